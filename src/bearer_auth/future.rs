@@ -1,0 +1,209 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{
+    BearerRequest, BearerResponse, Replay,
+    request::{Destination, rejection, set},
+};
+use crate::{
+    cache::TokenCache,
+    error::{BoxError, Error},
+    source::TokenRequest,
+    token::AccessToken,
+};
+
+pin_project! {
+    /// The response future of [`BearerAuth`](super::BearerAuth).
+    pub struct ResponseFuture<S, Req, R>
+    where
+        S: Service<Req>,
+    {
+        #[pin]
+        state: State<S, Req, S::Future, S::Response, R>,
+    }
+}
+
+/// Only what waits for a token is boxed; it waits for a network anyway.
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pin_project! {
+    #[project = StateProjection]
+    #[project_replace = StateOwned]
+    enum State<S, Req, F, Res, R> {
+        // Sent without a token of ours.
+        Untouched { #[pin] future: F },
+        // Refused before it was sent.
+        Refused { error: Option<Error> },
+        // There is no token yet; the service was polled ready.
+        Waiting { token: Waiting<Result<AccessToken, Error>>, tokens: TokenCache, request: Req, service: S, replay: R },
+        // Sent with a token. With a spare, it can be sent again.
+        Sent { #[pin] future: F, attached: Attached, spare: Option<(Req, S)> },
+        // Rejected. The response is kept, in case that no other token can be had.
+        Recovering { token: Waiting<Option<AccessToken>>, tokens: TokenCache, destination: Destination, response: Res, spare: Option<(Req, S)> },
+        // Another token is there; readiness counts once, so the service is asked again.
+        Replaying { request: Req, service: S, attached: Attached },
+        // Sent again: the answer is the answer.
+        Replayed { #[pin] future: F, attached: Attached },
+        Done,
+    }
+}
+
+struct Attached {
+    token: AccessToken,
+    destination: Destination,
+    tokens: TokenCache,
+}
+
+impl<S, Req, R> ResponseFuture<S, Req, R>
+where
+    S: Service<Req>,
+{
+    pub(super) fn untouched(future: S::Future) -> Self {
+        Self { state: State::Untouched { future } }
+    }
+
+    pub(super) fn refused(error: Error) -> Self {
+        Self { state: State::Refused { error: Some(error) } }
+    }
+
+    pub(super) fn sent(
+        future: S::Future,
+        token: AccessToken,
+        destination: Destination,
+        tokens: TokenCache,
+        spare: Option<(Req, S)>,
+    ) -> Self {
+        Self { state: State::Sent { future, attached: Attached { token, destination, tokens }, spare } }
+    }
+
+    pub(super) fn waiting(
+        tokens: TokenCache,
+        wanted: Option<TokenRequest>,
+        request: Req,
+        service: S,
+        replay: R,
+    ) -> Self {
+        let token = Box::pin(tokens.clone().wait(wanted));
+        Self { state: State::Waiting { token, tokens, request, service, replay } }
+    }
+}
+
+impl<S, Req, R> Future for ResponseFuture<S, Req, R>
+where
+    S: Service<Req> + Clone,
+    S::Error: Into<BoxError>,
+    S::Response: BearerResponse,
+    Req: BearerRequest,
+    R: Replay<Req>,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProjection::Untouched { future } => return future.poll(cx).map_err(Into::into),
+                StateProjection::Refused { error } => match error.take() {
+                    Some(error) => return Poll::Ready(Err(error.into())),
+                    None => polled_again(),
+                },
+                StateProjection::Waiting { token, .. } => {
+                    let token = ready!(token.as_mut().poll(cx));
+                    let StateOwned::Waiting { tokens, mut request, mut service, replay, .. } =
+                        state.as_mut().project_replace(State::Done)
+                    else {
+                        polled_again()
+                    };
+                    let token = match token {
+                        Ok(token) => token,
+                        Err(error) => return Poll::Ready(Err(error.into())),
+                    };
+                    let copy = replay.copy(&request);
+                    let destination = Destination::of(&request);
+                    set(request.headers_mut(), &token);
+                    let spare = copy.map(|copy| (copy, service.clone()));
+                    let future = service.call(request);
+                    state.set(State::Sent { future, attached: Attached { token, destination, tokens }, spare });
+                }
+                StateProjection::Sent { future, attached, .. } => {
+                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
+                    let Some((rejection, origin)) = rejection(&response, &attached.destination) else {
+                        return Poll::Ready(Ok(response));
+                    };
+                    // The inner future goes here, and with it what it holds (a concurrency limit's permit).
+                    let StateOwned::Sent { attached, spare, .. } = state.as_mut().project_replace(State::Done) else {
+                        polled_again()
+                    };
+                    let Attached { token, destination, tokens } = attached;
+                    let token = Box::pin(tokens.clone().recover(token, origin, rejection));
+                    state.set(State::Recovering { token, tokens, destination, response, spare });
+                }
+                StateProjection::Recovering { token, .. } => {
+                    let token = ready!(token.as_mut().poll(cx));
+                    let StateOwned::Recovering { tokens, destination, response, spare, .. } =
+                        state.as_mut().project_replace(State::Done)
+                    else {
+                        polled_again()
+                    };
+                    let (Some(token), Some((mut request, service))) = (token, spare) else {
+                        return Poll::Ready(Ok(response));
+                    };
+                    // Before the service is asked: an unread body may hold the connection that it needs.
+                    drop(response);
+                    set(request.headers_mut(), &token);
+                    state.set(State::Replaying { request, service, attached: Attached { token, destination, tokens } });
+                }
+                StateProjection::Replaying { service, .. } => {
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
+                    let StateOwned::Replaying { request, mut service, attached } =
+                        state.as_mut().project_replace(State::Done)
+                    else {
+                        polled_again()
+                    };
+                    let future = service.call(request);
+                    state.set(State::Replayed { future, attached });
+                }
+                StateProjection::Replayed { future, attached } => {
+                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
+                    replayed(&attached.tokens, &attached.token, &attached.destination, &response);
+                    return Poll::Ready(Ok(response));
+                }
+                StateProjection::Done => polled_again(),
+            }
+        }
+    }
+}
+
+/// The end of a replay: an answer that does not reject the new token ends the origin's streak of rejections.
+pub(crate) fn replayed<Res: BearerResponse>(
+    tokens: &TokenCache,
+    token: &AccessToken,
+    destination: &Destination,
+    response: &Res,
+) {
+    match rejection(response, destination) {
+        None => tokens.accepted(token, &destination.origin()),
+        Some((_, origin)) => crate::log::fresh_token_rejected(&origin),
+    }
+}
+
+/// As with every future, polling it after it has ended is a mistake of the caller.
+fn polled_again() -> ! {
+    panic!("ResponseFuture polled after completion")
+}
+
+impl<S, Req, R> fmt::Debug for ResponseFuture<S, Req, R>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,77 @@
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use super::{
+    BearerRequest, BearerResponse, Replay, ResponseFuture,
+    request::{Attach, Destination, decide, set},
+};
+use crate::{cache::TokenCache, error::BoxError};
+
+/// For clients: attaches a bearer token to every request that goes through. Made by [`BearerAuthLayer`](super::BearerAuthLayer).
+#[derive(Clone, Debug)]
+pub struct BearerAuth<S, R = super::NoReplay> {
+    inner: S,
+    tokens: TokenCache,
+    replay: R,
+}
+
+impl<S, R> BearerAuth<S, R> {
+    pub(super) fn new(inner: S, tokens: TokenCache, replay: R) -> Self {
+        Self { inner, tokens, replay }
+    }
+
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R, Req> Service<Req> for BearerAuth<S, R>
+where
+    S: Service<Req> + Clone,
+    S::Error: Into<BoxError>,
+    S::Response: BearerResponse,
+    Req: BearerRequest,
+    R: Replay<Req> + Clone,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, Req, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        match decide(&request, None, &self.tokens) {
+            Attach::Not => ResponseFuture::untouched(self.inner.call(request)),
+            Attach::Refuse(error) => ResponseFuture::refused(error),
+            Attach::With(token) => {
+                let copy = self.replay.copy(&request);
+                let destination = Destination::of(&request);
+                set(request.headers_mut(), &token);
+                let spare = copy.map(|copy| (copy, self.inner.clone()));
+                let future = self.inner.call(request);
+                ResponseFuture::sent(future, token, destination, self.tokens.clone(), spare)
+            }
+            Attach::Wait(wanted) => {
+                // The service that was polled ready is the one to call: it is taken along, and a clone, which must be polled again,
+                // stays.
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::waiting(self.tokens.clone(), wanted, request, ready, self.replay.clone())
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a user configures.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Uri;
+
+use super::{ClientAuthentication, ClientCredentials, Endpoint};
+use crate::{
+    cache::missing_origin,
+    error::Error,
+    http_client::HttpClient,
+    origin::{Origins, is_loopback},
+    source::{TokenRequest, TokenRequestBuilder},
+};
+
+/// Makes a [`ClientCredentials`].
+#[derive(Clone)]
+#[must_use]
+pub struct ClientCredentialsBuilder {
+    token_url: String,
+    client_id: String,
+    authentication: ClientAuthentication,
+    grant_type: String,
+    request: TokenRequestBuilder,
+    pub(crate) origins: Origins,
+    pub(crate) scope_required: bool,
+    http_client: Option<Arc<dyn HttpClient>>,
+    timeout: Duration,
+    plain_http: bool,
+    token_types: Vec<String>,
+    refused: Option<Error>,
+}
+
+impl ClientCredentials {
+    /// For the token endpoint at `token_url`. A string as `authentication` is the client's secret, sent in the body
+    /// (`client_secret_post`).
+    pub fn builder(
+        token_url: impl Into<String>,
+        client_id: impl Into<String>,
+        authentication: impl Into<ClientAuthentication>,
+    ) -> ClientCredentialsBuilder {
+        ClientCredentialsBuilder {
+            token_url: token_url.into(),
+            client_id: client_id.into(),
+            authentication: authentication.into(),
+            grant_type: "client_credentials".to_owned(),
+            request: TokenRequest::builder(),
+            origins: Origins::default(),
+            scope_required: false,
+            http_client: None,
+            timeout: Duration::from_secs(30),
+            plain_http: false,
+            token_types: Vec::new(),
+            refused: None,
+        }
+    }
+}
+
+impl ClientCredentialsBuilder {
+    /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
+    pub fn scope(mut self, scope: impl AsRef<str>) -> Self {
+        self.request = self.request.scope(scope);
+        self
+    }
+
+    /// Adds a resource (RFC 8707): the absolute URI of an API that the tokens are for.
+    pub fn resource(mut self, resource: impl Into<String>) -> Self {
+        self.request = self.request.resource(resource);
+        self
+    }
+
+    /// Sets the audience, for servers that want one (Auth0).
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.request = self.request.audience(audience);
+        self
+    }
+
+    /// Adds a further parameter of the token request; a name may be repeated.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.request = self.request.parameter(name, value);
+        self
+    }
+
+    /// Sets the grant's name, for servers that call it otherwise (Zoom: `account_credentials`).
+    pub fn grant_type(mut self, name: impl Into<String>) -> Self {
+        self.grant_type = name.into();
+        self
+    }
+
+    /// Names an origin that the tokens may be sent to, such as `https://api.example.com`; as often as needed.
+    pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
+        match Origins::new([origin]) {
+            Ok(origins) => self.origins.extend(origins),
+            Err(error) => {
+                self.refused.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Lets the tokens go to any `https` origin, and to loopback.
+    pub fn any_origin(mut self) -> Self {
+        self.origins.extend(Origins::any());
+        self
+    }
+
+    /// Sends the token requests with this client: a `reqwest::Client`, a [`TowerClient`](crate::TowerClient), or an [`HttpClient`] of your
+    /// own. For proxies, private certificate authorities and client certificates.
+    pub fn http_client(mut self, client: impl HttpClient) -> Self {
+        self.http_client = Some(Arc::new(client));
+        self
+    }
+
+    /// The time limit of one exchange with the token endpoint, body included; 30 seconds.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        if limit.is_zero() {
+            self.refused.get_or_insert(Error::configuration("timeout: zero; no exchange would ever end well"));
+        }
+        self.timeout = limit;
+        self
+    }
+
+    /// Allows plain `http` to a token endpoint that is not on loopback. The secret is then readable to everybody on the way.
+    pub fn allow_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    /// Treats this `token_type` (in any case) as `Bearer`, for servers with names of their own, such as `BearerToken`.
+    pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
+        self.token_types.push(token_type.into());
+        self
+    }
+
+    /// Checks and finishes it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is missing or wrong, by its name, and what would be right.
+    pub fn build(self) -> Result<ClientCredentials, Error> {
+        if let Some(error) = self.refused {
+            return Err(error);
+        }
+        let endpoint = endpoint(&self.token_url, self.plain_http)?;
+        if self.client_id.is_empty() {
+            return Err(Error::configuration("client_id: empty"));
+        }
+        self.authentication.check(&self.client_id)?;
+        if self.grant_type.is_empty() {
+            return Err(Error::configuration("grant_type: empty"));
+        }
+        let defaults = self.request.build()?;
+        if self.scope_required && defaults.scope().is_none() {
+            return Err(Error::configuration(
+                "scope: none; the token endpoint requires a scope, such as `.scope(\"agents-availability:read\")`",
+            ));
+        }
+        if self.origins.is_empty() {
+            return Err(missing_origin());
+        }
+        let http_client = match self.http_client {
+            Some(client) => client,
+            None => default_client()?,
+        };
+        Ok(ClientCredentials {
+            endpoint,
+            client_id: self.client_id,
+            authentication: self.authentication,
+            grant_type: self.grant_type,
+            defaults,
+            origins: self.origins,
+            http_client,
+            timeout: self.timeout,
+            token_types: self.token_types,
+        })
+    }
+}
+
+fn endpoint(text: &str, plain_http: bool) -> Result<Endpoint, Error> {
+    let refuse = |what: &str| {
+        Err(Error::configuration(format!("token_url: {what}; write it as `https://auth.example.com/oauth2/token`")))
+    };
+    if text.is_empty() {
+        return refuse("missing");
+    }
+    if text.contains('#') {
+        return refuse("has a fragment");
+    }
+    let Ok(url) = text.parse::<Uri>() else { return refuse("is not a URL") };
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return refuse("is not absolute");
+    };
+    if authority.as_str().contains('@') {
+        return refuse("has user info; the client's id and secret have parameters of their own");
+    }
+    if authority.host().is_empty() {
+        return refuse("has no host");
+    }
+    match scheme {
+        "https" => {}
+        "http" if plain_http || is_loopback(authority.host()) => {}
+        "http" => {
+            return refuse(
+                "plain http to a host that is not loopback would show the secret to everybody on the way; use https, or `.allow_plain_http()`",
+            );
+        }
+        _ => return refuse("has a scheme other than https"),
+    }
+    let name = format!("{scheme}://{authority}{}", url.path());
+    Ok(Endpoint { url, name })
+}
+
+#[cfg(feature = "reqwest")]
+fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
+    Ok(Arc::new(crate::http_client::with_reqwest::DefaultClient::new()?))
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
+    Err(Error::configuration("http_client: none; bring one with `.http_client(..)`, or enable the feature `reqwest`"))
+}
+
+impl std::fmt::Debug for ClientCredentialsBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCredentialsBuilder")
+            .field("client_id", &self.client_id)
+            .field("authentication", &self.authentication)
+            .field("request", &self.request)
+            .field("origins", &self.origins)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,46 @@
+//! The token request (RFC 6749 section 4.4.2).
+
+use form_urlencoded::Serializer;
+use http::{
+    HeaderValue, Method, Request,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+};
+use zeroize::Zeroizing;
+
+use super::ClientCredentials;
+use crate::{
+    http_client::{Body, IsTokenRequest},
+    source::TokenRequest,
+};
+
+const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
+
+pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest) -> Request<Body> {
+    let mut form = Serializer::new(String::with_capacity(1024));
+    form.append_pair("grant_type", &source.grant_type);
+    if let Some(scope) = wanted.scope() {
+        form.append_pair("scope", &scope);
+    }
+    for resource in wanted.resources() {
+        form.append_pair("resource", resource);
+    }
+    if let Some(audience) = wanted.audience() {
+        form.append_pair("audience", audience);
+    }
+    form.extend_pairs(wanted.parameters());
+    form.extend_pairs(source.authentication.parameters(&source.client_id));
+    let body = Body::wiped(Zeroizing::new(form.finish().into_bytes()));
+
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    request.uri_mut().clone_from(&source.endpoint.url);
+    request.extensions_mut().insert(IsTokenRequest);
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(value) = source.authentication.header(&source.client_id) {
+        headers.insert(AUTHORIZATION, value);
+    }
+    request
+}

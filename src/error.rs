@@ -1,0 +1,310 @@
+//! What can go wrong, classified once, where it is made.
+
+use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why there is no token, or why one was not attached.
+///
+/// Cheap to clone: all the callers that waited for one token request get the same failure. Never contains a
+/// secret or a token.
+///
+/// Through the layers around an adapter (reqwest-middleware, reqwest-retry, tower's `BoxError`, `tonic::Status`)
+/// it is found again with [`Error::find`].
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    advice: Option<&'static str>,
+    transient: bool,
+    status: Option<StatusCode>,
+    response: Option<ErrorResponse>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// The kinds of failure that callers tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting is missing or wrong; reported when something is built.
+    Configuration,
+    /// The HTTP client has no TLS, and the token endpoint is `https`.
+    TlsMissing,
+    /// The TLS handshake failed, most often because of a certificate.
+    Tls,
+    /// The host name could not be resolved.
+    Dns,
+    /// No connection could be made (refused, unreachable).
+    Connect,
+    /// The connection was reset or closed before the answer was complete.
+    Reset,
+    /// A time limit passed.
+    Timeout,
+    /// Another failure of the HTTP client or of a user's own source.
+    Transport,
+    /// The token endpoint answered with a redirect, which is never followed.
+    Redirect,
+    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1).
+    InvalidResponse,
+    /// The token endpoint answered with an error status, without an OAuth error code.
+    Status,
+    /// The token endpoint answered with an OAuth error code (RFC 6749 section 5.2).
+    ErrorResponse,
+    /// The request would carry the token over plain `http` to a host that was named with `https`.
+    InsecureTransport,
+    /// A token would have to be fetched outside of a tokio runtime, or in one without a timer.
+    Runtime,
+    /// The source panicked.
+    Panicked,
+}
+
+/// The error response of a token endpoint (RFC 6749 section 5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorResponse {
+    /// The error code, such as `invalid_client`.
+    pub error: String,
+    /// What the server says about it, cleaned and shortened.
+    pub error_description: Option<String>,
+    /// Where the server says more about it.
+    pub error_uri: Option<String>,
+}
+
+impl Error {
+    /// A failure that may pass by itself: the token request is tried again, with back-off.
+    ///
+    /// For sources of your own. Where the cause is an [`io::Error`] or has one beneath it, it decides the kind.
+    pub fn transient(cause: impl Into<BoxError>) -> Self {
+        let cause = cause.into();
+        let kind = classify(&*cause);
+        Self::new(kind, "the token source failed").caused_by(cause)
+    }
+
+    /// A failure that will not pass by itself, such as a refused credential.
+    ///
+    /// For sources of your own. It is still tried again, at most once in ten seconds at first and once a minute later, so
+    /// that a mended server is found without a restart.
+    pub fn permanent(cause: impl Into<BoxError>) -> Self {
+        Self::new(ErrorKind::Transport, "the token source refused").lasting().caused_by(cause.into())
+    }
+
+    /// States when the server wants to be asked again; no caller asks before.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Duration) -> Self {
+        self.with(|inner| inner.retry_after = Some(retry_after))
+    }
+
+    /// Finds an error of this crate in a chain of errors, however deep the stack around it is.
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref::<Self>() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Whether the failure may pass by itself. `false` for an OAuth error code in a 4xx, and for wrong settings.
+    pub fn is_transient(&self) -> bool {
+        self.inner.transient
+    }
+
+    /// Whether a time limit passed.
+    pub fn is_timeout(&self) -> bool {
+        self.inner.kind == ErrorKind::Timeout
+    }
+
+    /// How long to wait before it makes sense to try again: what the server said in `Retry-After`, or how long token requests are
+    /// held back.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.retry_after
+    }
+
+    /// The status of the token endpoint's answer, if there was one.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.inner.status
+    }
+
+    /// The OAuth error response, if the token endpoint sent one.
+    pub fn response(&self) -> Option<&ErrorResponse> {
+        self.inner.response.as_ref()
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        let lasting =
+            [ErrorKind::Configuration, ErrorKind::TlsMissing, ErrorKind::InsecureTransport, ErrorKind::Runtime];
+        Self {
+            inner: Arc::new(Inner {
+                kind,
+                message: message.into(),
+                advice: None,
+                transient: !lasting.contains(&kind),
+                status: None,
+                response: None,
+                retry_after: None,
+                source: None,
+            }),
+        }
+    }
+
+    pub(crate) fn configuration(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Configuration, message)
+    }
+
+    pub(crate) fn lasting(self) -> Self {
+        self.with(|inner| inner.transient = false)
+    }
+
+    pub(crate) fn caused_by(self, cause: BoxError) -> Self {
+        self.with(|inner| inner.source = Some(Arc::from(cause)))
+    }
+
+    pub(crate) fn with_advice(self, advice: &'static str) -> Self {
+        self.with(|inner| inner.advice = Some(advice))
+    }
+
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        self.with(|inner| inner.status = Some(status))
+    }
+
+    pub(crate) fn with_response(self, response: ErrorResponse) -> Self {
+        self.with(|inner| inner.response = Some(response))
+    }
+
+    /// The same failure, seen from the token endpoint that it happened at.
+    pub(crate) fn at_endpoint(self, endpoint: &str) -> Self {
+        self.with(|inner| inner.message = format!("token request to {endpoint} failed: {}", inner.message).into())
+    }
+
+    /// What a caller gets while token requests are held back after `self`.
+    pub(crate) fn held_back(&self, remaining: Duration) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        inner.message = format!("token requests are held back for another {remaining:.1?} after a failure").into();
+        inner.advice = None;
+        inner.retry_after = Some(remaining);
+        inner.source = Some(Arc::new(self.clone()));
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whether the same token request may be sent again within the second: nobody has worked on it.
+    pub(crate) fn is_quick_retry(&self) -> bool {
+        match self.inner.kind {
+            ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Reset => true,
+            ErrorKind::Status | ErrorKind::ErrorResponse => {
+                self.inner.status.is_some_and(|status| matches!(status.as_u16(), 500 | 502 | 503 | 504))
+            }
+            _ => false,
+        }
+    }
+
+    /// An HTTP failure without an OAuth code that only the caller's side can mend (a proxy's 407, an empty 403).
+    pub(crate) fn is_client_error(&self) -> bool {
+        self.inner.kind == ErrorKind::Status
+            && self.inner.status.is_some_and(|status| status.is_client_error() && !matches!(status.as_u16(), 408 | 429))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.inner));
+        self
+    }
+}
+
+/// What a transport's failure was, by the [`io::Error`] or the words in its chain.
+///
+/// The HTTP clients keep their connector's errors private, so that words are all there is for some of them.
+pub(crate) fn classify(error: &(dyn StdError + 'static)) -> ErrorKind {
+    let mut kind = ErrorKind::Transport;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<Error>() {
+            return error.kind();
+        }
+        let text = error.to_string().to_ascii_lowercase();
+        if text.contains("scheme is not http") {
+            return ErrorKind::TlsMissing;
+        }
+        if text.contains("certificate") || text.contains("handshake") || text.contains("tls ") {
+            return ErrorKind::Tls;
+        }
+        if text.contains("dns error") || text.contains("failed to lookup address") {
+            return ErrorKind::Dns;
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            kind = match error.kind() {
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof => ErrorKind::Reset,
+                io::ErrorKind::TimedOut => ErrorKind::Timeout,
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::AddrNotAvailable => ErrorKind::Connect,
+                _ => kind,
+            };
+        } else if kind == ErrorKind::Transport {
+            if text.contains("connection closed before message completed") || text.contains("incompletemessage") {
+                kind = ErrorKind::Reset;
+            } else if text.contains("timed out") {
+                kind = ErrorKind::Timeout;
+            }
+        }
+        next = error.source();
+    }
+    kind
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)?;
+        if let Some(advice) = self.inner.advice {
+            write!(f, " ({advice})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.inner;
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
+        if let Some(advice) = inner.advice {
+            debug.field("advice", &advice);
+        }
+        if let Some(status) = inner.status {
+            debug.field("status", &status);
+        }
+        if let Some(response) = &inner.response {
+            debug.field("response", response);
+        }
+        if let Some(retry_after) = inner.retry_after {
+            debug.field("retry_after", &retry_after);
+        }
+        if let Some(source) = &inner.source {
+            debug.field("source", &source);
+        }
+        debug.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as _)
+    }
+}

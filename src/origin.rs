@@ -1,0 +1,238 @@
+//! Where a token may go.
+
+use std::{collections::HashSet, fmt, net::Ipv4Addr, sync::Arc, sync::Mutex};
+
+use http::{Uri, uri::Authority};
+
+use crate::error::{Error, ErrorKind};
+
+/// The origins (RFC 6454) that a source's tokens may be sent to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    any: bool,
+    listed: Vec<Origin>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    Exact(String),
+    /// `*.example.com`: the part behind the star, with its dot. The star stands for one label.
+    AnyLabelOf(String),
+}
+
+/// What is known of where a request goes.
+pub(crate) struct Target<'a> {
+    pub scheme: Option<&'a str>,
+    pub host: &'a str,
+    pub port: Option<u16>,
+}
+
+/// Whether a token may be sent to a target.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Permission {
+    Granted,
+    /// Another origin: the request goes there without a token.
+    Foreign,
+    /// The host is named with `https`, and would be sent the token over plain `http`.
+    Insecure,
+}
+
+impl Origins {
+    /// The origins listed, each such as `https://api.example.com`, `https://*.example.com` (one label) or
+    /// `http://127.0.0.1:8080` (naming it with `http` is the permission for plain http there).
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not an origin: it has a path, a query or user info, another scheme, or no host.
+    pub fn new<I>(origins: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let listed = origins.into_iter().map(|origin| Origin::parse(origin.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self { any: false, listed })
+    }
+
+    /// Any `https` origin, and loopback over either scheme.
+    pub fn any() -> Self {
+        Self { any: true, listed: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any && self.listed.is_empty()
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.any |= other.any;
+        self.listed.extend(other.listed);
+    }
+
+    pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
+        let host = canonical(target.host);
+        // Without a scheme (a Host header beside a request that has no authority), any scheme that is listed will do.
+        let scheme = match target.scheme {
+            Some("https" | "wss") => Some(Scheme::Https),
+            Some("http" | "ws") => Some(Scheme::Http),
+            Some(_) => return Permission::Foreign,
+            None => None,
+        };
+        let mut insecure = self.any && scheme == Some(Scheme::Http);
+        if self.any && (!insecure || is_loopback(host)) {
+            return Permission::Granted;
+        }
+        for origin in self.listed.iter().filter(|origin| origin.host.covers(host)) {
+            match scheme {
+                Some(scheme) if scheme == origin.scheme => {
+                    if target.port.unwrap_or(scheme.default_port()) == origin.port {
+                        return Permission::Granted;
+                    }
+                }
+                Some(Scheme::Http) => insecure = true,
+                Some(Scheme::Https) => {}
+                None if target.port.is_none_or(|port| port == origin.port) => return Permission::Granted,
+                None => {}
+            }
+        }
+        if insecure { Permission::Insecure } else { Permission::Foreign }
+    }
+}
+
+impl Origin {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let refuse = |what: &str| {
+            Err(Error::configuration(format!("origin: {text:?} {what}; write it as `https://api.example.com`")))
+        };
+        if text.contains('#') {
+            return refuse("has a fragment");
+        }
+        let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URI") };
+        let scheme = match uri.scheme_str() {
+            Some("https") => Scheme::Https,
+            Some("http") => Scheme::Http,
+            Some(_) => return refuse("has a scheme other than https and http"),
+            None => return refuse("has no scheme"),
+        };
+        // `Uri` reads a missing path as `/`; anything beyond that could look like a restriction that nobody enforces.
+        if uri.path() != "/" || uri.query().is_some() || text.ends_with('/') {
+            return refuse("has a path, which an origin does not have");
+        }
+        let Some(authority) = uri.authority() else { return refuse("has no host") };
+        if authority.as_str().contains('@') {
+            return refuse("has user info");
+        }
+        let Some(port) = port_of(authority) else { return refuse("has a port that is not a number") };
+        let host = canonical(authority.host()).to_ascii_lowercase();
+        let host = match host.strip_prefix('*') {
+            Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
+                Host::AnyLabelOf(rest.to_owned())
+            }
+            None if !host.is_empty() && !host.contains('*') => Host::Exact(host),
+            _ => return refuse("has a `*` that is not the whole first label, or no host"),
+        };
+        Ok(Self { scheme, host, port: port.unwrap_or(scheme.default_port()) })
+    }
+}
+
+/// `Some(None)`: no port. `None`: one that cannot be read.
+fn port_of(authority: &Authority) -> Option<Option<u16>> {
+    let behind = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
+    match behind.strip_prefix(authority.host()) {
+        Some("") => Some(None),
+        _ => authority.port_u16().map(Some),
+    }
+}
+
+impl Scheme {
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl Host {
+    fn covers(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(own) => own.eq_ignore_ascii_case(host),
+            Self::AnyLabelOf(suffix) => {
+                host.len().checked_sub(suffix.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
+                    |(label, rest)| !label.is_empty() && !label.contains('.') && rest.eq_ignore_ascii_case(suffix),
+                )
+            }
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    /// `None`: the URI has no authority, so that the request goes wherever the service sends it.
+    pub(crate) fn of_uri(uri: &'a Uri) -> Option<Self> {
+        let authority = uri.authority()?;
+        Some(Self { scheme: Some(uri.scheme_str().unwrap_or("")), host: authority.host(), port: authority.port_u16() })
+    }
+
+    pub(crate) fn of_authority(authority: &'a Authority) -> Self {
+        Self { scheme: None, host: authority.host(), port: authority.port_u16() }
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn of_url(url: &'a reqwest::Url) -> Self {
+        Self { scheme: Some(url.scheme()), host: url.host_str().unwrap_or(""), port: url.port() }
+    }
+
+    /// As it is written in logs and errors, and remembered for them.
+    pub(crate) fn to_origin(&self) -> String {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}", self.scheme.unwrap_or(""), canonical(self.host).to_ascii_lowercase())
+    }
+}
+
+/// A host as hosts are compared: without the root's dot. Case is left to the comparison.
+fn canonical(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// 127.0.0.0/8, `[::1]` and `localhost`.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = canonical(host);
+    host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+pub(crate) fn insecure(target: &Target<'_>) -> Error {
+    Error::new(ErrorKind::InsecureTransport, format!("a token would go over plain http to {}", target.to_origin()))
+        .with_advice("use https, or name this origin with `http://` to allow it")
+}
+
+/// Origins that were mentioned in the log already. Bounded, since a crawler may ask any number of them.
+#[derive(Clone, Default)]
+pub(crate) struct Mentioned(Arc<Mutex<HashSet<String>>>);
+
+impl Mentioned {
+    const MOST: usize = 256;
+
+    pub(crate) fn is_first(&self, target: &Target<'_>) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        seen.len() < Self::MOST && seen.insert(target.to_origin())
+    }
+}
+
+impl fmt::Debug for Mentioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mentioned")
+    }
+}

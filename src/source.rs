@@ -1,0 +1,301 @@
+//! Where tokens come from, and which token is meant.
+
+use std::{
+    fmt,
+    future::Future,
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use crate::{error::Error, origin::Origins, token::AccessToken};
+
+/// Asks for one new token. The plug of this crate.
+///
+/// A source does not cache, share, retry or renew: [`TokenCache`](crate::TokenCache) does that for every source.
+#[async_trait]
+pub trait TokenSource: Send + Sync + 'static {
+    /// Asks for one new token. What `request` does not set is the source's own default.
+    async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error>;
+
+    /// Is told that an API rejected `token`, before a new one is asked for.
+    ///
+    /// For sources that keep tokens elsewhere and must not hand out a dead one again.
+    async fn rejected(&self, request: &TokenRequest, token: &AccessToken) {
+        let _ = (request, token);
+    }
+
+    /// Where this source's tokens may be sent. `None`: whoever builds the cache says so.
+    fn origins(&self) -> Option<Origins> {
+        None
+    }
+
+    /// How long one call of [`token`](Self::token) may take before the cache ends it; 30 seconds.
+    fn time_limit(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+}
+
+#[async_trait]
+impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
+    async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+        T::token(self, request).await
+    }
+
+    async fn rejected(&self, request: &TokenRequest, token: &AccessToken) {
+        T::rejected(self, request, token).await;
+    }
+
+    fn origins(&self) -> Option<Origins> {
+        T::origins(self)
+    }
+
+    fn time_limit(&self) -> Duration {
+        T::time_limit(self)
+    }
+}
+
+/// A fixed token.
+#[async_trait]
+impl TokenSource for AccessToken {
+    async fn token(&self, _request: &TokenRequest) -> Result<AccessToken, Error> {
+        Ok(self.clone())
+    }
+}
+
+/// A source made of a closure.
+///
+/// ```
+/// use client_credentials::{token_fn, AccessToken, TokenCache};
+///
+/// let source = token_fn(|_request| async { AccessToken::new("abcde12345") });
+/// let tokens = TokenCache::builder(source).origin("https://api.example.com").build()?;
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+pub fn token_fn<F, Fut>(function: F) -> TokenFn<F>
+where
+    F: Fn(TokenRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, Error>> + Send,
+{
+    TokenFn { function }
+}
+
+/// A [`TokenSource`] made of a closure, by [`token_fn`].
+#[derive(Clone)]
+pub struct TokenFn<F> {
+    function: F,
+}
+
+#[async_trait]
+impl<F, Fut> TokenSource for TokenFn<F>
+where
+    F: Fn(TokenRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, Error>> + Send,
+{
+    async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+        (self.function)(request.clone()).await
+    }
+}
+
+impl<F> fmt::Debug for TokenFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenFn").finish_non_exhaustive()
+    }
+}
+
+/// Which token is meant: scope, resource, audience and further parameters of the token request.
+///
+/// The default leaves everything to the source. Two requests are equal if they ask for the same token: the order of scopes, and
+/// naming one twice, make no difference. Cheap to clone.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct TokenRequest {
+    inner: Arc<Parameters>,
+}
+
+#[derive(Clone, Default)]
+struct Parameters {
+    /// In the order given.
+    scopes: Vec<String>,
+    /// Sorted and without repetition: what makes two requests the same.
+    scope_set: Vec<String>,
+    resources: Vec<String>,
+    audience: Option<String>,
+    further: Vec<(String, String)>,
+}
+
+impl PartialEq for Parameters {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Parameters {}
+
+impl Hash for Parameters {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl Parameters {
+    fn key(&self) -> impl Eq + Hash + '_ {
+        (&self.scope_set, &self.resources, &self.audience, &self.further)
+    }
+}
+
+/// Names that the grant and the client's authentication write themselves.
+const RESERVED: [&str; 6] =
+    ["grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"];
+
+impl TokenRequest {
+    /// Starts one.
+    pub fn builder() -> TokenRequestBuilder {
+        TokenRequestBuilder::default()
+    }
+
+    /// The scopes asked for (RFC 6749 section 3.3), joined by one space in the order given; `None` if there are none.
+    pub fn scope(&self) -> Option<String> {
+        (!self.inner.scopes.is_empty()).then(|| self.inner.scopes.join(" "))
+    }
+
+    /// The resources asked for (RFC 8707).
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.inner.resources.iter().map(String::as_str)
+    }
+
+    /// The audience asked for (not of an RFC; Auth0 and others want it).
+    pub fn audience(&self) -> Option<&str> {
+        self.inner.audience.as_deref()
+    }
+
+    /// Further parameters, by name and value, in the order given.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner.further.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// This request, with what it does not set taken from `defaults`.
+    pub(crate) fn or(&self, defaults: &Self) -> Self {
+        let (mine, theirs) = (&*self.inner, &*defaults.inner);
+        if *mine == Parameters::default() {
+            return defaults.clone();
+        }
+        let mut merged = mine.clone();
+        if merged.scopes.is_empty() {
+            merged.scopes.clone_from(&theirs.scopes);
+            merged.scope_set.clone_from(&theirs.scope_set);
+        }
+        if merged.resources.is_empty() {
+            merged.resources.clone_from(&theirs.resources);
+        }
+        if merged.audience.is_none() {
+            merged.audience.clone_from(&theirs.audience);
+        }
+        let own: Vec<_> = mine.further.iter().map(|(name, _)| name).collect();
+        merged.further.extend(theirs.further.iter().filter(|(name, _)| !own.contains(&name)).cloned());
+        Self { inner: Arc::new(merged) }
+    }
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A further parameter may be a secret: its name is shown, its value is not.
+        let names: Vec<_> = self.inner.further.iter().map(|(name, _)| name).collect();
+        f.debug_struct("TokenRequest")
+            .field("scope", &self.inner.scopes)
+            .field("resource", &self.inner.resources)
+            .field("audience", &self.inner.audience)
+            .field("parameters", &names)
+            .finish()
+    }
+}
+
+/// Makes a [`TokenRequest`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct TokenRequestBuilder {
+    request: TokenRequest,
+    refused: Option<Error>,
+}
+
+impl TokenRequestBuilder {
+    /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
+    pub fn scope(self, scope: impl AsRef<str>) -> Self {
+        let scope = scope.as_ref();
+        let mut named = Vec::new();
+        for token in scope.split(' ') {
+            let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+            if token.is_empty() {
+                return self.refuse("scope: empty; write one scope, or several with one space between them");
+            }
+            if let Some(at) = token.bytes().position(|byte| !allowed(byte)) {
+                return self.refuse(format!(
+                    "scope: {:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow (visible ASCII without `\"` and `\\`)",
+                    token
+                ));
+            }
+            named.push(token.to_owned());
+        }
+        self.with(|inner| {
+            inner.scope_set.extend(named.iter().cloned());
+            inner.scope_set.sort_unstable();
+            inner.scope_set.dedup();
+            inner.scopes.extend(named);
+        })
+    }
+
+    /// Adds a resource (RFC 8707): the absolute URI of an API that the token is for.
+    pub fn resource(self, resource: impl Into<String>) -> Self {
+        let resource = resource.into();
+        if resource.is_empty() {
+            return self.refuse("resource: empty; write the absolute URI of the API");
+        }
+        self.with(|inner| inner.resources.push(resource))
+    }
+
+    /// Sets the audience, for servers that want one (Auth0).
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        let audience = audience.into();
+        if audience.is_empty() {
+            return self.refuse("audience: empty");
+        }
+        self.with(|inner| inner.audience = Some(audience))
+    }
+
+    /// Adds a further parameter; a name may be repeated.
+    pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        match name.as_str() {
+            "" => self.refuse("parameter: its name is empty"),
+            "resource" => self.resource(value),
+            "audience" => self.audience(value),
+            reserved if RESERVED.contains(&reserved) => self.refuse(format!(
+                "parameter: `{reserved}` is written by the grant; use the builder's own method for it"
+            )),
+            _ => self.with(|inner| inner.further.push((name, value))),
+        }
+    }
+
+    /// Checks and finishes it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that was wrong, by its name.
+    pub fn build(self) -> Result<TokenRequest, Error> {
+        match self.refused {
+            Some(error) => Err(error),
+            None => Ok(self.request),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Parameters)) -> Self {
+        change(Arc::make_mut(&mut self.request.inner));
+        self
+    }
+
+    fn refuse(mut self, why: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        self.refused.get_or_insert_with(|| Error::configuration(why));
+        self
+    }
+}

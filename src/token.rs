@@ -1,0 +1,136 @@
+//! An access token, as it was issued.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use crate::{error::Error, error::ErrorKind, source::TokenRequest};
+
+const SCHEME: &str = "Bearer ";
+
+/// A lifetime beyond this is as good as none; it keeps clock arithmetic far from overflow.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// An access token (RFC 6749 section 1.4) that is sent as a bearer token (RFC 6750).
+///
+/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped. `Debug` does not
+/// show it. As a [`TokenSource`](crate::TokenSource) it is a fixed token, for tests and for tokens that somebody else renews.
+#[derive(Clone)]
+pub struct AccessToken {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    /// `Bearer` and the token. The header value is the only copy.
+    authorization: HeaderValue,
+    expires_in: Option<Duration>,
+    refresh_in: Option<Duration>,
+    scope: Option<String>,
+    /// Which of a cache's tokens this is; the source's own default where it is `None`.
+    request: Option<TokenRequest>,
+}
+
+impl AccessToken {
+    /// A token of which nothing but its text is known.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty or has a character that cannot stand in the header (anything but visible ASCII; a line end at the end of a file, for
+    /// instance).
+    pub fn new(token: impl Into<String>) -> Result<Self, Error> {
+        let token = Zeroizing::new(token.into());
+        let refuse = |what: String| Err(Error::new(ErrorKind::InvalidResponse, what));
+        if token.is_empty() {
+            return refuse("the access token is empty".into());
+        }
+        if let Some(at) = token.bytes().position(|byte| !byte.is_ascii_graphic()) {
+            return refuse(format!("the access token has a character at byte {at} that cannot stand in a header"));
+        }
+        let mut value = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
+        value.extend_from_slice(SCHEME.as_bytes());
+        value.extend_from_slice(token.as_bytes());
+        let Ok(mut authorization) = HeaderValue::from_maybe_shared(Bytes::from_owner(value)) else {
+            return refuse("the access token cannot stand in a header".into());
+        };
+        authorization.set_sensitive(true);
+        Ok(Self {
+            inner: Arc::new(Inner { authorization, expires_in: None, refresh_in: None, scope: None, request: None }),
+        })
+    }
+
+    /// Sets the lifetime, counted from when the token was asked for. Zero: it has expired on arrival.
+    #[must_use]
+    pub fn with_expires_in(self, lifetime: Duration) -> Self {
+        self.with(|inner| inner.expires_in = Some(lifetime.min(LONGEST_LIFETIME)))
+    }
+
+    /// Sets when the server wants the token to be renewed, counted from when it was asked for.
+    #[must_use]
+    pub fn with_refresh_in(self, refresh_in: Duration) -> Self {
+        self.with(|inner| inner.refresh_in = Some(refresh_in.min(LONGEST_LIFETIME)))
+    }
+
+    /// Sets the scope that was granted (RFC 6749 section 5.1), scopes separated by spaces.
+    #[must_use]
+    pub fn with_scope(self, scope: impl Into<String>) -> Self {
+        self.with(|inner| inner.scope = Some(scope.into()))
+    }
+
+    /// The token itself. Keep it out of logs.
+    pub fn expose_secret(&self) -> &str {
+        let value = &self.inner.authorization.as_bytes()[SCHEME.len()..];
+        // Made from a `String` in `new`.
+        std::str::from_utf8(value).unwrap_or_default()
+    }
+
+    /// The value for an `Authorization` header, marked sensitive.
+    pub fn authorization(&self) -> &HeaderValue {
+        &self.inner.authorization
+    }
+
+    /// The lifetime that the server stated, counted from when the token was asked for.
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.inner.expires_in
+    }
+
+    /// When the server wants the token to be renewed, counted from when it was asked for.
+    pub fn refresh_in(&self) -> Option<Duration> {
+        self.inner.refresh_in
+    }
+
+    /// The scope that was granted, if the server said (it may be narrower than the one asked for).
+    pub fn scope(&self) -> Option<&str> {
+        self.inner.scope.as_deref()
+    }
+
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.inner.authorization == other.inner.authorization
+    }
+
+    pub(crate) fn request(&self) -> Option<&TokenRequest> {
+        self.inner.request.as_ref()
+    }
+
+    pub(crate) fn with_request(self, request: TokenRequest) -> Self {
+        self.with(|inner| inner.request = Some(request))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.inner));
+        self
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("token", &"[redacted]")
+            .field("expires_in", &self.inner.expires_in)
+            .field("refresh_in", &self.inner.refresh_in)
+            .field("scope", &self.inner.scope)
+            .finish()
+    }
+}

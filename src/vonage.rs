@@ -1,0 +1,124 @@
+//! The preset for Vonage Contact Center.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::{
+    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder},
+    error::Error,
+    origin::Origins,
+};
+
+/// A region of Vonage Contact Center.
+///
+/// Parsed from `emea`, `usa` or `nam`, and `apac`, in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Region {
+    /// Europe, the Middle East and Africa: `emea`.
+    Emea,
+    /// The United States: `nam`.
+    Usa,
+    /// Asia and the Pacific: `apac`.
+    Apac,
+}
+
+impl Region {
+    /// Such as `https://emea.cc.vonage.com`.
+    pub fn base_url(self) -> &'static str {
+        match self {
+            Self::Emea => "https://emea.cc.vonage.com",
+            Self::Usa => "https://nam.cc.vonage.com",
+            Self::Apac => "https://apac.cc.vonage.com",
+        }
+    }
+
+    /// Where most of the APIs are, such as `https://emea.api.cc.vonage.com`.
+    pub fn api_url(self) -> &'static str {
+        match self {
+            Self::Emea => "https://emea.api.cc.vonage.com",
+            Self::Usa => "https://nam.api.cc.vonage.com",
+            Self::Apac => "https://apac.api.cc.vonage.com",
+        }
+    }
+
+    /// The token endpoint, such as `https://emea.cc.vonage.com/Auth/connect/token`.
+    pub fn token_url(self) -> &'static str {
+        match self {
+            Self::Emea => "https://emea.cc.vonage.com/Auth/connect/token",
+            Self::Usa => "https://nam.cc.vonage.com/Auth/connect/token",
+            Self::Apac => "https://apac.cc.vonage.com/Auth/connect/token",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Emea => "emea",
+            Self::Usa => "nam",
+            Self::Apac => "apac",
+        }
+    }
+
+    fn origins(self) -> Result<Origins, Error> {
+        let name = self.name();
+        Origins::new(
+            ["cc.vonage.com", "api.cc.vonage.com", "newvoicemedia.com", "api.newvoicemedia.com"]
+                .map(|domain| format!("https://{name}.{domain}")),
+        )
+    }
+}
+
+impl ClientCredentials {
+    /// For Vonage Contact Center: the region's token endpoint, id and secret in the body, tokens for Vonage's hosts of that region and nowhere
+    /// else. At least one [`scope`](ClientCredentialsBuilder::scope) is required.
+    pub fn vonage(
+        region: Region,
+        client_id: impl Into<String>,
+        client_secret: impl Into<ClientAuthentication>,
+    ) -> ClientCredentialsBuilder {
+        let mut builder = Self::builder(region.token_url(), client_id, client_secret);
+        builder.scope_required = true;
+        builder.origins = region.origins().unwrap_or_default();
+        builder
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Region {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.to_ascii_lowercase().as_str() {
+            "emea" => Ok(Self::Emea),
+            "usa" | "nam" => Ok(Self::Usa),
+            "apac" => Ok(Self::Apac),
+            _ => {
+                Err(Error::configuration(format!("region: {text:?} is none; write `emea`, `usa` (or `nam`) or `apac`")))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Region {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Region;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`emea`, `usa` (or `nam`) or `apac`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Region, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
