@@ -42,3 +42,7 @@ pub use crate::{
     source::{TokenFn, TokenRequest, TokenRequestBuilder, TokenSource, token_fn},
     token::AccessToken,
 };
+
+#[cfg(all(doctest, feature = "reqwest-middleware"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

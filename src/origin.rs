@@ -94,17 +94,12 @@ impl Origins {
             return Permission::Granted;
         }
         for origin in self.listed.iter().filter(|origin| origin.host.covers(host)) {
-            match scheme {
-                Some(scheme) if scheme == origin.scheme => {
-                    if target.port.unwrap_or(scheme.default_port()) == origin.port {
-                        return Permission::Granted;
-                    }
-                }
-                Some(Scheme::Http) => insecure = true,
-                Some(Scheme::Https) => {}
-                None if target.port.is_none_or(|port| port == origin.port) => return Permission::Granted,
-                None => {}
+            let asked = scheme.unwrap_or(origin.scheme);
+            let port = target.port.or(scheme.map(Scheme::default_port)).unwrap_or(origin.port);
+            if asked == origin.scheme && port == origin.port {
+                return Permission::Granted;
             }
+            insecure |= asked == Scheme::Http && origin.scheme == Scheme::Https;
         }
         if insecure { Permission::Insecure } else { Permission::Foreign }
     }

@@ -212,8 +212,9 @@ fn oauth_error(
         _ => None,
     };
     // By the code, not by the status; but a server that is busy or broken says nothing about the client.
-    let verdict = !(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS)
-        && !matches!(error.as_str(), "temporarily_unavailable" | "server_error");
+    let passing = status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || matches!(error.as_str(), "temporarily_unavailable" | "server_error");
     let response = Error::new(ErrorKind::ErrorResponse, message).with_response(ErrorResponse {
         error,
         error_description,
@@ -223,7 +224,7 @@ fn oauth_error(
         Some(advice) => response.with_advice(advice),
         None => response,
     };
-    if verdict { response.lasting() } else { response }
+    if passing { response } else { response.lasting() }
 }
 
 /// Seconds, or a date, which is read against the answer's own. Zero, past and unreadable: absent.
