@@ -11,6 +11,7 @@ macro_rules! event {
 #[cfg(not(feature = "tracing"))]
 macro_rules! event {
     ($level:ident, $($name:ident = $mark:tt $value:expr,)* $message:literal $(, $argument:expr)*) => {{
+        let _ = $message;
         $(let _ = &$value;)*
         $(let _ = &$argument;)*
     }};
