@@ -1,4 +1,4 @@
-//! A token's life in twelve seconds, with everything on loopback: `cargo run --example quickstart`.
+//! A token's life in fifteen seconds, with everything on loopback: `cargo run --example quickstart`.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tower::{Service, ServiceExt};
 
 mod support;
 
-const LIFETIME: Duration = Duration::from_secs(4);
+const LIFETIME: Duration = Duration::from_secs(8);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .service(support::hyper_client());
 
     println!("time     token requests   what happens");
-    let mut show = Timeline { start: Instant::now(), ..Timeline::default_at(Instant::now()) };
+    let mut show = Timeline { start: Instant::now(), requests: 0, answered: 0, longest_wait: Duration::ZERO };
     let both = Both { reqwest, tower, url: format!("{}/stats", api.origin()), tokens };
 
     show.say(&auth, "start: no token yet, so that the first request waits for one");
@@ -35,19 +35,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     show.say(&auth, "first token");
     both.send(200, &mut show).await;
     show.say(&auth, "400 requests on that one token, half by reqwest, half by tower");
-    both.send_for(Duration::from_millis(3300), &mut show).await;
+    both.send_until(|| auth.token_requests() == 2, &mut show).await;
     show.say(&auth, "the token aged and was renewed beside the traffic: nobody waited");
     auth.revoke_all();
     show.say(&auth, "the token is revoked: 401, renewed, sent again");
     both.send(20, &mut show).await;
     show.say(&auth, "nobody saw the 401");
     auth.set_down(true);
-    show.say(&auth, "the authorization server is down");
-    both.send_for(Duration::from_millis(3500), &mut show).await;
+    show.say(&auth, "the authorization server goes down");
+    both.send_until(|| auth.refused() >= 2, &mut show).await;
     show.say(&auth, "renewal fails, the old token serves on");
     auth.set_down(false);
     show.say(&auth, "the authorization server is back");
-    both.send_for(Duration::from_millis(2500), &mut show).await;
+    let before = auth.token_requests();
+    both.send_until(|| auth.token_requests() > before, &mut show).await;
+    both.send(20, &mut show).await;
     show.say(&auth, "renewed; as if nothing had happened");
 
     println!("\nrequests                            {:>7}", show.requests);
@@ -85,9 +87,9 @@ where
         }
     }
 
-    async fn send_for(&self, time: Duration, show: &mut Timeline) {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
+    async fn send_until(&self, done: impl Fn() -> bool, show: &mut Timeline) {
+        let give_up = Instant::now() + 2 * LIFETIME;
+        while !done() && Instant::now() < give_up {
             self.send(1, show).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -102,10 +104,6 @@ struct Timeline {
 }
 
 impl Timeline {
-    fn default_at(start: Instant) -> Self {
-        Self { start, requests: 0, answered: 0, longest_wait: Duration::ZERO }
-    }
-
     fn say(&self, auth: &AuthorizationServer, what: &str) {
         println!("{:>6.2} s {:>14}   {what}", self.start.elapsed().as_secs_f64(), auth.token_requests());
     }

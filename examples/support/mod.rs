@@ -102,6 +102,7 @@ struct State {
     count: usize,
     good: HashMap<String, Instant>,
     down: bool,
+    refused: usize,
 }
 
 impl AuthorizationServer {
@@ -134,6 +135,11 @@ impl AuthorizationServer {
     /// Answers 503 to every token request, until told otherwise.
     pub fn set_down(&self, down: bool) {
         self.issued.lock().down = down;
+    }
+
+    /// Token requests that were answered with 503.
+    pub fn refused(&self) -> usize {
+        self.issued.lock().refused
     }
 
     /// How long a token request takes.
@@ -176,6 +182,7 @@ impl Issued {
     fn issue(&self) -> Response<Bytes> {
         let mut state = self.lock();
         if state.down {
+            state.refused += 1;
             return answer(StatusCode::SERVICE_UNAVAILABLE, "down for maintenance");
         }
         state.count += 1;
