@@ -16,32 +16,23 @@ const MOST_CHALLENGES: usize = 32;
 
 /// Reads the challenges of a 401. `None`: it is about something else than the token.
 pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
-    let mut others = false;
-    let mut bare = false;
-    let mut bytes = 0;
-    let mut challenges = 0;
+    let mut left = MOST_BYTES;
+    let mut found = Vec::new();
     for field in headers.get_all(WWW_AUTHENTICATE) {
-        bytes += field.len();
-        if bytes > MOST_BYTES {
-            break;
-        }
-        for challenge in Challenges::new(&String::from_utf8_lossy(field.as_bytes())).0 {
-            challenges += 1;
-            if challenges > MOST_CHALLENGES {
-                break;
-            }
-            if !challenge.scheme.as_deref().is_none_or(|scheme| scheme.eq_ignore_ascii_case("bearer")) {
-                others = true;
-                continue;
-            }
-            match challenge.error.as_deref() {
-                Some("invalid_token") => return Some(Rejection::Explicit),
-                Some(_) => others = true,
-                None => bare = true,
-            }
-        }
+        let field = &field.as_bytes()[..field.len().min(left)];
+        left -= field.len();
+        read(&String::from_utf8_lossy(field), &mut found);
     }
-    (bare || !others).then_some(Rejection::Bare)
+    let mut bearers = found.iter().filter(|challenge| challenge.is_bearer()).peekable();
+    if bearers.peek().is_none() {
+        // Nothing, or other schemes alone.
+        return found.is_empty().then_some(Rejection::Bare);
+    }
+    let errors: Vec<_> = bearers.filter_map(|challenge| challenge.error.as_deref()).collect();
+    if errors.contains(&"invalid_token") {
+        return Some(Rejection::Explicit);
+    }
+    errors.is_empty().then_some(Rejection::Bare)
 }
 
 #[derive(Debug, Default)]
@@ -51,53 +42,70 @@ struct Challenge {
     error: Option<String>,
 }
 
-struct Challenges(Vec<Challenge>);
+impl Challenge {
+    fn is_bearer(&self) -> bool {
+        self.scheme.as_deref().is_none_or(is_bearer)
+    }
+}
 
-impl Challenges {
-    /// A lenient reading: words start a challenge, `name=value` belongs to the one before it. Commas and spaces both
-    /// divide, since servers write both.
-    fn new(text: &str) -> Self {
-        let mut found: Vec<Challenge> = Vec::new();
-        let mut rest = text;
-        loop {
-            rest = rest.trim_start_matches([' ', '\t', ',']);
-            if rest.is_empty() {
-                return Self(found);
+fn is_bearer(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("bearer")
+}
+
+/// A lenient reading of one field: `name=value` belongs to the challenge before it, a word behind a comma begins one, and so does `Bearer`
+/// anywhere. Commas, semicolons and spaces all divide, since servers write all of them.
+fn read(text: &str, found: &mut Vec<Challenge>) {
+    let mut rest = text;
+    let mut begins = true;
+    let begin = found.len();
+    while found.len() < MOST_CHALLENGES {
+        let behind = rest.trim_start_matches(DIVIDERS);
+        begins |= rest[..rest.len() - behind.len()].contains(',');
+        rest = behind;
+        if rest.is_empty() {
+            return;
+        }
+        let (word, behind) = rest.split_at(rest.find(WORD_ENDS).unwrap_or(rest.len()));
+        match behind.trim_start_matches([' ', '\t']).strip_prefix('=') {
+            Some(value) if !word.is_empty() => {
+                let (value, behind) = read_value(value.trim_start_matches([' ', '\t']));
+                if found.len() == begin {
+                    found.push(Challenge::default());
+                }
+                if let (true, Some(challenge)) = (word.eq_ignore_ascii_case("error"), found.last_mut()) {
+                    challenge.error.get_or_insert(value.trim_matches([' ', '\'']).to_ascii_lowercase());
+                }
+                rest = behind;
             }
-            let end = rest.find([' ', '\t', ',', '=', '"']).unwrap_or(rest.len());
-            let (word, behind) = rest.split_at(end);
-            let after = behind.trim_start_matches([' ', '\t']);
-            match after.strip_prefix('=') {
-                // `name=value`, and not the padding of a token68.
-                Some(value) if !word.is_empty() => {
-                    let (value, behind) = read_value(value.trim_start_matches([' ', '\t']));
-                    if found.is_empty() {
-                        found.push(Challenge::default());
-                    }
-                    if let (true, Some(challenge)) = (word.eq_ignore_ascii_case("error"), found.last_mut()) {
-                        challenge.error.get_or_insert(value.to_ascii_lowercase());
-                    }
-                    rest = behind;
-                }
-                _ if word.is_empty() => {
-                    // A stray quote or `=`: skip it, with what it quotes.
-                    rest = read_value(behind).1;
-                    rest = rest.strip_prefix('=').unwrap_or(rest);
-                }
-                // A token68 behind a scheme (`Negotiate YII…`) also starts one; it names no scheme that matters.
-                _ => {
+            // A stray quote or `=`: skipped, with what it quotes.
+            _ if word.is_empty() => {
+                let behind = read_value(behind).1;
+                rest = behind.strip_prefix('=').unwrap_or(behind);
+            }
+            _ => {
+                // Else it is a token68 (`Negotiate YII…`), text that should have been quoted, or garbage.
+                if (begins && is_token(word)) || is_bearer(word) {
                     found.push(Challenge { scheme: Some(word.to_owned()), error: None });
-                    rest = behind;
                 }
+                rest = behind;
             }
         }
+        begins = false;
     }
+}
+
+const DIVIDERS: [char; 4] = [' ', '\t', ',', ';'];
+const WORD_ENDS: [char; 6] = [' ', '\t', ',', ';', '=', '"'];
+
+/// RFC 9110 section 5.6.2.
+fn is_token(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// A token or a quoted string, and what stands behind it.
 fn read_value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find([' ', '\t', ',']).unwrap_or(text.len());
+        let end = text.find(DIVIDERS).unwrap_or(text.len());
         return (text[..end].to_owned(), &text[end..]);
     };
     let mut value = String::new();
@@ -114,51 +122,186 @@ fn read_value(text: &str) -> (String, &str) {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn read(fields: &[&str]) -> Option<Rejection> {
+    fn read(fields: &[&[u8]]) -> Option<Rejection> {
         let mut headers = HeaderMap::new();
         for field in fields {
-            headers.append(WWW_AUTHENTICATE, http::HeaderValue::from_bytes(field.as_bytes()).expect("a header value"));
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(field).expect("a header value"));
         }
         rejection(&headers)
     }
 
-    #[test]
-    fn challenges_are_read_as_servers_write_them() {
-        let (explicit, bare, not) = (Some(Rejection::Explicit), Some(Rejection::Bare), None);
-        let table: &[(&[&str], Option<Rejection>)] = &[
-            (&[], bare),
-            (&["Bearer"], bare),
-            (&["bearer realm=\"x\""], bare),
-            (&["Bearer error=\"invalid_token\""], explicit),
-            (&["Bearer realm=\"x\", error=\"invalid_token\", error_description=\"it, is \\\"old\\\"\""], explicit),
-            (&["Bearer realm=\"a\" error=invalid_token"], explicit),
-            (&["BEARER ERROR = \"invalid_token\""], explicit),
-            (&["error=\"invalid_token\""], explicit),
-            (&["Basic realm=\"a\", Bearer error=\"invalid_token\""], explicit),
-            (&["Basic realm=\"a\"", "Bearer error=\"invalid_token\""], explicit),
-            (&["Negotiate YIIabc==, Bearer error=\"invalid_token\""], explicit),
-            (&["Bearer error=\"insufficient_scope\", scope=\"a b\""], not),
-            (&["Bearer error=\"invalid_request\""], not),
-            (&["Basic realm=\"error=invalid_token, Bearer\""], not),
-            (&["Basic realm=\"a\""], not),
-            (&["Negotiate"], not),
-            (&["DPoP error=\"invalid_token\""], not),
-            (&["Basic realm=\"a\", Bearer realm=\"b\""], bare),
-            (&["\"\"\"===,,, \""], bare),
-            (&["Bearer realm=\"never closed"], bare),
-            (&[""], bare),
-        ];
-        for (fields, expected) in table {
-            assert_eq!(read(fields), *expected, "{fields:?}");
+    fn check(expected: Option<Rejection>, table: &[&[&str]]) {
+        for fields in table {
+            let bytes: Vec<_> = fields.iter().map(|field| field.as_bytes()).collect();
+            assert_eq!(read(&bytes), expected, "{fields:?}");
         }
     }
 
     #[test]
-    fn eight_kilobytes_of_garbage_end_in_a_reading() {
-        for garbage in ["\"", "=", "a=", ",", "Bearer ", "\\", "a=\"\\"] {
-            let _ = read(&[&garbage.repeat(8 * 1024)]);
+    fn these_say_that_the_token_is_dead() {
+        check(
+            Some(Rejection::Explicit),
+            &[
+                &["Bearer error=\"invalid_token\""],
+                &["Bearer error=invalid_token"],
+                &["bearer error=\"invalid_token\""],
+                &["BEARER ERROR = \"Invalid_Token\""],
+                &["Bearer error='invalid_token'"],
+                &["Bearer error=\" invalid_token \""],
+                &["Bearer error=\"invalid\\_token\""],
+                &["Bearer\terror=\"invalid_token\""],
+                &["  Bearer   error=\"invalid_token\"  "],
+                &[", ,Bearer error=\"invalid_token\",,"],
+                &["Bearer,error=\"invalid_token\""],
+                &["Bearer realm=\"api\", error=\"invalid_token\""],
+                &["Bearer realm=\"api\" error=\"invalid_token\""],
+                &["Bearer realm=\"api\"; error=\"invalid_token\""],
+                &["Bearer realm=api error=invalid_token;"],
+                &["Bearer realm=My Realm, error=\"invalid_token\""],
+                &["Bearer realm=\"\", error=\"invalid_token\""],
+                &["Bearer realm=\"a, b=c\", error=\"invalid_token\""],
+                &["Bearer realm=\"Basic realm=\\\"x\\\"\", error=\"invalid_token\""],
+                &["Bearer error=\"invalid_token\", error_description=\"it, is \\\"old\\\"\""],
+                &["Bearer error=\"invalid_token\", error_description=\"it expired at '11/24/2026 00:00:00'\""],
+                &["Bearer error=\"invalid_token\", error_description=\"abgelaufen: \u{fc}\""],
+                &["Bearer error=invalid_token, error_description=The token expired"],
+                &["Bearer error=\"invalid_token\", error_description=\"never closed"],
+                &["Bearer error_description=\"the error=insufficient_scope\", error=\"invalid_token\""],
+                &["Bearer error_uri=https://auth.example.com/?a=b error=invalid_token"],
+                &["Bearer error=\"invalid_token\", error=\"insufficient_scope\""],
+                &["error=\"invalid_token\""],
+                &["realm=\"api\", error=\"invalid_token\""],
+                &["Basic realm=\"a\", Bearer error=\"invalid_token\""],
+                &["Basic realm=\"a\" Bearer error=\"invalid_token\""],
+                &["Bearer error=\"invalid_token\", Basic realm=\"a\""],
+                &["Negotiate, Bearer error=\"invalid_token\""],
+                &["Negotiate YIIabc==, Bearer error=\"invalid_token\""],
+                &["Negotiate a/b+c~d==, NTLM TlRMTVNT=, Bearer error=\"invalid_token\""],
+                &["Digest realm=\"a\", nonce=\"b==\", qop=\"auth,auth-int\", Bearer error=\"invalid_token\""],
+                &["DPoP algs=\"ES256\", Bearer error=\"invalid_token\""],
+                &["Bearer realm=\"a\", Bearer realm=\"b\", error=\"invalid_token\""],
+                &["Bearer error=\"insufficient_scope\", Bearer error=\"invalid_token\""],
+                &["Basic realm=\"a\"", "Bearer error=\"invalid_token\""],
+                &["Bearer realm=\"a\"", "Bearer error=\"invalid_token\""],
+                &["", "Bearer error=\"invalid_token\""],
+                // Microsoft's and Google's.
+                &[
+                    "Bearer realm=\"\", authorization_uri=\"https://a.test/authorize\", client_id=\"1\", error=\"invalid_token\", claims=\"eyJ9\"",
+                ],
+                &["Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""],
+            ],
+        );
+    }
+
+    #[test]
+    fn these_give_no_reason() {
+        check(
+            Some(Rejection::Bare),
+            &[
+                &[],
+                &[""],
+                &[",,;  ,"],
+                &["Bearer"],
+                &["bEARER"],
+                &["Bearer "],
+                &["Bearer realm=\"x\""],
+                &["Bearer realm=\"error=invalid_token\""],
+                &["Bearer realm=\"\\\"error=invalid_token\""],
+                &["Bearer realm=\"never closed, error=invalid_token"],
+                &["Bearer scope=\"a b\""],
+                &["Bearer abcdef=="],
+                &["Basic realm=\"a\", Bearer realm=\"b\""],
+                &["Basic realm=\"a\"", "Bearer"],
+                &["Bearer, Basic realm=\"a\""],
+                &["Bearer xerror=\"invalid_token\""],
+                &["Bearer error_description=\"invalid_token\""],
+                &["realm=\"x\""],
+                &["\"\"\"===,,, \""],
+                &["="],
+                &["\""],
+                &["\\"],
+            ],
+        );
+    }
+
+    #[test]
+    fn these_are_about_something_else() {
+        check(
+            None,
+            &[
+                &["Bearer error=\"insufficient_scope\", scope=\"a b\""],
+                &["Bearer error=insufficient_scope"],
+                &["Bearer realm=\"a\", error=\"insufficient_scope\", error_description=\"not invalid_token\""],
+                &["Bearer error=\"invalid_request\""],
+                &["Bearer error=\"insufficient_user_authentication\", acr_values=\"a\""],
+                &["Bearer error=\"invalid_token_type\""],
+                &["Bearer realm=\"a\"", "Bearer error=\"insufficient_scope\""],
+                &["error=\"insufficient_scope\""],
+                &["Basic realm=\"a\""],
+                &["Basic realm=\"error=invalid_token, Bearer\""],
+                &["Basic realm=\"Bearer error=\\\"invalid_token\\\"\""],
+                &["Basic error=\"invalid_token\""],
+                &["Negotiate"],
+                &["Negotiate YIIabc=="],
+                &["NTLM"],
+                &["Digest realm=\"a\", nonce=\"b\", error=\"invalid_token\""],
+                &["DPoP error=\"invalid_token\""],
+                &["DPoP error=\"use_dpop_nonce\", algs=\"ES256\""],
+                &["BearerX error=\"invalid_token\""],
+                &["X-Bearer"],
+                &["Basic", "Digest", "Negotiate"],
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_beyond_the_bounds_is_not_read() {
+        let long = format!("Bearer realm=\"{}\", error=\"invalid_token\"", "x".repeat(MOST_BYTES));
+        assert_eq!(read(&[long.as_bytes()]), Some(Rejection::Bare));
+        let padding = format!("Bearer realm=\"{}\"", "x".repeat(MOST_BYTES));
+        assert_eq!(read(&[padding.as_bytes(), b"Bearer error=\"invalid_token\""]), Some(Rejection::Bare));
+        let many = format!("{}Bearer error=\"invalid_token\"", "Basic, ".repeat(MOST_CHALLENGES));
+        assert_eq!(read(&[many.as_bytes()]), None);
+        assert_eq!(read(&vec![&b"Basic"[..]; 1000]), None);
+        let first = format!("Bearer error=\"invalid_token\", realm=\"{}\"", "x".repeat(10 * MOST_BYTES));
+        assert_eq!(read(&[first.as_bytes()]), Some(Rejection::Explicit));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_read_around() {
+        assert_eq!(read(&[b"Bearer realm=\"\xff\xfe\", error=\"invalid_token\""]), Some(Rejection::Explicit));
+        assert_eq!(read(&[b"\xff"]), Some(Rejection::Bare));
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_makes_it_panic(fields in prop::collection::vec(prop::collection::vec(0x20u8..=0xff, 0..200), 0..5)) {
+            let fields: Vec<Vec<u8>> =
+                fields.into_iter().map(|field| field.into_iter().filter(|byte| *byte != 0x7f).collect()).collect();
+            let _ = read(&fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn nor_does_one_made_of_what_challenges_are_made_of(parts in prop::collection::vec(
+            prop::sample::select(vec!["Bearer", "Basic", "error", "realm", "invalid_token", "=", "\"", "\\", ",", ";", " ", "\t", "\u{fc}"]),
+            0..60,
+        )) {
+            let _ = read(&[parts.concat().as_bytes()]);
+        }
+
+        /// Whatever is quoted before it, an explicit challenge behind it is found.
+        #[test]
+        fn nothing_that_is_quoted_hides_what_follows(text in "[ -~]{0,60}") {
+            let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+            let field = format!("Basic realm=\"{quoted}\", Bearer error=\"invalid_token\"");
+            prop_assert_eq!(read(&[field.as_bytes()]), Some(Rejection::Explicit));
+            let field = format!("Basic realm=\"{quoted}\"");
+            prop_assert_eq!(read(&[field.as_bytes()]), None);
         }
     }
 }

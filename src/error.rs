@@ -145,6 +145,40 @@ impl Error {
         self.inner.response.as_ref()
     }
 
+    /// The kind, or the OAuth error code where RFC 6749 knows it: one of few words, for logs and metrics.
+    pub(crate) fn type_name(&self) -> &'static str {
+        const CODES: [&str; 8] = [
+            "invalid_request",
+            "invalid_client",
+            "invalid_grant",
+            "unauthorized_client",
+            "unsupported_grant_type",
+            "invalid_scope",
+            "server_error",
+            "temporarily_unavailable",
+        ];
+        match self.inner.kind {
+            ErrorKind::Configuration => "configuration",
+            ErrorKind::TlsMissing => "tls_missing",
+            ErrorKind::Tls => "tls",
+            ErrorKind::Dns => "dns",
+            ErrorKind::Connect => "connect",
+            ErrorKind::Reset => "reset",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Transport => "transport",
+            ErrorKind::Redirect => "redirect",
+            ErrorKind::InvalidResponse => "invalid_response",
+            ErrorKind::Status => "status",
+            ErrorKind::ErrorResponse => {
+                let code = self.inner.response.as_ref().map(|response| response.error.as_str());
+                CODES.into_iter().find(|known| Some(*known) == code).unwrap_or("error_response")
+            }
+            ErrorKind::InsecureTransport => "insecure_transport",
+            ErrorKind::Runtime => "runtime",
+            ErrorKind::Panicked => "panicked",
+        }
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         let lasting =
             [ErrorKind::Configuration, ErrorKind::TlsMissing, ErrorKind::InsecureTransport, ErrorKind::Runtime];
@@ -234,11 +268,12 @@ pub(crate) fn classify(error: &(dyn StdError + 'static)) -> ErrorKind {
         if let Some(error) = error.downcast_ref::<Error>() {
             return error.kind();
         }
-        let text = error.to_string().to_ascii_lowercase();
+        let text = words(error).to_ascii_lowercase();
         if text.contains("scheme is not http") {
             return ErrorKind::TlsMissing;
         }
-        if text.contains("certificate") || text.contains("handshake") || text.contains("tls ") {
+        let of_tls = ["certificate", "handshake", "tls ", "fatal alert", "corrupt message", "ssl routines"];
+        if of_tls.iter().any(|words| text.contains(words)) {
             return ErrorKind::Tls;
         }
         if text.contains("dns error") || text.contains("failed to lookup address") {
@@ -267,6 +302,15 @@ pub(crate) fn classify(error: &(dyn StdError + 'static)) -> ErrorKind {
         next = error.source();
     }
     kind
+}
+
+/// What an error says itself. reqwest quotes the URL, whose words are nobody's failure.
+fn words(error: &(dyn StdError + 'static)) -> String {
+    #[cfg(feature = "reqwest")]
+    if error.is::<reqwest::Error>() {
+        return String::new();
+    }
+    error.to_string()
 }
 
 impl fmt::Display for Error {

@@ -160,6 +160,15 @@ pub(crate) fn too_large() -> Error {
     Error::new(ErrorKind::InvalidResponse, format!("the answer is larger than {MOST_BYTES} bytes"))
 }
 
+/// A redirect to `target`, which is an origin or what is known of it.
+pub(crate) fn redirected(target: &str) -> Error {
+    Error::new(
+        ErrorKind::Redirect,
+        format!("the token endpoint redirects to {target}, which is not followed: the request carries a secret"),
+    )
+    .with_advice("configure the URL that answers itself")
+}
+
 fn transport(cause: BoxError) -> Error {
     if let Some(error) = Error::find(&*cause) {
         return error.clone();
@@ -189,11 +198,14 @@ fn described(kind: ErrorKind) -> Error {
 
 #[cfg(feature = "reqwest")]
 pub(crate) mod with_reqwest {
-    use std::time::Duration;
+    use std::{panic::AssertUnwindSafe, time::Duration};
 
     use super::{
         Body, BoxError, Error, ErrorKind, HttpClient, Reading, Request, Response, async_trait, classify, described,
+        redirected,
     };
+    use http::header::USER_AGENT;
+
     use crate::origin::Target;
 
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -205,19 +217,22 @@ pub(crate) mod with_reqwest {
     impl DefaultClient {
         pub(crate) fn new() -> Result<Self, Error> {
             // An idle connection that died unnoticed is the classic failure at a renewal; one handshake an hour costs nothing.
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .connect_timeout(CONNECT_TIMEOUT)
-                .pool_max_idle_per_host(0)
-                .build()
-                .map(Self)
-                .map_err(|error| {
-                    Error::configuration(
-                        "http_client: the default one cannot be built; bring one with `.http_client(..)`",
-                    )
-                    .caused_by(Box::new(error))
-                })
+                .pool_max_idle_per_host(0);
+            // It panics where reqwest was compiled with `rustls-no-provider` and no provider is installed.
+            match std::panic::catch_unwind(AssertUnwindSafe(|| builder.build())) {
+                Ok(Ok(client)) => Ok(Self(client)),
+                Ok(Err(error)) => Err(Error::configuration(
+                    "http_client: the default one cannot be built; bring one with `.http_client(..)`",
+                )
+                .caused_by(Box::new(error))),
+                Err(_) => Err(Error::configuration(
+                    "http_client: reqwest has no TLS provider; install one before, or bring a client with `.http_client(..)`",
+                )),
+            }
         }
     }
 
@@ -236,7 +251,7 @@ pub(crate) mod with_reqwest {
     #[async_trait]
     impl HttpClient for reqwest::Client {
         async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-            let request = convert(request)?;
+            let request = convert(request, self)?;
             let asked = request.url().clone();
             let response = self.execute(request).await.map_err(failed)?;
             read(response, &asked).await
@@ -248,7 +263,7 @@ pub(crate) mod with_reqwest {
     impl HttpClient for reqwest_middleware::ClientWithMiddleware {
         async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
             let mut extensions = std::mem::take(request.extensions_mut());
-            let request = convert(request)?;
+            let request = convert(request, self.as_ref())?;
             let asked = request.url().clone();
             let response =
                 self.execute_with_extensions(request, &mut extensions).await.map_err(|error| match error {
@@ -260,11 +275,19 @@ pub(crate) mod with_reqwest {
     }
 
     /// With a body that cannot be cloned, so that no redirect can post the secret again.
-    fn convert(request: Request<Body>) -> Result<reqwest::Request, Error> {
+    fn convert(mut request: Request<Body>, client: &reqwest::Client) -> Result<reqwest::Request, Error> {
+        if has_user_agent(client) {
+            request.headers_mut().remove(USER_AGENT);
+        }
         let request = request.map(|body| reqwest::Body::wrap(Once(Some(body.into_bytes()))));
         reqwest::Request::try_from(request).map_err(|error| {
             Error::configuration("token_url: reqwest does not take it").caused_by(Box::new(error.without_url()))
         })
+    }
+
+    /// reqwest shows its default headers nowhere else. If it ever shows them otherwise, the crate's own name is sent.
+    fn has_user_agent(client: &reqwest::Client) -> bool {
+        format!("{client:?}").contains("\"user-agent\": ")
     }
 
     async fn read(mut response: reqwest::Response, asked: &reqwest::Url) -> Result<Response<Body>, Error> {
@@ -283,24 +306,16 @@ pub(crate) mod with_reqwest {
     }
 
     fn failed(error: reqwest::Error) -> Error {
+        if error.is_redirect() {
+            let origin = error.url().map(|url| Target::of_url(url).to_origin());
+            return redirected(origin.as_deref().unwrap_or("an unknown origin"));
+        }
         let kind = match classify(&error) {
             ErrorKind::Transport if error.is_timeout() => ErrorKind::Timeout,
             ErrorKind::Transport if error.is_connect() => ErrorKind::Connect,
             kind => kind,
         };
-        if error.is_redirect() {
-            let origin = error.url().map(|url| Target::of_url(url).to_origin());
-            return redirected(origin.as_deref().unwrap_or("an unknown origin"));
-        }
         described(kind).caused_by(Box::new(error.without_url()))
-    }
-
-    fn redirected(origin: &str) -> Error {
-        Error::new(
-            ErrorKind::Redirect,
-            format!("the token endpoint redirects to {origin}, which is not followed: the request carries a secret"),
-        )
-        .with_advice("configure the URL that answers itself")
     }
 
     /// A body of one known chunk that cannot be cloned.

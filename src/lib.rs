@@ -3,6 +3,97 @@
 //! - [`ClientCredentials`] gets tokens from a token endpoint (RFC 6749 section 4.4); [`TokenSource`] is the plug for anything else.
 //! - [`TokenCache`] shares one token among all callers, renews it beside the traffic, and replaces it when it was rejected.
 //! - [`BearerAuthLayer`] puts it on the requests of a tower service, `BearerAuthMiddleware` on those of a reqwest client.
+//!
+#![cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
+#![cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
+//! use client_credentials::{BearerAuthMiddleware, ClientCredentials, TokenCache};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let tokens = TokenCache::from(
+//!     ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
+//!         .scope("stats")
+//!         .origin("https://api.example.com") // where the token may go
+//!         .build()?,
+//! );
+//! let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+//!     .with(BearerAuthMiddleware::new(tokens.clone()))
+//!     .build();
+//! client.get("https://api.example.com/stats").send().await?.error_for_status()?;
+//!
+//! // Where no adapter reaches:
+//! let token = tokens.token().await?;
+//! # let _ = token.authorization();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The README has a program for each kind of client, and says which layer goes where.
+//!
+//! # The life of a token
+//!
+//! ```text
+//!         issued                renew_at                  expires_at
+//!           │ fresh                │ aging                    │ expired
+//!           ├──────────────────────┼──────────────────────────┼───────────────
+//! attach    │ now                  │ now                      │ waits for the one token request
+//! renewal   │ none                 │ the first request starts │ under way; or held back after a
+//!           │                      │ it, beside the traffic   │ failure: an error at once
+//! ```
+//!
+//! Token requests run in tasks of their own: a caller that goes away ends none, and all who wait for one share its outcome. A renewal that fails costs nothing
+//! while the old token lives. A lifetime counts from when its token was asked for, on the monotonic clock and on the wall clock, and ends on
+//! whichever gets there first; a machine that slept does not take a dead token for a living one. Nobody asks, nothing is fetched
+//! (unless a cache is told to [keep warm](TokenCacheBuilder::keep_warm)).
+//!
+//! A 401 rejects the token that was attached if its Bearer challenge says `invalid_token`, or gives no reason (RFC 6750 section 3). The first who reports it
+//! starts the renewal; everybody else gets the new token without another token request. What the request does then is up to the adapter: the
+//! middleware sends it again, once, if its body can be copied; the layer does where [`with_replay`](BearerAuthLayer::with_replay) says how. A new
+//! token that is rejected too is the answer. If no other token can be had, the 401 goes to the caller as it was, and the old token serves on, since
+//! another API may still take it.
+//!
+//! # The numbers
+//!
+//! | what | default | set by |
+//! |---|---|---|
+//! | renewal before expiry | a quarter of the lifetime, at most 1 h, plus up to a tenth of that (stable for a cache and token); a server's `refresh_in` wins, within 25 to 95 % of the lifetime | [`renewal_share`](TokenCacheBuilder::renewal_share) |
+//! | a token counts as expired | 5 % of its lifetime, at most 10 s, before it does | |
+//! | lifetime without an `expires_in` | 1 h | [`assumed_lifetime`](TokenCacheBuilder::assumed_lifetime) |
+//! | between two token requests for one token | at least 1 s | |
+//! | one exchange with the token endpoint | 30 s, body included | [`timeout`](ClientCredentialsBuilder::timeout) |
+//! | a caller's wait for a token | 30 s; the token request goes on for the others | [`wait_limit`](TokenCacheBuilder::wait_limit) |
+//! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; only where nothing failed before. A `Retry-After` of at most 5 s is waited out | |
+//! | between attempts after a failure | about 1, 2, 4 … s, at most 30 s; while a token lives, at most a quarter of what it has left, within 30 s to 5 min | |
+//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s | |
+//! | … after a 4xx without such a code | as after a failure, at most 60 s | |
+//! | … after `Retry-After` | what it says, and up to as much again; of it at most 5 min, and at most half of what a living token has left | |
+//! | renewals because of rejections | the first at once; while new tokens are rejected in their turn 10 s, 20 s … 5 min apart, for each token and origin | |
+//! | token requests in flight for a source | 16; one a second while the last one failed | |
+//! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use | [`most_keys`](TokenCacheBuilder::most_keys) |
+//! | size of the endpoint's answer | 1 MiB | |
+//!
+//! # Errors
+//!
+//! [`Error`] says why there is no token, at which endpoint, and what to do where that is known. It is cheap to clone, since all who waited for a token request get the
+//! same one; it never contains a secret or a token. [`Error::kind`] tells the kinds apart, [`Error::is_transient`] says whether it may pass by itself,
+//! [`Error::retry_after`] how long to wait, [`Error::response`] and [`Error::status`] what the endpoint answered. Wrong settings are refused
+//! where something is built, by the setting's name. Through tower's `BoxError`, reqwest-middleware, reqwest-retry and `tonic::Status`, [`Error::find`] finds it
+//! again.
+//!
+//! No failure is final: when the server or the secret is mended, the next attempt finds out, without a restart.
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `reqwest-middleware` | yes | `BearerAuthMiddleware`; enables `reqwest` |
+//! | `reqwest` | by the above | the default client for token requests, the layer over `reqwest::Request`, a `reqwest::Client` as [`HttpClient`] |
+//! | `rustls`, `native-tls` | | TLS for the default client, unless the application's reqwest 0.13 has it anyway |
+//! | `tracing` | yes | log events, with the target `client_credentials` |
+//! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
+//! | `test-util` | | `Clock`, for tests that move time |
+//!
+//! Without any of them the cache and the tower layer are left. Token requests then go through a client of yours: a tower service in a [`TowerClient`], or
+//! an [`HttpClient`].
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -13,10 +104,16 @@ mod client_credentials;
 mod error;
 mod http_client;
 mod log;
+mod metrics;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;
+mod report;
+mod runtime;
 mod source;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod testing;
 mod token;
 pub mod vonage;
 
@@ -32,9 +129,9 @@ pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
     bearer_auth::{
         BearerAuth, BearerAuthLayer, BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, ResponseFuture,
-        TryClone, replay_fn,
+        TryClone, grpc_unauthenticated, replay_fn,
     },
-    cache::{TokenCache, TokenCacheBuilder},
+    cache::{Status, TokenCache, TokenCacheBuilder},
     client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder},
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, HttpClient, TowerClient},
@@ -43,6 +140,7 @@ pub use crate::{
     token::AccessToken,
 };
 
-#[cfg(all(doctest, feature = "reqwest-middleware"))]
+#[cfg(all(doctest, feature = "reqwest-middleware", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
-struct Readme;
+#[doc = include_str!("../docs/in-production.md")]
+struct Documents;

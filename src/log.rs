@@ -1,4 +1,8 @@
-//! What the log says. Without the feature `tracing` all of it is empty. No secret comes in here.
+//! What the log says: events and the span of a token request, with the target `client_credentials`. Without the feature `tracing` all of
+//! it is empty. No secret comes in here.
+//!
+//! `docs/in-production.md` lists the events and their fields.
+#![cfg_attr(not(feature = "tracing"), allow(unused_variables, dead_code))]
 
 use std::time::Duration;
 
@@ -10,58 +14,212 @@ macro_rules! event {
 }
 #[cfg(not(feature = "tracing"))]
 macro_rules! event {
-    ($level:ident, $($name:ident = $mark:tt $value:expr,)* $message:literal $(, $argument:expr)*) => {{
-        let _ = $message;
-        $(let _ = &$value;)*
-        $(let _ = &$argument;)*
-    }};
+    ($($rest:tt)*) => {};
 }
 
-pub(crate) fn obtained(request: &TokenRequest, renewal: bool, token: &AccessToken) {
-    let scope = request.scope().unwrap_or_default();
+pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
     if renewal {
-        event!(info, scope = %scope, expires_in = ?expires_in, "access token renewed");
+        event!(info, source, scope = request.scope(), expires_in, "access token renewed");
     } else {
-        event!(info, scope = %scope, expires_in = ?expires_in, "access token obtained");
+        event!(info, source, scope = request.scope(), expires_in, "access token obtained");
     }
 }
 
-pub(crate) fn failed(request: &TokenRequest, error: &Error, remaining: Duration, wait: Duration) {
-    let scope = request.scope().unwrap_or_default();
-    let (wait, chain) = (human(wait), chain(error));
+pub(crate) fn failed(source: &str, request: &TokenRequest, error: &Error, remaining: Duration, wait: Duration) {
+    let status = error.status().map(|status| status.as_u16());
+    let (retry_in, kind, text) = (wait.as_secs_f64(), error.type_name(), chain(error));
     if remaining.is_zero() {
-        event!(warn, scope = %scope, error = %chain, "no access token; token requests are held back for {}", wait);
+        event!(
+            error,
+            source,
+            scope = request.scope(),
+            error = text,
+            error.type = kind,
+            http.response.status_code = status,
+            retry_in,
+            "no access token; token requests are held back for {}",
+            human(wait)
+        );
     } else {
-        let left = human(remaining);
-        event!(warn, scope = %scope, error = %chain,
-            "renewal failed; serving the old token for another {}, next attempt in {}", left, wait);
+        event!(
+            warn,
+            source,
+            scope = request.scope(),
+            error = text,
+            error.type = kind,
+            http.response.status_code = status,
+            retry_in,
+            usable_for = remaining.as_secs(),
+            "renewal failed; serving the old token for another {}, next attempt in {}",
+            human(remaining),
+            human(wait)
+        );
     }
 }
 
-pub(crate) fn rejected(origin: &str, request: &TokenRequest, age: Duration, again: bool) {
-    let scope = request.scope().unwrap_or_default();
-    let age_in_words = human(age);
-    if again || age < Duration::from_secs(60) {
-        event!(warn, origin = %origin, scope = %scope,
-            "an access token was rejected {} after it was issued; a scope may be missing", age_in_words);
-    } else {
-        event!(warn, origin = %origin, scope = %scope, "an access token was rejected {} after it was issued", age_in_words);
-    }
+pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, wait: Duration) {
+    let (kind, text) = (error.type_name(), chain(error));
+    event!(
+        info,
+        source,
+        scope = request.scope(),
+        error = text,
+        error.type = kind,
+        "token request failed; trying again in {}",
+        human(wait)
+    );
 }
 
-pub(crate) fn rejected_again(origin: &str, wait: Duration) {
-    let wait = human(wait);
-    event!(warn, origin = %origin,
-        "a new access token was rejected too; a scope may be missing; no renewal because of this origin for {}", wait);
+pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
+    let hint = if again || age < Duration::from_secs(60) { "; a scope may be missing" } else { "" };
+    event!(
+        warn,
+        source,
+        scope = request.scope(),
+        origin,
+        age = age.as_secs(),
+        "an access token was rejected {} after it was issued{hint}",
+        human(age)
+    );
+}
+
+pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration) {
+    event!(
+        warn,
+        source,
+        scope = request.scope(),
+        origin,
+        "a new access token was rejected too; a scope may be missing; no renewal because of this origin for {}",
+        human(wait)
+    );
 }
 
 pub(crate) fn fresh_token_rejected(origin: &str) {
-    event!(debug, origin = %origin, "the request was sent again with a new access token, and rejected again");
+    event!(debug, origin, "the request was sent again with a new access token, and rejected again");
 }
 
-pub(crate) fn not_attached(origin: &str) {
-    event!(warn, origin = %origin, "no access token attached: the origin is not among those named for this source");
+pub(crate) fn not_attached(source: &str, origin: &str) {
+    event!(
+        warn,
+        source,
+        origin,
+        "no access token attached: the origin is not among those named for this source; said once for each origin"
+    );
+}
+
+pub(crate) fn forgotten(source: &str, count: usize, most: usize) {
+    event!(debug, source, count, "the least used of {} access tokens made room for another", most);
+}
+
+pub(crate) fn own_header() {
+    event!(debug, "no access token attached: the request has an Authorization header already");
+}
+
+pub(crate) fn not_sent_again(origin: &str) {
+    event!(
+        debug,
+        origin,
+        "a request whose access token was rejected is not sent again: there is no copy of it (`with_replay` is not set, or its body cannot be copied)"
+    );
+}
+
+pub(crate) fn answered_elsewhere(source: &str, origin: &str) {
+    event!(
+        warn,
+        source,
+        origin,
+        "a 401 came from another origin than the one asked: the client followed a redirect, which does not carry the access token; send such requests to their end directly; said once for each origin"
+    );
+}
+
+/// The span that is current where a token request is started from.
+#[cfg(feature = "tracing")]
+pub(crate) struct Caller(tracing::Span);
+#[cfg(not(feature = "tracing"))]
+pub(crate) struct Caller;
+
+impl Caller {
+    pub(crate) fn current() -> Self {
+        #[cfg(feature = "tracing")]
+        return Self(tracing::Span::current());
+        #[cfg(not(feature = "tracing"))]
+        Self
+    }
+}
+
+/// The span of one exchange with the token endpoint. It follows from the caller's, and is no part of it: the caller may go away, and
+/// others may wait for the same exchange.
+#[cfg(feature = "tracing")]
+#[derive(Clone)]
+pub(crate) struct Span(tracing::Span);
+#[cfg(not(feature = "tracing"))]
+#[derive(Clone)]
+pub(crate) struct Span;
+
+#[cfg(feature = "tracing")]
+impl Span {
+    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
+        use tracing::field::Empty;
+        let span = tracing::info_span!(
+            target: "client_credentials",
+            parent: None,
+            "token_request",
+            source,
+            scope = request.scope(),
+            attempt,
+            outcome = Empty,
+            error.type = Empty,
+            duration = Empty,
+        );
+        span.follows_from(&caller.0);
+        Self(span)
+    }
+
+    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
+        tracing::Instrument::instrument(future, self.0.clone()).await
+    }
+
+    /// Closes it at the end, unless there is another clone.
+    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
+        self.0.in_scope(function)
+    }
+
+    pub(crate) fn ended(&self, failure: Option<&'static str>, duration: Duration) {
+        self.0.record("outcome", if failure.is_none() { "ok" } else { "error" });
+        if let Some(kind) = failure {
+            self.0.record("error.type", kind);
+        }
+        self.0.record("duration", duration.as_secs_f64());
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+impl Span {
+    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
+        Self
+    }
+
+    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
+        future.await
+    }
+
+    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
+        function()
+    }
+
+    pub(crate) fn ended(&self, failure: Option<&'static str>, duration: Duration) {}
+}
+
+/// Names the scope that a source asks for where the request leaves it to the source.
+pub(crate) fn scope_of_source(request: &TokenRequest) {
+    #[cfg(feature = "tracing")]
+    if let Some(scope) = request.scope() {
+        let span = tracing::Span::current();
+        if span.metadata().is_some_and(|metadata| metadata.target() == "client_credentials") {
+            span.record("scope", scope);
+        }
+    }
 }
 
 /// `23 min`, `7 s`.

@@ -1,12 +1,12 @@
 //! The reqwest-middleware side.
 
 use async_trait::async_trait;
-use http::Extensions;
+use http::{Extensions, HeaderMap, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use crate::{
-    bearer_auth::{Attach, Destination, Replay, TryClone, decide, rejection, replayed, set},
+    bearer_auth::{Attach, Bearer, Replay, TryClone},
     cache::TokenCache,
     http_client::IsTokenRequest,
     source::TokenRequest,
@@ -14,26 +14,72 @@ use crate::{
 
 /// Attaches a bearer token to every request of a `reqwest_middleware::ClientWithMiddleware`, and renews it.
 ///
-/// A request whose token was rejected is sent again, once, if its body can be copied (a stream cannot). A [`TokenRequest`] among the request's
-/// extensions (`with_extension`) says which token it wants.
+/// A request whose token was rejected is sent again, once, if its body can be copied (a stream and a multipart form cannot, and are sent once). A
+/// [`TokenRequest`] among the request's extensions (`with_extension`) says which token it wants. A header that the caller set
+/// (`RequestBuilder::bearer_auth`) stays.
 ///
-/// Add it after reqwest-retry, so that each attempt has the current token.
+/// # Among other middlewares
+///
+/// What is added first is outermost. Add this one behind reqwest-retry, so that each attempt has the token of its moment; before it, all attempts
+/// of a request carry the same token. With reqwest-tracing either order will do: outside of this one it shows one span for each request, inside one for each
+/// time that it is sent. Redirects are followed by reqwest itself, beneath every middleware: it drops the token where host or port change, and a 401 from there does
+/// not count as a rejection (the log says so, once for each origin).
+///
+/// reqwest-retry takes every error of a middleware for fatal. To have it try again when a token could not be had for a reason that may pass:
+///
+/// ```
+/// use client_credentials::{AccessToken, BearerAuthMiddleware, Error, TokenCache};
+/// use reqwest_retry::{
+///     RetryTransientMiddleware, Retryable, RetryableStrategy, default_on_request_failure, default_on_request_success,
+///     policies::ExponentialBackoff,
+/// };
+///
+/// struct AlsoTokens;
+///
+/// impl RetryableStrategy for AlsoTokens {
+///     fn handle(&self, result: &reqwest_middleware::Result<reqwest::Response>) -> Option<Retryable> {
+///         match result {
+///             Ok(answer) => default_on_request_success(answer),
+///             Err(error) => match Error::find(error) {
+///                 Some(ours) if ours.is_transient() => Some(Retryable::Transient),
+///                 Some(_) => Some(Retryable::Fatal),
+///                 None => default_on_request_failure(error),
+///             },
+///         }
+///     }
+/// }
+///
+/// # let tokens = TokenCache::builder(AccessToken::new("abcde12345")?).any_origin().build()?;
+/// let policy = ExponentialBackoff::builder().build_with_max_retries(3);
+/// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+///     .with(RetryTransientMiddleware::new_with_policy_and_strategy(policy, AlsoTokens))
+///     .with(BearerAuthMiddleware::new(tokens))
+///     .build();
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BearerAuthMiddleware {
-    tokens: TokenCache,
+    bearer: Bearer,
     replay: bool,
 }
 
 impl BearerAuthMiddleware {
     /// Attaches the tokens of this cache, or of a cache made for this source alone.
     pub fn new(tokens: impl Into<TokenCache>) -> Self {
-        Self { tokens: tokens.into(), replay: true }
+        Self { bearer: Bearer::new(tokens.into()), replay: true }
     }
 
     /// Sends every request once; the answer that rejects a token goes to the caller.
     #[must_use]
     pub fn without_replay(self) -> Self {
         Self { replay: false, ..self }
+    }
+
+    /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means. As
+    /// [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
+    #[must_use]
+    pub fn with_rejection(self, rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
+        Self { bearer: self.bearer.with_rejection(rejected), ..self }
     }
 }
 
@@ -43,30 +89,26 @@ impl Middleware for BearerAuthMiddleware {
         if extensions.get::<IsTokenRequest>().is_some() {
             return next.run(request, extensions).await;
         }
-        let token = match decide(&request, extensions.get::<TokenRequest>(), &self.tokens) {
+        let token = match self.bearer.decide(&request, extensions.get::<TokenRequest>()) {
             Attach::Not => return next.run(request, extensions).await,
             Attach::Refuse(error) => return Err(failed(error)),
             Attach::With(token) => token,
-            Attach::Wait(wanted) => self.tokens.clone().wait(wanted).await.map_err(failed)?,
+            Attach::Wait(wanted) => self.bearer.clone().wait(wanted).await.map_err(failed)?,
         };
         let copy = if self.replay { TryClone.copy(&request) } else { None };
         let copy = copy.map(|copy| (copy, extensions.clone()));
-        let destination = Destination::of(&request);
-        set(request.headers_mut(), &token);
+        let attached = self.bearer.attach(&mut request, token);
         let response = next.clone().run(request, extensions).await?;
-        let Some((rejection, origin)) = rejection(&response, &destination) else {
+        let Err(rejected) = attached.read(&response) else { return Ok(response) };
+        let (Some(attached), Some((mut request, original))) = (rejected.recover(copy.is_some()).await, copy) else {
             return Ok(response);
         };
-        let (Some(token), Some((mut request, original))) =
-            (self.tokens.clone().recover(token, origin, rejection).await, copy)
-        else {
-            return Ok(response);
-        };
+        // Before it is sent again: an unread body may hold the connection that it needs.
         drop(response);
-        set(request.headers_mut(), &token);
+        attached.set(&mut request);
         *extensions = original;
         let response = next.run(request, extensions).await?;
-        replayed(&self.tokens, &token, &destination, &response);
+        attached.replayed(&response);
         Ok(response)
     }
 }

@@ -1,6 +1,12 @@
 //! Where a token may go.
 
-use std::{collections::HashSet, fmt, net::Ipv4Addr, sync::Arc, sync::Mutex};
+use std::{
+    collections::HashSet,
+    fmt,
+    hash::{Hash, Hasher},
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::{Arc, Mutex},
+};
 
 use http::{Uri, uri::Authority};
 
@@ -29,15 +35,27 @@ enum Scheme {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Exact(String),
+    /// Two texts may name one address.
+    V6(Ipv6Addr),
     /// `*.example.com`: the part behind the star, with its dot. The star stands for one label.
     AnyLabelOf(String),
 }
 
 /// What is known of where a request goes.
-pub(crate) struct Target<'a> {
-    pub scheme: Option<&'a str>,
-    pub host: &'a str,
-    pub port: Option<u16>,
+#[derive(Debug)]
+pub struct Target<'a> {
+    scheme: Option<&'a str>,
+    host: &'a str,
+    port: Port,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// None is written: the scheme's.
+    Default,
+    Number(u16),
+    /// Whatever a client makes of it, it is none that was listed.
+    Unreadable,
 }
 
 /// Whether a token may be sent to a target.
@@ -71,6 +89,13 @@ impl Origins {
         Self { any: true, listed: Vec::new() }
     }
 
+    /// What is said where no origin was named.
+    pub(crate) fn missing() -> Error {
+        Error::configuration(
+            "origin: none; say where the tokens may go with `.origin(\"https://api.example.com\")`, as often as needed, or with `.any_origin()`",
+        )
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         !self.any && self.listed.is_empty()
     }
@@ -83,19 +108,24 @@ impl Origins {
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
         let host = canonical(target.host);
         // Without a scheme (a Host header beside a request that has no authority), any scheme that is listed will do.
-        let scheme = match target.scheme {
-            Some("https" | "wss") => Some(Scheme::Https),
-            Some("http" | "ws") => Some(Scheme::Http),
-            Some(_) => return Permission::Foreign,
+        let scheme = match target.scheme.map(Scheme::read) {
+            Some(Some(scheme)) => Some(scheme),
+            Some(None) => return Permission::Foreign,
             None => None,
         };
+        if host.is_empty() || target.port == Port::Unreadable {
+            return Permission::Foreign;
+        }
         let mut insecure = self.any && scheme == Some(Scheme::Http);
         if self.any && (!insecure || is_loopback(host)) {
             return Permission::Granted;
         }
         for origin in self.listed.iter().filter(|origin| origin.host.covers(host)) {
             let asked = scheme.unwrap_or(origin.scheme);
-            let port = target.port.or(scheme.map(Scheme::default_port)).unwrap_or(origin.port);
+            let port = match target.port {
+                Port::Number(port) => port,
+                _ => scheme.map_or(origin.port, Scheme::default_port),
+            };
             if asked == origin.scheme && port == origin.port {
                 return Permission::Granted;
             }
@@ -107,16 +137,18 @@ impl Origins {
 
 impl Origin {
     fn parse(text: &str) -> Result<Self, Error> {
+        // User info is most often a password.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
         let refuse = |what: &str| {
-            Err(Error::configuration(format!("origin: {text:?} {what}; write it as `https://api.example.com`")))
+            Err(Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`")))
         };
         if text.contains('#') {
             return refuse("has a fragment");
         }
         let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URI") };
         let scheme = match uri.scheme_str() {
-            Some("https") => Scheme::Https,
-            Some("http") => Scheme::Http,
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
             Some(_) => return refuse("has a scheme other than https and http"),
             None => return refuse("has no scheme"),
         };
@@ -128,29 +160,47 @@ impl Origin {
         if authority.as_str().contains('@') {
             return refuse("has user info");
         }
-        let Some(port) = port_of(authority) else { return refuse("has a port that is not a number") };
+        let port = match Port::of(authority) {
+            Port::Default => scheme.default_port(),
+            Port::Number(port) => port,
+            Port::Unreadable => return refuse("has a port that is not a number"),
+        };
         let host = canonical(authority.host()).to_ascii_lowercase();
         let host = match host.strip_prefix('*') {
             Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
                 Host::AnyLabelOf(rest.to_owned())
             }
-            None if !host.is_empty() && !host.contains('*') => Host::Exact(host),
+            None if !host.is_empty() && !host.contains('*') => v6(&host).map_or(Host::Exact(host), Host::V6),
             _ => return refuse("has a `*` that is not the whole first label, or no host"),
         };
-        Ok(Self { scheme, host, port: port.unwrap_or(scheme.default_port()) })
+        Ok(Self { scheme, host, port })
     }
 }
 
-/// `Some(None)`: no port. `None`: one that cannot be read.
-fn port_of(authority: &Authority) -> Option<Option<u16>> {
-    let behind = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
-    match behind.strip_prefix(authority.host()) {
-        Some("") => Some(None),
-        _ => authority.port_u16().map(Some),
+impl Port {
+    pub(crate) fn of(authority: &Authority) -> Self {
+        let behind = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
+        match (behind.strip_prefix(authority.host()), authority.port_u16()) {
+            (Some("" | ":"), _) => Self::Default,
+            (_, Some(port)) => Self::Number(port),
+            (_, None) => Self::Unreadable,
+        }
     }
 }
 
 impl Scheme {
+    /// A WebSocket begins as a request of the scheme beneath.
+    fn read(text: &str) -> Option<Self> {
+        let is = |name: &str| text.eq_ignore_ascii_case(name);
+        if is("https") || is("wss") {
+            Some(Self::Https)
+        } else if is("http") || is("ws") {
+            Some(Self::Http)
+        } else {
+            None
+        }
+    }
+
     fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -163,6 +213,7 @@ impl Host {
     fn covers(&self, host: &str) -> bool {
         match self {
             Self::Exact(own) => own.eq_ignore_ascii_case(host),
+            Self::V6(own) => v6(host) == Some(*own),
             Self::AnyLabelOf(suffix) => {
                 host.len().checked_sub(suffix.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
                     |(label, rest)| !label.is_empty() && !label.contains('.') && rest.eq_ignore_ascii_case(suffix),
@@ -175,23 +226,48 @@ impl Host {
 impl<'a> Target<'a> {
     /// `None`: the URI has no authority, so that the request goes wherever the service sends it.
     pub(crate) fn of_uri(uri: &'a Uri) -> Option<Self> {
-        let authority = uri.authority()?;
-        Some(Self { scheme: Some(uri.scheme_str().unwrap_or("")), host: authority.host(), port: authority.port_u16() })
+        Some(Self::of_parts(Some(uri.scheme_str().unwrap_or("")), uri.authority()?))
     }
 
-    pub(crate) fn of_authority(authority: &'a Authority) -> Self {
-        Self { scheme: None, host: authority.host(), port: authority.port_u16() }
+    pub(crate) fn of_parts(scheme: Option<&'a str>, authority: &'a Authority) -> Self {
+        Self { scheme, host: authority.host(), port: Port::of(authority) }
     }
 
     #[cfg(feature = "reqwest")]
     pub(crate) fn of_url(url: &'a reqwest::Url) -> Self {
-        Self { scheme: Some(url.scheme()), host: url.host_str().unwrap_or(""), port: url.port() }
+        let port = url.port().map_or(Port::Default, Port::Number);
+        Self { scheme: Some(url.scheme()), host: url.host_str().unwrap_or(""), port }
+    }
+
+    /// One that cannot be read, and is nobody's.
+    pub(crate) fn unreadable() -> Self {
+        Self { scheme: None, host: "", port: Port::Unreadable }
     }
 
     /// As it is written in logs and errors, and remembered for them.
     pub(crate) fn to_origin(&self) -> String {
-        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}://{}{port}", self.scheme.unwrap_or(""), canonical(self.host).to_ascii_lowercase())
+        let host = canonical(self.host).to_ascii_lowercase();
+        let scheme = self.scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
+        match self.port {
+            Port::Default => format!("{scheme}{host}"),
+            Port::Number(port) => format!("{scheme}{host}:{port}"),
+            Port::Unreadable if host.is_empty() => "an unreadable Host header".into(),
+            Port::Unreadable => format!("{scheme}{host} (with an unreadable port)"),
+        }
+    }
+}
+
+/// The same for the same origin, however it is written.
+impl Hash for Target<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let scheme = self.scheme.and_then(Scheme::read);
+        let port = match self.port {
+            Port::Default => scheme.map(Scheme::default_port),
+            Port::Number(port) => Some(port),
+            Port::Unreadable => None,
+        };
+        (scheme.map(Scheme::default_port), port).hash(state);
+        canonical(self.host).bytes().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
     }
 }
 
@@ -204,8 +280,13 @@ fn canonical(host: &str) -> &str {
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = canonical(host);
     host.eq_ignore_ascii_case("localhost")
-        || host == "[::1]"
+        || v6(host).is_some_and(|address| address.is_loopback())
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The address of a host in brackets.
+fn v6(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
 pub(crate) fn insecure(target: &Target<'_>) -> Error {

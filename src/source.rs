@@ -32,6 +32,11 @@ pub trait TokenSource: Send + Sync + 'static {
         None
     }
 
+    /// How logs and metrics call this source: for [`ClientCredentials`](crate::ClientCredentials) its token endpoint.
+    fn name(&self) -> &str {
+        "token source"
+    }
+
     /// How long one call of [`token`](Self::token) may take before the cache ends it; 30 seconds.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(30)
@@ -50,6 +55,10 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
 
     fn origins(&self) -> Option<Origins> {
         T::origins(self)
+    }
+
+    fn name(&self) -> &str {
+        T::name(self)
     }
 
     fn time_limit(&self) -> Duration {
@@ -231,8 +240,7 @@ impl TokenRequestBuilder {
             }
             if let Some(at) = token.bytes().position(|byte| !allowed(byte)) {
                 return self.refuse(format!(
-                    "scope: {:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow (visible ASCII without `\"` and `\\`)",
-                    token
+                    "scope: {token:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow (visible ASCII without `\"` and `\\`)"
                 ));
             }
             named.push(token.to_owned());

@@ -11,7 +11,7 @@ use crate::{error::Error, error::ErrorKind, source::TokenRequest};
 const SCHEME: &str = "Bearer ";
 
 /// A lifetime beyond this is as good as none; it keeps clock arithmetic far from overflow.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// An access token (RFC 6749 section 1.4) that is sent as a bearer token (RFC 6750).
 ///

@@ -10,10 +10,9 @@ use tower_service::Service;
 
 use super::{
     BearerRequest, BearerResponse, Replay,
-    request::{Destination, rejection, set},
+    bearer::{Attached, Bearer},
 };
 use crate::{
-    cache::TokenCache,
     error::{BoxError, Error},
     source::TokenRequest,
     token::AccessToken,
@@ -42,23 +41,17 @@ pin_project! {
         // Refused before it was sent.
         Refused { error: Option<Error> },
         // There is no token yet; the service was polled ready.
-        Waiting { token: Waiting<Result<AccessToken, Error>>, tokens: TokenCache, request: Req, service: S, replay: R },
+        Waiting { token: Waiting<Result<AccessToken, Error>>, bearer: Bearer, request: Req, service: S, replay: R },
         // Sent with a token. With a spare, it can be sent again.
-        Sent { #[pin] future: F, attached: Attached, spare: Option<(Req, S)> },
+        Sent { #[pin] future: F, attached: Option<Attached>, spare: Option<(Req, S)> },
         // Rejected. The response is kept, in case that no other token can be had.
-        Recovering { token: Waiting<Option<AccessToken>>, tokens: TokenCache, destination: Destination, response: Res, spare: Option<(Req, S)> },
+        Recovering { attached: Waiting<Option<Attached>>, response: Res, spare: Option<(Req, S)> },
         // Another token is there; readiness counts once, so the service is asked again.
         Replaying { request: Req, service: S, attached: Attached },
         // Sent again: the answer is the answer.
-        Replayed { #[pin] future: F, attached: Attached },
+        Replayed { #[pin] future: F, attached: Option<Attached> },
         Done,
     }
-}
-
-struct Attached {
-    token: AccessToken,
-    destination: Destination,
-    tokens: TokenCache,
 }
 
 impl<S, Req, R> ResponseFuture<S, Req, R>
@@ -73,25 +66,13 @@ where
         Self { state: State::Refused { error: Some(error) } }
     }
 
-    pub(super) fn sent(
-        future: S::Future,
-        token: AccessToken,
-        destination: Destination,
-        tokens: TokenCache,
-        spare: Option<(Req, S)>,
-    ) -> Self {
-        Self { state: State::Sent { future, attached: Attached { token, destination, tokens }, spare } }
+    pub(super) fn sent(future: S::Future, attached: Attached, spare: Option<(Req, S)>) -> Self {
+        Self { state: State::Sent { future, attached: Some(attached), spare } }
     }
 
-    pub(super) fn waiting(
-        tokens: TokenCache,
-        wanted: Option<TokenRequest>,
-        request: Req,
-        service: S,
-        replay: R,
-    ) -> Self {
-        let token = Box::pin(tokens.clone().wait(wanted));
-        Self { state: State::Waiting { token, tokens, request, service, replay } }
+    pub(super) fn waiting(bearer: Bearer, wanted: Option<TokenRequest>, request: Req, service: S, replay: R) -> Self {
+        let token = Box::pin(bearer.clone().wait(wanted));
+        Self { state: State::Waiting { token, bearer, request, service, replay } }
     }
 }
 
@@ -116,49 +97,39 @@ where
                 },
                 StateProjection::Waiting { token, .. } => {
                     let token = ready!(token.as_mut().poll(cx));
-                    let StateOwned::Waiting { tokens, mut request, mut service, replay, .. } =
+                    let StateOwned::Waiting { bearer, mut request, mut service, replay, .. } =
                         state.as_mut().project_replace(State::Done)
                     else {
                         polled_again()
                     };
-                    let token = match token {
-                        Ok(token) => token,
-                        Err(error) => return Poll::Ready(Err(error.into())),
-                    };
+                    let token = token?;
                     let copy = replay.copy(&request);
-                    let destination = Destination::of(&request);
-                    set(request.headers_mut(), &token);
+                    let attached = bearer.attach(&mut request, token);
                     let spare = copy.map(|copy| (copy, service.clone()));
                     let future = service.call(request);
-                    state.set(State::Sent { future, attached: Attached { token, destination, tokens }, spare });
+                    state.set(State::Sent { future, attached: Some(attached), spare });
                 }
-                StateProjection::Sent { future, attached, .. } => {
+                StateProjection::Sent { future, attached, spare } => {
                     let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let Some((rejection, origin)) = rejection(&response, &attached.destination) else {
-                        return Poll::Ready(Ok(response));
-                    };
+                    let Some(attached) = attached.take() else { polled_again() };
+                    let Err(rejected) = attached.read(&response) else { return Poll::Ready(Ok(response)) };
+                    let (attached, spare) = (Box::pin(rejected.recover(spare.is_some())), spare.take());
                     // The inner future goes here, and with it what it holds (a concurrency limit's permit).
-                    let StateOwned::Sent { attached, spare, .. } = state.as_mut().project_replace(State::Done) else {
-                        polled_again()
-                    };
-                    let Attached { token, destination, tokens } = attached;
-                    let token = Box::pin(tokens.clone().recover(token, origin, rejection));
-                    state.set(State::Recovering { token, tokens, destination, response, spare });
+                    state.set(State::Recovering { attached, response, spare });
                 }
-                StateProjection::Recovering { token, .. } => {
-                    let token = ready!(token.as_mut().poll(cx));
-                    let StateOwned::Recovering { tokens, destination, response, spare, .. } =
-                        state.as_mut().project_replace(State::Done)
+                StateProjection::Recovering { attached, .. } => {
+                    let attached = ready!(attached.as_mut().poll(cx));
+                    let StateOwned::Recovering { response, spare, .. } = state.as_mut().project_replace(State::Done)
                     else {
                         polled_again()
                     };
-                    let (Some(token), Some((mut request, service))) = (token, spare) else {
+                    let (Some(attached), Some((mut request, service))) = (attached, spare) else {
                         return Poll::Ready(Ok(response));
                     };
                     // Before the service is asked: an unread body may hold the connection that it needs.
                     drop(response);
-                    set(request.headers_mut(), &token);
-                    state.set(State::Replaying { request, service, attached: Attached { token, destination, tokens } });
+                    attached.set(&mut request);
+                    state.set(State::Replaying { request, service, attached });
                 }
                 StateProjection::Replaying { service, .. } => {
                     ready!(service.poll_ready(cx)).map_err(Into::into)?;
@@ -168,29 +139,17 @@ where
                         polled_again()
                     };
                     let future = service.call(request);
-                    state.set(State::Replayed { future, attached });
+                    state.set(State::Replayed { future, attached: Some(attached) });
                 }
                 StateProjection::Replayed { future, attached } => {
                     let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    replayed(&attached.tokens, &attached.token, &attached.destination, &response);
+                    let Some(attached) = attached.take() else { polled_again() };
+                    attached.replayed(&response);
                     return Poll::Ready(Ok(response));
                 }
                 StateProjection::Done => polled_again(),
             }
         }
-    }
-}
-
-/// The end of a replay: an answer that does not reject the new token ends the origin's streak of rejections.
-pub(crate) fn replayed<Res: BearerResponse>(
-    tokens: &TokenCache,
-    token: &AccessToken,
-    destination: &Destination,
-    response: &Res,
-) {
-    match rejection(response, destination) {
-        None => tokens.accepted(token, &destination.origin()),
-        Some((_, origin)) => crate::log::fresh_token_rejected(&origin),
     }
 }
 

@@ -1,17 +1,17 @@
+use http::{HeaderMap, StatusCode};
 use tower_layer::Layer;
 
-use super::{BearerAuth, NoReplay};
+use super::{BearerAuth, NoReplay, bearer::Bearer};
 use crate::cache::TokenCache;
 
 /// For clients: attaches a bearer token to every outgoing request, and renews it.
 ///
 /// (A server that checks tokens wants another layer, such as tower-http's `AsyncRequireAuthorizationLayer`.)
 ///
-/// Goes beneath retry and redirect layers, so that every attempt and every hop is looked at anew, and above time limits of a single attempt. The
-/// error of the service becomes a [`BoxError`](tower_service::Service::Error); ours is found in it with
-/// [`Error::find`](crate::Error::find).
+/// Over any `tower::Service` of a client: hyper-util's, `reqwest::Client`, tonic's channel, or layers around them. Its error is a
+/// [`BoxError`](tower_service::Service::Error): the service's own as it was, or ours, which [`Error::find`](crate::Error::find) finds.
 ///
-/// ```
+/// ```no_run
 /// # use client_credentials::{BearerAuthLayer, ClientCredentials, TryClone};
 /// # fn main() -> Result<(), client_credentials::Error> {
 /// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(http::Response::new(())) });
@@ -25,24 +25,130 @@ use crate::cache::TokenCache;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Which layer goes where
+///
+/// In a `ServiceBuilder` the first layer is the outermost. Put retry and redirect layers and the time limit of the whole call before this one, and the time limit
+/// of one attempt, concurrency limits, load shedding and buffers behind it. What is seen otherwise:
+///
+/// | behind this layer (nearer to the client) | what is seen |
+/// |---|---|
+/// | a retry layer | all its attempts carry the same token, also after that was rejected |
+/// | a redirect layer | what becomes of the token at another host is up to that layer, and no other is attached there; a 401 from there counts as one from the host that was asked |
+/// | a layer that sets an `Authorization` header | it replaces ours. *Before* this layer such a header stays, and no token is fetched (a `debug` event says so) |
+/// | a layer that sets scheme and host | this one sees a request without an authority, and attaches a token to all of them |
+///
+/// | before this layer | what is seen |
+/// |---|---|
+/// | a concurrency limit | a request that waits for a token holds its permit. If the token requests go through the same limit, give them a client of their own |
+/// | a short time limit | it covers the wait for a first token, and the replay |
+/// | another `BearerAuthLayer` | the outermost one attaches; the others leave its header alone |
+///
+/// A request that goes without a token because of its origin, and why, is in the log (target `client_credentials`), once for each origin. A `CONNECT` request goes as it
+/// is: it speaks to a proxy.
+///
+/// # A rejected token
+///
+/// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without it, the answer goes to the caller when the renewal
+/// has ended, so that the caller's next request has the new token.
+///
+/// # Which token
+///
+/// A [`TokenRequest`](crate::TokenRequest) among the request's `http::Extensions` says which one; without it, the token of the cache's handle is meant
+/// ([`TokenCache::with_request`]).
+///
+/// # With tonic
+///
+/// tonic makes `Code::Unknown` of an error that it does not know. A `map_err` around the layer says it better:
+///
+/// ```
+/// use client_credentials::{BearerAuthLayer, Error, TokenCache, grpc_unauthenticated};
+/// use tonic::{Status, transport::Channel};
+/// use tower::{BoxError, Service, ServiceBuilder};
+///
+/// fn to_status(error: BoxError) -> Status {
+///     match Error::find(&*error) {
+///         Some(ours) if ours.is_transient() => Status::unavailable(ours.to_string()),
+///         Some(ours) => Status::unauthenticated(ours.to_string()),
+///         None => Status::from_error(error),
+///     }
+/// }
+///
+/// # fn example(tokens: TokenCache, channel: Channel) {
+/// let service = ServiceBuilder::new()
+///     .map_err(to_status)
+///     .layer(BearerAuthLayer::new(tokens).with_rejection(grpc_unauthenticated))
+///     .service(channel);
+/// # fn check<S: Service<http::Request<tonic::body::Body>, Error = Status>>(_: S) {}
+/// # check(service);
+/// # }
+/// ```
+///
+/// A gRPC server refuses a token with `grpc-status: 16` and no 401, which counts where [`grpc_unauthenticated`](super::grpc_unauthenticated) says so: the call
+/// fails as `Unauthenticated`, and the next one has a new token. To send unary calls again, collect their body first, since tonic's is not `Clone`:
+///
+/// ```
+/// # use client_credentials::{BearerAuthLayer, TokenCache, TryClone, grpc_unauthenticated};
+/// # use tonic::{Status, body::Body, transport::Channel};
+/// # use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
+/// use http_body_util::{BodyExt, Full};
+///
+/// # fn to_status(error: BoxError) -> Status { Status::from_error(error) }
+/// # fn example(tokens: TokenCache, channel: Channel) {
+/// let service = ServiceBuilder::new()
+///     .map_err(to_status)
+///     .filter_async(|request: http::Request<Body>| async {
+///         let (parts, body) = request.into_parts();
+///         let body = Full::new(body.collect().await?.to_bytes());
+///         Ok::<_, BoxError>(http::Request::from_parts(parts, body))
+///     })
+///     .layer(BearerAuthLayer::new(tokens).with_rejection(grpc_unauthenticated).with_replay(TryClone))
+///     .map_request(|request: http::Request<Full<bytes::Bytes>>| request.map(Body::new))
+///     .service(channel);
+/// // Boxed: the compiler gives up on spawning calls through the types of so many layers.
+/// let service = BoxCloneSyncService::new(service);
+/// # fn check<S: tower::Service<http::Request<Body>, Error = Status>>(_: S) {}
+/// # check(service);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct BearerAuthLayer<R = NoReplay> {
-    tokens: TokenCache,
+    bearer: Bearer,
     replay: R,
 }
 
 impl BearerAuthLayer {
     /// Attaches the tokens of this cache, or of a cache made for this source alone.
     pub fn new(tokens: impl Into<TokenCache>) -> Self {
-        Self { tokens: tokens.into(), replay: NoReplay }
+        Self { bearer: Bearer::new(tokens.into()), replay: NoReplay }
     }
 }
 
 impl<R> BearerAuthLayer<R> {
     /// Sends a request again, once, if its token was rejected and another one could be had: [`TryClone`](super::TryClone), or
     /// [`replay_fn`](super::replay_fn) for bodies that are copied otherwise.
+    ///
+    /// Not the default, since it would not compile over every body. A request that cannot be copied is sent once.
     pub fn with_replay<T>(self, replay: T) -> BearerAuthLayer<T> {
-        BearerAuthLayer { tokens: self.tokens, replay }
+        BearerAuthLayer { bearer: self.bearer, replay }
+    }
+
+    /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means.
+    ///
+    /// For servers with other habits: a 403 for an expired token, or a gRPC status ([`grpc_unauthenticated`](super::grpc_unauthenticated)).
+    /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to everything.
+    ///
+    /// ```
+    /// # use client_credentials::{AccessToken, BearerAuthLayer, TokenCache};
+    /// # let tokens = TokenCache::builder(AccessToken::new("abcde12345")?).any_origin().build()?;
+    /// BearerAuthLayer::new(tokens).with_rejection(|status, headers| {
+    ///     status == http::StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "token expired")
+    /// });
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_rejection(self, rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
+        Self { bearer: self.bearer.with_rejection(rejected), ..self }
     }
 }
 
@@ -50,6 +156,6 @@ impl<S, R: Clone> Layer<S> for BearerAuthLayer<R> {
     type Service = BearerAuth<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth::new(inner, self.tokens.clone(), self.replay.clone())
+        BearerAuth::new(inner, self.bearer.clone(), self.replay.clone())
     }
 }

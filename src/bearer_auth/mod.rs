@@ -1,20 +1,19 @@
 //! The tower side: a layer that attaches tokens to outgoing requests.
 
+mod bearer;
 mod future;
 mod layer;
 mod replay;
 mod request;
 mod service;
 
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) use self::bearer::{Attach, Bearer};
 pub use self::{
+    bearer::grpc_unauthenticated,
     future::ResponseFuture,
     layer::BearerAuthLayer,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},
     service::BearerAuth,
-};
-#[cfg(feature = "reqwest-middleware")]
-pub(crate) use self::{
-    future::replayed,
-    request::{Attach, Destination, decide, rejection, set},
 };

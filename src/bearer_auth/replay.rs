@@ -17,6 +17,23 @@ impl<Req> Replay<Req> for NoReplay {
 }
 
 /// Copies what can be copied: an `http::Request` whose body is `Clone`, a `reqwest::Request` by its `try_clone`.
+///
+/// The copy is made before the request is sent, and nothing is buffered: a body such as `Full<Bytes>` shares its bytes. The second attempt is
+/// the original request, with another token.
+///
+/// # If it does not compile
+///
+/// Over a body that is not `Clone` the layer is no service, and the compiler does not say why:
+///
+/// ```text
+/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, ...>`,
+///               but its trait bounds were not satisfied
+///   = note: the following trait bounds were not satisfied:
+///           `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: tower::Service<_>`
+/// ```
+///
+/// (The same for `ready`, `call` and `ready_and`.) So it is with boxed bodies, tonic's, axum's and hyper's `Incoming`. Either leave `with_replay` out, and the 401
+/// goes to the caller, or say with [`replay_fn`] how your requests are copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TryClone;
 
@@ -29,15 +46,39 @@ impl<B: Clone> Replay<http::Request<B>> for TryClone {
 #[cfg(feature = "reqwest")]
 impl Replay<reqwest::Request> for TryClone {
     fn copy(&self, request: &reqwest::Request) -> Option<reqwest::Request> {
-        let mut copy = request.try_clone()?;
-        // `try_clone` leaves the version at its default.
-        *copy.version_mut() = request.version();
-        Some(copy)
+        request.try_clone()
     }
 }
 
 /// Copies requests with a function, for bodies that are not `Clone` or that only some requests may have twice.
-pub fn replay_fn<F>(function: F) -> ReplayFn<F> {
+///
+/// ```
+/// use bytes::Bytes;
+/// use client_credentials::{AccessToken, BearerAuthLayer, TokenCache, replay_fn};
+/// use http::{Method, Request};
+/// use http_body_util::{BodyExt, Empty, combinators::BoxBody};
+///
+/// type Body = BoxBody<Bytes, std::convert::Infallible>;
+///
+/// /// A GET has no body that could be lost.
+/// fn copy_of_a_get(request: &Request<Body>) -> Option<Request<Body>> {
+///     let mut copy = Request::new(Empty::new().boxed());
+///     copy.method_mut().clone_from(request.method());
+///     copy.uri_mut().clone_from(request.uri());
+///     copy.headers_mut().clone_from(request.headers());
+///     copy.extensions_mut().clone_from(request.extensions());
+///     *copy.version_mut() = request.version();
+///     (request.method() == Method::GET).then_some(copy)
+/// }
+///
+/// # let tokens = TokenCache::builder(AccessToken::new("abcde12345")?).any_origin().build()?;
+/// let layer = BearerAuthLayer::new(tokens).with_replay(replay_fn(copy_of_a_get));
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+pub fn replay_fn<F, Req>(function: F) -> ReplayFn<F>
+where
+    F: Fn(&Req) -> Option<Req>,
+{
     ReplayFn { function }
 }
 

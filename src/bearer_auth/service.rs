@@ -4,21 +4,21 @@ use tower_service::Service;
 
 use super::{
     BearerRequest, BearerResponse, Replay, ResponseFuture,
-    request::{Attach, Destination, decide, set},
+    bearer::{Attach, Bearer},
 };
-use crate::{cache::TokenCache, error::BoxError};
+use crate::error::BoxError;
 
 /// For clients: attaches a bearer token to every request that goes through. Made by [`BearerAuthLayer`](super::BearerAuthLayer).
 #[derive(Clone, Debug)]
 pub struct BearerAuth<S, R = super::NoReplay> {
     inner: S,
-    tokens: TokenCache,
+    bearer: Bearer,
     replay: R,
 }
 
 impl<S, R> BearerAuth<S, R> {
-    pub(super) fn new(inner: S, tokens: TokenCache, replay: R) -> Self {
-        Self { inner, tokens, replay }
+    pub(super) fn new(inner: S, bearer: Bearer, replay: R) -> Self {
+        Self { inner, bearer, replay }
     }
 
     /// The service within.
@@ -54,23 +54,21 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        match decide(&request, None, &self.tokens) {
+        match self.bearer.decide(&request, None) {
             Attach::Not => ResponseFuture::untouched(self.inner.call(request)),
             Attach::Refuse(error) => ResponseFuture::refused(error),
             Attach::With(token) => {
                 let copy = self.replay.copy(&request);
-                let destination = Destination::of(&request);
-                set(request.headers_mut(), &token);
+                let attached = self.bearer.attach(&mut request, token);
                 let spare = copy.map(|copy| (copy, self.inner.clone()));
-                let future = self.inner.call(request);
-                ResponseFuture::sent(future, token, destination, self.tokens.clone(), spare)
+                ResponseFuture::sent(self.inner.call(request), attached, spare)
             }
             Attach::Wait(wanted) => {
                 // The service that was polled ready is the one to call: it is taken along, and a clone, which must be polled again,
                 // stays.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(self.tokens.clone(), wanted, request, ready, self.replay.clone())
+                ResponseFuture::waiting(self.bearer.clone(), wanted, request, ready, self.replay.clone())
             }
         }
     }

@@ -27,6 +27,10 @@ impl Moment {
         at.mono.saturating_duration_since(self.mono).min(wall)
     }
 
+    pub(crate) fn wall(self) -> SystemTime {
+        self.wall
+    }
+
     pub(crate) fn after(self, wait: Duration) -> Self {
         Self {
             mono: self.mono.checked_add(wait).unwrap_or(self.mono),

@@ -1,45 +1,76 @@
 //! One token for everybody: shared, renewed beside the traffic, replaced when it was rejected.
 
+// Public for tests alone.
+#[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 mod clock;
+mod endpoint;
+#[cfg(test)]
+mod fleet;
+mod flight;
+mod keys;
 mod renewal;
 mod slot;
+mod status;
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex},
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
+use tokio::time::{Instant, Sleep};
 
+#[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
+pub use self::status::Status;
 use self::{
     clock::Moment,
+    endpoint::Endpoint,
+    flight::{Joined, Outcome},
+    keys::Keys,
     renewal::Settings,
-    slot::{Context, Slot, Step, lock},
+    slot::{Context, Slot, Step},
 };
 use crate::{
     challenge::Rejection,
     client_credentials::ClientCredentials,
-    error::Error,
+    error::{Error, ErrorKind},
     origin::{Mentioned, Origins, Permission, Target},
+    report::Reporter,
+    runtime,
     source::{TokenRequest, TokenSource},
-    token::AccessToken,
+    token::{AccessToken, LONGEST_LIFETIME},
 };
-
-/// Token requests in flight at once, over all keys of a source.
-const MOST_IN_FLIGHT: usize = 16;
-/// Tokens other than the default one that are kept.
-const MOST_KEYS: usize = 1000;
 
 /// Always has a token: fetches, shares and renews what a [`TokenSource`] gives.
 ///
 /// A handle that is cheap to clone; the clones share their tokens. Make one for a source, and give clones of it to every layer, middleware
 /// and task that sends requests with these tokens.
+///
+/// # The life of a token
+///
+/// - *Fresh*: attached at once.
+/// - *Aging*, from a quarter of its lifetime before its end (at most an hour, and up to a tenth of that earlier, differently for each
+///   cache): attached at once; the first caller starts the renewal beside the traffic. If it fails, it is tried again with
+///   back-off, and the token serves on.
+/// - *Expired*, from a little before its end (5 % of the lifetime, at most 10 seconds): callers wait for the one token request in flight.
+///   While requests are held back after a failure they fail at once, with its cause and the time to come back.
+/// - *Suspect*: rejected before it expired. It is renewed; if that fails it serves on, since other APIs may still take it.
+///
+/// Expiry counts from when the token was asked for, on the monotonic and on the wall clock, whichever is first there.
+///
+/// Why a quarter: of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 94,
+/// 192 or 460 without a token if they renew five minutes before the end, and 0, 1 or 347 if they renew a quarter before it. When 1 000
+/// instances restart at once against a limit of 100 token requests a minute, the last is served after 9.7 minutes, of 10 that the limit
+/// allows for. (`cargo test --lib fleet -- --nocapture` in the repository computes these figures.)
 #[derive(Clone)]
 pub struct TokenCache {
     shared: Arc<Shared>,
+    /// The token that this handle means where nothing else is said.
+    own: Arc<Slot>,
 }
 
 struct Shared {
@@ -47,13 +78,7 @@ struct Shared {
     origins: Origins,
     mentioned: Mentioned,
     default: Arc<Slot>,
-    keyed: Mutex<Keyed>,
-}
-
-#[derive(Default)]
-struct Keyed {
-    slots: HashMap<TokenRequest, (Arc<Slot>, u64)>,
-    uses: u64,
+    keys: Keys,
 }
 
 impl TokenCache {
@@ -64,6 +89,7 @@ impl TokenCache {
             origins: Origins::default(),
             refused: None,
             settings: Settings::default(),
+            most_keys: keys::MOST,
             clock: Clock::system(),
         }
     }
@@ -75,34 +101,82 @@ impl TokenCache {
     /// If there is no usable token and none can be had: what the token request failed with; at once while requests are held back
     /// ([`Error::retry_after`] says for how long); after 30 seconds of waiting; outside of a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, Error> {
-        self.acquire(&self.shared.default, None).await
+        self.acquire(&self.own, None).await
     }
 
     /// As [`token`](Self::token), for another scope, resource, audience or further parameters.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
         self.acquire(&self.slot(Some(request)), None).await
     }
 
+    /// A handle of this cache that means another token: what [`token`](Self::token) gives, and what an adapter attaches where a request does
+    /// not say otherwise itself.
+    ///
+    /// For the layer over `reqwest::Request`, which shows its extensions to nobody, and for clients that each have their own scope. Such a
+    /// token is not forgotten while its handle lives.
+    ///
+    /// ```
+    /// use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, TokenRequest};
+    ///
+    /// let tokens = TokenCache::from(
+    ///     ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
+    ///         .origin("https://api.example.com")
+    ///         .build()?,
+    /// );
+    /// let orders = tokens.with_request(&TokenRequest::builder().scope("orders:write").build()?);
+    /// let stats = tokens.with_request(&TokenRequest::builder().scope("stats:read").build()?);
+    /// let layers = [BearerAuthLayer::new(orders), BearerAuthLayer::new(stats)];
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_request(&self, request: &TokenRequest) -> Self {
+        Self { shared: Arc::clone(&self.shared), own: self.slot(Some(request)) }
+    }
+
+    /// How the source's own token stands, for readiness probes and status pages.
+    ///
+    /// A probe can bring back what it took out of traffic: while there is no token because the last token request failed, asking starts the
+    /// next one when it is due. Otherwise asking starts nothing.
+    pub fn status(&self) -> Status {
+        let slot = &self.own;
+        let status = slot.status();
+        if !status.is_ready() && status.held_back_for().is_none() {
+            let _ = slot.step(None);
+        }
+        status
+    }
+
     /// The token at hand, without waiting. Starts the renewal where it is due, and the first fetch where there is no token.
     pub fn try_token(&self) -> Option<AccessToken> {
-        self.ready(None)
+        match self.own.current() {
+            Some(token) => Some(token),
+            None => match self.own.step(None) {
+                Step::Serve(token) => Some(token),
+                _ => None,
+            },
+        }
     }
 
     /// Reports that an API rejected this token before it expired. The renewal starts at once if the cache still holds that token, and
     /// callers wait for it; how often a rejection can cause a token request is bounded.
     pub fn reject(&self, token: &AccessToken) {
         let slot = self.slot(token.request());
+        self.shared.context.report.rejection(None);
         if slot.reject(token, "", Rejection::Explicit) {
             let _ = slot.step(Some(token));
         }
     }
 
-    /// The token to attach, if it needs no waiting.
-    pub(crate) fn ready(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        let Some(request) = request else {
-            return ready(&self.shared.default);
-        };
-        ready(&self.slot(Some(request)))
+    /// The token to attach, if nothing about it needs to be decided. Starts nothing.
+    pub(crate) fn at_hand(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
+        match request {
+            None => self.own.current(),
+            Some(request) => self.slot(Some(request)).current(),
+        }
     }
 
     /// The token to attach, with waiting.
@@ -118,6 +192,7 @@ impl TokenCache {
         rejection: Rejection,
     ) -> Option<AccessToken> {
         let slot = self.slot(rejected.request());
+        self.shared.context.report.rejection(Some(rejection));
         if !slot.reject(&rejected, &origin, rejection) {
             return None;
         }
@@ -130,18 +205,32 @@ impl TokenCache {
         self.slot(token.request()).accepted(origin);
     }
 
+    /// A request was sent again with another token, which the API rejected too or not.
+    pub(crate) fn replayed(&self, rejected: bool) {
+        self.shared.context.report.replayed(rejected);
+    }
+
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
         let permission = self.shared.origins.permit(target);
         if permission == Permission::Foreign && self.shared.mentioned.is_first(target) {
-            crate::log::not_attached(&target.to_origin());
+            self.shared.context.report.not_attached(&target.to_origin());
         }
         permission
     }
 
+    /// A request to one of our origins was refused by another one, which a redirect within the client led to.
+    pub(crate) fn answered_elsewhere(&self, target: &Target<'_>) {
+        if self.shared.mentioned.is_first(target) {
+            self.shared.context.report.answered_elsewhere(&target.to_origin());
+        }
+    }
+
     fn slot(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
-        match request.filter(|request| **request != TokenRequest::default()) {
-            None => Arc::clone(&self.shared.default),
-            Some(request) => lock(&self.shared.keyed).slot(request, &self.shared.context),
+        match request {
+            None => Arc::clone(&self.own),
+            Some(request) if request == self.own.request() => Arc::clone(&self.own),
+            Some(request) if *request == TokenRequest::default() => Arc::clone(&self.shared.default),
+            Some(request) => self.shared.keys.slot(request, &self.shared.context),
         }
     }
 
@@ -149,77 +238,70 @@ impl TokenCache {
         if let (None, Some(token)) = (unwanted, slot.current()) {
             return Ok(token);
         }
+        let came = Instant::now();
+        let outcome = match slot.step(unwanted) {
+            Step::Serve(token) => return Ok(token),
+            step => self.acquire_from(step, slot, unwanted).await,
+        };
+        self.shared.context.report.waited(outcome.is_ok(), came.elapsed());
+        outcome
+    }
+
+    async fn acquire_from(
+        &self,
+        mut step: Step,
+        slot: &Arc<Slot>,
+        unwanted: Option<&AccessToken>,
+    ) -> Result<AccessToken, Error> {
         let context = &self.shared.context;
         let limit = context.settings.wait_limit;
-        let give_up = context.clock.now().after(limit);
+        // By the monotonic clock alone: a caller's patience has not run out because somebody set the time.
+        let give_up = Instant::now() + limit;
         loop {
-            match slot.step(unwanted) {
+            match step {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
-                Step::WaitUntil(until) => sleep_until(&context.clock, until.min(give_up))?.await,
-                Step::Join(mut joined) => {
-                    let deadline = joined.deadline.min(give_up);
-                    let pause = sleep_until(&context.clock, deadline)?;
-                    let mut pause = std::pin::pin!(pause);
-                    let outcome = joined.outcome.wait_for(Option::is_some);
-                    let mut outcome = std::pin::pin!(outcome);
-                    let ended = std::future::poll_fn(|cx| match outcome.as_mut().poll(cx) {
-                        std::task::Poll::Ready(ended) => {
-                            std::task::Poll::Ready(ended.ok().and_then(|ended| ended.clone()))
-                        }
-                        std::task::Poll::Pending => pause.as_mut().poll(cx).map(|()| None),
-                    })
-                    .await;
-                    // Without an outcome, the flight is past its deadline or its runtime has ended: somebody takes over.
-                    if let Some(outcome) = ended {
-                        return outcome;
+                Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
+                Step::Join(flight) => {
+                    let deadline = self.sleep(flight.deadline, give_up)?;
+                    if let Some(outcome) = outcome_of(flight, deadline).await {
+                        return outcome.or_else(|error| slot.usable(unwanted).ok_or(error));
                     }
                 }
             }
-            if context.clock.now().reached(give_up) {
-                return Err(slot::waited_too_long(limit));
+            if Instant::now() >= give_up {
+                return slot.usable(unwanted).ok_or_else(|| waited_too_long(limit));
             }
+            step = slot.step(unwanted);
         }
+    }
+
+    /// A timer on the caller's runtime; an error where it has none.
+    fn sleep(&self, until: Moment, give_up: Instant) -> Result<Sleep, Error> {
+        let Some(_runtime) = runtime::with_timer() else { return Err(runtime::missing()) };
+        let until = Instant::now() + self.shared.context.clock.now().until(until);
+        Ok(tokio::time::sleep_until(until.min(give_up)))
     }
 }
 
-fn ready(slot: &Arc<Slot>) -> Option<AccessToken> {
-    if let Some(token) = slot.current() {
-        return Some(token);
-    }
-    match slot.step(None) {
-        Step::Serve(token) => Some(token),
-        _ => None,
-    }
+/// `None`: the flight is past its deadline, or its runtime has ended.
+async fn outcome_of(mut flight: Joined, deadline: Sleep) -> Option<Outcome> {
+    let mut deadline = pin!(deadline);
+    let mut outcome = pin!(flight.outcome.wait_for(Option::is_some));
+    poll_fn(|cx| match outcome.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(outcome.ok().and_then(|outcome| outcome.clone())),
+        Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
-/// A timer on the caller's runtime; an error where it has none.
-fn sleep_until(clock: &Clock, until: Moment) -> Result<tokio::time::Sleep, Error> {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return Err(slot::no_runtime());
-    }
-    let wait = clock.now().until(until);
-    // tokio panics where the timer is disabled, and has no other way to tell.
-    std::panic::catch_unwind(|| tokio::time::sleep(wait)).map_err(|_| slot::no_runtime())
+fn waited_too_long(limit: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("no token within {limit:?}; the token request goes on"))
 }
 
-impl Keyed {
-    fn slot(&mut self, request: &TokenRequest, context: &Arc<Context>) -> Arc<Slot> {
-        self.uses += 1;
-        if let Some((slot, used)) = self.slots.get_mut(request) {
-            *used = self.uses;
-            return Arc::clone(slot);
-        }
-        if self.slots.len() >= MOST_KEYS {
-            let least = self.slots.iter().min_by_key(|(_, (_, used))| *used).map(|(request, _)| request.clone());
-            if let Some(least) = least {
-                self.slots.remove(&least);
-            }
-        }
-        let slot = Slot::new(Arc::clone(context), request.clone());
-        self.slots.insert(request.clone(), (Arc::clone(&slot), self.uses));
-        slot
-    }
+/// No code that can panic runs under these locks; a poisoned one would still hold a consistent state.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<ClientCredentials> for TokenCache {
@@ -242,6 +324,7 @@ pub struct TokenCacheBuilder {
     origins: Origins,
     refused: Option<Error>,
     settings: Settings,
+    most_keys: usize,
     clock: Clock,
 }
 
@@ -277,7 +360,7 @@ impl TokenCacheBuilder {
         if lifetime.is_zero() {
             self.refuse(Error::configuration("assumed_lifetime: zero; write how long such a token is used"));
         } else {
-            self.settings.assumed_lifetime = lifetime;
+            self.settings.assumed_lifetime = lifetime.min(LONGEST_LIFETIME);
         }
         self
     }
@@ -287,8 +370,27 @@ impl TokenCacheBuilder {
         if limit.is_zero() {
             self.refuse(Error::configuration("wait_limit: zero; no caller would ever see a first token"));
         } else {
-            self.settings.wait_limit = limit;
+            self.settings.wait_limit = limit.min(LONGEST_LIFETIME);
         }
+        self
+    }
+
+    /// Renews the source's own token when nobody asks for it, for those who cannot have a cold call after an idle time. Starts
+    /// with the first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle is gone. Costs a token
+    /// request per lifetime, forever; without it, idle costs nothing.
+    pub fn keep_warm(mut self) -> Self {
+        self.settings.keep_warm = true;
+        self
+    }
+
+    /// How many tokens are kept beside the source's own, for requests that ask for another scope, resource, audience or parameter; 1 000. For those
+    /// who serve more tenants: beyond it the least used goes, and is asked for again when it is wanted. One that somebody waits for, that has
+    /// a handle of its own, or that is held back after a failure is not counted out.
+    pub fn most_keys(mut self, most: usize) -> Self {
+        if most == 0 {
+            self.refuse(Error::configuration("most_keys: zero; every such request would ask for a token"));
+        }
+        self.most_keys = most;
         self
     }
 
@@ -313,39 +415,34 @@ impl TokenCacheBuilder {
             self.origins.extend(origins);
         }
         if self.origins.is_empty() {
-            return Err(missing_origin());
+            return Err(Origins::missing());
         }
         Ok(self.finish())
     }
 
     fn finish(self) -> TokenCache {
+        let report = Reporter::new(self.source.name());
         let context = Arc::new(Context {
             source: self.source,
             settings: self.settings,
             clock: self.clock,
-            permits: Semaphore::new(MOST_IN_FLIGHT),
-            endpoint_hold: Mutex::default(),
+            endpoint: Endpoint::new(),
+            report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
         let shared = Shared {
             context,
             origins: self.origins,
             mentioned: Mentioned::default(),
-            default,
-            keyed: Mutex::default(),
+            default: Arc::clone(&default),
+            keys: Keys::new(self.most_keys),
         };
-        TokenCache { shared: Arc::new(shared) }
+        TokenCache { shared: Arc::new(shared), own: default }
     }
 
     fn refuse(&mut self, error: Error) {
         self.refused.get_or_insert(error);
     }
-}
-
-pub(crate) fn missing_origin() -> Error {
-    Error::configuration(
-        "origin: none; say where the tokens may go with `.origin(\"https://api.example.com\")`, as often as needed, or with `.any_origin()`",
-    )
 }
 
 impl fmt::Debug for TokenCacheBuilder {

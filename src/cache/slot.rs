@@ -1,32 +1,32 @@
 //! One token's life: the only place with state.
 //!
-//! Every transition happens under one ordinary mutex that is never held across an await; time comes in as a
-//! parameter. The hot path reads a [`Lease`] instead, a replica that is stored while that mutex is held.
+//! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a
+//! [`Lease`], a replica that is stored while that mutex is held.
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, watch},
-    task::AbortHandle,
-};
 
 use super::{
     clock::{Clock, Moment},
+    endpoint::{Endpoint, Hold},
+    flight::{Flight, Joined, Launch, Outcome, Task},
+    lock,
     renewal::{self, Life, Settings},
+    status::Status,
 };
 use crate::{
     challenge::Rejection,
     error::{Error, ErrorKind},
-    log,
+    report::{Cause, Reporter},
+    runtime,
     source::{TokenRequest, TokenSource},
-    token::AccessToken,
+    token::{AccessToken, LONGEST_LIFETIME},
 };
 
 /// What all the slots of a cache share.
@@ -34,21 +34,21 @@ pub(super) struct Context {
     pub source: Arc<dyn TokenSource>,
     pub settings: Settings,
     pub clock: Clock,
-    /// Token requests in flight over all keys.
-    pub permits: Semaphore,
-    /// `Retry-After` and `invalid_client` are about the endpoint and the client, so they hold back every key.
-    pub endpoint_hold: Mutex<Option<Hold>>,
+    pub endpoint: Endpoint,
+    pub report: Reporter,
 }
 
-#[derive(Clone)]
-pub(super) struct Hold {
-    until: Moment,
-    error: Error,
+impl Context {
+    /// How long one call of the source may take.
+    pub(super) fn time_limit(&self) -> Duration {
+        self.source.time_limit().min(LONGEST_LIFETIME)
+    }
 }
 
 pub(super) struct Slot {
     context: Arc<Context>,
     request: TokenRequest,
+    /// Stable for the slot, so that the instances of a fleet renew at different times, and each at its own.
     jitter: f64,
     lease: ArcSwapOption<Lease>,
     state: Mutex<State>,
@@ -65,6 +65,7 @@ struct State {
     held: Option<Held>,
     flight: Option<Flight>,
     flights: u64,
+    task: Task,
     last_start: Option<Moment>,
     /// Failures in a row.
     failures: u32,
@@ -86,31 +87,15 @@ struct Held {
 }
 
 /// The token was rejected before it expired.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal, as long as it has not failed.
-    Awaited,
+    /// Callers wait for the renewal until then, as long as it has not failed.
+    Awaited(Moment),
     /// Callers are served with it all the same.
     Served,
 }
 
-struct Flight {
-    id: u64,
-    deadline: Moment,
-    outcome: watch::Receiver<Option<Outcome>>,
-    task: Arc<OnceLock<AbortHandle>>,
-}
-
-type Outcome = Result<AccessToken, Error>;
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.get() {
-            task.abort();
-        }
-    }
-}
-
+/// Rejections by one origin, each of another token.
 #[derive(Clone, Copy)]
 struct Streak {
     count: u32,
@@ -126,16 +111,13 @@ pub(super) enum Step {
     Fail(Error),
 }
 
-pub(super) struct Joined {
-    pub outcome: watch::Receiver<Option<Outcome>>,
-    pub deadline: Moment,
-}
-
-/// Why no token request may start now.
-enum Pause {
+/// What becomes of a renewal that is due.
+enum Renewal {
+    Flying(Joined),
     /// The last one has only just started.
-    Interval(Moment),
-    Failed(Hold),
+    Soon(Moment),
+    Held(Hold),
+    NoRuntime,
 }
 
 const MOST_STREAKS: usize = 64;
@@ -151,6 +133,14 @@ impl Slot {
         })
     }
 
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(super) fn request(&self) -> &TokenRequest {
+        &self.request
+    }
+
     /// The token, if nothing about it needs to be decided. Takes no lock.
     pub(super) fn current(&self) -> Option<AccessToken> {
         let lease = self.lease.load();
@@ -158,69 +148,141 @@ impl Slot {
         (!self.context.clock.now().reached(lease.until)).then(|| lease.token.clone())
     }
 
+    /// The token that callers get when its renewal has failed.
+    pub(super) fn usable(&self, unwanted: Option<&AccessToken>) -> Option<AccessToken> {
+        let now = self.context.clock.now();
+        let state = self.lock();
+        let held = state.held.as_ref().filter(|held| !now.reached(held.expires_at))?;
+        (!unwanted.is_some_and(|unwanted| held.token.is_same_as(unwanted))).then(|| held.token.clone())
+    }
+
     /// What a caller is to do now; starts a token request where one is due. A caller whose token was rejected does not want
     /// that one again.
     pub(super) fn step(self: &Arc<Self>, unwanted: Option<&AccessToken>) -> Step {
-        let runtime = Handle::try_current().ok();
-        let (step, launch) = self.next(runtime.is_some(), unwanted);
-        // Outside of the lock: spawning on a runtime that has ended drops the task, whose guard takes the lock.
+        let runtime = runtime::with_timer();
+        let mut launch = None;
+        let step = self.next(runtime.as_ref().map(|_| &mut launch), unwanted);
         if let (Some(launch), Some(runtime)) = (launch, runtime) {
-            let task = Arc::clone(&launch.task);
-            let handle = runtime.spawn(launch.fly()).abort_handle();
-            let _ = task.set(handle);
+            launch.start(&runtime);
         }
         step
     }
 
-    fn next(self: &Arc<Self>, runtime: bool, unwanted: Option<&AccessToken>) -> (Step, Option<Launch>) {
+    fn next(self: &Arc<Self>, pad: Option<&mut Option<Launch>>, unwanted: Option<&AccessToken>) -> Step {
         let now = self.context.clock.now();
         let mut guard = self.lock();
         let state = &mut *guard;
         state.flight.take_if(|flight| now.reached(flight.deadline));
-        let held = state.held.as_ref().filter(|held| !now.reached(held.expires_at));
-        let Some(held) = held else {
-            if let Some(flight) = &state.flight {
-                return (Step::Join(flight.join()), None);
-            }
-            if !runtime {
-                return (Step::Fail(no_runtime()), None);
-            }
-            return match self.pause(state, now) {
-                None => {
-                    let launch = self.launch(state, now);
-                    (state.join(), Some(launch))
-                }
-                Some(Pause::Interval(until)) => (Step::WaitUntil(until), None),
-                Some(Pause::Failed(hold)) => (hold.wait_or_fail(now), None),
+        let Some(held) = state.held.as_ref().filter(|held| !now.reached(held.expires_at)) else {
+            return match self.renew(state, now, pad) {
+                Renewal::Flying(flight) => Step::Join(flight),
+                Renewal::Soon(until) => Step::WaitUntil(until),
+                Renewal::Held(hold) => hold.wait_or_fail(now),
+                Renewal::NoRuntime => Step::Fail(runtime::missing()),
             };
         };
-        let (token, expires_at, renew_at) = (held.token.clone(), held.expires_at, held.renew_at);
-        let unwanted = unwanted.is_some_and(|unwanted| token.is_same_as(unwanted));
-        let waits = unwanted || held.suspicion == Some(Suspicion::Awaited);
+        let token = held.token.clone();
+        let (expires_at, renew_at, suspicion) = (held.expires_at, held.renew_at, held.suspicion);
         let serve = |until: Moment| {
-            let until = until.min(expires_at);
-            self.lease.store(Some(Arc::new(Lease { token: token.clone(), until })));
+            let lease = Lease { token: token.clone(), until: until.min(expires_at) };
+            self.lease.store(Some(Arc::new(lease)));
             Step::Serve(token.clone())
         };
-        if !now.reached(renew_at) {
-            return (if unwanted { Step::Fail(not_renewed()) } else { serve(renew_at) }, None);
-        }
-        if let Some(flight) = &state.flight {
-            let deadline = flight.deadline;
-            return (if waits { state.join() } else { serve(deadline) }, None);
-        }
-        if !runtime {
-            return (if unwanted { Step::Fail(no_runtime()) } else { Step::Serve(token) }, None);
-        }
-        match self.pause(state, now) {
-            None => {
-                let launch = self.launch(state, now);
-                let deadline = launch.deadline;
-                (if waits { state.join() } else { serve(deadline) }, Some(launch))
+        if unwanted.is_some_and(|unwanted| token.is_same_as(unwanted)) {
+            if !now.reached(renew_at) {
+                return Step::Fail(not_renewed());
             }
-            Some(Pause::Interval(until)) => (if waits { Step::WaitUntil(until) } else { serve(until) }, None),
-            Some(Pause::Failed(hold)) if unwanted => (Step::Fail(hold.error.held_back(now.until(hold.until))), None),
-            Some(Pause::Failed(hold)) => (serve(hold.until), None),
+            return match self.renew(state, now, pad) {
+                Renewal::Flying(flight) => Step::Join(flight),
+                Renewal::Soon(until) => Step::WaitUntil(until),
+                Renewal::Held(hold) => Step::Fail(hold.error(now)),
+                Renewal::NoRuntime => Step::Fail(runtime::missing()),
+            };
+        }
+        if !now.reached(renew_at) {
+            return serve(renew_at);
+        }
+        match (self.renew(state, now, pad), suspicion) {
+            (Renewal::Flying(flight), Some(Suspicion::Awaited(until))) if !now.reached(until) => {
+                Step::Join(Joined { deadline: flight.deadline.min(until), ..flight })
+            }
+            (Renewal::Soon(until), Some(Suspicion::Awaited(_))) => Step::WaitUntil(until),
+            (Renewal::Flying(flight), _) => serve(flight.deadline),
+            (Renewal::Soon(until), _) => serve(until),
+            (Renewal::Held(hold), _) => serve(hold.until),
+            // The next caller may be in a runtime.
+            (Renewal::NoRuntime, _) => Step::Serve(token),
+        }
+    }
+
+    /// Joins the flight, starts one, or says why not. `pad` is where a flight can start from.
+    fn renew(self: &Arc<Self>, state: &mut State, now: Moment, pad: Option<&mut Option<Launch>>) -> Renewal {
+        if let Some(flight) = &state.flight {
+            return Renewal::Flying(flight.join());
+        }
+        let Some(pad) = pad else { return Renewal::NoRuntime };
+        if let Some(hold) = self.hold(state, now) {
+            return Renewal::Held(hold);
+        }
+        if let Some(next) = state.last_start.map(|start| start.after(renewal::BETWEEN_REQUESTS))
+            && !now.reached(next)
+        {
+            return Renewal::Soon(next);
+        }
+        if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(renewal::FORGET_FAILURES))) {
+            state.failures = 0;
+        }
+        let deadline = self.deadline(now);
+        let rejected = state.held.as_ref().filter(|held| held.suspicion.is_some()).map(|held| held.token.clone());
+        state.flights += 1;
+        state.last_start = Some(now);
+        let (launch, flight, task) = Launch::new(self, state.flights, deadline, rejected, state.failures == 0);
+        let joined = flight.join();
+        (state.flight, state.task) = (Some(flight), task);
+        *pad = Some(launch);
+        Renewal::Flying(joined)
+    }
+
+    /// The key's own hold, or that of the endpoint, whichever is longer.
+    fn hold(&self, state: &State, now: Moment) -> Option<Hold> {
+        let own = state.hold.clone().filter(|hold| !now.reached(hold.until));
+        [own, self.context.endpoint.hold(now)].into_iter().flatten().max_by_key(|hold| now.until(hold.until))
+    }
+
+    fn deadline(&self, now: Moment) -> Moment {
+        now.after(self.context.time_limit() + renewal::FLIGHT_GRACE)
+    }
+
+    /// Whether it remembers something that another slot for the same token would have to learn again at the endpoint's cost.
+    pub(super) fn is_busy(&self) -> bool {
+        let now = self.context.clock.now();
+        let state = self.lock();
+        let flying = state.flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline));
+        let held = state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until));
+        flying || held || state.streaks.values().any(|streak| !now.reached(streak.not_before))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let now = self.context.clock.now();
+        let state = self.lock();
+        let held = state.held.as_ref().filter(|held| !now.reached(held.expires_at));
+        let hold = self.hold(&state, now);
+        Status {
+            usable_for: held.map(|held| now.until(held.expires_at)),
+            last_error: state.hold.as_ref().or(hold.as_ref()).map(|hold| hold.error.clone()),
+            held_back_for: hold.map(|hold| now.until(hold.until)),
+        }
+    }
+
+    /// When the next token request is due, if it is not started by then.
+    pub(super) fn due(&self) -> Moment {
+        let now = self.context.clock.now();
+        let state = self.lock();
+        match (&state.flight, self.hold(&state, now), &state.held) {
+            (Some(flight), ..) => flight.deadline,
+            (None, Some(hold), _) => hold.until,
+            (None, None, Some(held)) => held.renew_at,
+            (None, None, None) => now,
         }
     }
 
@@ -233,19 +295,20 @@ impl Slot {
             // The cache has moved on: whoever asks gets another token.
             return true;
         };
-        if now.reached(held.expires_at) {
+        if now.reached(held.expires_at) || held.suspicion.is_some() {
             return true;
         }
-        if held.suspicion.is_some() {
-            return true;
-        }
+        let age = held.issued_at.until(now);
         // Beyond the bound, origins share one streak.
         let origin = if state.streaks.len() < MOST_STREAKS || state.streaks.contains_key(origin) { origin } else { "" };
         let streak =
             state.streaks.entry(origin.to_owned()).or_insert(Streak { count: 0, not_before: now, mentioned: false });
         if !now.reached(streak.not_before) {
-            if !std::mem::replace(&mut streak.mentioned, true) {
-                log::rejected_again(origin, now.until(streak.not_before));
+            let wait = now.until(streak.not_before);
+            let mentioned = std::mem::replace(&mut streak.mentioned, true);
+            drop(guard);
+            if !mentioned {
+                self.context.report.rejected_again(&self.request, origin, wait);
             }
             return false;
         }
@@ -254,12 +317,13 @@ impl Slot {
         streak.mentioned = false;
         let again = streak.count > 1;
         held.suspicion = Some(match rejection {
-            Rejection::Explicit => Suspicion::Awaited,
+            Rejection::Explicit => Suspicion::Awaited(now.after(renewal::SUSPECT_WAIT)),
             Rejection::Bare => Suspicion::Served,
         });
         held.renew_at = now;
         self.lease.store(None);
-        log::rejected(origin, &self.request, held.issued_at.until(now), again);
+        drop(guard);
+        self.context.report.rejected(&self.request, origin, age, again);
         true
     }
 
@@ -268,79 +332,77 @@ impl Slot {
         self.lock().streaks.remove(origin);
     }
 
-    fn pause(&self, state: &State, now: Moment) -> Option<Pause> {
-        let hold = [state.hold.clone(), lock(&self.context.endpoint_hold).clone()]
-            .into_iter()
-            .flatten()
-            .filter(|hold| !now.reached(hold.until))
-            .max_by_key(|hold| now.until(hold.until));
-        if let Some(hold) = hold {
-            return Some(Pause::Failed(hold));
-        }
-        let until = state.last_start?.after(renewal::BETWEEN_REQUESTS);
-        (!now.reached(until)).then_some(Pause::Interval(until))
-    }
-
-    fn launch(self: &Arc<Self>, state: &mut State, now: Moment) -> Launch {
-        if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(renewal::FORGET_FAILURES))) {
-            state.failures = 0;
-        }
-        state.flights += 1;
-        state.last_start = Some(now);
-        let deadline = now.after(self.context.source.time_limit() + renewal::FLIGHT_GRACE);
-        let (sender, outcome) = watch::channel(None);
-        let task = Arc::new(OnceLock::new());
-        state.flight = Some(Flight { id: state.flights, deadline, outcome, task: Arc::clone(&task) });
-        Launch {
-            guard: Guard { slot: Arc::downgrade(self), id: state.flights, outcome: sender, finished: false },
-            context: Arc::clone(&self.context),
-            request: self.request.clone(),
-            rejected: state.held.as_ref().filter(|held| held.suspicion.is_some()).map(|held| held.token.clone()),
-            quick: state.failures == 0,
-            deadline,
-            task,
-        }
-    }
-
-    /// Another attempt within a flight begins. `None`: somebody else has taken over.
-    fn begin(&self, id: u64) -> Option<Moment> {
+    /// An exchange begins. `None`: somebody else has taken over.
+    pub(super) fn begin(&self, id: u64) -> Option<Moment> {
         let now = self.context.clock.now();
         let mut state = self.lock();
         let flight = state.flight.as_mut().filter(|flight| flight.id == id)?;
-        flight.deadline = now.after(self.context.source.time_limit() + renewal::FLIGHT_GRACE);
+        flight.deadline = self.deadline(now);
         state.last_start = Some(now);
         Some(now)
     }
 
+    /// An exchange failed, and the same flight tries again after `wait`.
+    pub(super) fn failed_attempt(&self, error: &Error, wait: Duration) {
+        let now = self.context.clock.now();
+        self.context.endpoint.failed(error, now);
+        if error.retry_after().is_some() {
+            self.context.endpoint.hold_back(&Hold { until: now.after(wait), error: error.clone() }, now);
+        }
+    }
+
+    /// A flight ends without an outcome of its own.
+    pub(super) fn abandon(&self, id: u64) {
+        let mut state = self.lock();
+        if state.flight.take_if(|flight| flight.id == id).is_some() {
+            self.lease.store(None);
+        }
+    }
+
     /// The end of a flight. `started_at` is when the token was asked for.
-    fn finish(&self, id: u64, outcome: &Outcome, started_at: Moment) {
+    pub(super) fn finish(&self, id: u64, outcome: &Outcome, started_at: Moment) {
         let now = self.context.clock.now();
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.flight.take_if(|flight| flight.id == id).is_none() {
             return;
         }
-        match outcome {
-            Ok(token) => self.renewed(state, token, started_at, now),
-            Err(error) => self.failed(state, error, now),
+        let cause = match &state.held {
+            None => Cause::Cold,
+            Some(held) if now.reached(held.expires_at) => Cause::Expired,
+            Some(held) if held.suspicion.is_some() => Cause::Rejected,
+            Some(_) => Cause::Aging,
+        };
+        let ended = match outcome {
+            Ok(token) => self.succeeded(state, token, started_at, now),
+            Err(error) => {
+                self.context.endpoint.failed(error, now);
+                self.failed(state, error, now)
+            }
+        };
+        drop(guard);
+        match ended {
+            Ended::Obtained { token, until } => self.context.report.obtained(&self.request, cause, &token, until),
+            Ended::Failed { error, remaining, wait } => {
+                self.context.report.failed(&self.request, cause, &error, remaining, wait);
+            }
         }
     }
 
-    fn renewed(&self, state: &mut State, token: &AccessToken, started_at: Moment, now: Moment) {
+    fn succeeded(&self, state: &mut State, token: &AccessToken, started_at: Moment, now: Moment) -> Ended {
+        self.context.endpoint.succeeded();
         let life = Life::new(token, &self.context.settings, self.jitter);
         let expires_at = started_at.after(life.expires_after);
         let renew_at = started_at.after(life.renew_after);
-        let renewal = state.held.is_some();
-        if let Some(held) =
-            state.held.as_mut().filter(|held| !now.reached(held.expires_at) && held.token.is_same_as(token))
-        {
-            let prolonged = expires_at.reached(held.expires_at.after(life.lifetime / 10));
+        let same = state.held.as_mut().filter(|held| !now.reached(held.expires_at) && held.token.is_same_as(token));
+        if let Some(held) = same {
             if held.suspicion.take().is_some() {
                 // Only another rejection asks again, and rejections are bounded.
                 held.renew_at = held.ages_at;
                 return self.failed(state, &same_token("that an API rejected"), now);
             }
-            if !prolonged {
+            // A server that hands out what it has in store: fine as long as it gains time.
+            if !expires_at.reached(held.expires_at.after(life.lifetime / 10)) {
                 return self.failed(state, &same_token("with no more time to live"), now);
             }
         }
@@ -354,26 +416,26 @@ impl Slot {
         });
         state.failures = 0;
         state.hold = None;
-        *lock(&self.context.endpoint_hold) = None;
         self.lease.store(Some(Arc::new(Lease { token: token.clone(), until: renew_at.min(expires_at) })));
-        log::obtained(&self.request, renewal, token);
+        Ended::Obtained { token: token.clone(), until: expires_at.wall() }
     }
 
-    fn failed(&self, state: &mut State, error: &Error, now: Moment) {
+    fn failed(&self, state: &mut State, error: &Error, now: Moment) -> Ended {
         state.failures = state.failures.saturating_add(1);
         let remaining = state.held.as_ref().map(|held| now.until(held.expires_at)).unwrap_or_default();
         let wait = renewal::hold_back(error, state.failures, remaining, fastrand::f64());
         let hold = Hold { until: now.after(wait), error: error.clone() };
-        let for_all = error.retry_after().is_some()
-            || error.response().is_some_and(|response| response.error == "invalid_client");
-        if for_all {
-            *lock(&self.context.endpoint_hold) = Some(hold.clone());
+        let invalid_client = error.response().is_some_and(|response| response.error == "invalid_client");
+        if invalid_client || error.retry_after().is_some() {
+            self.context.endpoint.hold_back(&hold, now);
         }
         state.hold = Some(hold);
+        // It ran until the flight's deadline; the next attempt may be due before.
+        self.lease.store(None);
         if let Some(held) = &mut state.held {
             held.suspicion = held.suspicion.map(|_| Suspicion::Served);
         }
-        log::failed(&self.request, error, remaining, wait);
+        Ended::Failed { error: error.clone(), remaining, wait }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -381,117 +443,23 @@ impl Slot {
     }
 }
 
-/// No code that can panic runs under these locks; a poisoned one would still hold a consistent state.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl State {
-    fn join(&self) -> Step {
-        match &self.flight {
-            Some(flight) => Step::Join(flight.join()),
-            None => Step::Fail(not_renewed()),
-        }
-    }
-}
-
-impl Flight {
-    fn join(&self) -> Joined {
-        Joined { outcome: self.outcome.clone(), deadline: self.deadline }
-    }
+/// What a flight came to; told when no lock is held, since a subscriber may send requests of its own.
+enum Ended {
+    Obtained { token: AccessToken, until: SystemTime },
+    Failed { error: Error, remaining: Duration, wait: Duration },
 }
 
 impl Hold {
     fn wait_or_fail(&self, now: Moment) -> Step {
-        let remaining = now.until(self.until);
-        if remaining < renewal::BETWEEN_REQUESTS && self.error.retry_after().is_none() {
+        if now.until(self.until) < renewal::BETWEEN_REQUESTS && self.error.retry_after().is_none() {
             Step::WaitUntil(self.until)
         } else {
-            Step::Fail(self.error.held_back(remaining))
+            Step::Fail(self.error(now))
         }
     }
-}
 
-/// A token request that is about to start. Its guard is complete before its task exists.
-struct Launch {
-    guard: Guard,
-    context: Arc<Context>,
-    request: TokenRequest,
-    rejected: Option<AccessToken>,
-    quick: bool,
-    deadline: Moment,
-    task: Arc<OnceLock<AbortHandle>>,
-}
-
-impl Launch {
-    async fn fly(self) {
-        let Self { guard, context, request, rejected, quick, .. } = self;
-        let limit = context.source.time_limit();
-        // Never closed.
-        let Ok(_permit) = context.permits.acquire().await else { return };
-        if let Some(token) = rejected {
-            let _ = tokio::time::timeout(limit, context.source.rejected(&request, &token)).await;
-        }
-        let mut tried = 0;
-        let (outcome, started_at) = loop {
-            let Some(started_at) = guard.begin() else { return };
-            tried += 1;
-            let answer = tokio::time::timeout(limit, context.source.token(&request)).await;
-            let outcome = match answer {
-                Ok(outcome) => outcome.map(|token| token.with_request(request.clone())),
-                Err(_) => {
-                    Err(Error::new(ErrorKind::Timeout, format!("the token source gave no token within {limit:?}")))
-                }
-            };
-            let again = outcome.as_ref().err().filter(|_| quick);
-            match again.and_then(|error| renewal::quick_retry(error, tried, fastrand::f64())) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => break (outcome, started_at),
-            }
-        };
-        guard.finish(outcome, started_at);
-    }
-}
-
-/// Speaks for a flight. If its task ends before it is finished (its runtime ended, the source panicked), this says so.
-struct Guard {
-    slot: Weak<Slot>,
-    id: u64,
-    outcome: watch::Sender<Option<Outcome>>,
-    finished: bool,
-}
-
-impl Guard {
-    fn begin(&self) -> Option<Moment> {
-        self.slot.upgrade()?.begin(self.id)
-    }
-
-    fn finish(mut self, outcome: Outcome, started_at: Moment) {
-        self.finished = true;
-        self.publish(outcome, started_at);
-    }
-
-    fn publish(&self, outcome: Outcome, started_at: Moment) {
-        if let Some(slot) = self.slot.upgrade() {
-            slot.finish(self.id, &outcome, started_at);
-        }
-        self.outcome.send_replace(Some(outcome));
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        let Some(slot) = self.slot.upgrade() else { return };
-        if std::thread::panicking() {
-            let now = slot.context.clock.now();
-            self.publish(Err(Error::new(ErrorKind::Panicked, "the token source panicked")), now);
-        } else {
-            // Whoever waits sees that the sender is gone, and takes over.
-            slot.lock().flight.take_if(|flight| flight.id == self.id);
-        }
+    fn error(&self, now: Moment) -> Error {
+        self.error.held_back(now.until(self.until))
     }
 }
 
@@ -501,18 +469,6 @@ fn same_token(which: &str) -> Error {
 
 fn not_renewed() -> Error {
     Error::new(ErrorKind::InvalidResponse, "the rejected token was not replaced")
-}
-
-pub(super) fn no_runtime() -> Error {
-    Error::new(
-        ErrorKind::Runtime,
-        "a token would have to be fetched, which needs a tokio runtime with its timer enabled",
-    )
-    .with_advice("call from within one, built with `enable_all` or `enable_time`")
-}
-
-pub(super) fn waited_too_long(limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, format!("no token within {limit:?}; the token request goes on"))
 }
 
 impl fmt::Debug for Slot {

@@ -96,19 +96,6 @@ fn encoded(client_id: &str, secret: &str, raw: bool) -> Zeroizing<String> {
     Zeroizing::new(STANDARD.encode(credentials.as_bytes()))
 }
 
-/// Every way in which a server may write a secret that it repeats.
-pub(super) fn spellings(secret: &str) -> Vec<Zeroizing<String>> {
-    let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let percent = utf8_percent_encode(secret, FORM).to_string();
-    let base64 = STANDARD.encode(secret);
-    let json = serde_json::Value::from(secret).to_string();
-    let json = json[1..json.len() - 1].to_owned();
-    [secret.to_owned(), form, percent.to_ascii_lowercase(), percent, base64, json]
-        .into_iter()
-        .map(Zeroizing::new)
-        .collect()
-}
-
 impl From<&str> for ClientAuthentication {
     fn from(secret: &str) -> Self {
         Self::client_secret_post(secret)

@@ -6,10 +6,9 @@ use http::Uri;
 
 use super::{ClientAuthentication, ClientCredentials, Endpoint};
 use crate::{
-    cache::missing_origin,
     error::Error,
     http_client::HttpClient,
-    origin::{Origins, is_loopback},
+    origin::{Origins, Port, is_loopback},
     source::{TokenRequest, TokenRequestBuilder},
 };
 
@@ -156,7 +155,7 @@ impl ClientCredentialsBuilder {
             ));
         }
         if self.origins.is_empty() {
-            return Err(missing_origin());
+            return Err(Origins::missing());
         }
         let http_client = match self.http_client {
             Some(client) => client,
@@ -186,15 +185,24 @@ fn endpoint(text: &str, plain_http: bool) -> Result<Endpoint, Error> {
     if text.contains('#') {
         return refuse("has a fragment");
     }
+    if text.starts_with('/') {
+        return refuse("is not absolute");
+    }
+    if !text.contains("://") {
+        return refuse("has no scheme");
+    }
     let Ok(url) = text.parse::<Uri>() else { return refuse("is not a URL") };
     let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return refuse("is not absolute");
+        return refuse("is not a URL");
     };
     if authority.as_str().contains('@') {
         return refuse("has user info; the client's id and secret have parameters of their own");
     }
     if authority.host().is_empty() {
         return refuse("has no host");
+    }
+    if Port::of(authority) == Port::Unreadable {
+        return refuse("has a port that is not a number up to 65535");
     }
     match scheme {
         "https" => {}

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod builder;
+mod mask;
 mod request;
 mod response;
 
@@ -10,11 +11,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use http::Uri;
 
+use self::mask::Mask;
 pub use self::{authentication::ClientAuthentication, builder::ClientCredentialsBuilder};
 use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
+    log,
     origin::Origins,
+    runtime,
     source::{TokenRequest, TokenSource},
     token::AccessToken,
 };
@@ -43,20 +47,25 @@ struct Endpoint {
 #[async_trait]
 impl TokenSource for ClientCredentials {
     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+        if request.scope().is_none() {
+            log::scope_of_source(&self.defaults);
+        }
         let request = request.or(&self.defaults);
-        let exchange = self.exchange(&request);
-        let outcome = if tokio::runtime::Handle::try_current().is_ok() {
-            tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout)))
-            })
-        } else {
-            exchange.await
-        };
+        if runtime::with_timer().is_none() {
+            return Err(runtime::missing());
+        }
+        let outcome = tokio::time::timeout(self.timeout, self.exchange(&request)).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout)))
+        });
         outcome.map_err(|error| error.at_endpoint(&self.endpoint.name))
     }
 
     fn origins(&self) -> Option<Origins> {
         Some(self.origins.clone())
+    }
+
+    fn name(&self) -> &str {
+        &self.endpoint.name
     }
 
     fn time_limit(&self) -> Duration {
@@ -69,8 +78,21 @@ impl ClientCredentials {
     async fn exchange(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
         let http_request = request::build(self, request);
         let response = self.http_client.send(http_request).await?;
-        let sent = self.authentication.secrets(&self.client_id);
-        response::read(&response, &self.token_types, &sent)
+        response::read(self, &response, self.mask(request))
+    }
+}
+
+impl ClientCredentials {
+    /// What must not be repeated in an error: secrets, and further parameters, which may be some (short ones are words).
+    fn mask(&self, request: &TokenRequest) -> Mask {
+        let mut mask = Mask::default();
+        for secret in self.authentication.secrets(&self.client_id) {
+            mask.hide(&secret);
+        }
+        for (_, value) in request.parameters().filter(|(_, value)| value.len() >= 8) {
+            mask.hide(value);
+        }
+        mask
     }
 }
 

@@ -3,47 +3,68 @@
 use std::time::{Duration, SystemTime};
 
 use http::{
-    HeaderMap, Response, StatusCode,
-    header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER},
+    HeaderMap, Response, StatusCode, Uri,
+    header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER},
 };
 use serde_json::{Map, Value};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
-use super::authentication::spellings;
+use super::{ClientCredentials, mask::Mask};
 use crate::{
     error::{Error, ErrorKind, ErrorResponse},
-    http_client::{Body, MOST_BYTES, too_large},
+    http_client::{Body, MOST_BYTES, redirected, too_large},
     origin::Target,
     token::AccessToken,
 };
 
 const MOST_CHARACTERS: usize = 200;
 
-/// `sent` is what must not be repeated.
+/// Where tokens stand in an answer.
+const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
+
+/// The codes that RFC 6749 section 5.2, RFC 8628, RFC 8707 and OpenID Connect define. They are no secret, whatever the secret is.
+const CODES: [&str; 9] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "temporarily_unavailable",
+];
+
+/// `mask` hides what was sent.
 pub(super) fn read(
+    source: &ClientCredentials,
     response: &Response<Body>,
-    token_types: &[String],
-    sent: &[Zeroizing<String>],
+    mut mask: Mask,
 ) -> Result<AccessToken, Error> {
-    let body = response.body().as_ref();
-    if body.len() > MOST_BYTES {
+    if response.body().as_ref().len() > MOST_BYTES {
         return Err(too_large());
     }
-    let status = response.status();
-    if status.is_redirection() {
-        return Err(redirect(response));
+    let mut members = parse(response.headers(), response.body().as_ref()).unwrap_or_default();
+    for token in TOKENS.iter().filter_map(|name| members.get(*name)?.as_str()) {
+        mask.hide(token);
     }
-    let mut members = parse(response.headers(), body);
-    let outcome = match &mut members {
-        Some(members) if status.is_success() && !members.contains_key("error") => {
-            token(members, token_types).map_err(|error| error.with_status(status))
-        }
-        Some(members) => Err(failure(response, Some(members), sent)),
-        None if status.is_success() => Err(unreadable(response)),
-        None => Err(failure(response, None, sent)),
+    let answer = Answer { response, mask };
+    let status = response.status();
+    let outcome = if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        Err(answer.redirect(source.endpoint.url.scheme_str().unwrap_or_default()))
+    } else if !status.is_success() || says(&members, "error") {
+        Err(answer.failure(&members))
+    } else if members.is_empty() {
+        Err(answer.unreadable())
+    } else {
+        answer.token(&mut members, &source.token_types)
     };
-    members.iter_mut().flat_map(Map::values_mut).for_each(wipe);
-    outcome
+    members.values_mut().for_each(wipe);
+    outcome.map_err(|error| error.with_status(status))
+}
+
+fn says(members: &Map<String, Value>, name: &str) -> bool {
+    !matches!(members.get(name), None | Some(Value::Null)) && members[name] != ""
 }
 
 fn wipe(value: &mut Value) {
@@ -52,9 +73,10 @@ fn wipe(value: &mut Value) {
     }
 }
 
+/// The members of a JSON object or a form. A label such as `charset` does not decide: what is not UTF-8 cannot be in a token.
 fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    if let Ok(value) = serde_json::from_slice::<Value>(body) {
+    let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+    if let Ok(value) = serde_json::from_str::<Value>(&text) {
         return match value {
             Value::Object(members) => Some(members),
             _ => None,
@@ -62,56 +84,175 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
     }
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
     let form = content_type.starts_with("application/x-www-form-urlencoded") || content_type.starts_with("text/plain");
-    let members: Map<_, _> = form_urlencoded::parse(body)
+    let members: Map<_, _> = form_urlencoded::parse(text.as_bytes())
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();
     (form && (members.contains_key("access_token") || members.contains_key("error"))).then_some(members)
 }
 
-fn token(members: &mut Map<String, Value>, token_types: &[String]) -> Result<AccessToken, Error> {
-    let invalid = |what: String| Error::new(ErrorKind::InvalidResponse, what);
-    match members.get("token_type") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(named))
-            if named.eq_ignore_ascii_case("bearer")
-                || token_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(named)) => {}
-        Some(Value::String(named)) => {
-            return Err(invalid(format!("the token is of the type {:?}, not Bearer", excerpt(named, &[])))
-                .with_advice("if it is a bearer token by another name, allow the name with `.accept_token_type(..)`"));
+/// An answer, and what must not be repeated of it.
+struct Answer<'a> {
+    response: &'a Response<Body>,
+    mask: Mask,
+}
+
+impl Answer<'_> {
+    fn token(&self, members: &mut Map<String, Value>, token_types: &[String]) -> Result<AccessToken, Error> {
+        let invalid = |what: String| Error::new(ErrorKind::InvalidResponse, what);
+        match members.get("token_type") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(named))
+                if named.eq_ignore_ascii_case("bearer")
+                    || token_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(named)) => {}
+            Some(Value::String(named)) => {
+                return Err(invalid(format!("the token is of the type {:?}, not Bearer", self.excerpt(named)))
+                    .with_advice(
+                        "if it is a bearer token by another name, allow the name with `.accept_token_type(..)`",
+                    ));
+            }
+            Some(other) => return Err(invalid(format!("token_type is {}, not a string", kind(other)))),
         }
-        Some(other) => return Err(invalid(format!("token_type is {}, not a string", kind(other)))),
+        let expires_in = match members.get("expires_in") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(
+                lifetime(value)
+                    .ok_or_else(|| invalid(format!("expires_in is {}, not a number of seconds", kind(value))))?,
+            ),
+        };
+        // A hint alone: one that cannot be read is as good as none.
+        let refresh_in = members.get("refresh_in").and_then(lifetime);
+        let scope = match members.get("scope") {
+            Some(Value::String(scope)) => Some(scope.clone()),
+            Some(Value::Array(scopes)) => Some(scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
+            _ => None,
+        };
+        let mut token = match members.remove("access_token") {
+            Some(Value::String(token)) => AccessToken::new(token)?,
+            None => return Err(invalid("the answer has no access_token".into())),
+            Some(other) => return Err(invalid(format!("access_token is {}, not a string", kind(&other)))),
+        };
+        if let Some(expires_in) = expires_in {
+            token = token.with_expires_in(expires_in);
+        }
+        if let Some(refresh_in) = refresh_in {
+            token = token.with_refresh_in(refresh_in);
+        }
+        if let Some(scope) = scope {
+            token = token.with_scope(scope);
+        }
+        Ok(token)
     }
-    let expires_in = match members.get("expires_in") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(
-            lifetime(value)
-                .ok_or_else(|| invalid(format!("expires_in is {}, not a number of seconds", kind(value))))?,
-        ),
-    };
-    // A hint alone: one that cannot be read is as good as none.
-    let refresh_in = members.get("refresh_in").and_then(lifetime);
-    let scope = match members.get("scope") {
-        Some(Value::String(scope)) => Some(scope.clone()),
-        Some(Value::Array(scopes)) => Some(scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
-        _ => None,
-    };
-    let token = match members.remove("access_token") {
-        Some(Value::String(token)) => AccessToken::new(token)?,
-        None => return Err(invalid("the answer has no access_token".into())),
-        Some(other) => return Err(invalid(format!("access_token is {}, not a string", kind(&other)))),
-    };
-    let token = match expires_in {
-        Some(expires_in) => token.with_expires_in(expires_in),
-        None => token,
-    };
-    let token = match refresh_in {
-        Some(refresh_in) => token.with_refresh_in(refresh_in),
-        None => token,
-    };
-    Ok(match scope {
-        Some(scope) => token.with_scope(scope),
-        None => token,
-    })
+
+    fn redirect(&self, own_scheme: &str) -> Error {
+        let location = self.response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let target = match location {
+            None => "nowhere, since it names no Location,".into(),
+            Some(location) => {
+                let scheme = if location.starts_with("//") { format!("{own_scheme}:") } else { String::new() };
+                let uri = format!("{scheme}{location}").parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());
+                let origin = uri.as_ref().and_then(Target::of_uri).map(|target| target.to_origin());
+                origin.map_or("another path of its own origin".into(), |origin| self.excerpt(&origin))
+            }
+        };
+        redirected(&target)
+    }
+
+    /// A 2xx that is no token response. Its body is not quoted: it may hold a token.
+    fn unreadable(&self) -> Error {
+        let content_type = self.header(CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
+        let encoding = self.header(CONTENT_ENCODING).map(|encoding| format!(", encoded as {encoding}"));
+        Error::new(
+            ErrorKind::InvalidResponse,
+            format!(
+                "the answer (HTTP {}, {} bytes, {content_type}{}) is not a token response",
+                self.response.status().as_u16(),
+                self.response.body().as_ref().len(),
+                encoding.unwrap_or_default(),
+            ),
+        )
+    }
+
+    fn failure(&self, members: &Map<String, Value>) -> Error {
+        let status = self.response.status();
+        let text = |name: &str| members.get(name)?.as_str().map(|text| self.excerpt(text));
+        let known = CODES.into_iter().find(|code| members.get("error").is_some_and(|error| error == code));
+        let error = match known.map(str::to_owned).or_else(|| text("error")).filter(|code| !code.is_empty()) {
+            Some(code) => oauth_error(status, code, text("error_description"), text("error_uri")),
+            None if status.is_success() => self.unreadable(),
+            None => {
+                let body = self.body();
+                let what = if body.is_empty() { String::new() } else { format!(": {body}") };
+                Error::new(ErrorKind::Status, format!("HTTP {}{what}", status.as_u16()))
+            }
+        };
+        match retry_after(self.response.headers()) {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        }
+    }
+
+    /// An excerpt of the body. Within JSON a secret may be escaped twice, so its strings are read one by one.
+    fn body(&self) -> String {
+        let body = self.response.body().as_ref();
+        match serde_json::from_slice::<Value>(body) {
+            Ok(mut value) => {
+                self.mask_strings(&mut value);
+                self.excerpt(&value.to_string())
+            }
+            Err(_) => self.excerpt(&String::from_utf8_lossy(body)),
+        }
+    }
+
+    fn mask_strings(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.excerpt(text),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.mask_strings(value)),
+            Value::Object(members) => members.values_mut().for_each(|value| self.mask_strings(value)),
+            _ => {}
+        }
+    }
+
+    fn header(&self, name: impl AsHeaderName) -> Option<String> {
+        let value = self.response.headers().get(name)?;
+        Some(self.excerpt(&String::from_utf8_lossy(value.as_bytes())))
+    }
+
+    /// What a server says, fit for an error: without secrets, without control and direction characters, and short.
+    fn excerpt(&self, text: &str) -> String {
+        // Far more than is shown, and far less than a flood.
+        let text = &text[..text.char_indices().nth(64 * MOST_CHARACTERS).map_or(text.len(), |(at, _)| at)];
+        let words = clean(&self.mask.apply(text));
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        words.chars().take(MOST_CHARACTERS).collect()
+    }
+}
+
+/// Without terminal sequences; a blank for each other character that would not show as itself.
+fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' if characters.peek() == Some(&'[') => {
+                characters.find(|next| matches!(next, '@'..='Z' | '\\'..='~'));
+                cleaned.push(' ');
+            }
+            '\u{9b}' => {
+                characters.find(|next| matches!(next, '@'..='~'));
+                cleaned.push(' ');
+            }
+            '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}' => cleaned.push(' '),
+            control if control.is_control() => cleaned.push(' '),
+            other => cleaned.push(other),
+        }
+    }
+    cleaned
 }
 
 /// Seconds: an integer, a float or a numeric string; none or fewer: zero; more than a clock can count: very many.
@@ -136,61 +277,6 @@ fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a string that is no number",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
-    }
-}
-
-fn redirect(response: &Response<Body>) -> Error {
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let uri = location.and_then(|location| location.parse::<http::Uri>().ok());
-    let target = uri.as_ref().and_then(Target::of_uri).map(|target| target.to_origin());
-    let status = response.status();
-    Error::new(
-        ErrorKind::Redirect,
-        format!(
-            "the token endpoint redirects ({}) to {}, which is not followed: the request carries a secret",
-            status.as_u16(),
-            target.as_deref().unwrap_or("another path of its own origin")
-        ),
-    )
-    .with_advice("configure the URL that answers itself")
-    .with_status(status)
-}
-
-/// A 2xx that is no token response. Its body is not quoted: it may hold a token.
-fn unreadable(response: &Response<Body>) -> Error {
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let status = response.status();
-    Error::new(
-        ErrorKind::InvalidResponse,
-        format!(
-            "the answer ({}, {} bytes, {}) is not a token response",
-            status.as_u16(),
-            response.body().as_ref().len(),
-            content_type.map_or("without a content type".into(), |text| excerpt(text, &[])),
-        ),
-    )
-    .with_status(status)
-}
-
-fn failure(response: &Response<Body>, members: Option<&Map<String, Value>>, sent: &[Zeroizing<String>]) -> Error {
-    let status = response.status();
-    let text = |name: &str| members?.get(name)?.as_str().map(|text| excerpt(text, sent));
-    let error = match text("error").filter(|code| !code.is_empty()) {
-        Some(code) => oauth_error(status, code, text("error_description"), text("error_uri")),
-        None => {
-            let body = if status.is_success() {
-                String::new()
-            } else {
-                excerpt(&String::from_utf8_lossy(response.body().as_ref()), sent)
-            };
-            let what = if body.is_empty() { String::new() } else { format!(": {body}") };
-            Error::new(ErrorKind::Status, format!("HTTP {}{what}", status.as_u16()))
-        }
-    };
-    let error = error.with_status(status);
-    match retry_after(response.headers()) {
-        Some(wait) => error.with_retry_after(wait),
-        None => error,
     }
 }
 
@@ -239,20 +325,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         }
     };
     (!wait.is_zero()).then_some(wait)
-}
-
-/// What a server says, fit for an error: without what we sent as a secret, without control and direction characters, and short.
-fn excerpt(text: &str, sent: &[Zeroizing<String>]) -> String {
-    let mut text = text.to_owned();
-    for spelling in sent.iter().filter(|secret| !secret.is_empty()).flat_map(|secret| spellings(secret)) {
-        text = text.replace(spelling.as_str(), "[redacted]");
-    }
-    let clean = |character: char| match character {
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => ' ',
-        control if control.is_control() => ' ',
-        other => other,
-    };
-    let text: String = text.chars().map(clean).collect();
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().take(MOST_CHARACTERS).collect()
 }

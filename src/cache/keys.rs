@@ -1,0 +1,69 @@
+//! The tokens that requests ask for beside the source's own, by what they are for.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use lru::LruCache;
+
+use super::{
+    lock,
+    slot::{Context, Slot},
+};
+use crate::source::TokenRequest;
+
+/// Unless the cache is built with another bound.
+pub(super) const MOST: usize = 1000;
+/// How many slots are looked at to make room for one.
+const MOST_TRIES: usize = 16;
+
+pub(super) struct Keys {
+    slots: Mutex<LruCache<TokenRequest, Arc<Slot>>>,
+    most: usize,
+}
+
+impl Keys {
+    pub(super) fn new(most: usize) -> Self {
+        Self { slots: Mutex::new(LruCache::unbounded()), most }
+    }
+
+    pub(super) fn slot(&self, request: &TokenRequest, context: &Arc<Context>) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.get(request) {
+            return Arc::clone(slot);
+        }
+        let forgotten = self.make_room(&mut slots);
+        let slot = Slot::new(Arc::clone(context), request.clone());
+        slots.push(request.clone(), Arc::clone(&slot));
+        drop(slots);
+        if forgotten > 0 {
+            context.report.forgotten(forgotten, self.most);
+        }
+        slot
+    }
+
+    /// The least used goes first. One in use stays, beyond the bound if need be: somebody holds it, or it remembers why the endpoint must not
+    /// be asked now, and another one for the same token would not.
+    fn make_room(&self, slots: &mut LruCache<TokenRequest, Arc<Slot>>) -> usize {
+        let mut forgotten = 0;
+        for _ in 0..MOST_TRIES {
+            if slots.len() < self.most {
+                break;
+            }
+            let Some((request, slot)) = slots.pop_lru() else { break };
+            if Arc::strong_count(&slot) > 1 || slot.is_busy() {
+                slots.push(request, slot);
+            } else {
+                forgotten += 1;
+            }
+        }
+        forgotten
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("most", &self.most).finish_non_exhaustive()
+    }
+}

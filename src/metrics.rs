@@ -1,0 +1,83 @@
+//! What is counted, by the `metrics` facade. Without the feature `metrics` all of it is empty.
+//!
+//! Labels have few values, whatever servers and users do: `source` is one for each cache, and no key, origin or server's text becomes
+//! one. `docs/in-production.md` lists names and labels.
+#![cfg_attr(not(feature = "metrics"), allow(unused_variables, dead_code))]
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Each exchange with the token endpoint. `outcome` is `ok`, or the failure's type.
+pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: Duration) {
+    #[cfg(feature = "metrics")]
+    {
+        let labels = [label("source", source), metrics::Label::from_static_parts("outcome", outcome)];
+        metrics::counter!("client_credentials_token_requests_total", labels.iter()).increment(1);
+        metrics::histogram!("client_credentials_token_request_duration_seconds", labels.iter()).record(duration);
+    }
+}
+
+/// Each time that a token was to be had, quick retries included in one: `cause` is `cold`, `expired`, `aging` or `rejected`.
+pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, ok: bool) {
+    #[cfg(feature = "metrics")]
+    {
+        let count = |cause, ok| {
+            metrics::counter!("client_credentials_renewals_total",
+                "source" => Arc::clone(source), "cause" => cause, "outcome" => outcome(ok))
+        };
+        count(cause, ok).increment(1);
+        // Prometheus' `increase` misses the step from no series at all to 1: the first failure of the next renewal.
+        count("aging", false).increment(0);
+    }
+}
+
+/// Until when the source's own token can be used.
+pub(crate) fn expiry(source: &Arc<str>, until: SystemTime) {
+    #[cfg(feature = "metrics")]
+    {
+        let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        metrics::gauge!("client_credentials_token_expiry_timestamp_seconds", "source" => Arc::clone(source))
+            .set(until.as_secs_f64());
+    }
+}
+
+/// A failure holds back token requests: `reason` is `failure`, `verdict` or `retry_after`.
+pub(crate) fn hold_back(source: &Arc<str>, reason: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("client_credentials_hold_backs_total", "source" => Arc::clone(source), "reason" => reason)
+        .increment(1);
+}
+
+/// A caller that found no usable token: how long it waited, and whether it got one.
+pub(crate) fn waited(source: &Arc<str>, ok: bool, duration: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("client_credentials_wait_duration_seconds",
+        "source" => Arc::clone(source), "outcome" => outcome(ok))
+    .record(duration);
+}
+
+/// An API's answer rejected a token: `kind` is `invalid_token`, `bare` (a 401 without a reason) or `reported` (by `TokenCache::reject`).
+pub(crate) fn rejection(source: &Arc<str>, kind: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("client_credentials_rejections_total", "source" => Arc::clone(source), "kind" => kind)
+        .increment(1);
+}
+
+/// A request was sent again with another token, which was `rejected` too, or the request was `answered`.
+pub(crate) fn replay(source: &Arc<str>, rejected: bool) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("client_credentials_replays_total",
+        "source" => Arc::clone(source), "outcome" => if rejected { "rejected" } else { "answered" })
+    .increment(1);
+}
+
+fn outcome(ok: bool) -> &'static str {
+    if ok { "ok" } else { "error" }
+}
+
+#[cfg(feature = "metrics")]
+fn label(name: &'static str, value: &Arc<str>) -> metrics::Label {
+    metrics::Label::new(name, Arc::clone(value))
+}

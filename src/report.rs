@@ -1,0 +1,156 @@
+//! Tells the log and the metrics what happens. Nothing of it is on the way of a request whose token is at hand.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    challenge::Rejection,
+    error::Error,
+    log::{self, Caller, Span},
+    metrics,
+    source::TokenRequest,
+    token::AccessToken,
+};
+
+/// Speaks for the tokens of one source.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    source: Arc<str>,
+}
+
+/// Why a token is asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Cause {
+    Cold,
+    Expired,
+    Aging,
+    Rejected,
+}
+
+/// An exchange with the token endpoint, from its begin to its end.
+pub(crate) struct Exchange {
+    source: Arc<str>,
+    pub span: Span,
+    started_at: tokio::time::Instant,
+    ended: bool,
+}
+
+impl Reporter {
+    pub(crate) fn new(source: &str) -> Self {
+        Self { source: source.into() }
+    }
+
+    pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: &Caller) -> Exchange {
+        Exchange {
+            source: Arc::clone(&self.source),
+            span: Span::token_request(&self.source, request, attempt, caller),
+            started_at: tokio::time::Instant::now(),
+            ended: false,
+        }
+    }
+
+    pub(crate) fn tried_again(&self, request: &TokenRequest, error: &Error, wait: Duration) {
+        log::tried_again(&self.source, request, error, wait);
+    }
+
+    pub(crate) fn obtained(&self, request: &TokenRequest, cause: Cause, token: &AccessToken, until: SystemTime) {
+        log::obtained(&self.source, request, !matches!(cause, Cause::Cold), token);
+        metrics::renewal(&self.source, cause.name(), true);
+        if *request == TokenRequest::default() {
+            metrics::expiry(&self.source, until);
+        }
+    }
+
+    /// A failure, after which the old token can be used for `remaining`, and token requests are held back for `wait`.
+    pub(crate) fn failed(
+        &self,
+        request: &TokenRequest,
+        cause: Cause,
+        error: &Error,
+        remaining: Duration,
+        wait: Duration,
+    ) {
+        log::failed(&self.source, request, error, remaining, wait);
+        metrics::renewal(&self.source, cause.name(), false);
+        let reason = match (error.retry_after(), error.is_transient()) {
+            (Some(_), _) => "retry_after",
+            (None, true) => "failure",
+            (None, false) => "verdict",
+        };
+        metrics::hold_back(&self.source, reason);
+    }
+
+    pub(crate) fn waited(&self, ok: bool, duration: Duration) {
+        metrics::waited(&self.source, ok, duration);
+    }
+
+    /// An answer rejected a token; `None`: the application says so.
+    pub(crate) fn rejection(&self, rejection: Option<Rejection>) {
+        let kind = match rejection {
+            Some(Rejection::Explicit) => "invalid_token",
+            Some(Rejection::Bare) => "bare",
+            None => "reported",
+        };
+        metrics::rejection(&self.source, kind);
+    }
+
+    /// The first rejection of a token, which renews it.
+    pub(crate) fn rejected(&self, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
+        log::rejected(&self.source, request, origin, age, again);
+    }
+
+    pub(crate) fn rejected_again(&self, request: &TokenRequest, origin: &str, wait: Duration) {
+        log::rejected_again(&self.source, request, origin, wait);
+    }
+
+    pub(crate) fn replayed(&self, rejected: bool) {
+        metrics::replay(&self.source, rejected);
+    }
+
+    pub(crate) fn answered_elsewhere(&self, origin: &str) {
+        log::answered_elsewhere(&self.source, origin);
+    }
+
+    /// Tokens that made room for others.
+    pub(crate) fn forgotten(&self, count: usize, most: usize) {
+        log::forgotten(&self.source, count, most);
+    }
+
+    pub(crate) fn not_attached(&self, origin: &str) {
+        log::not_attached(&self.source, origin);
+    }
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Expired => "expired",
+            Self::Aging => "aging",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn ended(&mut self, outcome: &Result<AccessToken, Error>) {
+        self.end(outcome.as_ref().err().map(Error::type_name));
+    }
+
+    fn end(&mut self, failure: Option<&'static str>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let duration = self.started_at.elapsed();
+            self.span.ended(failure, duration);
+            metrics::token_request(&self.source, failure.unwrap_or("ok"), duration);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// The source panicked, or the runtime ended.
+    fn drop(&mut self) {
+        self.end(Some(if std::thread::panicking() { "panicked" } else { "abandoned" }));
+    }
+}

@@ -1,0 +1,323 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{
+    Answer,
+    answer::{Script, json},
+    server::Server,
+};
+use crate::{
+    error::Error,
+    http_client::{Body, HttpClient},
+};
+
+/// A token endpoint that issues `token-1`, `token-2` …, remembers what it was asked, and fails as a test wants it to.
+///
+/// A handle that is cheap to clone; the clones are one server, which ends with the last of them. On loopback by [`start`](Self::start); without
+/// a socket by [`in_memory`](Self::in_memory), as an [`HttpClient`].
+#[derive(Clone)]
+pub struct AuthorizationServer {
+    state: Arc<Mutex<State>>,
+    server: Option<Arc<Server>>,
+}
+
+struct State {
+    client: Option<(String, String)>,
+    scopes: Vec<String>,
+    lifetime: Duration,
+    script: Script,
+    received: Vec<ReceivedTokenRequest>,
+    issued: usize,
+    good: HashMap<String, Good>,
+}
+
+/// A token that is accepted.
+struct Good {
+    until: Instant,
+    scope: String,
+}
+
+/// A token request, as it came in.
+#[derive(Clone)]
+pub struct ReceivedTokenRequest {
+    headers: HeaderMap,
+    parameters: Vec<(String, String)>,
+    basic: Option<(String, String)>,
+}
+
+impl AuthorizationServer {
+    /// A server that takes any client and any scope, and issues tokens for an hour; on a loopback port.
+    ///
+    /// # Panics
+    ///
+    /// If there is no loopback port to be had.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// As [`start`](Self::start), without a socket: give a clone of it to `.http_client(..)`.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::builder().in_memory()
+    }
+
+    /// A server that is choosier.
+    pub fn builder() -> AuthorizationServerBuilder {
+        AuthorizationServerBuilder { client: None, scopes: Vec::new(), lifetime: Duration::from_secs(3600) }
+    }
+
+    /// The token endpoint's URL.
+    #[must_use]
+    pub fn token_url(&self) -> String {
+        let origin = self.server.as_ref().map_or_else(|| "https://auth.test".to_owned(), |server| server.origin());
+        format!("{origin}/oauth2/token")
+    }
+
+    /// Answers the next token request so; when called again, the one after it.
+    pub fn answer_next(&self, answer: Answer) {
+        self.state().script.push(answer);
+    }
+
+    /// Answers every token request so, from now on; [`Answer::usual`] ends it.
+    pub fn answer_always(&self, answer: Answer) {
+        self.state().script.always(answer);
+    }
+
+    /// The lifetime of the tokens that are issued from now on.
+    pub fn set_lifetime(&self, lifetime: Duration) {
+        self.state().lifetime = lifetime;
+    }
+
+    /// Makes this token worthless.
+    pub fn revoke(&self, token: &str) {
+        self.state().good.remove(token);
+    }
+
+    /// Makes every token worthless that was issued so far.
+    pub fn revoke_all(&self) {
+        self.state().good.clear();
+    }
+
+    /// Whether an API would take this token now.
+    #[must_use]
+    pub fn accepts(&self, token: &str) -> bool {
+        self.scope_of(token).is_some()
+    }
+
+    /// The token requests that came in, in order.
+    #[must_use]
+    pub fn token_requests(&self) -> Vec<ReceivedTokenRequest> {
+        self.state().received.clone()
+    }
+
+    /// The scope of a token that is good now.
+    pub(super) fn scope_of(&self, token: &str) -> Option<String> {
+        let state = self.state();
+        let good = state.good.get(token).filter(|good| Instant::now() < good.until)?;
+        Some(good.scope.clone())
+    }
+
+    /// What knows the tokens, without what serves them.
+    pub(super) fn without_socket(&self) -> Self {
+        Self { state: Arc::clone(&self.state), server: None }
+    }
+
+    async fn answer(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+        let received = ReceivedTokenRequest::read(&request);
+        let answer = {
+            let mut state = self.state();
+            state.received.push(received.clone());
+            state.script.pop()
+        };
+        answer.give(|| self.state().issue(&received)).await
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl HttpClient for AuthorizationServer {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        match self.answer(request.map(Body::into_bytes)).await {
+            Some(answer) => Ok(answer.map(Body::from)),
+            None => Err(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset))),
+        }
+    }
+}
+
+impl State {
+    fn issue(&mut self, request: &ReceivedTokenRequest) -> Response<Bytes> {
+        let refuse = |status, error: &str| json(status, &json!({ "error": error }));
+        if request.parameter("grant_type") != Some("client_credentials") {
+            return refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type");
+        }
+        if let Some((id, secret)) = &self.client
+            && (request.client_id(), request.client_secret()) != (Some(id), Some(secret))
+        {
+            return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
+        }
+        let scope = request.scope().unwrap_or_default();
+        let known = |scope: &str| self.scopes.iter().any(|known| known == scope);
+        if !self.scopes.is_empty() && !scope.split_ascii_whitespace().all(known) {
+            return refuse(StatusCode::BAD_REQUEST, "invalid_scope");
+        }
+        self.issued += 1;
+        let token = format!("token-{}", self.issued);
+        self.good.insert(token.clone(), Good { until: Instant::now() + self.lifetime, scope: scope.to_owned() });
+        let expires_in = self.lifetime.as_secs();
+        let mut answer = json!({ "access_token": token, "token_type": "Bearer", "expires_in": expires_in });
+        if !scope.is_empty() {
+            answer["scope"] = scope.into();
+        }
+        json(StatusCode::OK, &answer)
+    }
+}
+
+impl ReceivedTokenRequest {
+    fn read(request: &Request<Bytes>) -> Self {
+        let basic = request.headers().get(AUTHORIZATION).and_then(|value| {
+            let credentials = STANDARD.decode(value.to_str().ok()?.strip_prefix("Basic ")?).ok()?;
+            let credentials = String::from_utf8(credentials).ok()?;
+            let (id, secret) = credentials.split_once(':')?;
+            let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+            Some((decode(id), decode(secret)))
+        });
+        Self {
+            headers: request.headers().clone(),
+            parameters: form_urlencoded::parse(request.body()).into_owned().collect(),
+            basic,
+        }
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The first parameter of this name in the body.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters().find(|(of, _)| *of == name).map(|(_, value)| value)
+    }
+
+    /// All the parameters in the body, in order.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The scope asked for.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.parameter("scope")
+    }
+
+    /// The client's id, from the body or the Basic header.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.parameter("client_id").or(self.basic.as_ref().map(|(id, _)| id.as_str()))
+    }
+
+    /// The client's secret, from the body or the Basic header.
+    #[must_use]
+    pub fn client_secret(&self) -> Option<&str> {
+        self.parameter("client_secret").or(self.basic.as_ref().map(|(_, secret)| secret.as_str()))
+    }
+}
+
+/// Makes an [`AuthorizationServer`].
+#[derive(Clone)]
+#[must_use]
+pub struct AuthorizationServerBuilder {
+    client: Option<(String, String)>,
+    scopes: Vec<String>,
+    lifetime: Duration,
+}
+
+impl AuthorizationServerBuilder {
+    /// The one client that gets tokens; others get `invalid_client`. The secret is taken from the body and from a Basic header.
+    pub fn client(self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self { client: Some((id.into(), secret.into())), ..self }
+    }
+
+    /// A scope that may be asked for, as often as needed; others get `invalid_scope`.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// The lifetime of the tokens.
+    pub fn lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
+    }
+
+    /// Starts it on a loopback port.
+    ///
+    /// # Panics
+    ///
+    /// If there is no loopback port to be had.
+    pub async fn start(self) -> AuthorizationServer {
+        let auth = self.in_memory();
+        let answering = auth.clone();
+        let server = Server::start(move |request| {
+            let answering = answering.clone();
+            Box::pin(async move { answering.answer(request).await })
+        })
+        .await;
+        AuthorizationServer { server: Some(Arc::new(server)), ..auth }
+    }
+
+    /// Finishes it without a socket.
+    pub fn in_memory(self) -> AuthorizationServer {
+        let state = State {
+            client: self.client,
+            scopes: self.scopes,
+            lifetime: self.lifetime,
+            script: Script::default(),
+            received: Vec::new(),
+            issued: 0,
+            good: HashMap::new(),
+        };
+        AuthorizationServer { state: Arc::new(Mutex::new(state)), server: None }
+    }
+}
+
+impl fmt::Debug for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServer").field("token_url", &self.token_url()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AuthorizationServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServerBuilder")
+            .field("client_id", &self.client.as_ref().map(|(id, _)| id))
+            .field("scopes", &self.scopes)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReceivedTokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.parameters().map(|(name, _)| name).collect();
+        f.debug_struct("ReceivedTokenRequest")
+            .field("client_id", &self.client_id())
+            .field("scope", &self.scope())
+            .field("parameters", &names)
+            .finish_non_exhaustive()
+    }
+}

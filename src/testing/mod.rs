@@ -1,0 +1,41 @@
+//! Stand-ins for an authorization server and for an API that checks its tokens, for tests of applications.
+//!
+//! Both exist on a loopback socket, for the real HTTP client of an application, and in memory, for tokio's paused clock (beside real sockets a paused
+//! clock runs ahead of the network).
+//!
+//! ```
+//! use client_credentials::{BearerAuthLayer, ClientCredentials, Clock, TokenCache, TryClone};
+//! use client_credentials::testing::{Answer, AuthorizationServer, ProtectedApi};
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let auth = AuthorizationServer::in_memory();
+//! let api = ProtectedApi::in_memory(&auth);
+//! let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345")
+//!     .http_client(auth.clone())
+//!     .origin(api.origin())
+//!     .build()?;
+//! let tokens = TokenCache::builder(source).clock(Clock::tokio()).build()?;
+//! let client = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens).with_replay(TryClone)).service(api.clone());
+//! let get = || http::Request::get(format!("{}/stats", api.origin())).body(String::new()).expect("a request");
+//!
+//! auth.answer_next(Answer::status(503)); // tried again
+//! assert_eq!(client.clone().oneshot(get()).await?.status(), 200);
+//! auth.revoke_all(); // 401, renewed, sent again
+//! assert_eq!(client.oneshot(get()).await?.status(), 200);
+//! assert_eq!((auth.token_requests().len(), api.requests().len()), (3, 3));
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod authorization_server;
+mod protected_api;
+mod server;
+
+pub use self::{
+    answer::Answer,
+    authorization_server::{AuthorizationServer, AuthorizationServerBuilder, ReceivedTokenRequest},
+    protected_api::ProtectedApi,
+};

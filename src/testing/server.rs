@@ -1,0 +1,63 @@
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpListener, task::JoinSet};
+
+/// `None`: the connection is closed without an answer.
+type Answering = Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send>>;
+
+/// An HTTP/1 server on a loopback port. It ends when it is dropped, and all its connections with it.
+#[derive(Debug)]
+pub(super) struct Server {
+    address: SocketAddr,
+    task: tokio::task::AbortHandle,
+}
+
+impl Server {
+    pub(super) async fn start<F>(handler: F) -> Self
+    where
+        F: Fn(Request<Bytes>) -> Answering + Send + Sync + 'static,
+    {
+        let handler = Arc::new(handler);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
+        let address = listener.local_addr().expect("a bound address");
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let handler = Arc::clone(&handler);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let handler = Arc::clone(&handler);
+                    async move {
+                        let (parts, body) = request.into_parts();
+                        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+                        let answer = handler(Request::from_parts(parts, body)).await;
+                        // An error makes hyper close the connection.
+                        answer
+                            .map(|answer| answer.map(Full::new))
+                            .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset))
+                    }
+                });
+                connections.spawn(async move {
+                    let answered: Result<(), hyper::Error> =
+                        http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    drop(answered);
+                });
+            }
+        });
+        Self { address, task: task.abort_handle() }
+    }
+
+    pub(super) fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
