@@ -1,0 +1,74 @@
+//! While there is a token, attaching it allocates nothing. A binary of its own, since it counts what the allocator does.
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    future::{Future, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use client_credentials::{AccessToken, BearerAuthLayer, TokenCache};
+use http_body_util::Full;
+use tower::{Layer, Service, service_fn};
+
+async fn tokens() -> TokenCache {
+    let token = AccessToken::new("abcde12345").expect("a token");
+    let tokens = TokenCache::builder(token).origin("https://api.example.com").build().expect("a cache");
+    tokens.token().await.expect("a token");
+    tokens
+}
+
+/// The allocations of one request through this service, which answers at once.
+fn allocations<S: Service<Req>, Req>(service: &mut S, request: Req) -> u64 {
+    let mut request = Some(request);
+    let counted = measure(|| {
+        let future = pin!(service.call(request.take().expect("it is measured once")));
+        assert!(matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(_))));
+    });
+    counted.count_total
+}
+
+#[tokio::test]
+async fn an_http_request_gets_its_token_without_an_allocation() {
+    let inner = service_fn(|_: http::Request<Full<Bytes>>| ready(Ok::<_, Infallible>(http::Response::new(()))));
+    let mut service = BearerAuthLayer::new(tokens().await).layer(inner);
+    let request = || {
+        let request = http::Request::get("https://api.example.com/stats").header("accept", "application/json");
+        request.body(Full::<Bytes>::default()).expect("a request")
+    };
+    let counted = measure(|| drop(request()));
+    assert!(counted.count_total > 0, "the counter counts");
+    for _ in 0..3 {
+        assert_eq!(allocations(&mut service, request()), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_another_origin_goes_on_without_an_allocation_of_ours_but_for_its_name() {
+    let inner = service_fn(|_: http::Request<()>| ready(Ok::<_, Infallible>(http::Response::new(()))));
+    let mut service = BearerAuthLayer::new(tokens().await).layer(inner);
+    let request = || http::Request::get("https://elsewhere.test/").body(()).expect("a request");
+    allocations(&mut service, request());
+    assert!(allocations(&mut service, request()) <= 4);
+}
+
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn a_reqwest_request_gets_its_token_without_an_allocation() {
+    let answer = std::sync::Mutex::new(None);
+    let inner = service_fn(|_: reqwest::Request| {
+        ready(Ok::<reqwest::Response, Infallible>(answer.lock().expect("no panic").take().expect("an answer")))
+    });
+    let mut service = BearerAuthLayer::new(tokens().await).layer(inner);
+    for _ in 0..3 {
+        *answer.lock().expect("no panic") = Some(http::Response::new("").into());
+        let mut request =
+            reqwest::Request::new(http::Method::GET, "https://api.example.com/stats".parse().expect("a URL"));
+        request.headers_mut().insert("accept", http::HeaderValue::from_static("application/json"));
+        assert_eq!(allocations(&mut service, request), 0);
+    }
+}

@@ -1,0 +1,114 @@
+//! What the types of the public interface are to the compiler. Each line is a promise to whoever stores, shares or moves them.
+
+use std::{fmt::Debug, mem::size_of};
+
+use bytes::Bytes;
+use client_credentials::{
+    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder,
+    Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, TokenCache, TokenCacheBuilder,
+    TokenFn, TokenRequest, TokenRequestBuilder, TowerClient, TryClone, vonage::Region,
+};
+use http_body_util::Full;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+
+fn shared<T: Send + Sync + Unpin + Debug + 'static>() {}
+fn cloned<T: Clone>() {}
+
+type Request = http::Request<Full<Bytes>>;
+type Hyper = Client<HttpConnector, Full<Bytes>>;
+
+#[test]
+fn every_public_type_can_be_shared_moved_and_printed() {
+    shared::<AccessToken>();
+    shared::<BearerAuth<Hyper>>();
+    shared::<BearerAuthLayer>();
+    shared::<BearerAuthLayer<TryClone>>();
+    shared::<Body>();
+    shared::<ClientAuthentication>();
+    shared::<ClientCredentials>();
+    shared::<ClientCredentialsBuilder>();
+    shared::<Error>();
+    shared::<ErrorKind>();
+    shared::<ErrorResponse>();
+    shared::<NoReplay>();
+    shared::<Origins>();
+    shared::<Region>();
+    shared::<ReplayFn<fn(&Request) -> Option<Request>>>();
+    shared::<TokenCache>();
+    shared::<TokenCacheBuilder>();
+    shared::<TokenFn<fn()>>();
+    shared::<TokenRequest>();
+    shared::<TokenRequestBuilder>();
+    shared::<TowerClient<Hyper, Full<Bytes>>>();
+    shared::<TryClone>();
+}
+
+#[test]
+fn what_is_shared_by_cloning_is_clone_and_a_source_is_not() {
+    cloned::<AccessToken>();
+    cloned::<BearerAuth<Hyper, TryClone>>();
+    cloned::<BearerAuthLayer<TryClone>>();
+    cloned::<Body>();
+    cloned::<ClientCredentialsBuilder>();
+    cloned::<Error>();
+    cloned::<Origins>();
+    cloned::<TokenCache>();
+    cloned::<TokenFn<fn()>>();
+    cloned::<TokenRequest>();
+    cloned::<TowerClient<Hyper, Full<Bytes>>>();
+
+    // Nobody makes two caches of one source where they meant one: this compiles only as long as it is not `Clone`.
+    trait AmbiguousIfClone<A> {
+        fn check() {}
+    }
+    impl<T> AmbiguousIfClone<()> for T {}
+    impl<T: Clone> AmbiguousIfClone<u8> for T {}
+    <ClientCredentials as AmbiguousIfClone<_>>::check();
+}
+
+#[cfg(feature = "reqwest-middleware")]
+#[test]
+fn the_middleware_and_the_layer_over_reqwest_too() {
+    shared::<client_credentials::BearerAuthMiddleware>();
+    cloned::<client_credentials::BearerAuthMiddleware>();
+    shared::<BearerAuth<reqwest::Client>>();
+    sent::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
+}
+
+#[cfg(feature = "test-util")]
+#[test]
+fn the_clock_too() {
+    shared::<client_credentials::Clock>();
+    cloned::<client_credentials::Clock>();
+}
+
+fn sent<T: Send + Debug + 'static>() {}
+
+#[test]
+fn the_response_future_is_send_and_unpin_where_the_inner_one_is() {
+    sent::<ResponseFuture<Hyper, Request, TryClone>>();
+    fn unpin<T: Unpin>() {}
+    unpin::<ResponseFuture<Hyper, Request, TryClone>>();
+}
+
+/// The futures that the cache gives are awaited in spawned tasks.
+#[test]
+fn the_caches_futures_are_send() {
+    fn check<T: Send>(_: T) {}
+    let token = AccessToken::new("abcde").expect("a token");
+    let tokens = TokenCache::builder(token).any_origin().build().expect("a cache");
+    check(tokens.token());
+    check(tokens.token_for(&TokenRequest::default()));
+}
+
+/// Every layer around moves or boxes it. What it has to keep beside the inner future, or the first answer, is the request that may be sent again,
+/// a handle of the service to send it with, and where to get a token: none of that may be there twice.
+#[test]
+fn the_response_future_is_no_larger_than_what_it_has_to_keep() {
+    type Inner = <Hyper as tower::Service<Request>>::Future;
+    type Answer = http::Response<hyper::body::Incoming>;
+    let answer = size_of::<Inner>().max(size_of::<Answer>());
+    let kept = answer + size_of::<Request>() + size_of::<Hyper>();
+    let size = size_of::<ResponseFuture<Hyper, Request, TryClone>>();
+    assert!(size <= kept + 64, "{size} bytes, of which {kept} are the first answer, a request and a service");
+}
