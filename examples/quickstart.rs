@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use client_credentials::{BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone};
-use support::AuthorizationServer;
+use client_credentials::{
+    BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone,
+    testing::{Answer, AuthorizationServer, ProtectedApi},
+};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Service, ServiceExt};
-
-mod support;
 
 const LIFETIME: Duration = Duration::from_secs(8);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let auth = AuthorizationServer::start(LIFETIME).await;
-    let api = auth.protected_api().await;
+    let auth = AuthorizationServer::builder().lifetime(LIFETIME).start().await;
+    let api = ProtectedApi::start(&auth).await;
 
     // One cache of tokens, for whoever sends requests.
     let tokens = TokenCache::from(
@@ -23,38 +24,40 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with(BearerAuthMiddleware::new(tokens.clone()))
         .build();
     let tower = tower::ServiceBuilder::new()
-        .layer(BearerAuthLayer::new(tokens.clone()).with_replay(TryClone))
-        .service(support::hyper_client());
+        .layer(BearerAuthLayer::new(tokens).with_replay(TryClone))
+        .service(Client::builder(TokioExecutor::new()).build_http());
 
     println!("time     token requests   what happens");
     let mut show = Timeline { start: Instant::now(), requests: 0, answered: 0, longest_wait: Duration::ZERO };
-    let both = Both { reqwest, tower, url: format!("{}/stats", api.origin()), tokens };
+    let both = Both { reqwest, tower, url: format!("{}/stats", api.origin()) };
 
     show.say(&auth, "start: no token yet, so that the first request waits for one");
     both.send(1, &mut show).await;
     show.say(&auth, "first token");
     both.send(200, &mut show).await;
     show.say(&auth, "400 requests on that one token, half by reqwest, half by tower");
-    both.send_until(|| auth.token_requests() == 2, &mut show).await;
+    both.send_until(|| token_requests(&auth) == 2, &mut show).await;
     show.say(&auth, "the token aged and was renewed beside the traffic: nobody waited");
+    both.send_for(Duration::from_millis(1200), &mut show).await;
     auth.revoke_all();
     show.say(&auth, "the token is revoked: 401, renewed, sent again");
     both.send(20, &mut show).await;
     show.say(&auth, "nobody saw the 401");
-    auth.set_down(true);
+    let before = token_requests(&auth);
+    auth.answer_always(Answer::status(503));
     show.say(&auth, "the authorization server goes down");
-    both.send_until(|| auth.refused() >= 2, &mut show).await;
+    both.send_until(|| token_requests(&auth) >= before + 2, &mut show).await;
     show.say(&auth, "renewal fails, the old token serves on");
-    auth.set_down(false);
+    auth.answer_always(Answer::usual());
     show.say(&auth, "the authorization server is back");
-    let before = auth.token_requests();
-    both.send_until(|| auth.token_requests() > before, &mut show).await;
+    let before = token_requests(&auth);
+    both.send_until(|| token_requests(&auth) > before, &mut show).await;
     both.send(20, &mut show).await;
     show.say(&auth, "renewed; as if nothing had happened");
 
     println!("\nrequests                            {:>7}", show.requests);
     println!("answered                            {:>7}", show.answered);
-    println!("token requests                      {:>7}", auth.token_requests());
+    println!("token requests                      {:>7}", token_requests(&auth));
     println!("longest wait caused by a token      {:>7.1?}", show.longest_wait);
     if show.answered != show.requests {
         return Err(format!("{} requests failed", show.requests - show.answered).into());
@@ -62,29 +65,36 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+fn token_requests(auth: &AuthorizationServer) -> usize {
+    auth.token_requests().len()
+}
+
 struct Both<T> {
     reqwest: reqwest_middleware::ClientWithMiddleware,
     tower: T,
     url: String,
-    tokens: TokenCache,
 }
 
 impl<T, B> Both<T>
 where
-    T: Service<http::Request<http_body_util::Full<bytes::Bytes>>, Response = http::Response<B>> + Clone,
+    T: Service<http::Request<String>, Response = http::Response<B>> + Clone,
     T::Error: std::fmt::Display,
 {
     async fn send(&self, each: usize, show: &mut Timeline) {
         for _ in 0..each {
-            let waited = Instant::now();
-            let token = self.tokens.token().await;
-            show.longest_wait = show.longest_wait.max(waited.elapsed());
-            drop(token);
+            let sent = Instant::now();
             let answer = self.reqwest.get(&self.url).send().await;
-            show.count(answer.map(|answer| answer.status().is_success()));
-            let answer = self.tower.clone().oneshot(support::get(&self.url)).await;
-            show.count(answer.map(|answer| answer.status().is_success()));
+            show.count(sent, answer.map(|answer| answer.status().is_success()));
+            let sent = Instant::now();
+            let request = http::Request::get(&self.url).body(String::new()).expect("a URL");
+            let answer = self.tower.clone().oneshot(request).await;
+            show.count(sent, answer.map(|answer| answer.status().is_success()));
         }
+    }
+
+    async fn send_for(&self, time: Duration, show: &mut Timeline) {
+        let end = Instant::now() + time;
+        self.send_until(|| Instant::now() >= end, show).await;
     }
 
     async fn send_until(&self, done: impl Fn() -> bool, show: &mut Timeline) {
@@ -105,10 +115,12 @@ struct Timeline {
 
 impl Timeline {
     fn say(&self, auth: &AuthorizationServer, what: &str) {
-        println!("{:>6.2} s {:>14}   {what}", self.start.elapsed().as_secs_f64(), auth.token_requests());
+        println!("{:>6.2} s {:>14}   {what}", self.start.elapsed().as_secs_f64(), token_requests(auth));
     }
 
-    fn count<E: std::fmt::Display>(&mut self, answered: Result<bool, E>) {
+    fn count<E: std::fmt::Display>(&mut self, sent: Instant, answered: Result<bool, E>) {
+        // The API answers at once, so that what takes long is the wait for a token.
+        self.longest_wait = self.longest_wait.max(sent.elapsed());
         self.requests += 1;
         match answered {
             Ok(true) => self.answered += 1,

@@ -1,0 +1,47 @@
+//! A gRPC client whose calls carry tokens: the layer around tonic's channel. A real call, to a server on loopback that checks
+//! the token: `cargo run --example tonic`.
+
+use client_credentials::{BearerAuthLayer, ClientCredentials, testing::AuthorizationServer};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Server},
+};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let auth = AuthorizationServer::start().await;
+    let issuer = auth.clone();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let origin = format!("http://{}", listener.local_addr()?);
+    // The server refuses every call whose token the authorization server did not issue.
+    let check = move |call: Request<()>| {
+        let authorization = call.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
+        let good = token.is_some_and(|token| issuer.accepts(token));
+        if good { Ok(call) } else { Err(Status::unauthenticated("no token, or not a good one")) }
+    };
+    let (_reporter, service) = tonic_health::server::health_reporter();
+    let service = tonic::service::interceptor::InterceptedService::new(service, check);
+    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+
+    let tokens = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(&origin).build()?;
+    let channel = Channel::from_shared(origin)?.connect().await?;
+    let with_tokens = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).service(channel.clone());
+
+    // Any generated client takes the channel with the layer around it.
+    let mut client = HealthClient::new(with_tokens);
+    for _ in 0..10 {
+        let answer = client.check(HealthCheckRequest::default()).await?;
+        println!("with a token: {:?}", answer.into_inner().status());
+    }
+    let refused = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+    let code = refused.err().map(|status| status.code());
+    println!("without one: {code:?}");
+
+    if (code, auth.token_requests().len()) != (Some(Code::Unauthenticated), 1) {
+        return Err("not what was expected".into());
+    }
+    Ok(())
+}
