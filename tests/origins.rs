@@ -1,11 +1,13 @@
 //! Where a token may go.
 #![cfg(feature = "test-util")]
 
+#[path = "support/endpoint.rs"]
+mod endpoint;
 mod support;
 
 use client_credentials::{
-    AccessToken, BearerAuthLayer, ClientCredentials, Error, ErrorKind, TokenCache, TokenRequest, TokenSource,
-    async_trait,
+    AccessToken, BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenCache,
+    TokenRequest, TokenSource, async_trait,
 };
 use support::{
     fake::{Api, bearer, tokens},
@@ -169,7 +171,7 @@ fn an_origin_that_is_none_is_refused_with_what_to_write() {
 
 #[test]
 fn nothing_builds_without_an_origin_and_the_error_says_what_to_write() {
-    let credentials = ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345");
+    let credentials = credentials();
     let over_another = TokenCache::builder(AccessToken::new("abcde").expect("a token"));
     let forgetful =
         TokenCache::builder(Wrapper(credentials.clone().origin("https://a.test").build().expect("a source")));
@@ -177,6 +179,11 @@ fn nothing_builds_without_an_origin_and_the_error_says_what_to_write() {
         let error = error.expect("no origin was named").to_string();
         assert!(error.contains(".origin(\"https://api.example.com\")") && error.contains(".any_origin()"), "{error}");
     }
+}
+
+fn credentials() -> ClientCredentialsBuilder {
+    ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345")
+        .http_client(endpoint::Recorder::issuing())
 }
 
 /// Forgets to hand on the origins of the source within.
@@ -191,10 +198,8 @@ impl<T: TokenSource> TokenSource for Wrapper<T> {
 
 #[tokio::test]
 async fn the_source_and_the_cache_may_both_name_origins() {
-    let source =
-        || ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345").origin("https://a.test");
-    let tokens =
-        TokenCache::builder(source().build().expect("a source")).origin("https://b.test").build().expect("a cache");
+    let source = credentials().origin("https://a.test").build().expect("a source");
+    let tokens = TokenCache::builder(source).origin("https://b.test").build().expect("a cache");
     let text = format!("{tokens:?}");
     assert!(text.contains("a.test") && text.contains("b.test"), "{text}");
 }
