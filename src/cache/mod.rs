@@ -119,7 +119,7 @@ impl TokenCache {
     /// For the layer over `reqwest::Request`, which shows its extensions to nobody, and for clients that each have their own scope. Such a
     /// token is not forgotten while its handle lives.
     ///
-    /// ```
+    /// ```no_run
     /// use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, TokenRequest};
     ///
     /// let tokens = TokenCache::from(
