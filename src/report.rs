@@ -58,7 +58,7 @@ impl Reporter {
     pub(crate) fn obtained(&self, request: &TokenRequest, cause: Cause, token: &AccessToken, until: SystemTime) {
         log::obtained(&self.source, request, !matches!(cause, Cause::Cold), token);
         metrics::renewal(&self.source, cause.name(), true);
-        if *request == TokenRequest::default() {
+        if request.is_default() {
             metrics::expiry(&self.source, until);
         }
     }

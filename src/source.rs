@@ -3,8 +3,8 @@
 use std::{
     fmt,
     future::Future,
-    hash::{Hash, Hasher},
-    sync::Arc,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -118,7 +118,7 @@ impl<F> fmt::Debug for TokenFn<F> {
 ///
 /// The default leaves everything to the source. Two requests are equal if they ask for the same token: the order of scopes, and
 /// naming one twice, make no difference. Cheap to clone.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default)]
 pub struct TokenRequest {
     inner: Arc<Parameters>,
 }
@@ -132,25 +132,47 @@ struct Parameters {
     resources: Vec<String>,
     audience: Option<String>,
     further: Vec<(String, String)>,
-}
-
-impl PartialEq for Parameters {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Parameters {}
-
-impl Hash for Parameters {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
+    /// Of all that makes two requests the same: a cache looks a request's token up by it. Zero where nothing is set.
+    fingerprint: u64,
 }
 
 impl Parameters {
     fn key(&self) -> impl Eq + Hash + '_ {
         (&self.scope_set, &self.resources, &self.audience, &self.further)
+    }
+
+    fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A further parameter may be a secret: its name is shown, its value is not.
+        let names: Vec<_> = self.further.iter().map(|(name, _)| name).collect();
+        f.debug_struct(name)
+            .field("scope", &self.scopes)
+            .field("resource", &self.resources)
+            .field("audience", &self.audience)
+            .field("parameters", &names)
+            .finish()
+    }
+
+    fn fingerprinted(mut self) -> Self {
+        // Of this process, since a key may come from outside, and must not be made to collide with another.
+        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let nothing = Self::default();
+        self.fingerprint = if self.key() == nothing.key() { 0 } else { KEYS.hash_one(self.key()) | 1 };
+        self
+    }
+}
+
+impl PartialEq for TokenRequest {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+            || (self.inner.fingerprint == other.inner.fingerprint && self.inner.key() == other.inner.key())
+    }
+}
+
+impl Eq for TokenRequest {}
+
+impl Hash for TokenRequest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.inner.fingerprint);
     }
 }
 
@@ -184,10 +206,15 @@ impl TokenRequest {
         self.inner.further.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Whether it leaves everything to the source.
+    pub(crate) fn is_default(&self) -> bool {
+        self.inner.fingerprint == 0
+    }
+
     /// This request, with what it does not set taken from `defaults`.
     pub(crate) fn or(&self, defaults: &Self) -> Self {
         let (mine, theirs) = (&*self.inner, &*defaults.inner);
-        if *mine == Parameters::default() {
+        if self.is_default() {
             return defaults.clone();
         }
         let mut merged = mine.clone();
@@ -203,28 +230,21 @@ impl TokenRequest {
         }
         let own: Vec<_> = mine.further.iter().map(|(name, _)| name).collect();
         merged.further.extend(theirs.further.iter().filter(|(name, _)| !own.contains(&name)).cloned());
-        Self { inner: Arc::new(merged) }
+        Self { inner: Arc::new(merged.fingerprinted()) }
     }
 }
 
 impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A further parameter may be a secret: its name is shown, its value is not.
-        let names: Vec<_> = self.inner.further.iter().map(|(name, _)| name).collect();
-        f.debug_struct("TokenRequest")
-            .field("scope", &self.inner.scopes)
-            .field("resource", &self.inner.resources)
-            .field("audience", &self.inner.audience)
-            .field("parameters", &names)
-            .finish()
+        self.inner.show("TokenRequest", f)
     }
 }
 
 /// Makes a [`TokenRequest`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct TokenRequestBuilder {
-    request: TokenRequest,
+    parameters: Parameters,
     refused: Option<Error>,
 }
 
@@ -293,17 +313,23 @@ impl TokenRequestBuilder {
     pub fn build(self) -> Result<TokenRequest, Error> {
         match self.refused {
             Some(error) => Err(error),
-            None => Ok(self.request),
+            None => Ok(TokenRequest { inner: Arc::new(self.parameters.fingerprinted()) }),
         }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Parameters)) -> Self {
-        change(Arc::make_mut(&mut self.request.inner));
+        change(&mut self.parameters);
         self
     }
 
     fn refuse(mut self, why: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         self.refused.get_or_insert_with(|| Error::configuration(why));
         self
+    }
+}
+
+impl fmt::Debug for TokenRequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parameters.show("TokenRequestBuilder", f)
     }
 }

@@ -128,7 +128,7 @@ impl Launch {
         };
         drop(turn);
         span.within(|| guard.finish(outcome, started_at));
-        if context.settings.keep_warm && request == TokenRequest::default() {
+        if context.settings.keep_warm && request.is_default() {
             keep_warm(slot, context).await;
         }
     }
