@@ -110,6 +110,7 @@ mod middleware;
 mod origin;
 mod report;
 mod runtime;
+mod sharded;
 mod source;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]

@@ -49,13 +49,9 @@ impl AccessToken {
         if let Some(at) = token.bytes().position(|byte| !byte.is_ascii_graphic()) {
             return refuse(format!("the access token has a character at byte {at} that cannot stand in a header"));
         }
-        let mut value = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
-        value.extend_from_slice(SCHEME.as_bytes());
-        value.extend_from_slice(token.as_bytes());
-        let Ok(mut authorization) = HeaderValue::from_maybe_shared(Bytes::from_owner(value)) else {
+        let Some(authorization) = header(&[SCHEME, &token]) else {
             return refuse("the access token cannot stand in a header".into());
         };
-        authorization.set_sensitive(true);
         Ok(Self {
             inner: Arc::new(Inner { authorization, expires_in: None, refresh_in: None, scope: None, request: None }),
         })
@@ -110,6 +106,15 @@ impl AccessToken {
         self.inner.authorization == other.inner.authorization
     }
 
+    /// One that shares nothing with this one, not even the count of its references.
+    pub(crate) fn copied(&self) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        if let Some(authorization) = header(&[SCHEME, self.expose_secret()]) {
+            inner.authorization = authorization;
+        }
+        Self { inner: Arc::new(inner) }
+    }
+
     pub(crate) fn request(&self) -> Option<&TokenRequest> {
         self.inner.request.as_ref()
     }
@@ -122,6 +127,15 @@ impl AccessToken {
         change(Arc::make_mut(&mut self.inner));
         self
     }
+}
+
+/// Wiped when it is dropped, and marked sensitive. `None` if the bytes cannot stand in a header.
+fn header(parts: &[&str]) -> Option<HeaderValue> {
+    let mut value = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| value.extend_from_slice(part.as_bytes()));
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl fmt::Debug for AccessToken {

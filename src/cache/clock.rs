@@ -17,6 +17,7 @@ pub(crate) struct Moment {
 
 impl Moment {
     /// Whether `at` has come, on whichever clock says so first.
+    #[inline]
     pub(crate) fn reached(self, at: Self) -> bool {
         self.mono >= at.mono || self.wall >= at.wall
     }
@@ -87,17 +88,22 @@ impl Clock {
         }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         match &self.manual {
             None => Moment { mono: Instant::now(), wall: SystemTime::now() },
-            Some(manual) => {
-                let mut now = manual.start.after(manual.tokio_start.elapsed());
-                let ahead = manual.wall_ahead.load(Ordering::Relaxed);
-                let jump = Duration::from_millis(ahead.unsigned_abs());
-                let wall = if ahead < 0 { now.wall.checked_sub(jump) } else { now.wall.checked_add(jump) };
-                now.wall = wall.unwrap_or(now.wall);
-                now
-            }
+            Some(manual) => manual.now(),
         }
+    }
+}
+
+impl Manual {
+    fn now(&self) -> Moment {
+        let mut now = self.start.after(self.tokio_start.elapsed());
+        let ahead = self.wall_ahead.load(Ordering::Relaxed);
+        let jump = Duration::from_millis(ahead.unsigned_abs());
+        let wall = if ahead < 0 { now.wall.checked_sub(jump) } else { now.wall.checked_add(jump) };
+        now.wall = wall.unwrap_or(now.wall);
+        now
     }
 }

@@ -172,6 +172,7 @@ impl TokenCache {
     }
 
     /// The token to attach, if nothing about it needs to be decided. Starts nothing.
+    #[inline]
     pub(crate) fn at_hand(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
         match request {
             None => self.own.current(),
@@ -210,6 +211,11 @@ impl TokenCache {
         self.shared.context.report.replayed(rejected);
     }
 
+    #[inline]
+    pub(crate) fn origins(&self) -> &Origins {
+        &self.shared.origins
+    }
+
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
         let permission = self.shared.origins.permit(target);
         if permission == Permission::Foreign && self.shared.mentioned.is_first(target) {
@@ -229,7 +235,7 @@ impl TokenCache {
         match request {
             None => Arc::clone(&self.own),
             Some(request) if request == self.own.request() => Arc::clone(&self.own),
-            Some(request) if *request == TokenRequest::default() => Arc::clone(&self.shared.default),
+            Some(request) if request.is_default() => Arc::clone(&self.shared.default),
             Some(request) => self.shared.keys.slot(request, &self.shared.context),
         }
     }
@@ -244,6 +250,8 @@ impl TokenCache {
             step => self.acquire_from(step, slot, unwanted).await,
         };
         self.shared.context.report.waited(outcome.is_ok(), came.elapsed());
+        // Who waited has the time to make this thread's copy, so that the next request need not.
+        slot.current();
         outcome
     }
 

@@ -25,6 +25,7 @@ use crate::{
     error::{Error, ErrorKind},
     report::{Cause, Reporter},
     runtime,
+    sharded::Sharded,
     source::{TokenRequest, TokenSource},
     token::{AccessToken, LONGEST_LIFETIME},
 };
@@ -58,6 +59,18 @@ pub(super) struct Slot {
 struct Lease {
     token: AccessToken,
     until: Moment,
+    copies: Sharded<AccessToken>,
+}
+
+impl Lease {
+    fn new(token: &AccessToken, until: Moment) -> Arc<Self> {
+        Arc::new(Self { token: token.clone(), until, copies: Sharded::new() })
+    }
+
+    #[inline]
+    fn token(&self) -> AccessToken {
+        self.copies.get(|| self.token.copied()).clone()
+    }
 }
 
 #[derive(Default)]
@@ -142,10 +155,11 @@ impl Slot {
     }
 
     /// The token, if nothing about it needs to be decided. Takes no lock.
+    #[inline]
     pub(super) fn current(&self) -> Option<AccessToken> {
         let lease = self.lease.load();
         let lease = lease.as_ref()?;
-        (!self.context.clock.now().reached(lease.until)).then(|| lease.token.clone())
+        (!self.context.clock.now().reached(lease.until)).then(|| lease.token())
     }
 
     /// The token that callers get when its renewal has failed.
@@ -184,8 +198,7 @@ impl Slot {
         let token = held.token.clone();
         let (expires_at, renew_at, suspicion) = (held.expires_at, held.renew_at, held.suspicion);
         let serve = |until: Moment| {
-            let lease = Lease { token: token.clone(), until: until.min(expires_at) };
-            self.lease.store(Some(Arc::new(lease)));
+            self.lease.store(Some(Lease::new(&token, until.min(expires_at))));
             Step::Serve(token.clone())
         };
         if unwanted.is_some_and(|unwanted| token.is_same_as(unwanted)) {
@@ -416,7 +429,7 @@ impl Slot {
         });
         state.failures = 0;
         state.hold = None;
-        self.lease.store(Some(Arc::new(Lease { token: token.clone(), until: renew_at.min(expires_at) })));
+        self.lease.store(Some(Lease::new(token, renew_at.min(expires_at))));
         Ended::Obtained { token: token.clone(), until: expires_at.wall() }
     }
 
