@@ -89,18 +89,21 @@ impl Middleware for BearerAuthMiddleware {
         if extensions.get::<IsTokenRequest>().is_some() {
             return next.run(request, extensions).await;
         }
-        let token = match self.bearer.decide(&request, extensions.get::<TokenRequest>()) {
+        let attached = match self.bearer.decide(&request, extensions.get::<TokenRequest>()) {
             Attach::Not => return next.run(request, extensions).await,
             Attach::Refuse(error) => return Err(failed(error)),
-            Attach::With(token) => token,
-            Attach::Wait(wanted) => self.bearer.clone().wait(wanted).await.map_err(failed)?,
+            Attach::With(attached) => attached,
+            Attach::Wait(pending) => pending.token().await.map_err(failed)?,
         };
         let copy = if self.replay { TryClone.copy(&request) } else { None };
         let copy = copy.map(|copy| (copy, extensions.clone()));
-        let attached = self.bearer.attach(&mut request, token);
+        if !attached.attach(&mut request) {
+            return next.run(request, extensions).await;
+        }
         let response = next.clone().run(request, extensions).await?;
-        let Err(rejected) = attached.read(&response) else { return Ok(response) };
-        let (Some(attached), Some((mut request, original))) = (rejected.recover(copy.is_some()).await, copy) else {
+        let Some(rejected) = attached.read(&response) else { return Ok(response) };
+        let recovered = attached.recover(rejected, copy.is_some()).await;
+        let (Some(attached), Some((mut request, original))) = (recovered, copy) else {
             return Ok(response);
         };
         // Before it is sent again: an unread body may hold the connection that it needs.

@@ -24,6 +24,8 @@ struct Origin {
     scheme: Scheme,
     host: Host,
     port: u16,
+    /// As nearly every request writes it, which is compared first; empty where there is no such form.
+    authority: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,8 @@ pub(crate) enum Port {
 /// Whether a token may be sent to a target.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Permission {
-    Granted,
+    /// By the listed origin at this position; `None` where several origins share the permission.
+    Granted(Option<usize>),
     /// Another origin: the request goes there without a token.
     Foreign,
     /// The host is named with `https`, and would be sent the token over plain `http`.
@@ -105,33 +108,46 @@ impl Origins {
         self.listed.extend(other.listed);
     }
 
-    pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
-        let host = canonical(target.host);
-        // Without a scheme (a Host header beside a request that has no authority), any scheme that is listed will do.
-        let scheme = match target.scheme.map(Scheme::read) {
-            Some(Some(scheme)) => Some(scheme),
-            Some(None) => return Permission::Foreign,
-            None => None,
+    /// The position of a listed origin that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins are
+    /// compared.
+    #[inline]
+    pub(crate) fn position(&self, uri: &Uri) -> Option<usize> {
+        let scheme = match uri.scheme_str()? {
+            "https" => Scheme::Https,
+            "http" => Scheme::Http,
+            _ => return None,
         };
-        if host.is_empty() || target.port == Port::Unreadable {
+        let authority = uri.authority()?.as_str();
+        self.listed.iter().position(|origin| origin.scheme == scheme && origin.authority == authority)
+    }
+
+    pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
+        if target.is_unreadable() {
             return Permission::Foreign;
         }
-        let mut insecure = self.any && scheme == Some(Scheme::Http);
-        if self.any && (!insecure || is_loopback(host)) {
-            return Permission::Granted;
+        // Without a scheme (a Host header beside a request that has no authority), any scheme that is listed will do.
+        let scheme = target.scheme.and_then(Scheme::read);
+        if self.any && (scheme != Some(Scheme::Http) || is_loopback(target.host)) {
+            return Permission::Granted(None);
         }
-        for origin in self.listed.iter().filter(|origin| origin.host.covers(host)) {
-            let asked = scheme.unwrap_or(origin.scheme);
-            let port = match target.port {
-                Port::Number(port) => port,
-                _ => scheme.map_or(origin.port, Scheme::default_port),
-            };
-            if asked == origin.scheme && port == origin.port {
-                return Permission::Granted;
-            }
-            insecure |= asked == Scheme::Http && origin.scheme == Scheme::Https;
+        if let Some((at, origin)) = self.listed.iter().enumerate().find(|(_, origin)| origin.is(target)) {
+            return Permission::Granted((!origin.authority.is_empty()).then_some(at));
         }
-        if insecure { Permission::Insecure } else { Permission::Foreign }
+        let over_https = self.any || self.listed.iter().any(|origin| origin.is_https_of(target));
+        if over_https && scheme == Some(Scheme::Http) { Permission::Insecure } else { Permission::Foreign }
+    }
+
+    /// Whether the target is the listed origin at this position.
+    pub(crate) fn is_at(&self, at: usize, target: &Target<'_>) -> bool {
+        self.listed.get(at).is_some_and(|origin| origin.is(target))
+    }
+
+    /// How the listed origin at this position is written.
+    pub(crate) fn name_at(&self, at: usize) -> String {
+        self.listed
+            .get(at)
+            .map(|origin| format!("{}://{}", origin.scheme.as_str(), origin.authority))
+            .unwrap_or_default()
     }
 }
 
@@ -173,7 +189,32 @@ impl Origin {
             None if !host.is_empty() && !host.contains('*') => v6(&host).map_or(Host::Exact(host), Host::V6),
             _ => return refuse("has a `*` that is not the whole first label, or no host"),
         };
-        Ok(Self { scheme, host, port })
+        let authority = match &host {
+            Host::AnyLabelOf(_) => String::new(),
+            _ if port == scheme.default_port() => canonical(authority.host()).to_ascii_lowercase(),
+            _ => format!("{}:{port}", canonical(authority.host()).to_ascii_lowercase()),
+        };
+        Ok(Self { scheme, host, port, authority })
+    }
+
+    fn is(&self, target: &Target<'_>) -> bool {
+        let scheme = match target.scheme.map(Scheme::read) {
+            Some(None) => return false,
+            Some(scheme) => scheme,
+            None => None,
+        };
+        let port = match target.port {
+            Port::Number(port) => port,
+            Port::Default => scheme.map_or(self.port, Scheme::default_port),
+            Port::Unreadable => return false,
+        };
+        scheme.is_none_or(|scheme| scheme == self.scheme)
+            && port == self.port
+            && self.host.covers(canonical(target.host))
+    }
+
+    fn is_https_of(&self, target: &Target<'_>) -> bool {
+        self.scheme == Scheme::Https && self.host.covers(canonical(target.host))
     }
 }
 
@@ -198,6 +239,13 @@ impl Scheme {
             Some(Self::Http)
         } else {
             None
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
         }
     }
 
@@ -242,6 +290,13 @@ impl<'a> Target<'a> {
     /// One that cannot be read, and is nobody's.
     pub(crate) fn unreadable() -> Self {
         Self { scheme: None, host: "", port: Port::Unreadable }
+    }
+
+    /// Whether no client could tell where it is.
+    fn is_unreadable(&self) -> bool {
+        canonical(self.host).is_empty()
+            || self.port == Port::Unreadable
+            || self.scheme.is_some_and(|scheme| Scheme::read(scheme).is_none())
     }
 
     /// As it is written in logs and errors, and remembered for them.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Method, StatusCode,
-    header::{AUTHORIZATION, HOST},
+    HeaderMap, Method, StatusCode, Uri,
+    header::{AUTHORIZATION, Entry, HOST},
     uri::{Authority, Scheme},
 };
 
@@ -22,13 +22,20 @@ use crate::{
     error::Error,
     log,
     origin::{Permission, Target, insecure},
+    sharded::Sharded,
     source::TokenRequest,
     token::AccessToken,
 };
 
-/// Where the tokens come from, and which answers reject them.
+/// Where the tokens come from, and which answers reject them. What a request takes along of it is its thread's own copy.
 #[derive(Clone)]
 pub(crate) struct Bearer {
+    rules: Arc<Rules>,
+    copies: Arc<Sharded<Arc<Rules>>>,
+}
+
+#[derive(Clone)]
+struct Rules {
     tokens: TokenCache,
     also_rejected: Option<Arc<Predicate>>,
 }
@@ -39,32 +46,40 @@ type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 pub(crate) enum Attach {
     /// It goes as it is.
     Not,
-    With(AccessToken),
+    With(Attached),
     /// There is no token at hand.
-    Wait(Option<TokenRequest>),
+    Wait(Pending),
     Refuse(Error),
 }
 
-/// A token on its way, and what is needed to read the answer.
-pub(crate) struct Attached {
-    pub token: AccessToken,
+/// What a request waits for.
+pub(crate) struct Pending {
+    wanted: Option<TokenRequest>,
     destination: Destination,
-    bearer: Bearer,
+    rules: Arc<Rules>,
+}
+
+/// The token of a request, and what is needed to read the answer.
+pub(crate) struct Attached {
+    token: AccessToken,
+    destination: Destination,
+    rules: Arc<Rules>,
 }
 
 /// Where a request went. Made without an allocation, since it is needed only if the answer rejects the token.
 enum Destination {
     /// Where the inner service goes.
     Inner,
+    /// The origin at this position of those that are named.
+    Listed(usize),
     Uri(Option<Scheme>, Authority),
     /// A hash of the origin: the answer of a `reqwest::Client` has the URL itself.
     #[cfg(feature = "reqwest")]
     Url(u64),
 }
 
-/// An answer that rejects the token.
+/// What an answer has against the token.
 pub(crate) struct Rejected {
-    attached: Attached,
     origin: String,
     rejection: Rejection,
 }
@@ -77,14 +92,26 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 
 impl Bearer {
     pub(crate) fn new(tokens: TokenCache) -> Self {
-        Self { tokens, also_rejected: None }
+        Self::of(Rules { tokens, also_rejected: None })
     }
 
     pub(crate) fn with_rejection(
-        self,
+        &self,
         rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { also_rejected: Some(Arc::new(rejected)), ..self }
+        Self::of(Rules { tokens: self.rules.tokens.clone(), also_rejected: Some(Arc::new(rejected)) })
+    }
+
+    fn of(rules: Rules) -> Self {
+        let bearer = Self { rules: Arc::new(rules), copies: Arc::new(Sharded::new()) };
+        bearer.rules();
+        bearer
+    }
+
+    /// This thread's copy.
+    #[inline]
+    fn rules(&self) -> &Arc<Rules> {
+        self.copies.get(|| Arc::new(Rules::clone(&self.rules)))
     }
 
     /// Decides, and looks for a token at hand. `wanted` applies where the request itself names no other. Starts nothing.
@@ -92,147 +119,202 @@ impl Bearer {
         if request.is_token_request() {
             return Attach::Not;
         }
-        if request.headers().contains_key(AUTHORIZATION) {
+        let rules = self.rules();
+        let (address, wanted) = (request.address(), request.token_request().or(wanted));
+        if let Address::Uri(_, uri) = address
+            && let Some(at) = rules.tokens.origins().position(uri)
+            && let Some(token) = rules.tokens.at_hand(wanted)
+        {
+            return Attach::With(Attached { token, destination: Destination::Listed(at), rules: Arc::clone(rules) });
+        }
+        rules.decide(request.headers(), &address, wanted)
+    }
+}
+
+impl Rules {
+    #[cold]
+    fn decide(self: &Arc<Self>, headers: &HeaderMap, address: &Address<'_>, wanted: Option<&TokenRequest>) -> Attach {
+        if headers.contains_key(AUTHORIZATION) {
             log::own_header();
             return Attach::Not;
         }
-        match self.permission(&request.address(), request.headers()) {
-            Ok(Permission::Granted) => {}
-            Ok(_) => return Attach::Not,
+        let destination = match self.destination(address, headers) {
+            Ok(Some(destination)) => destination,
+            Ok(None) => return Attach::Not,
             Err(error) => return Attach::Refuse(error),
-        }
-        let wanted = request.token_request().or(wanted);
-        match self.tokens.at_hand(wanted) {
-            Some(token) => Attach::With(token),
-            None => Attach::Wait(wanted.cloned()),
+        };
+        let rules = Arc::clone(self);
+        match rules.tokens.at_hand(wanted) {
+            Some(token) => Attach::With(Attached { token, destination, rules }),
+            None => Attach::Wait(Pending { wanted: wanted.cloned(), destination, rules }),
         }
     }
 
-    fn permission(&self, address: &Address<'_>, headers: &HeaderMap) -> Result<Permission, Error> {
-        let target = match address {
+    /// Where the request goes, if the token may go there.
+    fn destination(&self, address: &Address<'_>, headers: &HeaderMap) -> Result<Option<Destination>, Error> {
+        match address {
             // It speaks to a proxy, which is not whom the token is for.
-            Address::Uri(method, _) if **method == Method::CONNECT => return Ok(Permission::Foreign),
-            Address::Uri(_, uri) => Target::of_uri(uri),
+            Address::Uri(method, _) if **method == Method::CONNECT => Ok(None),
+            Address::Uri(_, uri) => match Target::of_uri(uri) {
+                Some(target) => self.permit(&target, || Destination::of_uri(uri)),
+                None => Ok(self.permit_hosts(headers).then_some(Destination::Inner)),
+            },
             #[cfg(feature = "reqwest")]
-            Address::Url(url) => Some(Target::of_url(url)),
-        };
-        if let Some(target) = target {
-            return match self.tokens.permit(&target) {
-                Permission::Insecure => Err(insecure(&target)),
-                permission => Ok(permission),
-            };
+            Address::Url(url) => {
+                let target = Target::of_url(url);
+                self.permit(&target, || Destination::Url(hash(&target)))
+            }
         }
-        // It goes where the inner service goes, unless it says otherwise itself.
-        for host in headers.get_all(HOST) {
+    }
+
+    fn permit(
+        &self,
+        target: &Target<'_>,
+        destination: impl FnOnce() -> Destination,
+    ) -> Result<Option<Destination>, Error> {
+        match self.tokens.permit(target) {
+            Permission::Granted(Some(at)) => Ok(Some(Destination::Listed(at))),
+            Permission::Granted(None) => Ok(Some(destination())),
+            Permission::Foreign => Ok(None),
+            Permission::Insecure => Err(insecure(target)),
+        }
+    }
+
+    /// A request without an authority goes where the inner service goes, unless it says otherwise itself.
+    fn permit_hosts(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(HOST).iter().all(|host| {
             let permission = match Authority::try_from(host.as_bytes()) {
                 Ok(host) => self.tokens.permit(&Target::of_parts(None, &host)),
                 Err(_) => self.tokens.permit(&Target::unreadable()),
             };
-            if permission != Permission::Granted {
-                return Ok(permission);
-            }
-        }
-        Ok(Permission::Granted)
+            matches!(permission, Permission::Granted(_))
+        })
     }
+}
 
-    /// A token, with waiting.
-    pub(crate) async fn wait(self, wanted: Option<TokenRequest>) -> Result<AccessToken, Error> {
-        self.tokens.wait(wanted).await
-    }
-
-    /// Puts the token on the request.
-    pub(crate) fn attach<Req: Request>(&self, request: &mut Req, token: AccessToken) -> Attached {
-        let destination = Destination::of(&request.address());
-        set(request, &token);
-        Attached { token, destination, bearer: self.clone() }
+impl Pending {
+    /// The token, with waiting.
+    pub(crate) async fn token(self) -> Result<Attached, Error> {
+        let Self { wanted, destination, rules } = self;
+        let token = rules.tokens.clone().wait(wanted).await?;
+        Ok(Attached { token, destination, rules })
     }
 }
 
 impl Attached {
-    /// `Ok`: the answer does not reject the token.
-    pub(crate) fn read<Res: Response>(self, response: &Res) -> Result<Self, Rejected> {
-        let (status, headers) = (response.status(), response.headers());
-        let rejection = match status {
-            StatusCode::UNAUTHORIZED => challenge::rejection(headers),
-            _ => None,
-        };
-        let also =
-            self.bearer.also_rejected.as_ref().filter(|rejected| rejection.is_none() && rejected(status, headers));
-        let Some(rejection) = rejection.or(also.map(|_| Rejection::Bare)) else { return Ok(self) };
-        let answered_by = response.answered_by();
-        if let Some(origin) = self.destination.asked(answered_by.as_ref()) {
-            return Err(Rejected { attached: self, origin, rejection });
+    /// Puts the token on the request; `false`: it has a header of its own, which stays.
+    #[inline]
+    pub(crate) fn attach<Req: Request>(&self, request: &mut Req) -> bool {
+        // One look-up tells both whether there is a header already and where ours goes.
+        let occupied = request.headers_mut().append(AUTHORIZATION, self.token.authorization().clone());
+        if occupied {
+            take_back(request.headers_mut());
         }
-        if let Some(target) = answered_by {
-            self.bearer.tokens.answered_elsewhere(&target);
+        !occupied
+    }
+
+    /// Puts the token on a copy of the request.
+    pub(crate) fn set<Req: Request>(&self, request: &mut Req) {
+        request.headers_mut().insert(AUTHORIZATION, self.token.authorization().clone());
+    }
+
+    /// What the answer has against the token, if anything.
+    #[inline]
+    pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejected> {
+        if response.status() != StatusCode::UNAUTHORIZED && self.rules.also_rejected.is_none() {
+            return None;
         }
-        Ok(self)
+        self.read_closely(response.status(), response.headers(), response.answered_by())
+    }
+
+    #[cold]
+    fn read_closely(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        answered_by: Option<Target<'_>>,
+    ) -> Option<Rejected> {
+        let rejection = if status == StatusCode::UNAUTHORIZED { challenge::rejection(headers) } else { None };
+        let rejection = rejection.or_else(|| {
+            let also_rejected = self.rules.also_rejected.as_ref()?;
+            also_rejected(status, headers).then_some(Rejection::Bare)
+        })?;
+        let origin = self.asked(answered_by.as_ref());
+        if let (None, Some(target)) = (&origin, answered_by) {
+            self.rules.tokens.answered_elsewhere(&target);
+        }
+        Some(Rejected { origin: origin?, rejection })
+    }
+
+    /// Another token than the rejected one, if one can be had. Where there is no copy to send it with, the caller's next request has it.
+    pub(crate) async fn recover(self, Rejected { origin, rejection }: Rejected, copied: bool) -> Option<Self> {
+        if !copied {
+            log::not_sent_again(&origin);
+        }
+        let Self { token, destination, rules } = self;
+        let token = rules.tokens.clone().recover(token, origin, rejection).await?;
+        Some(Self { token, destination, rules })
     }
 
     /// The end of a replay. If the API accepted the new token, that ends the origin's streak of rejections; an answer that does not come
     /// from behind the check of the token says nothing.
     pub(crate) fn replayed<Res: Response>(self, response: &Res) {
-        let status = response.status();
-        let tokens = self.bearer.tokens.clone();
-        let outcome = self.read(response);
-        tokens.replayed(outcome.is_err());
-        match outcome {
-            Ok(_) if status == StatusCode::UNAUTHORIZED || status.is_server_error() => {}
-            Ok(Self { token, destination, bearer }) => {
-                if let Some(origin) = destination.asked(response.answered_by().as_ref()) {
-                    bearer.tokens.accepted(&token, &origin);
+        let (status, tokens) = (response.status(), &self.rules.tokens);
+        let rejected = self.read(response);
+        tokens.replayed(rejected.is_some());
+        match rejected {
+            Some(Rejected { origin, .. }) => log::fresh_token_rejected(&origin),
+            None if status == StatusCode::UNAUTHORIZED || status.is_server_error() => {}
+            None => {
+                if let Some(origin) = self.asked(response.answered_by().as_ref()) {
+                    tokens.accepted(&self.token, &origin);
                 }
             }
-            Err(Rejected { origin, .. }) => log::fresh_token_rejected(&origin),
-        }
-    }
-
-    /// Puts the token on a request that goes where the rejected one went.
-    pub(crate) fn set<Req: Request>(&self, request: &mut Req) {
-        set(request, &self.token);
-    }
-}
-
-impl Rejected {
-    /// Another token than the rejected one, if one can be had. Where there is no copy to send it with, the caller's next request has it.
-    pub(crate) async fn recover(self, copied: bool) -> Option<Attached> {
-        let Self { attached: Attached { token, destination, bearer }, origin, rejection } = self;
-        if !copied {
-            log::not_sent_again(&origin);
-        }
-        let token = bearer.tokens.clone().recover(token, origin, rejection).await?;
-        Some(Attached { token, destination, bearer })
-    }
-}
-
-impl Destination {
-    fn of(address: &Address<'_>) -> Self {
-        match address {
-            Address::Uri(_, uri) => match uri.authority() {
-                Some(authority) => Self::Uri(uri.scheme().cloned(), authority.clone()),
-                None => Self::Inner,
-            },
-            #[cfg(feature = "reqwest")]
-            Address::Url(url) => Self::Url(hash(&Target::of_url(url))),
         }
     }
 
     /// The origin that was asked; `None` if another one answered.
     fn asked(&self, answered_by: Option<&Target<'_>>) -> Option<String> {
-        match self {
-            Self::Inner => Some(answered_by.map(Target::to_origin).unwrap_or_default()),
-            Self::Uri(scheme, authority) => {
-                let scheme = scheme.as_ref().map(Scheme::as_str);
-                let asked = Target::of_parts(scheme, authority);
+        match &self.destination {
+            Destination::Inner => Some(answered_by.map(Target::to_origin).unwrap_or_default()),
+            Destination::Listed(at) => {
+                let origins = self.rules.tokens.origins();
+                answered_by.is_none_or(|target| origins.is_at(*at, target)).then(|| origins.name_at(*at))
+            }
+            Destination::Uri(scheme, authority) => {
+                let asked = Target::of_parts(scheme.as_ref().map(Scheme::as_str), authority);
                 answered_by.is_none_or(|target| hash(target) == hash(&asked)).then(|| asked.to_origin())
             }
             #[cfg(feature = "reqwest")]
-            Self::Url(asked) => match answered_by {
+            Destination::Url(asked) => match answered_by {
                 Some(target) => (hash(target) == *asked).then(|| target.to_origin()),
                 None => Some(String::new()),
             },
         }
     }
+}
+
+impl Destination {
+    fn of_uri(uri: &Uri) -> Self {
+        match uri.authority() {
+            Some(authority) => Self::Uri(uri.scheme().cloned(), authority.clone()),
+            None => Self::Inner,
+        }
+    }
+}
+
+/// Removes the last of several headers, which is ours.
+#[cold]
+fn take_back(headers: &mut HeaderMap) {
+    log::own_header();
+    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return };
+    let mut own: Vec<_> = header.iter().cloned().collect();
+    own.pop();
+    let mut own = own.into_iter();
+    if let Some(first) = own.next() {
+        header.insert(first);
+    }
+    own.for_each(|value| header.append(value));
 }
 
 fn hash(target: &Target<'_>) -> u64 {
@@ -241,12 +323,8 @@ fn hash(target: &Target<'_>) -> u64 {
     hasher.finish()
 }
 
-fn set<Req: Request>(request: &mut Req, token: &AccessToken) {
-    request.headers_mut().insert(AUTHORIZATION, token.authorization().clone());
-}
-
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.tokens, f)
+        fmt::Debug::fmt(&self.rules.tokens, f)
     }
 }

@@ -10,13 +10,9 @@ use tower_service::Service;
 
 use super::{
     BearerRequest, BearerResponse, Replay,
-    bearer::{Attached, Bearer},
+    bearer::{Attached, Pending},
 };
-use crate::{
-    error::{BoxError, Error},
-    source::TokenRequest,
-    token::AccessToken,
-};
+use crate::error::{BoxError, Error};
 
 pin_project! {
     /// The response future of [`BearerAuth`](super::BearerAuth).
@@ -41,7 +37,7 @@ pin_project! {
         // Refused before it was sent.
         Refused { error: Option<Error> },
         // There is no token yet; the service was polled ready.
-        Waiting { token: Waiting<Result<AccessToken, Error>>, bearer: Bearer, request: Req, service: S, replay: R },
+        Waiting { attached: Waiting<Result<Attached, Error>>, request: Req, service: S, replay: R },
         // Sent with a token. With a spare, it can be sent again.
         Sent { #[pin] future: F, attached: Option<Attached>, spare: Option<(Req, S)> },
         // Rejected. The response is kept, in case that no other token can be had.
@@ -70,9 +66,8 @@ where
         Self { state: State::Sent { future, attached: Some(attached), spare } }
     }
 
-    pub(super) fn waiting(bearer: Bearer, wanted: Option<TokenRequest>, request: Req, service: S, replay: R) -> Self {
-        let token = Box::pin(bearer.clone().wait(wanted));
-        Self { state: State::Waiting { token, bearer, request, service, replay } }
+    pub(super) fn waiting(pending: Pending, request: Req, service: S, replay: R) -> Self {
+        Self { state: State::Waiting { attached: Box::pin(pending.token()), request, service, replay } }
     }
 }
 
@@ -95,25 +90,27 @@ where
                     Some(error) => return Poll::Ready(Err(error.into())),
                     None => polled_again(),
                 },
-                StateProjection::Waiting { token, .. } => {
-                    let token = ready!(token.as_mut().poll(cx));
-                    let StateOwned::Waiting { bearer, mut request, mut service, replay, .. } =
+                StateProjection::Waiting { attached, .. } => {
+                    let attached = ready!(attached.as_mut().poll(cx));
+                    let StateOwned::Waiting { mut request, mut service, replay, .. } =
                         state.as_mut().project_replace(State::Done)
                     else {
                         polled_again()
                     };
-                    let token = token?;
+                    let attached = attached?;
                     let copy = replay.copy(&request);
-                    let attached = bearer.attach(&mut request, token);
+                    attached.set(&mut request);
                     let spare = copy.map(|copy| (copy, service.clone()));
                     let future = service.call(request);
                     state.set(State::Sent { future, attached: Some(attached), spare });
                 }
                 StateProjection::Sent { future, attached, spare } => {
                     let response = ready!(future.poll(cx)).map_err(Into::into)?;
+                    let Some(rejected) = attached.as_ref().and_then(|attached| attached.read(&response)) else {
+                        return Poll::Ready(Ok(response));
+                    };
                     let Some(attached) = attached.take() else { polled_again() };
-                    let Err(rejected) = attached.read(&response) else { return Poll::Ready(Ok(response)) };
-                    let (attached, spare) = (Box::pin(rejected.recover(spare.is_some())), spare.take());
+                    let (attached, spare) = (Box::pin(attached.recover(rejected, spare.is_some())), spare.take());
                     // The inner future goes here, and with it what it holds (a concurrency limit's permit).
                     state.set(State::Recovering { attached, response, spare });
                 }

@@ -57,18 +57,20 @@ where
         match self.bearer.decide(&request, None) {
             Attach::Not => ResponseFuture::untouched(self.inner.call(request)),
             Attach::Refuse(error) => ResponseFuture::refused(error),
-            Attach::With(token) => {
+            Attach::With(attached) => {
                 let copy = self.replay.copy(&request);
-                let attached = self.bearer.attach(&mut request, token);
+                if !attached.attach(&mut request) {
+                    return ResponseFuture::untouched(self.inner.call(request));
+                }
                 let spare = copy.map(|copy| (copy, self.inner.clone()));
                 ResponseFuture::sent(self.inner.call(request), attached, spare)
             }
-            Attach::Wait(wanted) => {
+            Attach::Wait(pending) => {
                 // The service that was polled ready is the one to call: it is taken along, and a clone, which must be polled again,
                 // stays.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(self.bearer.clone(), wanted, request, ready, self.replay.clone())
+                ResponseFuture::waiting(pending, request, ready, self.replay.clone())
             }
         }
     }
