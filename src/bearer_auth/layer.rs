@@ -152,7 +152,7 @@ impl<R> BearerAuthLayer<R> {
     }
 }
 
-impl<S, R: Clone> Layer<S> for BearerAuthLayer<R> {
+impl<S: Clone, R: Clone> Layer<S> for BearerAuthLayer<R> {
     type Service = BearerAuth<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
