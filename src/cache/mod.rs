@@ -261,6 +261,7 @@ impl TokenCache {
             match step {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
+                Step::Join(_) if flight::is_asked_for(slot) => return Err(waits_for_itself()),
                 Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
                 Step::Join(flight) => {
                     let deadline = self.sleep(flight.deadline, give_up)?;
@@ -293,6 +294,12 @@ async fn outcome_of(mut flight: Joined, deadline: Sleep) -> Option<Outcome> {
         Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
     })
     .await
+}
+
+fn waits_for_itself() -> Error {
+    Error::configuration(
+        "the token request would wait for itself: what the token source sends goes through the adapter that waits for its token; give it a client of its own",
+    )
 }
 
 fn waited_too_long(limit: Duration) -> Error {
