@@ -158,8 +158,13 @@ impl Attached {
         };
         let also =
             self.bearer.also_rejected.as_ref().filter(|rejected| rejection.is_none() && rejected(status, headers));
-        let Some(rejection) = rejection.or(also.map(|_| Rejection::Bare)) else { return Ok(self) };
         let answered_by = response.answered_by();
+        let Some(rejection) = rejection.or(also.map(|_| Rejection::Bare)) else {
+            if status == StatusCode::UNAUTHORIZED {
+                log::not_a_rejection(&self.destination.asked(answered_by.as_ref()).unwrap_or_default());
+            }
+            return Ok(self);
+        };
         if let Some(origin) = self.destination.asked(answered_by.as_ref()) {
             return Err(Rejected { attached: self, origin, rejection });
         }
