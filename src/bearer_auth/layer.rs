@@ -135,7 +135,8 @@ impl<R> BearerAuthLayer<R> {
 
     /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means.
     ///
-    /// For servers with other habits: a 403 for an expired token, or a gRPC status ([`grpc_unauthenticated`](super::grpc_unauthenticated)).
+    /// For servers with other habits: a 403 for an expired token, a 401 whose challenge is of another scheme (`Basic`, `Token`, `OAuth`) or has an error code of its
+    /// own, or a gRPC status ([`grpc_unauthenticated`](super::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
     /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to everything.
     ///
     /// ```
