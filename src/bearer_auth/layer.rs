@@ -40,12 +40,37 @@ use crate::cache::TokenCache;
 ///
 /// | before this layer | what is seen |
 /// |---|---|
-/// | a concurrency limit | a request that waits for a token holds its permit. If the token requests go through the same limit, give them a client of their own |
 /// | a short time limit | it covers the wait for a first token, and the replay |
 /// | another `BearerAuthLayer` | the outermost one attaches; the others leave its header alone |
 ///
+/// A concurrency limit on either side: a request that waits for a token holds its permit. Token requests that go through the same limit find no room where every
+/// request waits for them, and end with a time-out: give them a client of their own.
+///
 /// A request that goes without a token because of its origin, and why, is in the log (target `client_credentials`), once for each origin. A `CONNECT` request goes as it
 /// is: it speaks to a proxy.
+///
+/// # If it does not compile
+///
+/// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays. hyper-util's, reqwest's and tonic's clients are.
+/// For one that is not, such as tower's `RateLimit` or `BoxService`, the compiler says so:
+///
+/// ```compile_fail,E0599
+/// # use client_credentials::{BearerAuthLayer, TokenCache};
+/// # fn example(tokens: TokenCache) {
+/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(http::Response::new(())) });
+/// # let second = std::time::Duration::from_secs(1);
+/// tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).rate_limit(5, second).service(client);
+/// # }
+/// ```
+///
+/// ```text
+/// error[E0599]: the method `service` exists for struct `ServiceBuilder<...>`, but its trait bounds were not satisfied
+///   = note: the following trait bounds were not satisfied:
+///           `RateLimit<_>: Clone`
+/// ```
+///
+/// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. What is said of a body
+/// that is not `Clone` is in the documentation of [`TryClone`](super::TryClone).
 ///
 /// # A rejected token
 ///
