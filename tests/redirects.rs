@@ -3,6 +3,8 @@
 
 mod support;
 
+#[cfg(feature = "reqwest")]
+use client_credentials::{AccessToken, TokenCache};
 use client_credentials::{BearerAuthLayer, Error, ErrorKind, TryClone};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -100,4 +102,31 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
     service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
     let seen = api.seen();
     assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), None));
+}
+
+/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones, between two servers.
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn neither_reqwests_own_redirects_nor_a_layers_carry_the_token_to_another_server() {
+    let elsewhere = support::Server::start(|_| async { Response::default() }).await;
+    let location = elsewhere.origin();
+    let api = support::Server::start(move |_| {
+        let redirect = Response::builder().status(307).header("location", &location).body(bytes::Bytes::new());
+        async move { redirect.expect("a response") }
+    })
+    .await;
+    let token = AccessToken::new("abcde12345").expect("a token");
+    let layer = BearerAuthLayer::new(TokenCache::builder(token).origin(api.origin()).build().expect("a cache"));
+    let layer = layer.with_replay(TryClone);
+
+    let url = api.origin().parse().expect("a URL");
+    let service = layer.layer(reqwest::Client::new());
+    let answer = service.oneshot(reqwest::Request::new(http::Method::GET, url)).await.expect("an answer");
+    assert_eq!((answer.status(), elsewhere.count()), (StatusCode::OK, 1));
+    let service = ServiceBuilder::new().layer(FollowRedirectLayer::new()).layer(layer).service(support::hyper_client());
+    let answer = service.oneshot(get(&api.origin())).await.expect("an answer");
+    assert_eq!((answer.status(), elsewhere.count()), (StatusCode::OK, 2));
+
+    assert!(api.seen().iter().all(|request| bearer(request) == Some("abcde12345")));
+    assert!(elsewhere.seen().iter().all(|request| !request.headers().contains_key("authorization")));
 }

@@ -12,7 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_credentials::{BearerAuthLayer, ClientCredentials, Error, TokenCache, TryClone, grpc_unauthenticated};
+use client_credentials::{
+    BearerAuthLayer, ClientCredentials, Error, TokenCache, TokenRequest, TryClone, grpc_unauthenticated,
+};
 use http_body_util::{BodyExt, Full};
 use support::{AuthorizationServer, Server};
 use tokio::task::JoinSet;
@@ -97,6 +99,22 @@ async fn metadata_of_the_caller_named_authorization_wins() {
     call.metadata_mut().insert("authorization", "Bearer mine".parse().expect("a value"));
     let refused = HealthClient::new(stack).check(call).await.expect_err("not a good token");
     assert_eq!((refused.code(), auth.token_requests()), (Code::Unauthenticated, 0));
+}
+
+#[tokio::test]
+async fn an_extension_of_the_call_says_which_token_it_wants() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(cache(&auth, &origin))).service(channel(&origin));
+    let mut client = HealthClient::new(stack);
+    for _ in 0..2 {
+        let mut call = Request::new(ask());
+        call.extensions_mut().insert(TokenRequest::builder().scope("orders").build().expect("a token request"));
+        client.check(call).await.expect("an answer");
+    }
+    let asked = auth.server.seen();
+    assert_eq!(asked.len(), 1);
+    assert!(asked[0].body().windows(12).any(|text| text == b"scope=orders"));
 }
 
 /// A client that was given its origin writes it into each request.
