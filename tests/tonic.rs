@@ -203,11 +203,11 @@ async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
 
 /// As the documentation of the layer shows it.
 fn to_status(error: BoxError) -> Status {
-    match Error::find(&*error) {
-        Some(ours) if ours.is_transient() => Status::unavailable(ours.to_string()),
-        Some(ours) => Status::unauthenticated(ours.to_string()),
-        None => Status::from_error(error),
-    }
+    let Some(ours) = Error::find(&*error) else { return Status::from_error(error) };
+    let code = if ours.is_transient() { Code::Unavailable } else { Code::Unauthenticated };
+    let mut status = Status::new(code, ours.to_string());
+    status.set_source(Arc::new(ours.clone()));
+    status
 }
 
 #[tokio::test]
@@ -234,5 +234,6 @@ async fn without_a_token_the_status_is_unknown_with_our_error_in_it_or_what_was_
         let mapped = HealthClient::new(mapped).check(ask()).await.expect_err("no token");
         assert_eq!(mapped.code(), expected);
         assert!(mapped.message().contains("token"), "{}", mapped.message());
+        assert!(Error::find(&mapped).is_some(), "and in what was made of it");
     }
 }

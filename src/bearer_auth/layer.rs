@@ -87,16 +87,18 @@ use crate::cache::TokenCache;
 /// tonic makes `Code::Unknown` of an error that it does not know. A `map_err` around the layer says it better:
 ///
 /// ```
+/// use std::sync::Arc;
+///
 /// use client_credentials::{BearerAuthLayer, Error, TokenCache, grpc_unauthenticated};
-/// use tonic::{Status, transport::Channel};
+/// use tonic::{Code, Status, transport::Channel};
 /// use tower::{BoxError, Service, ServiceBuilder};
 ///
 /// fn to_status(error: BoxError) -> Status {
-///     match Error::find(&*error) {
-///         Some(ours) if ours.is_transient() => Status::unavailable(ours.to_string()),
-///         Some(ours) => Status::unauthenticated(ours.to_string()),
-///         None => Status::from_error(error),
-///     }
+///     let Some(ours) = Error::find(&*error) else { return Status::from_error(error) };
+///     let code = if ours.is_transient() { Code::Unavailable } else { Code::Unauthenticated };
+///     let mut status = Status::new(code, ours.to_string());
+///     status.set_source(Arc::new(ours.clone())); // where `Error::find` finds it again
+///     status
 /// }
 ///
 /// # fn example(tokens: TokenCache, channel: Channel) {
