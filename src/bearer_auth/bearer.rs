@@ -114,7 +114,9 @@ impl Bearer {
             Address::Uri(method, _) if **method == Method::CONNECT => return Ok(Permission::Foreign),
             Address::Uri(_, uri) => Target::of_uri(uri),
             #[cfg(feature = "reqwest")]
-            Address::Url(url) => Some(Target::of_url(url)),
+            Address::Url(method, _) if **method == Method::CONNECT => return Ok(Permission::Foreign),
+            #[cfg(feature = "reqwest")]
+            Address::Url(_, url) => Some(Target::of_url(url)),
         };
         if let Some(target) = target {
             return match self.tokens.permit(&target) {
@@ -218,7 +220,7 @@ impl Destination {
                 None => Self::Inner,
             },
             #[cfg(feature = "reqwest")]
-            Address::Url(url) => Self::Url(hash(&Target::of_url(url))),
+            Address::Url(_, url) => Self::Url(hash(&Target::of_url(url))),
         }
     }
 
