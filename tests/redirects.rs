@@ -5,7 +5,7 @@ mod support;
 
 #[cfg(feature = "reqwest")]
 use client_credentials::{AccessToken, TokenCache};
-use client_credentials::{BearerAuthLayer, Error, ErrorKind, TryClone};
+use client_credentials::{BearerAuthLayer, Error, ErrorKind, TokenRequest, TryClone};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use support::{
@@ -88,6 +88,24 @@ async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
     let hops: Vec<_> = seen.iter().map(|request| (request.uri().path(), bearer(request))).collect();
     assert_eq!(hops, [("/start", Some("token-1")), ("/end", Some("token-1")), ("/end", Some("token-2"))]);
     assert_eq!(count.get(), 2);
+}
+
+/// tower-http drops a request's extensions on the way to another host, and with them which token it wants.
+#[tokio::test(start_paused = true)]
+async fn behind_a_redirect_to_another_host_the_token_is_that_of_the_handle() {
+    let scope = |scope: &str| TokenRequest::builder().scope(scope).build().expect("a token request");
+    for (location, own) in [("/end", "token-1"), ("https://other.example.com/end", "token-2")] {
+        let (builder, _) = tokens();
+        let tokens = builder.origin("https://api.example.com").origin("https://other.example.com").build();
+        let tokens = tokens.expect("a cache").with_request(&scope("handle"));
+        let api = redirecting(location);
+        let service = FollowRedirectLayer::new().layer(BearerAuthLayer::new(tokens).layer(api.clone()));
+        let mut request = get("https://api.example.com/start");
+        request.extensions_mut().insert(scope("request"));
+        service.oneshot(request).await.expect("an answer");
+        let seen = api.seen();
+        assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), Some(own)), "{location}");
+    }
 }
 
 /// The wrong order, in which the layer within decides. tower-http's own policy drops the header.

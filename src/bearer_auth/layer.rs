@@ -80,7 +80,8 @@ use crate::cache::TokenCache;
 /// # Which token
 ///
 /// A [`TokenRequest`](crate::TokenRequest) among the request's `http::Extensions` says which one; without it, the token of the cache's handle is meant
-/// ([`TokenCache::with_request`]).
+/// ([`TokenCache::with_request`]). A redirect layer may drop the extensions, and with them which token: tower-http's does so on the way to another host, and before its
+/// version 0.7 on each hop. The token of the handle stays.
 ///
 /// # With tonic
 ///
