@@ -119,6 +119,10 @@ const STACKS: &[Stack] = &[
             .service(hyper_client());
         over(service, get)
     }),
+    ("as an optional layer", 100, |tokens| {
+        let service = ServiceBuilder::new().option_layer(Some(bearer(tokens))).map_err(BoxError::from);
+        over(service.service(hyper_client()), get)
+    }),
     ("two of ours", 100, |tokens| over(layer(tokens.clone()).layer(bearer(tokens)).service(hyper_client()), get)),
 ];
 

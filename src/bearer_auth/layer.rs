@@ -69,8 +69,8 @@ use crate::cache::TokenCache;
 ///           `RateLimit<_>: Clone`
 /// ```
 ///
-/// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. What is said of a body
-/// that is not `Clone` is in the documentation of [`TryClone`](super::TryClone).
+/// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. An `option_layer` wants one error type, whether the layer is there
+/// or not: `.option_layer(layer).map_err(BoxError::from)`. For a body that is not `Clone`, see [`TryClone`](super::TryClone).
 ///
 /// # A rejected token
 ///
