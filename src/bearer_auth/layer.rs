@@ -75,7 +75,8 @@ use crate::cache::TokenCache;
 /// # A rejected token
 ///
 /// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without it, the answer goes to the caller when the renewal
-/// has ended, so that the caller's next request has the new token.
+/// has ended, so that the caller's next request has the new token. Nothing but a replay shows that a new token was accepted where the old one was not; without one, the next
+/// rejection within ten seconds (then twenty, forty … up to five minutes) renews nothing.
 ///
 /// # Which token
 ///
