@@ -262,6 +262,48 @@ async fn a_401_before_the_upload_has_ended_is_sent_again_from_the_beginning() {
     }
 }
 
+/// The streams share a connection, and those that were answered early are reset.
+#[tokio::test]
+async fn a_401_before_the_upload_has_ended_is_sent_again_over_http_2_as_well() {
+    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+    let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
+    let issued = auth.issued();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let issued = issued.clone();
+            let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+                let header = request.headers()["authorization"].to_str().expect("ASCII").to_owned();
+                let good = issued.is_good(&header);
+                async move {
+                    let read = if good { request.into_body().collect().await?.to_bytes().len() } else { 0 };
+                    let mut answer = http::Response::new(Full::new(Bytes::from(read.to_string())));
+                    *answer.status_mut() = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+                    Ok::<_, hyper::Error>(answer)
+                }
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let tokens = cache(&auth, &origin).await;
+    auth.revoke_all();
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(client);
+    let large = Bytes::from(vec![b'x'; 4 * 1024 * 1024]);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let request = Request::post(&origin).body(Full::new(large.clone())).expect("a request");
+        callers.spawn(service.clone().oneshot(request));
+    }
+    while let Some(answer) = timeout(SOON, callers.join_next()).await.expect("in time") {
+        let answer = answer.expect("no panic").expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), large.len().to_string());
+    }
+    assert_eq!(auth.token_requests(), 2);
+}
+
 #[tokio::test]
 async fn a_401_before_an_endless_upload_has_ended_reaches_the_caller() {
     let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
