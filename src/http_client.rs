@@ -78,7 +78,8 @@ pub struct TowerClient<S, B> {
 }
 
 impl<S, B> TowerClient<S, B> {
-    /// Wraps a service. Put no redirect-following layer around it: the request carries a secret.
+    /// Wraps a service. Put no redirect-following layer around it: the request carries a secret. And no concurrency limit that it shares with the requests that wait
+    /// for the token: they would hold the permits that it needs.
     pub fn new(service: S) -> Self {
         Self { service, body: PhantomData }
     }
@@ -285,7 +286,8 @@ pub(crate) mod with_reqwest {
         })
     }
 
-    /// reqwest shows its default headers nowhere else. If it ever shows them otherwise, the crate's own name is sent.
+    /// reqwest shows its default headers nowhere else, and a header of the request wins over them, so that one cannot always be set. If reqwest ever shows
+    /// them otherwise, the crate's own name is sent.
     fn has_user_agent(client: &reqwest::Client) -> bool {
         format!("{client:?}").contains("\"user-agent\": ")
     }

@@ -124,6 +124,14 @@ pub(crate) fn not_sent_again(origin: &str) {
     );
 }
 
+pub(crate) fn not_a_rejection(origin: &str) {
+    event!(
+        debug,
+        origin,
+        "a 401 does not reject the access token: its challenges are of other schemes, or give another reason; `with_rejection` can count it"
+    );
+}
+
 pub(crate) fn answered_elsewhere(source: &str, origin: &str) {
     event!(
         warn,

@@ -161,6 +161,9 @@ impl Origin {
         if text.contains('#') {
             return refuse("has a fragment");
         }
+        if !text.is_ascii() {
+            return refuse("has letters beyond ASCII, which DNS writes as `xn--…`");
+        }
         let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URI") };
         let scheme = match uri.scheme_str() {
             Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,

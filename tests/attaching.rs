@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use client_credentials::{
-    BearerAuth, BearerAuthLayer, Body, ClientCredentials, Error, ErrorKind, HttpClient, TokenCache, TowerClient,
-    async_trait,
+    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientCredentials, Clock, Error, ErrorKind, HttpClient, TokenCache,
+    TokenRequest, TowerClient, async_trait, token_fn,
 };
 use http::{Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
@@ -152,11 +152,53 @@ async fn a_token_request_of_another_source_goes_as_it_is() {
     assert_eq!(count.get(), 0);
 }
 
+/// A source of one's own has no marker for its requests.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_through_the_stack_that_waits_for_it_is_told_so_at_once() {
+    let stack = Arc::<OnceLock<BearerAuth<Api>>>::default();
+    let late = Arc::clone(&stack);
+    let source = token_fn(move |_| {
+        let stack = late.get().expect("it was set").clone();
+        async move {
+            stack.oneshot(get("https://auth.example.com/token")).await.map_err(Error::transient)?;
+            AccessToken::new("abcde")
+        }
+    });
+    let api = Api::open();
+    let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("a cache");
+    let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
+    assert!(stack.set(service.clone()).is_ok());
+    let sent = tokio::time::Instant::now();
+    let error = service.oneshot(get(URL)).await.expect_err("no token");
+    assert_eq!((sent.elapsed(), api.count()), (Duration::ZERO, 0));
+    let error = Error::find(&*error).expect("ours");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let cause = std::error::Error::source(error).expect("a cause").to_string();
+    assert!(cause.contains("wait for itself") && cause.contains("a client of its own"), "{cause}");
+
+    // Another token of the same cache is no circle, such as one that is exchanged for it.
+    let within = Arc::<OnceLock<TokenCache>>::default();
+    let late = Arc::clone(&within);
+    let source = token_fn(move |request: TokenRequest| {
+        let tokens = late.get().expect("it was set").clone();
+        async move {
+            match request.scope() {
+                Some(scope) => AccessToken::new(format!("{}-for-{scope}", tokens.token().await?.expose_secret())),
+                None => AccessToken::new("first"),
+            }
+        }
+    });
+    let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("a cache");
+    assert!(within.set(tokens.clone()).is_ok());
+    let orders = TokenRequest::builder().scope("orders").build().expect("a token request");
+    assert_eq!(tokens.token_for(&orders).await.expect("a token").expose_secret(), "first-for-orders");
+}
+
 /// Promise of the hot path: a token at hand is attached in `call` itself.
 #[test]
 fn a_token_at_hand_is_attached_outside_of_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let source = client_credentials::AccessToken::new("abcde").expect("a token");
+    let source = AccessToken::new("abcde").expect("a token");
     let tokens = TokenCache::builder(source).any_origin().build().expect("a cache");
     runtime.block_on(tokens.token()).expect("a token");
     drop(runtime);
@@ -169,7 +211,7 @@ fn a_token_at_hand_is_attached_outside_of_a_runtime() {
 
 #[test]
 fn outside_of_a_runtime_a_request_that_needs_a_fetch_fails_with_the_reason() {
-    let source = client_credentials::AccessToken::new("abcde").expect("a token");
+    let source = AccessToken::new("abcde").expect("a token");
     let tokens = TokenCache::builder(source).any_origin().build().expect("a cache");
     let future = BearerAuthLayer::new(tokens).layer(Api::open()).call(get(URL));
     let error = futures_now(future).expect("ready at once").expect_err("no runtime");

@@ -341,6 +341,16 @@ async fn other_origins_get_no_token_and_plain_http_to_a_host_named_with_https_is
     assert_eq!((elsewhere.count(), auth.token_requests()), (1, 0));
 }
 
+/// CONNECT speaks to a proxy, which is not whom the token is for.
+#[tokio::test]
+async fn a_connect_request_goes_as_it_is() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let proxy = Server::start(|_| async { answer(StatusCode::BAD_REQUEST, "") }).await;
+    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&proxy.origin()])));
+    client.request(http::Method::CONNECT, proxy.origin()).send().await.expect("an answer");
+    assert_eq!((tokens_seen(&proxy), auth.token_requests()), (vec!["none".to_owned()], 0));
+}
+
 /// reqwest follows redirects by itself, beneath every middleware, and drops the header where the host or the port changes.
 #[tokio::test]
 async fn a_redirect_that_reqwest_follows_does_not_carry_the_token_and_a_401_at_its_end_is_not_held_against_it() {

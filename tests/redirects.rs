@@ -3,7 +3,9 @@
 
 mod support;
 
-use client_credentials::{BearerAuthLayer, Error, ErrorKind, TryClone};
+#[cfg(feature = "reqwest")]
+use client_credentials::{AccessToken, TokenCache};
+use client_credentials::{BearerAuthLayer, Error, ErrorKind, TokenRequest, TryClone};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use support::{
@@ -88,6 +90,24 @@ async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
     assert_eq!(count.get(), 2);
 }
 
+/// tower-http drops a request's extensions on the way to another host, and with them which token it wants.
+#[tokio::test(start_paused = true)]
+async fn behind_a_redirect_to_another_host_the_token_is_that_of_the_handle() {
+    let scope = |scope: &str| TokenRequest::builder().scope(scope).build().expect("a token request");
+    for (location, own) in [("/end", "token-1"), ("https://other.example.com/end", "token-2")] {
+        let (builder, _) = tokens();
+        let tokens = builder.origin("https://api.example.com").origin("https://other.example.com").build();
+        let tokens = tokens.expect("a cache").with_request(&scope("handle"));
+        let api = redirecting(location);
+        let service = FollowRedirectLayer::new().layer(BearerAuthLayer::new(tokens).layer(api.clone()));
+        let mut request = get("https://api.example.com/start");
+        request.extensions_mut().insert(scope("request"));
+        service.oneshot(request).await.expect("an answer");
+        let seen = api.seen();
+        assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), Some(own)), "{location}");
+    }
+}
+
 /// The wrong order, in which the layer within decides. tower-http's own policy drops the header.
 #[tokio::test(start_paused = true)]
 async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() {
@@ -100,4 +120,31 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
     service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
     let seen = api.seen();
     assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), None));
+}
+
+/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones, between two servers.
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn neither_reqwests_own_redirects_nor_a_layers_carry_the_token_to_another_server() {
+    let elsewhere = support::Server::start(|_| async { Response::default() }).await;
+    let location = elsewhere.origin();
+    let api = support::Server::start(move |_| {
+        let redirect = Response::builder().status(307).header("location", &location).body(bytes::Bytes::new());
+        async move { redirect.expect("a response") }
+    })
+    .await;
+    let token = AccessToken::new("abcde12345").expect("a token");
+    let layer = BearerAuthLayer::new(TokenCache::builder(token).origin(api.origin()).build().expect("a cache"));
+    let layer = layer.with_replay(TryClone);
+
+    let url = api.origin().parse().expect("a URL");
+    let service = layer.layer(reqwest::Client::new());
+    let answer = service.oneshot(reqwest::Request::new(http::Method::GET, url)).await.expect("an answer");
+    assert_eq!((answer.status(), elsewhere.count()), (StatusCode::OK, 1));
+    let service = ServiceBuilder::new().layer(FollowRedirectLayer::new()).layer(layer).service(support::hyper_client());
+    let answer = service.oneshot(get(&api.origin())).await.expect("an answer");
+    assert_eq!((answer.status(), elsewhere.count()), (StatusCode::OK, 2));
+
+    assert!(api.seen().iter().all(|request| bearer(request) == Some("abcde12345")));
+    assert!(elsewhere.seen().iter().all(|request| !request.headers().contains_key("authorization")));
 }

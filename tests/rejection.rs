@@ -222,6 +222,30 @@ async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_ne
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_well() {
+    for challenge in [EXPLICIT, None] {
+        let (tokens, count) = api_tokens();
+        tokens.token().await.expect("a token");
+        advance(Duration::from_secs(60)).await;
+        let api = Api::accepting("token-2", challenge);
+        let slow = tower::ServiceBuilder::new().map_future(|answer| async {
+            sleep(Duration::from_millis(10)).await;
+            answer.await
+        });
+        let service = BearerAuthLayer::new(tokens).layer(slow.service(api.clone()));
+        let callers: Vec<_> = (0..100).map(|_| tokio::spawn(service.clone().oneshot(get(URL)))).collect();
+        for caller in callers {
+            let answer = caller.await.expect("no panic").expect("an answer");
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
+            // Whoever has the 401 finds the new token, whatever becomes of the others.
+            assert_eq!(service.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+        }
+        assert_eq!((count.get(), api.count()), (2, 200));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_function_says_which_requests_are_sent_again() {
     let (tokens, _) = api_tokens();
     let api = Api::accepting("token-2", EXPLICIT);
@@ -294,6 +318,19 @@ async fn a_predicate_counts_other_answers_as_rejections() {
     });
     assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
     assert_eq!(count.get(), 2);
+}
+
+/// Some servers answer a dead token with a challenge of another scheme.
+#[tokio::test(start_paused = true)]
+async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_gives_another_reason() {
+    for challenge in ["Token", "Basic realm=\"api\"", "Bearer error=\"expired_token\""] {
+        let (tokens, count) = api_tokens();
+        let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
+        let layer = layer.with_rejection(|status, _| status == StatusCode::UNAUTHORIZED);
+        let service = layer.layer(Api::accepting("token-2", Some(challenge)));
+        assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK, "{challenge}");
+        assert_eq!(count.get(), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]

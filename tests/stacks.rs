@@ -21,7 +21,10 @@ use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use support::{AuthorizationServer, Server, get, hyper_client};
 use tokio::{sync::Barrier, task::JoinSet};
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt, retry::Policy, util::BoxCloneSyncService};
+use tower::{
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt, retry::Policy, spawn_ready::SpawnReadyLayer,
+    util::BoxCloneSyncService,
+};
 use tower_http::follow_redirect::FollowRedirectLayer;
 
 /// Sends a GET through a stack.
@@ -80,6 +83,17 @@ const STACKS: &[Stack] = &[
     ("under a concurrency limit of one", 1, |tokens| {
         over(ServiceBuilder::new().concurrency_limit(1).layer(bearer(tokens)).service(hyper_client()), get)
     }),
+    ("over a buffer of one and a concurrency limit of one", 1, |tokens| {
+        over(layer(tokens).buffer(1).concurrency_limit(1).service(hyper_client()), get)
+    }),
+    ("over a rate limit, which is not `Clone`, behind a buffer", 100, |tokens| {
+        over(layer(tokens).buffer(128).rate_limit(1000, Duration::from_secs(1)).service(hyper_client()), get)
+    }),
+    ("under a layer that spawns readiness, behind a buffer", 100, |tokens| {
+        let ready = SpawnReadyLayer::new();
+        let service = ServiceBuilder::new().buffer(128).layer(ready).layer(bearer(tokens)).concurrency_limit(128);
+        over(service.service(hyper_client()), get)
+    }),
     ("between load shedding, over a concurrency limit", 100, |tokens| {
         let limited = ServiceBuilder::new().load_shed().concurrency_limit(100).service(hyper_client());
         over(ServiceBuilder::new().load_shed().layer(bearer(tokens)).service(limited), get)
@@ -104,6 +118,10 @@ const STACKS: &[Stack] = &[
             .timeout(Duration::from_secs(20))
             .service(hyper_client());
         over(service, get)
+    }),
+    ("as an optional layer", 100, |tokens| {
+        let service = ServiceBuilder::new().option_layer(Some(bearer(tokens))).map_err(BoxError::from);
+        over(service.service(hyper_client()), get)
     }),
     ("two of ours", 100, |tokens| over(layer(tokens.clone()).layer(bearer(tokens)).service(hyper_client()), get)),
 ];
@@ -234,6 +252,41 @@ async fn a_hundred_requests_in_flight_while_their_token_is_revoked_are_answered_
         assert_eq!(auth.token_requests(), 2, "the first token, and one for all");
     })
     .await;
+}
+
+/// Many at a time, of one service that is not cloned for each of them.
+#[tokio::test]
+async fn a_stream_of_requests_through_one_service_is_answered_across_a_revocation() {
+    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let api = auth.protected_api().await;
+    let service = layer(cache(&auth, &api.origin())).concurrency_limit(3).service(hyper_client());
+    for _ in 0..2 {
+        let url = api.origin();
+        let requests = tokio_stream::iter((0..50).map(move |_| get(&url)));
+        let mut answers = service.clone().call_all(requests).unordered();
+        while let Some(answer) = tokio_stream::StreamExt::next(&mut answers).await {
+            assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
+        }
+        auth.revoke_all();
+    }
+    assert_eq!(auth.token_requests(), 2);
+}
+
+/// An application under test, without a socket: its requests have no authority.
+#[tokio::test]
+async fn axums_router_is_a_service_like_any_other() {
+    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let issued = auth.issued();
+    let application = axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
+        let answer = issued.check(&request.map(|_| Bytes::new()));
+        async move { answer.map(axum::body::Body::from) }
+    });
+    let service = bearer(cache(&auth, "https://api.example.com")).layer(application.into_service());
+    for _ in 0..2 {
+        assert_eq!(service.clone().oneshot(get("/stats")).await.expect("an answer").status(), StatusCode::OK);
+        auth.revoke_all();
+    }
+    assert_eq!(auth.token_requests(), 2);
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_credentials::{BearerAuthLayer, ClientCredentials, Error, TokenCache, TryClone, grpc_unauthenticated};
+use client_credentials::{
+    BearerAuthLayer, ClientCredentials, Error, TokenCache, TokenRequest, TryClone, grpc_unauthenticated,
+};
 use http_body_util::{BodyExt, Full};
 use support::{AuthorizationServer, Server};
 use tokio::task::JoinSet;
@@ -97,6 +99,22 @@ async fn metadata_of_the_caller_named_authorization_wins() {
     call.metadata_mut().insert("authorization", "Bearer mine".parse().expect("a value"));
     let refused = HealthClient::new(stack).check(call).await.expect_err("not a good token");
     assert_eq!((refused.code(), auth.token_requests()), (Code::Unauthenticated, 0));
+}
+
+#[tokio::test]
+async fn an_extension_of_the_call_says_which_token_it_wants() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(cache(&auth, &origin))).service(channel(&origin));
+    let mut client = HealthClient::new(stack);
+    for _ in 0..2 {
+        let mut call = Request::new(ask());
+        call.extensions_mut().insert(TokenRequest::builder().scope("orders").build().expect("a token request"));
+        client.check(call).await.expect("an answer");
+    }
+    let asked = auth.server.seen();
+    assert_eq!(asked.len(), 1);
+    assert!(asked[0].body().windows(12).any(|text| text == b"scope=orders"));
 }
 
 /// A client that was given its origin writes it into each request.
@@ -185,11 +203,11 @@ async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
 
 /// As the documentation of the layer shows it.
 fn to_status(error: BoxError) -> Status {
-    match Error::find(&*error) {
-        Some(ours) if ours.is_transient() => Status::unavailable(ours.to_string()),
-        Some(ours) => Status::unauthenticated(ours.to_string()),
-        None => Status::from_error(error),
-    }
+    let Some(ours) = Error::find(&*error) else { return Status::from_error(error) };
+    let code = if ours.is_transient() { Code::Unavailable } else { Code::Unauthenticated };
+    let mut status = Status::new(code, ours.to_string());
+    status.set_source(Arc::new(ours.clone()));
+    status
 }
 
 #[tokio::test]
@@ -216,5 +234,6 @@ async fn without_a_token_the_status_is_unknown_with_our_error_in_it_or_what_was_
         let mapped = HealthClient::new(mapped).check(ask()).await.expect_err("no token");
         assert_eq!(mapped.code(), expected);
         assert!(mapped.message().contains("token"), "{}", mapped.message());
+        assert!(Error::find(&mapped).is_some(), "and in what was made of it");
     }
 }

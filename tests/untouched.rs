@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use client_credentials::{BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone};
@@ -96,6 +99,53 @@ async fn an_upgrade_gets_its_token_and_becomes_the_callers_connection() {
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
     echoes("reqwest", answer.upgrade().await.expect("an upgrade")).await;
+}
+
+/// What comes in, connection by connection, up to the end of a body of five bytes. Answers 401 to the first token.
+async fn bytes_server(seen: Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+    let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = Vec::new();
+            while !bytes.ends_with(b"\r\n\r\nhello") {
+                bytes.push(stream.read_u8().await.expect("a byte"));
+            }
+            let text = String::from_utf8(bytes).expect("ASCII");
+            let status = if text.contains("token-1") { "401 Unauthorized" } else { "200 OK" };
+            seen.lock().expect("no panic").push(text);
+            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.expect("it is open");
+        }
+    });
+    origin
+}
+
+#[tokio::test]
+async fn the_second_attempt_is_the_first_one_to_the_byte_but_for_the_token() {
+    for middleware in [false, true] {
+        let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let origin = bytes_server(Arc::clone(&seen)).await;
+        let tokens = cache(&auth, &origin).await;
+        let url = format!("{origin}/a%20b/?q=1&q=2&empty=&%C3%BC");
+        let status = if middleware {
+            let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
+            let client = client.with(BearerAuthMiddleware::new(tokens)).build();
+            let request = client.put(url).header("X-Two", "first").header("x-one", "1").header("X-Two", "second");
+            request.body("hello").send().await.expect("an answer").status()
+        } else {
+            let request = Request::put(url).header("X-Two", "first").header("x-one", "1").header("X-Two", "second");
+            let request = request.body(Full::new(Bytes::from("hello"))).expect("a request");
+            let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(hyper_client());
+            service.oneshot(request).await.expect("an answer").status()
+        };
+        assert_eq!(status, StatusCode::OK);
+        let seen = seen.lock().expect("no panic").clone();
+        let [first, second] = &seen[..] else { panic!("{} attempts", seen.len()) };
+        assert_eq!(first.replace("Bearer token-1", "Bearer token-2"), *second);
+        assert_eq!(second.matches("authorization:").count(), 1, "{second}");
+    }
 }
 
 #[tokio::test]
@@ -210,6 +260,48 @@ async fn a_401_before_the_upload_has_ended_is_sent_again_from_the_beginning() {
         });
         assert_eq!(status.await.expect("in time"), StatusCode::OK, "middleware: {middleware}");
     }
+}
+
+/// The streams share a connection, and those that were answered early are reset.
+#[tokio::test]
+async fn a_401_before_the_upload_has_ended_is_sent_again_over_http_2_as_well() {
+    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+    let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
+    let issued = auth.issued();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let issued = issued.clone();
+            let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+                let header = request.headers()["authorization"].to_str().expect("ASCII").to_owned();
+                let good = issued.is_good(&header);
+                async move {
+                    let read = if good { request.into_body().collect().await?.to_bytes().len() } else { 0 };
+                    let mut answer = http::Response::new(Full::new(Bytes::from(read.to_string())));
+                    *answer.status_mut() = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+                    Ok::<_, hyper::Error>(answer)
+                }
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let tokens = cache(&auth, &origin).await;
+    auth.revoke_all();
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(client);
+    let large = Bytes::from(vec![b'x'; 4 * 1024 * 1024]);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let request = Request::post(&origin).body(Full::new(large.clone())).expect("a request");
+        callers.spawn(service.clone().oneshot(request));
+    }
+    while let Some(answer) = timeout(SOON, callers.join_next()).await.expect("in time") {
+        let answer = answer.expect("no panic").expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), large.len().to_string());
+    }
+    assert_eq!(auth.token_requests(), 2);
 }
 
 #[tokio::test]

@@ -74,6 +74,16 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
     let text = log.take();
     assert!(text.contains("is not sent again: there is no copy of it (`with_replay`"), "{text}");
 
+    // A 401 that is about something else.
+    for challenge in ["Basic realm=\"api\"", "Bearer error=\"insufficient_scope\""] {
+        let service =
+            BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(Api::accepting("none", Some(challenge)));
+        service.oneshot(get("https://api.example.com/")).await.expect("an answer");
+        let text = log.take();
+        assert!(text.contains("a 401 does not reject the access token") && text.contains("with_rejection"), "{text}");
+        assert!(text.contains("https://api.example.com"), "{text}");
+    }
+
     // A redirect within the client.
     let end = Server::start(|_| async { support::challenge("Bearer") }).await;
     let location = format!("{}/end", end.origin());

@@ -121,7 +121,8 @@ impl Bearer {
         }
         let rules = self.rules();
         let (address, wanted) = (request.address(), request.token_request().or(wanted));
-        if let Address::Uri(_, uri) = address
+        if let Address::Uri(method, uri) = address
+            && *method != Method::CONNECT
             && let Some(at) = rules.tokens.origins().position(uri)
             && let Some(token) = rules.tokens.at_hand(wanted)
         {
@@ -160,7 +161,9 @@ impl Rules {
                 None => Ok(self.permit_hosts(headers).then_some(Destination::Inner)),
             },
             #[cfg(feature = "reqwest")]
-            Address::Url(url) => {
+            Address::Url(method, _) if **method == Method::CONNECT => Ok(None),
+            #[cfg(feature = "reqwest")]
+            Address::Url(_, url) => {
                 let target = Target::of_url(url);
                 self.permit(&target, || Destination::Url(hash(&target)))
             }
@@ -238,8 +241,14 @@ impl Attached {
         let rejection = rejection.or_else(|| {
             let also_rejected = self.rules.also_rejected.as_ref()?;
             also_rejected(status, headers).then_some(Rejection::Bare)
-        })?;
+        });
         let origin = self.asked(answered_by.as_ref());
+        let Some(rejection) = rejection else {
+            if status == StatusCode::UNAUTHORIZED {
+                log::not_a_rejection(&origin.unwrap_or_default());
+            }
+            return None;
+        };
         if let (None, Some(target)) = (&origin, answered_by) {
             self.rules.tokens.answered_elsewhere(&target);
         }

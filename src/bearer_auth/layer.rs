@@ -40,38 +40,67 @@ use crate::cache::TokenCache;
 ///
 /// | before this layer | what is seen |
 /// |---|---|
-/// | a concurrency limit | a request that waits for a token holds its permit. If the token requests go through the same limit, give them a client of their own |
 /// | a short time limit | it covers the wait for a first token, and the replay |
 /// | another `BearerAuthLayer` | the outermost one attaches; the others leave its header alone |
+///
+/// A concurrency limit on either side: a request that waits for a token holds its permit. Token requests that go through the same limit find no room where every
+/// request waits for them, and end with a time-out: give them a client of their own.
 ///
 /// A request that goes without a token because of its origin, and why, is in the log (target `client_credentials`), once for each origin. A `CONNECT` request goes as it
 /// is: it speaks to a proxy.
 ///
+/// # If it does not compile
+///
+/// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays. hyper-util's, reqwest's and tonic's clients are.
+/// For one that is not, such as tower's `RateLimit` or `BoxService`, the compiler says so:
+///
+/// ```compile_fail,E0599
+/// # use client_credentials::{BearerAuthLayer, TokenCache};
+/// # fn example(tokens: TokenCache) {
+/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(http::Response::new(())) });
+/// # let second = std::time::Duration::from_secs(1);
+/// tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).rate_limit(5, second).service(client);
+/// # }
+/// ```
+///
+/// ```text
+/// error[E0599]: the method `service` exists for struct `ServiceBuilder<...>`, but its trait bounds were not satisfied
+///   = note: the following trait bounds were not satisfied:
+///           `RateLimit<_>: Clone`
+/// ```
+///
+/// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. An `option_layer` wants one error type, whether the layer is there
+/// or not: `.option_layer(layer).map_err(BoxError::from)`. For a body that is not `Clone`, see [`TryClone`](super::TryClone).
+///
 /// # A rejected token
 ///
 /// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without it, the answer goes to the caller when the renewal
-/// has ended, so that the caller's next request has the new token.
+/// has ended, so that the caller's next request has the new token. Nothing but a replay shows that a new token was accepted where the old one was not; without one, the next
+/// rejection within ten seconds (then twenty, forty … up to five minutes) renews nothing.
 ///
 /// # Which token
 ///
 /// A [`TokenRequest`](crate::TokenRequest) among the request's `http::Extensions` says which one; without it, the token of the cache's handle is meant
-/// ([`TokenCache::with_request`]).
+/// ([`TokenCache::with_request`]). A redirect layer may drop the extensions, and with them which token: tower-http's does so on the way to another host, and before its
+/// version 0.7 on each hop. The token of the handle stays.
 ///
 /// # With tonic
 ///
 /// tonic makes `Code::Unknown` of an error that it does not know. A `map_err` around the layer says it better:
 ///
 /// ```
+/// use std::sync::Arc;
+///
 /// use client_credentials::{BearerAuthLayer, Error, TokenCache, grpc_unauthenticated};
-/// use tonic::{Status, transport::Channel};
+/// use tonic::{Code, Status, transport::Channel};
 /// use tower::{BoxError, Service, ServiceBuilder};
 ///
 /// fn to_status(error: BoxError) -> Status {
-///     match Error::find(&*error) {
-///         Some(ours) if ours.is_transient() => Status::unavailable(ours.to_string()),
-///         Some(ours) => Status::unauthenticated(ours.to_string()),
-///         None => Status::from_error(error),
-///     }
+///     let Some(ours) = Error::find(&*error) else { return Status::from_error(error) };
+///     let code = if ours.is_transient() { Code::Unavailable } else { Code::Unauthenticated };
+///     let mut status = Status::new(code, ours.to_string());
+///     status.set_source(Arc::new(ours.clone())); // where `Error::find` finds it again
+///     status
 /// }
 ///
 /// # fn example(tokens: TokenCache, channel: Channel) {
@@ -135,7 +164,8 @@ impl<R> BearerAuthLayer<R> {
 
     /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means.
     ///
-    /// For servers with other habits: a 403 for an expired token, or a gRPC status ([`grpc_unauthenticated`](super::grpc_unauthenticated)).
+    /// For servers with other habits: a 403 for an expired token, a 401 whose challenge is of another scheme (`Basic`, `Token`, `OAuth`) or has an error code of its
+    /// own, or a gRPC status ([`grpc_unauthenticated`](super::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
     /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to everything.
     ///
     /// ```
@@ -152,7 +182,7 @@ impl<R> BearerAuthLayer<R> {
     }
 }
 
-impl<S, R: Clone> Layer<S> for BearerAuthLayer<R> {
+impl<S: Clone, R: Clone> Layer<S> for BearerAuthLayer<R> {
     type Service = BearerAuth<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {

@@ -23,17 +23,35 @@ impl<Req> Replay<Req> for NoReplay {
 ///
 /// # If it does not compile
 ///
-/// Over a body that is not `Clone` the layer is no service, and the compiler does not say why:
+/// Over a body that is not `Clone` (a boxed one, tonic's, axum's, hyper's `Incoming`) the layer is no service, and the compiler does not always say why:
 ///
-/// ```text
-/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, ...>`,
-///               but its trait bounds were not satisfied
-///   = note: the following trait bounds were not satisfied:
-///           `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: tower::Service<_>`
+/// ```compile_fail,E0599
+/// # use bytes::Bytes;
+/// # use client_credentials::{BearerAuthLayer, TokenCache, TryClone};
+/// # use http_body_util::combinators::BoxBody;
+/// # use tower::{ServiceBuilder, ServiceExt};
+/// # type Client = hyper_util::client::legacy::Client<hyper_util::client::legacy::connect::HttpConnector, BoxBody<Bytes, std::convert::Infallible>>;
+/// # fn example(tokens: TokenCache, client: Client, request: http::Request<BoxBody<Bytes, std::convert::Infallible>>) {
+/// let service = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens).with_replay(TryClone)).service(client);
+/// let answer = service.oneshot(request);
+/// # }
 /// ```
 ///
-/// (The same for `ready`, `call` and `ready_and`.) So it is with boxed bodies, tonic's, axum's and hyper's `Incoming`. Either leave `with_replay` out, and the 401
-/// goes to the caller, or say with [`replay_fn`] how your requests are copied.
+/// ```text
+/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, ...>`, but its trait bounds were not satisfied
+///   = note: the following trait bounds were not satisfied:
+///           `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: Service<_>`
+///           which is required by `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: tower::ServiceExt<_>`
+/// ```
+///
+/// The same for `ready`, `call`, `ready_and` and the methods of a generated tonic client, there with the reason:
+///
+/// ```text
+/// error[E0277]: the trait bound `tonic::body::Body: Clone` is not satisfied
+/// error[E0599]: the method `check` exists for struct `HealthClient<BearerAuth<Channel, TryClone>>`, but its trait bounds were not satisfied
+/// ```
+///
+/// Either leave `with_replay` out, and the 401 goes to the caller, or say with [`replay_fn`] how your requests are copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TryClone;
 

@@ -45,7 +45,7 @@ pub enum Address<'a> {
     Uri(&'a Method, &'a Uri),
     #[doc(hidden)]
     #[cfg(feature = "reqwest")]
-    Url(&'a reqwest::Url),
+    Url(&'a Method, &'a reqwest::Url),
 }
 
 impl<B> sealed::Request for http::Request<B> {
@@ -95,7 +95,7 @@ impl sealed::Request for reqwest::Request {
     }
 
     fn address(&self) -> Address<'_> {
-        Address::Url(self.url())
+        Address::Url(self.method(), self.url())
     }
 
     /// `reqwest::Request` shows its extensions to nobody.

@@ -26,6 +26,16 @@ use crate::{
 
 pub(super) type Outcome = Result<AccessToken, Error>;
 
+tokio::task_local! {
+    /// The slot whose source runs in this task.
+    static SOURCE_OF: Weak<Slot>;
+}
+
+/// Whether a caller in this task would wait for itself: it is the source that the slot's own flight asks.
+pub(super) fn is_asked_for(slot: &Arc<Slot>) -> bool {
+    SOURCE_OF.try_with(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(slot))).unwrap_or(false)
+}
+
 /// The slot's side of a flight.
 pub(super) struct Flight {
     pub id: u64,
@@ -114,7 +124,8 @@ impl Launch {
             let Some(started_at) = guard.begin() else { return };
             tried += 1;
             let mut exchange = context.report.exchange(&request, tried, &caller);
-            let outcome = match exchange.span.around(timeout(limit, context.source.token(&request))).await {
+            let asking = SOURCE_OF.scope(slot.clone(), timeout(limit, context.source.token(&request)));
+            let outcome = match exchange.span.around(asking).await {
                 Ok(outcome) => outcome.map(|token| token.with_request(request.clone())),
                 Err(_) => Err(timed_out(limit)),
             };

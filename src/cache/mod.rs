@@ -62,7 +62,15 @@ use crate::{
 ///
 /// Expiry counts from when the token was asked for, on the monotonic and on the wall clock, whichever is first there.
 ///
-/// Why a quarter: of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 94,
+/// # The runtime
+///
+/// A token at hand is served anywhere. To fetch one, a call needs to be made within a tokio runtime with a timer (`enable_all` or `enable_time`; `#[tokio::main]` has it), and
+/// is an [`ErrorKind::Runtime`] elsewhere. Whether a runtime has a timer, tokio says by a panic alone. It is caught, but a panic hook sees it (the usual one
+/// prints "timers are disabled"), and where panics abort (`panic = "abort"`) a fetch or a due renewal in a runtime without a timer ends the process.
+///
+/// # Why a quarter
+///
+/// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 94,
 /// 192 or 460 without a token if they renew five minutes before the end, and 0, 1 or 347 if they renew a quarter before it. When 1 000
 /// instances restart at once against a limit of 100 token requests a minute, the last is served after 9.7 minutes, of 10 that the limit
 /// allows for. (`cargo test --lib fleet -- --nocapture` in the repository computes these figures.)
@@ -269,6 +277,7 @@ impl TokenCache {
             match step {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
+                Step::Join(_) if flight::is_asked_for(slot) => return Err(waits_for_itself()),
                 Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
                 Step::Join(flight) => {
                     let deadline = self.sleep(flight.deadline, give_up)?;
@@ -301,6 +310,12 @@ async fn outcome_of(mut flight: Joined, deadline: Sleep) -> Option<Outcome> {
         Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
     })
     .await
+}
+
+fn waits_for_itself() -> Error {
+    Error::configuration(
+        "the token request would wait for itself: what the token source sends goes through the adapter that waits for its token; give it a client of its own",
+    )
 }
 
 fn waited_too_long(limit: Duration) -> Error {
