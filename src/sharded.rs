@@ -1,34 +1,42 @@
 //! What threads would contend for, in copies.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::available_parallelism,
 };
 
-const COPIES: usize = 16;
-
-/// Copies of a value for the threads that use it, made when a thread first needs one.
+/// A value in as many copies as threads can use at the same time.
 ///
 /// A request counts references to its token and to the cache. Where two threads count the same reference, that alone takes longer than all the
 /// rest of attaching a token (benches/RESULTS.md).
-pub(crate) struct Sharded<T>([OnceLock<T>; COPIES]);
+pub(crate) struct Sharded<T>(Box<[Apart<T>]>);
+
+/// Far enough from its neighbours that no processor loads them along with it.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 impl<T> Sharded<T> {
-    pub(crate) fn new() -> Self {
-        Self([const { OnceLock::new() }; COPIES])
+    pub(crate) fn new(mut copy: impl FnMut() -> T) -> Self {
+        Self((0..*COPIES).map(|_| Apart(copy())).collect())
     }
 
     /// This thread's copy.
     #[inline]
-    pub(crate) fn get(&self, copy: impl FnOnce() -> T) -> &T {
-        self.0[own()].get_or_init(copy)
+    pub(crate) fn get(&self) -> &T {
+        &self.0[THREAD.with(|thread| *thread) & (self.0.len() - 1)].0
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|copy| &copy.0)
     }
 }
 
-/// Threads take turns: those of a small pool have a copy each, more than there are copies share them.
-#[inline]
-fn own() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static OWN: usize = THREADS.fetch_add(1, Ordering::Relaxed) % COPIES);
-    OWN.with(|own| *own)
-}
+/// A power of two. Twice as many as processors, so that two busy threads seldom share one.
+static COPIES: LazyLock<usize> =
+    LazyLock::new(|| (2 * available_parallelism().map_or(8, usize::from)).next_power_of_two().min(16));
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+thread_local!(static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Method, StatusCode, Uri,
+    Extensions, HeaderMap, Method, StatusCode, Uri,
     header::{AUTHORIZATION, Entry, HOST},
     uri::{Authority, Scheme},
 };
@@ -20,6 +20,7 @@ use crate::{
     cache::TokenCache,
     challenge::{self, Rejection},
     error::Error,
+    http_client::IsTokenRequest,
     log,
     origin::{Permission, Target, insecure},
     sharded::Sharded,
@@ -29,12 +30,10 @@ use crate::{
 
 /// Where the tokens come from, and which answers reject them. What a request takes along of it is its thread's own copy.
 #[derive(Clone)]
-pub(crate) struct Bearer {
-    rules: Arc<Rules>,
-    copies: Arc<Sharded<Arc<Rules>>>,
-}
+pub(crate) struct Bearer(Arc<Sharded<Arc<Rules>>>);
 
 #[derive(Clone)]
+#[repr(align(128))]
 struct Rules {
     tokens: TokenCache,
     also_rejected: Option<Arc<Predicate>>,
@@ -99,28 +98,22 @@ impl Bearer {
         &self,
         rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self::of(Rules { tokens: self.rules.tokens.clone(), also_rejected: Some(Arc::new(rejected)) })
+        Self::of(Rules { tokens: self.0.get().tokens.clone(), also_rejected: Some(Arc::new(rejected)) })
     }
 
     fn of(rules: Rules) -> Self {
-        let bearer = Self { rules: Arc::new(rules), copies: Arc::new(Sharded::new()) };
-        bearer.rules();
-        bearer
-    }
-
-    /// This thread's copy.
-    #[inline]
-    fn rules(&self) -> &Arc<Rules> {
-        self.copies.get(|| Arc::new(Rules::clone(&self.rules)))
+        Self(Arc::new(Sharded::new(|| Arc::new(rules.clone()))))
     }
 
     /// Decides, and looks for a token at hand. `wanted` applies where the request itself names no other. Starts nothing.
+    #[inline(always)]
     pub(crate) fn decide<Req: Request>(&self, request: &Req, wanted: Option<&TokenRequest>) -> Attach {
-        if request.is_token_request() {
+        let extensions = request.extensions().filter(|extensions| !extensions.is_empty());
+        if extensions.is_some_and(|extensions| extensions.get::<IsTokenRequest>().is_some()) {
             return Attach::Not;
         }
-        let rules = self.rules();
-        let (address, wanted) = (request.address(), request.token_request().or(wanted));
+        let wanted = extensions.and_then(Extensions::get).or(wanted);
+        let (rules, address) = (self.0.get(), request.address());
         if let Address::Uri(method, uri) = address
             && *method != Method::CONNECT
             && let Some(at) = rules.tokens.origins().position(uri)
@@ -267,7 +260,7 @@ impl Attached {
 
     /// The end of a replay. If the API accepted the new token, that ends the origin's streak of rejections; an answer that does not come
     /// from behind the check of the token says nothing.
-    pub(crate) fn replayed<Res: Response>(self, response: &Res) {
+    pub(crate) fn replayed<Res: Response>(&self, response: &Res) {
         let (status, tokens) = (response.status(), &self.rules.tokens);
         let rejected = self.read(response);
         tokens.replayed(rejected.is_some());
@@ -334,6 +327,6 @@ fn hash(target: &Target<'_>) -> u64 {
 
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.rules.tokens, f)
+        fmt::Debug::fmt(&self.0.get().tokens, f)
     }
 }

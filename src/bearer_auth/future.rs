@@ -39,13 +39,13 @@ pin_project! {
         // There is no token yet; the service was polled ready.
         Waiting { attached: Waiting<Result<Attached, Error>>, request: Req, service: S, replay: R },
         // Sent with a token. With a spare, it can be sent again.
-        Sent { #[pin] future: F, attached: Option<Attached>, spare: Option<(Req, S)> },
+        Sent { #[pin] future: F, attached: Attached, spare: Option<(Req, S)> },
         // Rejected. The response is kept, in case that no other token can be had.
         Recovering { attached: Waiting<Option<Attached>>, response: Res, spare: Option<(Req, S)> },
         // Another token is there; readiness counts once, so the service is asked again.
         Replaying { request: Req, service: S, attached: Attached },
         // Sent again: the answer is the answer.
-        Replayed { #[pin] future: F, attached: Option<Attached> },
+        Replayed { #[pin] future: F, attached: Attached },
         Done,
     }
 }
@@ -63,7 +63,7 @@ where
     }
 
     pub(super) fn sent(future: S::Future, attached: Attached, spare: Option<(Req, S)>) -> Self {
-        Self { state: State::Sent { future, attached: Some(attached), spare } }
+        Self { state: State::Sent { future, attached, spare } }
     }
 
     pub(super) fn waiting(pending: Pending, request: Req, service: S, replay: R) -> Self {
@@ -102,16 +102,16 @@ where
                     attached.set(&mut request);
                     let spare = copy.map(|copy| (copy, service.clone()));
                     let future = service.call(request);
-                    state.set(State::Sent { future, attached: Some(attached), spare });
+                    state.set(State::Sent { future, attached, spare });
                 }
-                StateProjection::Sent { future, attached, spare } => {
+                StateProjection::Sent { future, attached, .. } => {
                     let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let Some(rejected) = attached.as_ref().and_then(|attached| attached.read(&response)) else {
-                        return Poll::Ready(Ok(response));
-                    };
-                    let Some(attached) = attached.take() else { polled_again() };
-                    let (attached, spare) = (Box::pin(attached.recover(rejected, spare.is_some())), spare.take());
+                    let Some(rejected) = attached.read(&response) else { return Poll::Ready(Ok(response)) };
                     // The inner future goes here, and with it what it holds (a concurrency limit's permit).
+                    let StateOwned::Sent { attached, spare, .. } = state.as_mut().project_replace(State::Done) else {
+                        polled_again()
+                    };
+                    let attached = Box::pin(attached.recover(rejected, spare.is_some()));
                     state.set(State::Recovering { attached, response, spare });
                 }
                 StateProjection::Recovering { attached, .. } => {
@@ -136,11 +136,10 @@ where
                         polled_again()
                     };
                     let future = service.call(request);
-                    state.set(State::Replayed { future, attached: Some(attached) });
+                    state.set(State::Replayed { future, attached });
                 }
                 StateProjection::Replayed { future, attached } => {
                     let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let Some(attached) = attached.take() else { polled_again() };
                     attached.replayed(&response);
                     return Poll::Ready(Ok(response));
                 }

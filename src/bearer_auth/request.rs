@@ -1,6 +1,6 @@
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 
-use crate::{http_client::IsTokenRequest, origin::Target, source::TokenRequest};
+use crate::origin::Target;
 
 /// A request that a token can be attached to: `http::Request<B>` and `reqwest::Request`.
 #[diagnostic::on_unimplemented(
@@ -20,14 +20,14 @@ impl<T: sealed::Request> BearerRequest for T {}
 impl<T: sealed::Response> BearerResponse for T {}
 
 pub(crate) mod sealed {
-    use super::{Address, HeaderMap, StatusCode, Target, TokenRequest};
+    use super::{Address, Extensions, HeaderMap, StatusCode, Target};
 
     pub trait Request {
         fn headers(&self) -> &HeaderMap;
         fn headers_mut(&mut self) -> &mut HeaderMap;
         fn address(&self) -> Address<'_>;
-        fn token_request(&self) -> Option<&TokenRequest>;
-        fn is_token_request(&self) -> bool;
+        /// `None`: it shows them to nobody.
+        fn extensions(&self) -> Option<&Extensions>;
     }
 
     pub trait Response {
@@ -61,12 +61,8 @@ impl<B> sealed::Request for http::Request<B> {
         Address::Uri(self.method(), self.uri())
     }
 
-    fn token_request(&self) -> Option<&TokenRequest> {
-        self.extensions().get()
-    }
-
-    fn is_token_request(&self) -> bool {
-        self.extensions().get::<IsTokenRequest>().is_some()
+    fn extensions(&self) -> Option<&Extensions> {
+        Some(self.extensions())
     }
 }
 
@@ -98,13 +94,8 @@ impl sealed::Request for reqwest::Request {
         Address::Url(self.method(), self.url())
     }
 
-    /// `reqwest::Request` shows its extensions to nobody.
-    fn token_request(&self) -> Option<&TokenRequest> {
+    fn extensions(&self) -> Option<&Extensions> {
         None
-    }
-
-    fn is_token_request(&self) -> bool {
-        false
     }
 }
 

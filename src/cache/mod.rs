@@ -258,8 +258,6 @@ impl TokenCache {
             step => self.acquire_from(step, slot, unwanted).await,
         };
         self.shared.context.report.waited(outcome.is_ok(), came.elapsed());
-        // Who waited has the time to make this thread's copy, so that the next request need not.
-        slot.current();
         outcome
     }
 

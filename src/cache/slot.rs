@@ -1,16 +1,15 @@
 //! One token's life: the only place with state.
 //!
 //! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a
-//! [`Lease`], a replica that is stored while that mutex is held.
+//! [`Lease`], a replica that is stored while that mutex is held, in a copy for each thread. No request waits for either: one that meets
+//! a lease just as it is stored asks for the state itself.
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
-
-use arc_swap::ArcSwapOption;
 
 use super::{
     clock::{Clock, Moment},
@@ -51,7 +50,7 @@ pub(super) struct Slot {
     request: TokenRequest,
     /// Stable for the slot, so that the instances of a fleet renew at different times, and each at its own.
     jitter: f64,
-    lease: ArcSwapOption<Lease>,
+    leases: Sharded<RwLock<Option<Lease>>>,
     state: Mutex<State>,
 }
 
@@ -59,18 +58,6 @@ pub(super) struct Slot {
 struct Lease {
     token: AccessToken,
     until: Moment,
-    copies: Sharded<AccessToken>,
-}
-
-impl Lease {
-    fn new(token: &AccessToken, until: Moment) -> Arc<Self> {
-        Arc::new(Self { token: token.clone(), until, copies: Sharded::new() })
-    }
-
-    #[inline]
-    fn token(&self) -> AccessToken {
-        self.copies.get(|| self.token.copied()).clone()
-    }
 }
 
 #[derive(Default)]
@@ -141,7 +128,7 @@ impl Slot {
             context,
             request,
             jitter: fastrand::f64(),
-            lease: ArcSwapOption::empty(),
+            leases: Sharded::new(RwLock::default),
             state: Mutex::default(),
         })
     }
@@ -154,12 +141,27 @@ impl Slot {
         &self.request
     }
 
-    /// The token, if nothing about it needs to be decided. Takes no lock.
+    /// The token, if nothing about it needs to be decided. Waits for nothing.
     #[inline]
     pub(super) fn current(&self) -> Option<AccessToken> {
-        let lease = self.lease.load();
+        let lease = self.leases.get().try_read().ok()?;
         let lease = lease.as_ref()?;
-        (!self.context.clock.now().reached(lease.until)).then(|| lease.token())
+        (!self.context.clock.now().reached(lease.until)).then(|| lease.token.clone())
+    }
+
+    fn lend(&self, token: &AccessToken, until: Moment) {
+        self.store(|| Some(Lease { token: token.copied(), until }));
+    }
+
+    fn end_leases(&self) {
+        self.store(|| None);
+    }
+
+    /// Only while the state is locked.
+    fn store(&self, lease: impl Fn() -> Option<Lease>) {
+        for stored in self.leases.iter() {
+            *stored.write().unwrap_or_else(PoisonError::into_inner) = lease();
+        }
     }
 
     /// The token that callers get when its renewal has failed.
@@ -198,7 +200,7 @@ impl Slot {
         let token = held.token.clone();
         let (expires_at, renew_at, suspicion) = (held.expires_at, held.renew_at, held.suspicion);
         let serve = |until: Moment| {
-            self.lease.store(Some(Lease::new(&token, until.min(expires_at))));
+            self.lend(&token, until.min(expires_at));
             Step::Serve(token.clone())
         };
         if unwanted.is_some_and(|unwanted| token.is_same_as(unwanted)) {
@@ -334,7 +336,7 @@ impl Slot {
             Rejection::Bare => Suspicion::Served,
         });
         held.renew_at = now;
-        self.lease.store(None);
+        self.end_leases();
         drop(guard);
         self.context.report.rejected(&self.request, origin, age, again);
         true
@@ -368,7 +370,7 @@ impl Slot {
     pub(super) fn abandon(&self, id: u64) {
         let mut state = self.lock();
         if state.flight.take_if(|flight| flight.id == id).is_some() {
-            self.lease.store(None);
+            self.end_leases();
         }
     }
 
@@ -429,7 +431,7 @@ impl Slot {
         });
         state.failures = 0;
         state.hold = None;
-        self.lease.store(Some(Lease::new(token, renew_at.min(expires_at))));
+        self.lend(token, renew_at.min(expires_at));
         Ended::Obtained { token: token.clone(), until: expires_at.wall() }
     }
 
@@ -444,7 +446,7 @@ impl Slot {
         }
         state.hold = Some(hold);
         // It ran until the flight's deadline; the next attempt may be due before.
-        self.lease.store(None);
+        self.end_leases();
         if let Some(held) = &mut state.held {
             held.suspicion = held.suspicion.map(|_| Suspicion::Served);
         }
