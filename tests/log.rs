@@ -206,9 +206,10 @@ async fn each_exchange_is_a_span_that_follows_from_the_callers() {
     assert_eq!(told[..3], [format!("{open}1").as_str(), follows, scope], "{all}");
     assert_eq!(told[3], r#"record token_request: outcome="error""#, "{all}");
     assert_eq!(told[4], r#"record token_request: error.type="status""#, "{all}");
-    assert!(told[5].starts_with("record token_request: duration="), "{all}");
-    assert_eq!(told[6..9], [format!("{open}2").as_str(), follows, scope], "{all}");
-    assert_eq!(told[9], r#"record token_request: outcome="ok""#, "{all}");
+    assert_eq!(told[5], "record token_request: http.response.status_code=502", "{all}");
+    assert!(told[6].starts_with("record token_request: duration="), "{all}");
+    assert_eq!(told[7..10], [format!("{open}2").as_str(), follows, scope], "{all}");
+    assert_eq!(told[10], r#"record token_request: outcome="ok""#, "{all}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +251,11 @@ async fn a_rejection_names_the_origin_and_hints_at_the_scope_where_the_token_is_
     }
     let told = log.take(Level::WARN);
     assert_eq!(told.len(), 1, "said once, until the next renewal is due: {told:?}");
-    assert!(told[0].starts_with("a new access token was rejected too; a scope may be missing;"), "{told:?}");
+    assert!(
+        told[0]
+            .starts_with("a new access token was rejected too; a scope may be missing, or the audience may be wrong;"),
+        "{told:?}"
+    );
 
     let fresh = self::tokens(vec![]);
     send(&fresh, url, 401).await;
@@ -272,6 +277,45 @@ async fn a_foreign_origin_is_named_once() {
         assert!(line.starts_with("no access token attached: the origin is not among those named"), "{line}");
         assert!(line.contains(origin), "{line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_would_carry_its_token_over_plain_http_is_named_once() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![]);
+    let layer = BearerAuthLayer::new(tokens);
+    for _ in 0..10 {
+        let api =
+            tower::service_fn(|_: Request<String>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
+        let service = tower::ServiceBuilder::new().layer(layer.clone()).service(api);
+        let request = Request::get("http://api.example.com/a").body(String::new()).expect("a request");
+        service.oneshot(request).await.expect_err("refused");
+    }
+    let told = log.take(Level::ERROR);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("request not sent: its access token would go over plain http"), "{told:?}");
+    assert!(told[0].contains(r#"origin="http://api.example.com""#), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_server_asked_for_is_told_as_such() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![(429, "slow down", Some("60"))]);
+    tokens.token().await.expect_err("busy");
+    let told = log.take(Level::ERROR).join("\n");
+    assert!(told.contains(", as `Retry-After` asks: "), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_one_source_are_told_apart_by_all_that_was_asked_for() {
+    let (log, _guard) = Log::start();
+    let request = TokenRequest::builder().audience("https://orders").resource("https://a").resource("https://b");
+    tokens(vec![]).token_for(&request.build().expect("complete")).await.expect("a token");
+    let told = log.all();
+    let key = r#"resource="https://a https://b" audience="https://orders""#;
+    assert!(told.contains(&format!("obtained: source=\"https://auth.example.com/oauth2/token\" {key}")), "{told}");
+    assert!(told.contains(&format!("open token_request: source=\"https://auth.example.com/oauth2/token\" {key}")));
+    assert!(told.contains(r#"record token_request: scope="stats""#), "the scope is left to the source: {told}");
 }
 
 #[tokio::test(start_paused = true)]
