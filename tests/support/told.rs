@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     sync::{Arc, Mutex},
 };
@@ -15,7 +16,10 @@ use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::
 
 /// All that this crate logged in this thread, one line each: level, message, fields; spans by `open`, `record` and `follows`.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+pub struct Log {
+    lines: Arc<Mutex<Vec<(Level, String)>>>,
+    fields: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Log {
     pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
@@ -26,16 +30,26 @@ impl Log {
 
     /// What was logged since this was asked last, from `level` on.
     pub fn take(&self, level: Level) -> Vec<String> {
-        let mut lines = self.0.lock().expect("no panic");
-        lines.drain(..).filter(|(of, _)| *of <= level).map(|(_, line)| line).collect()
+        self.drain().into_iter().filter(|(of, _)| *of <= level).map(|(_, line)| line).collect()
+    }
+
+    /// The same, with levels.
+    pub fn drain(&self) -> Vec<(Level, String)> {
+        std::mem::take(&mut *self.lines.lock().expect("no panic"))
+    }
+
+    /// The names of all fields, of events and spans.
+    pub fn fields(&self) -> BTreeSet<String> {
+        self.fields.lock().expect("no panic").clone()
     }
 
     pub fn all(&self) -> String {
         self.take(Level::TRACE).join("\n")
     }
 
-    fn push(&self, level: Level, line: String) {
-        self.0.lock().expect("no panic").push((level, line));
+    fn push(&self, level: Level, line: String, names: Vec<&'static str>) {
+        self.lines.lock().expect("no panic").push((level, line));
+        self.fields.lock().expect("no panic").extend(names.into_iter().map(str::to_owned));
     }
 }
 
@@ -43,6 +57,7 @@ impl Log {
 struct Line {
     message: String,
     fields: String,
+    names: Vec<&'static str>,
 }
 
 impl Visit for Line {
@@ -51,6 +66,7 @@ impl Visit for Line {
             write!(self.message, "{value:?}").expect("a string");
         } else {
             write!(self.fields, " {}={value:?}", field.name()).expect("a string");
+            self.names.push(field.name());
         }
     }
 }
@@ -62,24 +78,31 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         }
         let mut line = Line::default();
         event.record(&mut line);
-        self.push(*event.metadata().level(), format!("{}:{}", line.message, line.fields));
+        self.push(*event.metadata().level(), format!("{}:{}", line.message, line.fields), line.names);
     }
 
     fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        if attributes.metadata().target() != "client_credentials" {
+            return;
+        }
         let mut line = Line::default();
         attributes.record(&mut line);
-        self.push(Level::DEBUG, format!("open {}:{}", attributes.metadata().name(), line.fields));
+        self.push(Level::DEBUG, format!("open {}:{}", attributes.metadata().name(), line.fields), line.names);
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
         let mut line = Line::default();
         values.record(&mut line);
-        let name = context.span(id).expect("an open span").name();
-        self.push(Level::DEBUG, format!("record {name}:{}", line.fields));
+        let span = context.span(id).expect("an open span");
+        if span.metadata().target() != "client_credentials" {
+            return;
+        }
+        let name = span.name();
+        self.push(Level::DEBUG, format!("record {name}:{}", line.fields), line.names);
     }
 
     fn on_follows_from(&self, id: &span::Id, follows: &span::Id, context: Context<'_, S>) {
         let name = |id| context.span(id).expect("an open span").name();
-        self.push(Level::DEBUG, format!("{} follows {}", name(id), name(follows)));
+        self.push(Level::DEBUG, format!("{} follows {}", name(id), name(follows)), Vec::new());
     }
 }
