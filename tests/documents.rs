@@ -288,7 +288,8 @@ fn the_page_about_what_does_not_work_quotes_what_is_said() {
     let messages = said.events.iter().map(|(_, event)| message(event).to_owned());
     let texts: Vec<_> = messages.chain(said.errors).collect();
     let logged: Vec<_> = said.events.iter().filter_map(|(_, event)| error(event)).collect();
-    let quotes: Vec<_> = WHEN_IT_DOES_NOT_WORK.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+    let blocks = WHEN_IT_DOES_NOT_WORK.split("```text\n").skip(1).filter_map(|rest| rest.split_once("\n```"));
+    let quotes: Vec<_> = blocks.flat_map(|(block, _)| block.lines()).collect();
     assert!(quotes.len() > 40, "{quotes:?}");
     let is_said = |quote: &&str| {
         texts.iter().any(|text| fits(quote, text, false)) || logged.iter().any(|text| fits(quote, text, true))
