@@ -241,9 +241,11 @@ pub(crate) mod with_reqwest {
     impl HttpClient for DefaultClient {
         async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
             self.0.send(request).await.map_err(|error| match error.kind() {
-                ErrorKind::Tls | ErrorKind::Connect | ErrorKind::Dns => {
-                    error.with_advice("a proxy or a private certificate authority is set with `.http_client(..)`")
-                }
+                ErrorKind::Tls => error
+                    .with_advice("to trust a private certificate authority, bring a client with `.http_client(..)`"),
+                ErrorKind::Connect | ErrorKind::Dns => error.with_advice(
+                    "if a proxy is on the way, set `HTTPS_PROXY`, or bring a client with `.http_client(..)`",
+                ),
                 _ => error,
             })
         }

@@ -88,9 +88,9 @@
 //! | `reqwest-middleware` | yes | `BearerAuthMiddleware`; enables `reqwest` |
 //! | `reqwest` | by the above | the default client for token requests, the layer over `reqwest::Request`, a `reqwest::Client` as [`HttpClient`] |
 //! | `rustls`, `native-tls` | | TLS for the default client, unless the application's reqwest 0.13 has it anyway |
-//! | `tracing` | yes | log events, with the target `client_credentials` |
+//! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
 //! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
-//! | `test-util` | | `Clock`, for tests that move time |
+//! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
 //! Without any of them the cache and the tower layer are left. Token requests then go through a client of yours: a tower service in a [`TowerClient`], or
 //! an [`HttpClient`].
@@ -144,4 +144,6 @@ pub use crate::{
 #[cfg(all(doctest, feature = "reqwest-middleware", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/in-production.md")]
+#[doc = include_str!("../docs/testing.md")]
+#[doc = include_str!("../docs/when-it-does-not-work.md")]
 struct Documents;

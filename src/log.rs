@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::{error::Error, source::TokenRequest, token::AccessToken};
 
 #[cfg(feature = "tracing")]
@@ -17,41 +19,61 @@ macro_rules! event {
     ($($rest:tt)*) => {};
 }
 
+/// An event about one token of a source.
+#[cfg(feature = "tracing")]
+macro_rules! token_event {
+    ($level:ident, $source:ident, $request:ident, $($rest:tt)*) => {
+        event!(
+            $level,
+            source = $source,
+            scope = $request.scope(),
+            resource = resources($request),
+            audience = $request.audience(),
+            $($rest)*
+        )
+    };
+}
+#[cfg(not(feature = "tracing"))]
+macro_rules! token_event {
+    ($($rest:tt)*) => {};
+}
+
 pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
     if renewal {
-        event!(info, source, scope = request.scope(), expires_in, "access token renewed");
+        token_event!(info, source, request, expires_in, "access token renewed");
     } else {
-        event!(info, source, scope = request.scope(), expires_in, "access token obtained");
+        token_event!(info, source, request, expires_in, "access token obtained");
     }
 }
 
 pub(crate) fn failed(source: &str, request: &TokenRequest, error: &Error, remaining: Duration, wait: Duration) {
     let status = error.status().map(|status| status.as_u16());
-    let (retry_in, kind, text) = (wait.as_secs_f64(), error.type_name(), chain(error));
+    let (retry_in, kind, text) = (seconds(wait), error.type_name(), chain(error));
+    let asked = if error.retry_after().is_some() { ", as `Retry-After` asks" } else { "" };
     if remaining.is_zero() {
-        event!(
+        token_event!(
             error,
             source,
-            scope = request.scope(),
+            request,
             error = text,
             error.type = kind,
             http.response.status_code = status,
             retry_in,
-            "no access token; token requests are held back for {}",
+            "no access token; token requests are held back for {}{asked}",
             human(wait)
         );
     } else {
-        event!(
+        token_event!(
             warn,
             source,
-            scope = request.scope(),
+            request,
             error = text,
             error.type = kind,
             http.response.status_code = status,
             retry_in,
             usable_for = remaining.as_secs(),
-            "renewal failed; serving the old token for another {}, next attempt in {}",
+            "renewal failed; serving the old token for another {}, next attempt in {}{asked}",
             human(remaining),
             human(wait)
         );
@@ -59,25 +81,30 @@ pub(crate) fn failed(source: &str, request: &TokenRequest, error: &Error, remain
 }
 
 pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, wait: Duration) {
-    let (kind, text) = (error.type_name(), chain(error));
-    event!(
+    let status = error.status().map(|status| status.as_u16());
+    let (retry_in, kind, text) = (seconds(wait), error.type_name(), chain(error));
+    token_event!(
         info,
         source,
-        scope = request.scope(),
+        request,
         error = text,
         error.type = kind,
+        http.response.status_code = status,
+        retry_in,
         "token request failed; trying again in {}",
         human(wait)
     );
 }
 
+/// `origin`: empty if the application says so, which knows it.
 pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
-    let hint = if again || age < Duration::from_secs(60) { "; a scope may be missing" } else { "" };
-    event!(
+    let fresh = again || age < Duration::from_secs(60);
+    let hint = if fresh { "; a scope may be missing, or the audience may be wrong" } else { "" };
+    token_event!(
         warn,
         source,
-        scope = request.scope(),
-        origin,
+        request,
+        origin = (!origin.is_empty()).then_some(origin),
         age = age.as_secs(),
         "an access token was rejected {} after it was issued{hint}",
         human(age)
@@ -85,12 +112,12 @@ pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: 
 }
 
 pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration) {
-    event!(
+    token_event!(
         warn,
         source,
-        scope = request.scope(),
-        origin,
-        "a new access token was rejected too; a scope may be missing; no renewal because of this origin for {}",
+        request,
+        origin = (!origin.is_empty()).then_some(origin),
+        "a new access token was rejected too; a scope may be missing, or the audience may be wrong; no renewal because of this origin for {}",
         human(wait)
     );
 }
@@ -105,6 +132,15 @@ pub(crate) fn not_attached(source: &str, origin: &str) {
         source,
         origin,
         "no access token attached: the origin is not among those named for this source; said once for each origin"
+    );
+}
+
+pub(crate) fn insecure(source: &str, origin: &str) {
+    event!(
+        error,
+        source,
+        origin,
+        "request not sent: its access token would go over plain http to a host that is named with `https://`; said once for each origin"
     );
 }
 
@@ -175,9 +211,12 @@ impl Span {
             "token_request",
             source,
             scope = request.scope(),
+            resource = resources(request),
+            audience = request.audience(),
             attempt,
             outcome = Empty,
             error.type = Empty,
+            http.response.status_code = Empty,
             duration = Empty,
         );
         span.follows_from(&caller.0);
@@ -193,10 +232,13 @@ impl Span {
         self.0.in_scope(function)
     }
 
-    pub(crate) fn ended(&self, failure: Option<&'static str>, duration: Duration) {
+    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {
         self.0.record("outcome", if failure.is_none() { "ok" } else { "error" });
         if let Some(kind) = failure {
             self.0.record("error.type", kind);
+        }
+        if let Some(status) = status {
+            self.0.record("http.response.status_code", status.as_u16());
         }
         self.0.record("duration", duration.as_secs_f64());
     }
@@ -216,18 +258,37 @@ impl Span {
         function()
     }
 
-    pub(crate) fn ended(&self, failure: Option<&'static str>, duration: Duration) {}
+    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {}
 }
 
-/// Names the scope that a source asks for where the request leaves it to the source.
-pub(crate) fn scope_of_source(request: &TokenRequest) {
+/// Names in the span what a source asks for where the request leaves it to the source.
+pub(crate) fn left_to_source(request: &TokenRequest, defaults: &TokenRequest) {
     #[cfg(feature = "tracing")]
-    if let Some(scope) = request.scope() {
+    {
         let span = tracing::Span::current();
-        if span.metadata().is_some_and(|metadata| metadata.target() == "client_credentials") {
+        if span.metadata().is_none_or(|metadata| metadata.target() != "client_credentials") {
+            return;
+        }
+        if let (None, Some(scope)) = (request.scope(), defaults.scope()) {
             span.record("scope", scope);
         }
+        if let (None, Some(resource)) = (resources(request), resources(defaults)) {
+            span.record("resource", resource);
+        }
+        if let (None, Some(audience)) = (request.audience(), defaults.audience()) {
+            span.record("audience", audience);
+        }
     }
+}
+
+fn resources(request: &TokenRequest) -> Option<String> {
+    let resources: Vec<_> = request.resources().collect();
+    (!resources.is_empty()).then(|| resources.join(" "))
+}
+
+/// To the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// `23 min`, `7 s`.

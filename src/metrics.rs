@@ -50,11 +50,11 @@ pub(crate) fn hold_back(source: &Arc<str>, reason: &'static str) {
         .increment(1);
 }
 
-/// A caller that found no usable token: how long it waited, and whether it got one.
-pub(crate) fn waited(source: &Arc<str>, ok: bool, duration: Duration) {
+/// A caller that found no usable token: how long it waited; `outcome` is `ok`, `error`, or `gone` if it did not wait for the end.
+pub(crate) fn waited(source: &Arc<str>, outcome: &'static str, duration: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!("client_credentials_wait_duration_seconds",
-        "source" => Arc::clone(source), "outcome" => outcome(ok))
+        "source" => Arc::clone(source), "outcome" => outcome)
     .record(duration);
 }
 

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http::StatusCode;
+
 use crate::{
     challenge::Rejection,
     error::Error,
@@ -35,6 +37,13 @@ pub(crate) struct Exchange {
     pub span: Span,
     started_at: tokio::time::Instant,
     ended: bool,
+}
+
+/// A caller's wait for a token, until it is served, refused or goes away.
+pub(crate) struct Wait<'a> {
+    source: &'a Arc<str>,
+    began: tokio::time::Instant,
+    outcome: &'static str,
 }
 
 impl Reporter {
@@ -82,8 +91,9 @@ impl Reporter {
         metrics::hold_back(&self.source, reason);
     }
 
-    pub(crate) fn waited(&self, ok: bool, duration: Duration) {
-        metrics::waited(&self.source, ok, duration);
+    /// A caller that finds no usable token begins to wait.
+    pub(crate) fn wait(&self) -> Wait<'_> {
+        Wait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
     }
 
     /// An answer rejected a token; `None`: the application says so.
@@ -118,8 +128,24 @@ impl Reporter {
         log::forgotten(&self.source, count, most);
     }
 
+    pub(crate) fn insecure(&self, origin: &str) {
+        log::insecure(&self.source, origin);
+    }
+
     pub(crate) fn not_attached(&self, origin: &str) {
         log::not_attached(&self.source, origin);
+    }
+}
+
+impl Wait<'_> {
+    pub(crate) fn ended(mut self, ok: bool) {
+        self.outcome = if ok { "ok" } else { "error" };
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        metrics::waited(self.source, self.outcome, self.began.elapsed());
     }
 }
 
@@ -136,13 +162,14 @@ impl Cause {
 
 impl Exchange {
     pub(crate) fn ended(&mut self, outcome: &Result<AccessToken, Error>) {
-        self.end(outcome.as_ref().err().map(Error::type_name));
+        let failure = outcome.as_ref().err();
+        self.end(failure.map(Error::type_name), failure.and_then(Error::status));
     }
 
-    fn end(&mut self, failure: Option<&'static str>) {
+    fn end(&mut self, failure: Option<&'static str>, status: Option<StatusCode>) {
         if !std::mem::replace(&mut self.ended, true) {
             let duration = self.started_at.elapsed();
-            self.span.ended(failure, duration);
+            self.span.ended(failure, status, duration);
             metrics::token_request(&self.source, failure.unwrap_or("ok"), duration);
         }
     }
@@ -151,6 +178,6 @@ impl Exchange {
 impl Drop for Exchange {
     /// The source panicked, or the runtime ended.
     fn drop(&mut self) {
-        self.end(Some(if std::thread::panicking() { "panicked" } else { "abandoned" }));
+        self.end(Some(if std::thread::panicking() { "panicked" } else { "abandoned" }), None);
     }
 }

@@ -1,12 +1,11 @@
 //! What the log says of a token's life, and that no secret is in it.
 #![cfg(all(feature = "tracing", feature = "test-util"))]
 
+#[path = "support/told.rs"]
+mod told;
+
 use std::{
-    fmt::Write as _,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -15,87 +14,12 @@ use client_credentials::{
     TryClone, async_trait, token_fn,
 };
 use http::{Request, Response};
+use told::Log;
 use tower::ServiceExt;
-use tracing::{
-    Event, Level, Subscriber,
-    field::{Field, Visit},
-    span,
-};
-use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::LookupSpan};
+use tracing::Level;
 
 const SECRET: &str = "s3cr3t-of-the-client";
 const TOKEN: &str = "t0ken-that-was-issued";
-
-/// All that was logged by this thread, one line each: level, message, fields; spans by `open`, `record` and `follows`.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(Level, String)>>>);
-
-impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
-        (log, guard)
-    }
-
-    /// What was logged since this was asked last, from `level` on.
-    fn take(&self, level: Level) -> Vec<String> {
-        let mut lines = self.0.lock().expect("no panic");
-        lines.drain(..).filter(|(of, _)| *of <= level).map(|(_, line)| line).collect()
-    }
-
-    fn all(&self) -> String {
-        self.take(Level::TRACE).join("\n")
-    }
-
-    fn push(&self, level: Level, line: String) {
-        self.0.lock().expect("no panic").push((level, line));
-    }
-}
-
-#[derive(Default)]
-struct Line {
-    message: String,
-    fields: String,
-}
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            write!(self.message, "{value:?}").expect("a string");
-        } else {
-            write!(self.fields, " {}={value:?}", field.name()).expect("a string");
-        }
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != "client_credentials" {
-            return;
-        }
-        let mut line = Line::default();
-        event.record(&mut line);
-        self.push(*event.metadata().level(), format!("{}:{}", line.message, line.fields));
-    }
-
-    fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
-        let mut line = Line::default();
-        attributes.record(&mut line);
-        self.push(Level::DEBUG, format!("open {}:{}", attributes.metadata().name(), line.fields));
-    }
-
-    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
-        let mut line = Line::default();
-        values.record(&mut line);
-        let name = context.span(id).expect("an open span").name();
-        self.push(Level::DEBUG, format!("record {name}:{}", line.fields));
-    }
-
-    fn on_follows_from(&self, id: &span::Id, follows: &span::Id, context: Context<'_, S>) {
-        let name = |id| context.span(id).expect("an open span").name();
-        self.push(Level::DEBUG, format!("{} follows {}", name(id), name(follows)));
-    }
-}
 
 /// Answers the first token requests as the list says, and all others with a token for an hour.
 struct Endpoint {
@@ -206,9 +130,10 @@ async fn each_exchange_is_a_span_that_follows_from_the_callers() {
     assert_eq!(told[..3], [format!("{open}1").as_str(), follows, scope], "{all}");
     assert_eq!(told[3], r#"record token_request: outcome="error""#, "{all}");
     assert_eq!(told[4], r#"record token_request: error.type="status""#, "{all}");
-    assert!(told[5].starts_with("record token_request: duration="), "{all}");
-    assert_eq!(told[6..9], [format!("{open}2").as_str(), follows, scope], "{all}");
-    assert_eq!(told[9], r#"record token_request: outcome="ok""#, "{all}");
+    assert_eq!(told[5], "record token_request: http.response.status_code=502", "{all}");
+    assert!(told[6].starts_with("record token_request: duration="), "{all}");
+    assert_eq!(told[7..10], [format!("{open}2").as_str(), follows, scope], "{all}");
+    assert_eq!(told[10], r#"record token_request: outcome="ok""#, "{all}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +175,11 @@ async fn a_rejection_names_the_origin_and_hints_at_the_scope_where_the_token_is_
     }
     let told = log.take(Level::WARN);
     assert_eq!(told.len(), 1, "said once, until the next renewal is due: {told:?}");
-    assert!(told[0].starts_with("a new access token was rejected too; a scope may be missing;"), "{told:?}");
+    assert!(
+        told[0]
+            .starts_with("a new access token was rejected too; a scope may be missing, or the audience may be wrong;"),
+        "{told:?}"
+    );
 
     let fresh = self::tokens(vec![]);
     send(&fresh, url, 401).await;
@@ -272,6 +201,45 @@ async fn a_foreign_origin_is_named_once() {
         assert!(line.starts_with("no access token attached: the origin is not among those named"), "{line}");
         assert!(line.contains(origin), "{line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_would_carry_its_token_over_plain_http_is_named_once() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![]);
+    let layer = BearerAuthLayer::new(tokens);
+    for _ in 0..10 {
+        let api =
+            tower::service_fn(|_: Request<String>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
+        let service = tower::ServiceBuilder::new().layer(layer.clone()).service(api);
+        let request = Request::get("http://api.example.com/a").body(String::new()).expect("a request");
+        service.oneshot(request).await.expect_err("refused");
+    }
+    let told = log.take(Level::ERROR);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("request not sent: its access token would go over plain http"), "{told:?}");
+    assert!(told[0].contains(r#"origin="http://api.example.com""#), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_server_asked_for_is_told_as_such() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![(429, "slow down", Some("60"))]);
+    tokens.token().await.expect_err("busy");
+    let told = log.take(Level::ERROR).join("\n");
+    assert!(told.contains(", as `Retry-After` asks: "), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_one_source_are_told_apart_by_all_that_was_asked_for() {
+    let (log, _guard) = Log::start();
+    let request = TokenRequest::builder().audience("https://orders").resource("https://a").resource("https://b");
+    tokens(vec![]).token_for(&request.build().expect("complete")).await.expect("a token");
+    let told = log.all();
+    let key = r#"resource="https://a https://b" audience="https://orders""#;
+    assert!(told.contains(&format!("obtained: source=\"https://auth.example.com/oauth2/token\" {key}")), "{told}");
+    assert!(told.contains(&format!("open token_request: source=\"https://auth.example.com/oauth2/token\" {key}")));
+    assert!(told.contains(r#"record token_request: scope="stats""#), "the scope is left to the source: {told}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,6 +117,29 @@ async fn a_life_is_counted_as_it_went() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn callers_that_do_not_wait_for_the_end_are_counted_with_how_long_they_waited() {
+    let recorder = recorder();
+    let (metrics, _guard) = Metrics::start(&recorder);
+    let source = Source::new();
+    source.answer(Answer::Hangs);
+    let tokens = source.cache();
+    for _ in 0..5 {
+        tokio::time::timeout(seconds(2), tokens.token()).await.expect_err("a time limit of the caller's own");
+    }
+    assert_eq!(metrics.values("wait_duration_seconds"), counted([("gone", 5)]));
+    let sum: f64 = metrics
+        .scrape()
+        .iter()
+        .filter(|sample| sample.metric == "client_credentials_wait_duration_seconds_sum")
+        .map(|sample| match sample.value {
+            Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => value,
+            _ => 0.0,
+        })
+        .sum();
+    assert!((9.9..10.1).contains(&sum), "{sum}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_expiry_is_the_end_of_the_sources_own_token_on_the_wall_clock() {
     let recorder = recorder();
     let (metrics, _guard) = Metrics::start(&recorder);
@@ -153,44 +176,97 @@ async fn a_thousand_keys_make_no_more_series_than_one() {
     assert!(!metrics.0.render().contains("key-"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn dashboard_and_alerts_ask_for_what_is_counted() {
+/// What there is to ask for: each metric's labels and their values.
+async fn all_there_is() -> Vec<Sample> {
     let recorder = recorder();
     let (metrics, _guard) = Metrics::start(&recorder);
     let source = Source::new();
     a_life(&source, &source.cache()).await;
-    let mut there = BTreeSet::new();
-    for sample in metrics.scrape() {
-        assert!(sample.labels.keys().all(|label| LABELS.contains(&label.as_str())), "{sample:?}");
-        if matches!(sample.value, Value::Histogram(_)) {
-            there.extend(["bucket", "sum", "count"].map(|part| format!("{}_{part}", sample.metric)));
-        } else {
-            there.insert(sample.metric.clone());
+    let hanging = Source::new();
+    hanging.answer(Answer::Hangs);
+    let _ = tokio::time::timeout(seconds(1), hanging.cache().token()).await;
+    metrics.scrape()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_table_in_the_docs_has_each_metric_with_its_labels_and_no_other() {
+    let table: BTreeMap<_, _> = include_str!("../docs/in-production.md")
+        .lines()
+        .filter_map(|line| Some((line.strip_prefix("| `client_credentials_")?.split_once('`')?.0, line)))
+        .collect();
+    let mut documented: BTreeSet<_> = table.keys().map(|name| format!("client_credentials_{name}")).collect();
+    for sample in all_there_is().await {
+        let name =
+            sample.metric.strip_suffix("_sum").or(sample.metric.strip_suffix("_count")).unwrap_or(&sample.metric);
+        documented.remove(name);
+        let row = table.get(name.trim_start_matches("client_credentials_"));
+        let row = row.unwrap_or_else(|| panic!("{name} is not in the table of docs/in-production.md"));
+        for (label, value) in sample.labels.iter().filter(|(label, _)| *label != "source" && *label != "le") {
+            assert!(LABELS.contains(&label.as_str()), "{name} has a label {label}, whose values nobody bounds");
+            assert!(row.contains(&format!("`{label}`")), "{label} in {row}");
+            let value_is_there = ["error.type", "likewise", value.as_str()].iter().any(|word| row.contains(word));
+            assert!(value_is_there, "{label}={value} in {row}");
         }
     }
-    let names = |text: &str| {
-        let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        text.split(|character| !word(character))
-            .filter(|name| name.starts_with("client_credentials_"))
-            .map(str::to_owned)
-            .collect::<BTreeSet<_>>()
-    };
-    let dashboard = include_str!("../docs/grafana-dashboard.json");
-    serde_json::from_str::<serde_json::Value>(dashboard).expect("JSON");
-    let alerts = include_str!("../docs/prometheus-alerts.yml");
-    for (file, text) in [("dashboard", dashboard), ("alerts", alerts)] {
-        let unknown: Vec<_> = names(text).difference(&there).cloned().collect();
-        assert!(unknown.is_empty(), "the {file} asks for {unknown:?}; there is {there:?}");
+    assert!(documented.is_empty(), "documented, but never counted: {documented:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dashboard_and_alerts_ask_for_metrics_labels_and_values_that_there_are() {
+    let mut there: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for sample in all_there_is().await {
+        let (name, histogram) = (sample.metric, matches!(sample.value, Value::Histogram(_)));
+        let names = if histogram { vec![format!("{name}_bucket")] } else { vec![name] };
+        for name in names {
+            let labels = there.entry(name).or_default();
+            for (label, value) in sample.labels.iter() {
+                labels.entry(label.clone()).or_default().insert(value.clone());
+            }
+            if histogram {
+                labels.entry("le".into()).or_default();
+            }
+        }
     }
-    let parts: BTreeSet<_> = there.iter().filter(|name| name.ends_with("_bucket")).cloned().collect();
-    let plain = metrics.scrape().into_iter().map(|sample| sample.metric);
-    let plain: BTreeSet<_> = plain
-        .filter(|name| {
-            !["_sum", "_count"]
-                .iter()
-                .any(|part| name.strip_suffix(part).is_some_and(|name| parts.contains(&format!("{name}_bucket"))))
-        })
-        .collect();
-    let documented = names(include_str!("../docs/in-production.md"));
-    assert_eq!(plain, documented, "the table in docs/in-production.md names each metric, and no other");
+    let dashboard = serde_json::from_str(include_str!("../docs/grafana-dashboard.json")).expect("JSON");
+    let mut queries = Vec::new();
+    collect_queries(&dashboard, &mut queries);
+    assert!(queries.len() > 8, "{queries:?}");
+    queries.push(include_str!("../docs/prometheus-alerts.yml").to_owned());
+    for query in queries {
+        for (at, _) in query.match_indices("client_credentials_") {
+            let rest = &query[at..];
+            let end = rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+            let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
+            let labels = there.get(name).unwrap_or_else(|| panic!("no {name} is counted: {query}"));
+            let Some(matchers) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) else { continue };
+            for matcher in matchers.0.split(',') {
+                let (label, value) = matcher.split_once(['=', '!']).expect("a label and a value");
+                let values = labels.get(label.trim()).unwrap_or_else(|| panic!("{name} has no label {label}: {query}"));
+                let value = value.trim_matches(['=', '~', '"']);
+                assert!(value == "$source" || values.contains(value), "{label} of {name} is never {value}: {query}");
+            }
+        }
+        for labels in query.split("by (").skip(1).filter_map(|rest| rest.split_once(')')) {
+            for label in labels.0.split(',').map(str::trim) {
+                let known = ["job", "instance"].iter().chain(&LABELS).any(|known| *known == label);
+                assert!(known, "there is no label {label}: {query}");
+            }
+        }
+    }
+}
+
+/// What the panels and the variables of a dashboard ask for.
+fn collect_queries(value: &serde_json::Value, queries: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_str() {
+                    Some(text) if name == "expr" || name == "query" => queries.push(text.to_owned()),
+                    _ => collect_queries(value, queries),
+                }
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| collect_queries(value, queries)),
+        _ => {}
+    }
 }

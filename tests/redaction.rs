@@ -1,4 +1,4 @@
-//! No secret and no token in anything that comes out: every path, every `Debug`, the log at its finest.
+//! No secret and no token in anything that comes out: every path, every `Debug`, the log at its finest, every metric's label.
 #![cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 
 #[path = "support/endpoint.rs"]
@@ -200,9 +200,13 @@ async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
 }
 
 #[tokio::test]
-async fn nothing_is_logged_or_shown_on_any_path() {
+async fn nothing_is_logged_counted_or_shown_on_any_path() {
     let log = Log::default();
     let _guard = log.capture();
+    #[cfg(feature = "metrics")]
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    #[cfg(feature = "metrics")]
+    let _recorder = metrics::set_default_local_recorder(&recorder);
     let mut output = Output::default();
     for (name, client) in clients() {
         for authentication in authentications() {
@@ -250,6 +254,13 @@ async fn nothing_is_logged_or_shown_on_any_path() {
     }
     output.0.push(("the log".to_owned(), log.text()));
     assert!(log.text().contains("invalid_client") && log.text().contains("TRACE"));
+    assert!(log.text().contains("token_request{") && log.text().contains("close"), "spans, too");
+    #[cfg(feature = "metrics")]
+    {
+        let exposition = recorder.handle().render();
+        assert!(exposition.contains("invalid_client") && exposition.contains("rejections_total"), "{exposition}");
+        output.0.push(("the metrics".to_owned(), exposition));
+    }
     output.assert_clean();
 }
 

@@ -84,6 +84,21 @@ async fn a_server_that_expects_a_client_and_scopes_refuses_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn credentials_are_read_as_they_are_written_in_a_form_and_in_a_basic_header() {
+    let secret = "a b+c%20d:e&f\u{fc}";
+    let auth = AuthorizationServer::builder().client("shop", secret).in_memory();
+    for secret in [ClientAuthentication::client_secret_post(secret), ClientAuthentication::client_secret_basic(secret)]
+    {
+        tokens(&auth, secret, "orders").token().await.expect("the right secret");
+    }
+    assert!(auth.token_requests().iter().all(|request| request.client_secret() == Some(secret)));
+
+    let auth = AuthorizationServer::builder().client("shop", "a+b:c").in_memory();
+    let raw = ClientAuthentication::client_secret_basic_raw("a+b:c");
+    tokens(&auth, raw, "orders").token().await.expect("the right secret");
+}
+
+#[tokio::test(start_paused = true)]
 async fn faults_are_answered_by_script() {
     let auth = AuthorizationServer::in_memory();
     let table = [

@@ -226,8 +226,12 @@ impl TokenCache {
 
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
         let permission = self.shared.origins.permit(target);
-        if permission == Permission::Foreign && self.shared.mentioned.is_first(target) {
-            self.shared.context.report.not_attached(&target.to_origin());
+        if permission != Permission::Granted && self.shared.mentioned.is_first(target) {
+            let origin = target.to_origin();
+            match permission {
+                Permission::Insecure => self.shared.context.report.insecure(&origin),
+                _ => self.shared.context.report.not_attached(&origin),
+            }
         }
         permission
     }
@@ -252,12 +256,13 @@ impl TokenCache {
         if let (None, Some(token)) = (unwanted, slot.current()) {
             return Ok(token);
         }
-        let came = Instant::now();
-        let outcome = match slot.step(unwanted) {
+        let step = match slot.step(unwanted) {
             Step::Serve(token) => return Ok(token),
-            step => self.acquire_from(step, slot, unwanted).await,
+            step => step,
         };
-        self.shared.context.report.waited(outcome.is_ok(), came.elapsed());
+        let wait = self.shared.context.report.wait();
+        let outcome = self.acquire_from(step, slot, unwanted).await;
+        wait.ended(outcome.is_ok());
         outcome
     }
 

@@ -47,9 +47,7 @@ struct Endpoint {
 #[async_trait]
 impl TokenSource for ClientCredentials {
     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        if request.scope().is_none() {
-            log::scope_of_source(&self.defaults);
-        }
+        log::left_to_source(request, &self.defaults);
         let request = request.or(&self.defaults);
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());

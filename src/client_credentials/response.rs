@@ -170,6 +170,7 @@ impl Answer<'_> {
                 encoding.unwrap_or_default(),
             ),
         )
+        .with_advice("check the token URL; a login page or a proxy may have answered")
     }
 
     fn failure(&self, members: &Map<String, Value>) -> Error {
@@ -182,7 +183,14 @@ impl Answer<'_> {
             None => {
                 let body = self.body();
                 let what = if body.is_empty() { String::new() } else { format!(": {body}") };
-                Error::new(ErrorKind::Status, format!("HTTP {}{what}", status.as_u16()))
+                let error = Error::new(ErrorKind::Status, format!("HTTP {}{what}", status.as_u16()));
+                match status {
+                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice("check the token URL"),
+                    StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                        error.with_advice("a proxy on the way asks for credentials of its own")
+                    }
+                    _ => error,
+                }
             }
         };
         match retry_after(self.response.headers()) {

@@ -133,7 +133,7 @@ pub async fn dripping_server() -> String {
     .await
 }
 
-/// Everything that is logged, at every level.
+/// Everything that is logged, at every level, and the begin and end of every span.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -144,6 +144,7 @@ impl Log {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
             .with_ansi(false)
+            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
             .with_writer(move || log.clone())
             .finish();
         tracing_subscriber::util::SubscriberInitExt::set_default(subscriber)

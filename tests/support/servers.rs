@@ -2,13 +2,11 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     future::Future,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -82,122 +80,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// An authorization server and the memory of what it issued.
-pub struct AuthorizationServer {
-    pub server: Server,
-    issued: Issued,
-}
-
-/// Which tokens are good, shared by the authorization server and the APIs that check them.
-#[derive(Clone, Default)]
-pub struct Issued(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    lifetime: Duration,
-    delay: Duration,
-    count: usize,
-    good: HashMap<String, Instant>,
-    down: bool,
-    refused: usize,
-}
-
-impl AuthorizationServer {
-    /// Issues `token-1`, `token-2` … with this lifetime.
-    pub async fn start(lifetime: Duration) -> Self {
-        let issued = Issued::default();
-        issued.lock().lifetime = lifetime;
-        let issuing = issued.clone();
-        let server = Server::start(move |_request| {
-            let issuing = issuing.clone();
-            async move {
-                let delay = issuing.lock().delay;
-                tokio::time::sleep(delay).await;
-                issuing.issue()
-            }
-        })
-        .await;
-        Self { server, issued }
-    }
-
-    pub fn token_url(&self) -> String {
-        format!("{}/oauth2/token", self.server.origin())
-    }
-
-    /// Token requests so far.
-    pub fn token_requests(&self) -> usize {
-        self.server.count()
-    }
-
-    /// Answers 503 to every token request, until told otherwise.
-    pub fn set_down(&self, down: bool) {
-        self.issued.lock().down = down;
-    }
-
-    /// Token requests that were answered with 503.
-    pub fn refused(&self) -> usize {
-        self.issued.lock().refused
-    }
-
-    /// How long a token request takes.
-    pub fn set_delay(&self, delay: Duration) {
-        self.issued.lock().delay = delay;
-    }
-
-    /// Makes every token worthless that was issued so far.
-    pub fn revoke_all(&self) {
-        self.issued.lock().good.clear();
-    }
-
-    pub fn issued(&self) -> Issued {
-        self.issued.clone()
-    }
-
-    /// An API that answers 200 to a good token and 401 with a challenge (RFC 6750) to anything else.
-    pub async fn protected_api(&self) -> Server {
-        let issued = self.issued();
-        Server::start(move |request| {
-            let answer = issued.check(&request);
-            async move { answer }
-        })
-        .await
-    }
-}
-
-impl Issued {
-    pub fn check(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match header {
-            Some(authorization) if self.is_good(authorization) => answer(StatusCode::OK, request.body().clone()),
-            Some(_) => challenge("Bearer realm=\"api\", error=\"invalid_token\""),
-            None => challenge("Bearer realm=\"api\""),
-        }
-    }
-
-    /// Whether the value of an `Authorization` header has a token that is good now.
-    pub fn is_good(&self, authorization: &str) -> bool {
-        let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
-        self.lock().good.get(token).is_some_and(|until| Instant::now() < *until)
-    }
-
-    fn issue(&self) -> Response<Bytes> {
-        let mut state = self.lock();
-        if state.down {
-            state.refused += 1;
-            return answer(StatusCode::SERVICE_UNAVAILABLE, "down for maintenance");
-        }
-        state.count += 1;
-        let token = format!("token-{}", state.count);
-        let (until, seconds) = (Instant::now() + state.lifetime, state.lifetime.as_secs());
-        state.good.insert(token.clone(), until);
-        json(&format!(r#"{{"access_token":"{token}","expires_in":{seconds},"token_type":"Bearer"}}"#))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.0)
     }
 }
 

@@ -4,6 +4,11 @@ mod check;
 mod format;
 mod play;
 mod seen;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+#[path = "../../support/told.rs"]
+mod told;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod watch;
 mod words;
 mod world;
 
@@ -88,7 +93,10 @@ pub(crate) fn run_text(name: &str, text: &str, seed: u64) -> Result<Played, Stri
     let scenario = Scenario::read(text).map_err(|what| format!("tests/scenarios/{name}: {what}"))?;
     let (title, why) = (scenario.title.trim(), scenario.why.trim().replace('\n', "\n       "));
     let head = format!("tests/scenarios/{name}: {title}\n  why: {why}\n");
-    let (scenario, seen) = play::play(scenario, seed).map_err(|what| format!("{head}  {what}"))?;
+    let play = || play::play(scenario, seed);
+    #[cfg(all(feature = "tracing", feature = "metrics"))]
+    let play = || watch::over(play);
+    let (scenario, seen) = play().map_err(|what| format!("{head}  {what}"))?;
     let failures = check::check(&scenario, &seen, &check::quotes(text));
     let played = Played { head, seed, scenario, seen };
     if failures.is_empty() {

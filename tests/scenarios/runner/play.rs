@@ -21,6 +21,8 @@ use super::{
     world::{Apis, Network, Sent, Trace, World},
 };
 
+pub(super) const SECRET: &str = "s3cr3t-of-the-client";
+
 type Service = BoxCloneService<Request<()>, Response<()>, BoxError>;
 
 /// One process: its callers with and without replay.
@@ -66,7 +68,7 @@ pub(super) fn play(scenario: Scenario, seed: u64) -> Result<(Scenario, Seen), St
 
 fn instance(world: &Arc<World>, number: u64, clock: &Clock) -> Result<Instance, Error> {
     let settings = &world.scenario.settings;
-    let mut source = ClientCredentials::builder("https://auth.example.com/token", "client", "secret")
+    let mut source = ClientCredentials::builder("https://auth.example.com/token", "client", SECRET)
         .any_origin()
         .http_client(Network { world: Arc::clone(world), instance: number });
     if let Some(limit) = settings.timeout {
