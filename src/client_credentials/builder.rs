@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{ClientAuthentication, ClientCredentials, Endpoint};
+use super::{
+    ClientAuthentication, ClientCredentials, Endpoint, Secret,
+    authentication::{History, Id},
+};
 use crate::{
     error::Error,
     http_client::HttpClient,
@@ -17,7 +20,7 @@ use crate::{
 #[must_use]
 pub struct ClientCredentialsBuilder {
     token_url: String,
-    client_id: String,
+    client_id: Secret,
     authentication: ClientAuthentication,
     grant_type: String,
     request: TokenRequestBuilder,
@@ -31,11 +34,11 @@ pub struct ClientCredentialsBuilder {
 }
 
 impl ClientCredentials {
-    /// For the token endpoint at `token_url`. A string as `authentication` is the client's secret, sent in the body
-    /// (`client_secret_post`).
+    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the client's secret, sent in the
+    /// body (`client_secret_post`). The id can change, too.
     pub fn builder(
         token_url: impl Into<String>,
-        client_id: impl Into<String>,
+        client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
         ClientCredentialsBuilder {
@@ -141,9 +144,6 @@ impl ClientCredentialsBuilder {
             return Err(error);
         }
         let endpoint = endpoint(&self.token_url, self.plain_http)?;
-        if self.client_id.is_empty() {
-            return Err(Error::configuration("client_id: empty"));
-        }
         self.authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
@@ -165,6 +165,7 @@ impl ClientCredentialsBuilder {
             endpoint,
             client_id: self.client_id,
             authentication: self.authentication,
+            history: History::default(),
             grant_type: self.grant_type,
             defaults,
             origins: self.origins,
@@ -231,7 +232,7 @@ fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
 impl std::fmt::Debug for ClientCredentialsBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientCredentialsBuilder")
-            .field("client_id", &self.client_id)
+            .field("client_id", &Id(&self.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.request)
             .field("origins", &self.origins)
