@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::{
     ClientAuthentication, ClientCredentials, Endpoint, Secret,
-    authentication::{History, Id},
+    authentication::{History, Id, ServerClock},
 };
 use crate::{
     error::Error,
@@ -159,6 +159,12 @@ impl ClientCredentialsBuilder {
         }
         let http_client = match self.http_client {
             Some(client) => client,
+            None if self.authentication.is_by_tls() => {
+                return Err(Error::configuration(format!(
+                    "http_client: none, and {:?} needs one that presents the client's certificate",
+                    self.authentication
+                )));
+            }
             None => default_client()?,
         };
         Ok(ClientCredentials {
@@ -166,6 +172,7 @@ impl ClientCredentialsBuilder {
             client_id: self.client_id,
             authentication: self.authentication,
             history: History::default(),
+            clock: ServerClock::default(),
             grant_type: self.grant_type,
             defaults,
             origins: self.origins,
@@ -216,7 +223,7 @@ fn endpoint(text: &str, plain_http: bool) -> Result<Endpoint, Error> {
         _ => return refuse("has a scheme other than https"),
     }
     let name = format!("{scheme}://{authority}{}", url.path());
-    Ok(Endpoint { url, name })
+    Ok(Endpoint { url, name, audience: text.to_owned() })
 }
 
 #[cfg(feature = "reqwest")]

@@ -12,9 +12,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use http::Uri;
 
-use self::authentication::{History, Id};
+#[cfg(feature = "jwt")]
+pub use self::authentication::PrivateKey;
+use self::authentication::{History, Id, ServerClock};
 pub use self::{
-    authentication::{ClientAuthentication, Secret},
+    authentication::{ClientAssertion, ClientAuthentication, Secret, Signer},
     builder::ClientCredentialsBuilder,
 };
 use crate::{
@@ -35,6 +37,7 @@ pub struct ClientCredentials {
     client_id: Secret,
     authentication: ClientAuthentication,
     history: History,
+    clock: ServerClock,
     grant_type: String,
     defaults: TokenRequest,
     origins: Origins,
@@ -47,6 +50,8 @@ struct Endpoint {
     url: Uri,
     /// Without the query, for errors.
     name: String,
+    /// What an assertion is meant for, unless an audience was chosen: the URL, letter by letter as it was configured.
+    audience: String,
 }
 
 #[async_trait]
