@@ -70,6 +70,10 @@ impl TokenSource for ClientCredentials {
         outcome.map_err(|error| error.at_endpoint(&self.endpoint.name))
     }
 
+    async fn credentials_changed(&self) {
+        self.changed().await;
+    }
+
     fn origins(&self) -> Option<Origins> {
         Some(self.origins.clone())
     }
