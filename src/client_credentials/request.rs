@@ -16,7 +16,9 @@ use crate::{
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest, proof: &Proof) -> Request<Body> {
-    let mut form = Serializer::new(String::with_capacity(1024));
+    // Room for all of it, escapes included: growing would leave copies of what is secret behind.
+    let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
+    let mut form = Serializer::new(String::with_capacity(1024 + room));
     form.append_pair("grant_type", &source.grant_type);
     if let Some(scope) = wanted.scope() {
         form.append_pair("scope", &scope);
