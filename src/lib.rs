@@ -63,7 +63,7 @@
 //! | a caller's wait for a token | 30 s; the token request goes on for the others | [`wait_limit`](TokenCacheBuilder::wait_limit) |
 //! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; only where nothing failed before. A `Retry-After` of at most 5 s is waited out | |
 //! | between attempts after a failure | about 1, 2, 4 … s, at most 30 s; while a token lives, at most a quarter of what it has left, within 30 s to 5 min | |
-//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s | |
+//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s; after `invalid_client` it ends when the client's [`Secret`] has changed, at most once a minute | |
 //! | … after a 4xx without such a code | as after a failure, at most 60 s | |
 //! | … after `Retry-After` | what it says, and up to as much again; of it at most 5 min, and at most half of what a living token has left | |
 //! | renewals because of rejections | the first at once; while new tokens are rejected in their turn 10 s, 20 s … 5 min apart, for each token and origin | |
@@ -89,6 +89,7 @@
 //! | `reqwest` | by the above | the default client for token requests, the layer over `reqwest::Request`, a `reqwest::Client` as [`HttpClient`] |
 //! | `rustls`, `native-tls` | | TLS for the default client, unless the application's reqwest 0.13 has it anyway |
 //! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
+//! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
 //! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
 //! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
@@ -124,6 +125,9 @@ pub use async_trait::async_trait;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use crate::cache::Clock;
+#[cfg(feature = "jwt")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
+pub use crate::client_credentials::PrivateKey;
 #[cfg(feature = "reqwest-middleware")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
@@ -133,7 +137,9 @@ pub use crate::{
         TryClone, grpc_unauthenticated, replay_fn,
     },
     cache::{Status, TokenCache, TokenCacheBuilder},
-    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder},
+    client_credentials::{
+        ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
+    },
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, HttpClient, TowerClient},
     origin::Origins,
@@ -141,7 +147,7 @@ pub use crate::{
     token::AccessToken,
 };
 
-#[cfg(all(doctest, feature = "reqwest-middleware", feature = "test-util"))]
+#[cfg(all(doctest, feature = "jwt", feature = "reqwest-middleware", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/in-production.md")]
 #[doc = include_str!("../docs/testing.md")]

@@ -226,7 +226,7 @@ impl TokenCache {
 
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
         let permission = self.shared.origins.permit(target);
-        if permission != Permission::Granted && self.shared.mentioned.is_first(target) {
+        if !matches!(permission, Permission::Granted(_)) && self.shared.mentioned.is_first(target) {
             let origin = target.to_origin();
             match permission {
                 Permission::Insecure => self.shared.context.report.insecure(&origin),

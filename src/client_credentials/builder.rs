@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 
-use super::{ClientAuthentication, ClientCredentials, Endpoint};
+use super::{
+    ClientAuthentication, ClientCredentials, Endpoint, Secret,
+    authentication::{History, Id, ServerClock},
+};
 use crate::{
     error::Error,
     http_client::HttpClient,
@@ -17,7 +20,7 @@ use crate::{
 #[must_use]
 pub struct ClientCredentialsBuilder {
     token_url: String,
-    client_id: String,
+    client_id: Secret,
     authentication: ClientAuthentication,
     grant_type: String,
     request: TokenRequestBuilder,
@@ -31,11 +34,11 @@ pub struct ClientCredentialsBuilder {
 }
 
 impl ClientCredentials {
-    /// For the token endpoint at `token_url`. A string as `authentication` is the client's secret, sent in the body
-    /// (`client_secret_post`).
+    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the client's secret, sent in the
+    /// body (`client_secret_post`). The id can change, too.
     pub fn builder(
         token_url: impl Into<String>,
-        client_id: impl Into<String>,
+        client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
         ClientCredentialsBuilder {
@@ -141,9 +144,6 @@ impl ClientCredentialsBuilder {
             return Err(error);
         }
         let endpoint = endpoint(&self.token_url, self.plain_http)?;
-        if self.client_id.is_empty() {
-            return Err(Error::configuration("client_id: empty"));
-        }
         self.authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
@@ -159,12 +159,20 @@ impl ClientCredentialsBuilder {
         }
         let http_client = match self.http_client {
             Some(client) => client,
+            None if self.authentication.is_by_tls() => {
+                return Err(Error::configuration(format!(
+                    "http_client: none, and {:?} needs one that presents the client's certificate",
+                    self.authentication
+                )));
+            }
             None => default_client()?,
         };
         Ok(ClientCredentials {
             endpoint,
             client_id: self.client_id,
             authentication: self.authentication,
+            history: History::default(),
+            clock: ServerClock::default(),
             grant_type: self.grant_type,
             defaults,
             origins: self.origins,
@@ -215,7 +223,7 @@ fn endpoint(text: &str, plain_http: bool) -> Result<Endpoint, Error> {
         _ => return refuse("has a scheme other than https"),
     }
     let name = format!("{scheme}://{authority}{}", url.path());
-    Ok(Endpoint { url, name })
+    Ok(Endpoint { url, name, audience: text.to_owned() })
 }
 
 #[cfg(feature = "reqwest")]
@@ -231,7 +239,7 @@ fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
 impl std::fmt::Debug for ClientCredentialsBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientCredentialsBuilder")
-            .field("client_id", &self.client_id)
+            .field("client_id", &Id(&self.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.request)
             .field("origins", &self.origins)

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod builder;
+mod exchange;
 mod mask;
 mod request;
 mod response;
@@ -11,8 +12,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use http::Uri;
 
-use self::mask::Mask;
-pub use self::{authentication::ClientAuthentication, builder::ClientCredentialsBuilder};
+#[cfg(feature = "jwt")]
+pub use self::authentication::PrivateKey;
+use self::authentication::{History, Id, ServerClock};
+pub use self::{
+    authentication::{ClientAssertion, ClientAuthentication, Secret, Signer},
+    builder::ClientCredentialsBuilder,
+};
 use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
@@ -28,8 +34,10 @@ use crate::{
 /// Not `Clone`: what is shared is the [`TokenCache`](crate::TokenCache) made from it.
 pub struct ClientCredentials {
     endpoint: Endpoint,
-    client_id: String,
+    client_id: Secret,
     authentication: ClientAuthentication,
+    history: History,
+    clock: ServerClock,
     grant_type: String,
     defaults: TokenRequest,
     origins: Origins,
@@ -42,6 +50,8 @@ struct Endpoint {
     url: Uri,
     /// Without the query, for errors.
     name: String,
+    /// What an assertion is meant for, unless an audience was chosen: the URL, letter by letter as it was configured.
+    audience: String,
 }
 
 #[async_trait]
@@ -58,6 +68,10 @@ impl TokenSource for ClientCredentials {
         outcome.map_err(|error| error.at_endpoint(&self.endpoint.name))
     }
 
+    async fn credentials_changed(&self) {
+        self.changed().await;
+    }
+
     fn origins(&self) -> Option<Origins> {
         Some(self.origins.clone())
     }
@@ -72,33 +86,11 @@ impl TokenSource for ClientCredentials {
     }
 }
 
-impl ClientCredentials {
-    async fn exchange(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        let http_request = request::build(self, request);
-        let response = self.http_client.send(http_request).await?;
-        response::read(self, &response, self.mask(request))
-    }
-}
-
-impl ClientCredentials {
-    /// What must not be repeated in an error: secrets, and further parameters, which may be some (short ones are words).
-    fn mask(&self, request: &TokenRequest) -> Mask {
-        let mut mask = Mask::default();
-        for secret in self.authentication.secrets(&self.client_id) {
-            mask.hide(&secret);
-        }
-        for (_, value) in request.parameters().filter(|(_, value)| value.len() >= 8) {
-            mask.hide(value);
-        }
-        mask
-    }
-}
-
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
             .field("token_url", &self.endpoint.name)
-            .field("client_id", &self.client_id)
+            .field("client_id", &Id(&self.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.defaults)
             .field("origins", &self.origins)

@@ -7,7 +7,7 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use super::ClientCredentials;
+use super::{ClientCredentials, authentication::Proof};
 use crate::{
     http_client::{Body, IsTokenRequest},
     source::TokenRequest,
@@ -15,8 +15,10 @@ use crate::{
 
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
-pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest) -> Request<Body> {
-    let mut form = Serializer::new(String::with_capacity(1024));
+pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest, proof: &Proof) -> Request<Body> {
+    // Room for all of it, escapes included: growing would leave copies of what is secret behind.
+    let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
+    let mut form = Serializer::new(String::with_capacity(1024 + room));
     form.append_pair("grant_type", &source.grant_type);
     if let Some(scope) = wanted.scope() {
         form.append_pair("scope", &scope);
@@ -28,7 +30,7 @@ pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest) -> Reques
         form.append_pair("audience", audience);
     }
     form.extend_pairs(wanted.parameters());
-    form.extend_pairs(source.authentication.parameters(&source.client_id));
+    form.extend_pairs(proof.parameters.iter().map(|(name, value)| (name, value.as_str())));
     let body = Body::wiped(Zeroizing::new(form.finish().into_bytes()));
 
     let mut request = Request::new(body);
@@ -39,8 +41,8 @@ pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest) -> Reques
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    if let Some(value) = source.authentication.header(&source.client_id) {
-        headers.insert(AUTHORIZATION, value);
+    if let Some(value) = &proof.header {
+        headers.insert(AUTHORIZATION, value.clone());
     }
     request
 }

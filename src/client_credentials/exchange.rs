@@ -1,0 +1,105 @@
+//! One call of the token endpoint, and what follows when it refuses the client.
+
+use http::{Response, StatusCode, header::DATE};
+use zeroize::Zeroizing;
+
+use super::{ClientCredentials, authentication::Credentials, mask::Mask, request, response};
+use crate::{error::Error, http_client::Body, log, source::TokenRequest, token::AccessToken};
+
+impl ClientCredentials {
+    pub(super) async fn exchange(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+        let mut secrets = Vec::new();
+        let mut refused = Vec::new();
+        let mut corrected = false;
+        let mut credentials = self.read().await?;
+        loop {
+            let response = self.send(request, &credentials, &mut secrets).await?;
+            let error = match response::read(self, &response, mask(request, &secrets)) {
+                Ok(token) => {
+                    if self.history.previous().as_ref() == Some(&credentials) {
+                        log::previous_secret_accepted(&self.endpoint.name);
+                    }
+                    return Ok(token);
+                }
+                Err(error) => error,
+            };
+            if !corrected && self.corrects_clock(&error, &response) {
+                corrected = true;
+                continue;
+            }
+            if !refuses_client(&error) {
+                return Err(error);
+            }
+            refused.push(credentials);
+            match self.others(&refused).await {
+                Some(others) => credentials = others,
+                None => return Err(error.with_advice(self.authentication.advice())),
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        request: &TokenRequest,
+        credentials: &Credentials,
+        secrets: &mut Vec<Zeroizing<String>>,
+    ) -> Result<Response<Body>, Error> {
+        let mut proof = self.authentication.prove(credentials, &self.endpoint.audience, &self.clock).await?;
+        secrets.append(&mut proof.secrets);
+        self.http_client.send(request::build(self, request, &proof)).await
+    }
+
+    async fn read(&self) -> Result<Credentials, Error> {
+        let credentials = self.authentication.read(&self.client_id).await?;
+        self.history.note(&credentials);
+        Ok(credentials)
+    }
+
+    /// Looks until what is read is not what was read last. What cannot be read has not changed.
+    pub(super) async fn changed(&self) {
+        let Some(every) = self.authentication.look_every(&self.client_id) else { return std::future::pending().await };
+        let refused = self.history.current();
+        loop {
+            tokio::time::sleep(every).await;
+            if self.authentication.read(&self.client_id).await.is_ok_and(|read| Some(read) != refused) {
+                return;
+            }
+        }
+    }
+
+    /// Others than those that were refused in this call: what is there now, and what was there before, each tried once.
+    async fn others(&self, refused: &[Credentials]) -> Option<Credentials> {
+        let now = if refused.len() == 1 { self.read().await.ok() } else { None };
+        let before = if refused.len() <= 2 { self.history.previous() } else { None };
+        now.into_iter().chain(before).find(|others| !refused.contains(others))
+    }
+
+    /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now known.
+    fn corrects_clock(&self, error: &Error, response: &Response<Body>) -> bool {
+        let verdict = error.response().is_some() && !error.is_transient();
+        let date = response.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let corrected =
+            verdict && self.authentication.is_by_clock() && date.is_some_and(|date| self.clock.correct(date));
+        if corrected {
+            log::clock_corrected(&self.endpoint.name);
+        }
+        corrected
+    }
+}
+
+/// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.
+fn refuses_client(error: &Error) -> bool {
+    !error.is_transient() && (error.is_invalid_client() || error.status() == Some(StatusCode::UNAUTHORIZED))
+}
+
+/// Hides what was sent in this call: secrets, and further parameters, which may be some (short ones are words).
+fn mask(request: &TokenRequest, secrets: &[Zeroizing<String>]) -> Mask {
+    let mut mask = Mask::default();
+    for secret in secrets {
+        mask.hide(secret);
+    }
+    for (_, value) in request.parameters().filter(|(_, value)| value.len() >= 8) {
+        mask.hide(value);
+    }
+    mask
+}
