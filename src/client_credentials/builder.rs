@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{HeaderMap, Uri};
 
-use super::{ClientAuthentication, ClientCredentials, Endpoint};
+use super::{ClientAuthentication, ClientCredentials, Endpoint, request};
 use crate::{
     error::Error,
     http_client::HttpClient,
@@ -21,6 +21,8 @@ pub struct ClientCredentialsBuilder {
     authentication: ClientAuthentication,
     grant_type: String,
     request: TokenRequestBuilder,
+    comma_separated_scopes: bool,
+    headers: HeaderMap,
     pub(crate) origins: Origins,
     pub(crate) scope_required: bool,
     http_client: Option<Arc<dyn HttpClient>>,
@@ -44,6 +46,8 @@ impl ClientCredentials {
             authentication: authentication.into(),
             grant_type: "client_credentials".to_owned(),
             request: TokenRequest::builder(),
+            comma_separated_scopes: false,
+            headers: HeaderMap::new(),
             origins: Origins::default(),
             scope_required: false,
             http_client: None,
@@ -77,6 +81,26 @@ impl ClientCredentialsBuilder {
     /// Adds a further parameter of the token request; a name may be repeated.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request = self.request.parameter(name, value);
+        self
+    }
+
+    /// Divides several scopes by commas instead of spaces (RFC 6749 section 3.3 wants spaces), for servers that read them so.
+    pub fn comma_separated_scopes(mut self) -> Self {
+        self.comma_separated_scopes = true;
+        self
+    }
+
+    /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated. Its value is
+    /// marked sensitive. Headers that the token request has by itself, such as `Authorization` and `Content-Type`, are refused.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        match request::further_header(name.as_ref(), value.as_ref()) {
+            Ok((name, value)) => {
+                self.headers.append(name, value);
+            }
+            Err(error) => {
+                self.refused.get_or_insert(error);
+            }
+        }
         self
     }
 
@@ -167,6 +191,8 @@ impl ClientCredentialsBuilder {
             authentication: self.authentication,
             grant_type: self.grant_type,
             defaults,
+            comma_separated_scopes: self.comma_separated_scopes,
+            headers: self.headers,
             origins: self.origins,
             http_client,
             timeout: self.timeout,
@@ -234,6 +260,7 @@ impl std::fmt::Debug for ClientCredentialsBuilder {
             .field("client_id", &self.client_id)
             .field("authentication", &self.authentication)
             .field("request", &self.request)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("origins", &self.origins)
             .finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ mod response;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use http::Uri;
+use http::{HeaderMap, Uri};
 
 use self::mask::Mask;
 pub use self::{authentication::ClientAuthentication, builder::ClientCredentialsBuilder};
@@ -32,6 +32,8 @@ pub struct ClientCredentials {
     authentication: ClientAuthentication,
     grant_type: String,
     defaults: TokenRequest,
+    comma_separated_scopes: bool,
+    headers: HeaderMap,
     origins: Origins,
     http_client: Arc<dyn HttpClient>,
     timeout: Duration,
@@ -83,13 +85,14 @@ impl ClientCredentials {
 }
 
 impl ClientCredentials {
-    /// What must not be repeated in an error: secrets, and further parameters, which may be some (short ones are words).
+    /// What must not be repeated in an error: secrets, and further parameters and headers, which may be some (short ones are words).
     fn mask(&self, request: &TokenRequest) -> Mask {
         let mut mask = Mask::default();
         for secret in self.authentication.secrets(&self.client_id) {
             mask.hide(&secret);
         }
-        for (_, value) in request.parameters().filter(|(_, value)| value.len() >= 8) {
+        let headers = self.headers.values().filter_map(|value| value.to_str().ok());
+        for value in request.parameters().map(|(_, value)| value).chain(headers).filter(|value| value.len() >= 8) {
             mask.hide(value);
         }
         mask

@@ -19,6 +19,9 @@ use crate::{
 
 const MOST_CHARACTERS: usize = 200;
 
+/// Members that are read for what they mean, and one that is for other grants. They are not kept beside the token.
+const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refresh_in", "scope", "refresh_token"];
+
 /// Where tokens stand in an answer.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 
@@ -139,6 +142,13 @@ impl Answer<'_> {
         }
         if let Some(scope) = scope {
             token = token.with_scope(scope);
+        }
+        for (name, value) in members.iter_mut().filter(|(name, _)| !NOT_KEPT.contains(&name.as_str())) {
+            match value.take() {
+                Value::Null => {}
+                Value::String(text) => token = token.with_member(name, text),
+                other => token = token.with_member(name, other.to_string()),
+            }
         }
         Ok(token)
     }
