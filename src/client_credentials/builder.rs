@@ -2,13 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Uri};
+use http::HeaderMap;
 
-use super::{ClientAuthentication, ClientCredentials, Endpoint, request};
+use super::{
+    ClientAuthentication, ClientCredentials, Server,
+    discovery::{Discovery, Rules},
+    endpoint::Endpoint,
+    request,
+};
 use crate::{
     error::Error,
     http_client::HttpClient,
-    origin::{Origins, Port, is_loopback},
+    origin::Origins,
     source::{TokenRequest, TokenRequestBuilder},
 };
 
@@ -16,7 +21,10 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
-    token_url: String,
+    server: Address,
+    /// Where a discovered token endpoint may be, beside the issuer's host.
+    token_endpoint_origins: Origins,
+    mtls_endpoint_aliases: bool,
     client_id: String,
     authentication: ClientAuthentication,
     grant_type: String,
@@ -32,6 +40,12 @@ pub struct ClientCredentialsBuilder {
     refused: Option<Error>,
 }
 
+#[derive(Clone)]
+enum Address {
+    TokenUrl(String),
+    Issuer(String),
+}
+
 impl ClientCredentials {
     /// For the token endpoint at `token_url`. A string as `authentication` is the client's secret, sent in the body
     /// (`client_secret_post`).
@@ -40,10 +54,36 @@ impl ClientCredentials {
         client_id: impl Into<String>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder {
-            token_url: token_url.into(),
-            client_id: client_id.into(),
-            authentication: authentication.into(),
+        ClientCredentialsBuilder::new(Address::TokenUrl(token_url.into()), client_id.into(), authentication.into())
+    }
+
+    /// For the token endpoint that an issuer's metadata names (OpenID Connect Discovery 1.0, RFC 8414): the document at
+    /// `{issuer}/.well-known/openid-configuration`, or else at `/.well-known/oauth-authorization-server` in front of the issuer's path.
+    ///
+    /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends in `/`). The token
+    /// endpoint must be on the issuer's host, or at a [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as
+    /// for [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
+    ///
+    /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout) covers both. It is
+    /// asked for again after a day, and a minute after it was last asked for where the token endpoint fails otherwise than by an OAuth error code. If
+    /// that fails, the old one serves on; if there is none, it is a failed token request like any other.
+    pub fn discover(
+        issuer: impl Into<String>,
+        client_id: impl Into<String>,
+        authentication: impl Into<ClientAuthentication>,
+    ) -> ClientCredentialsBuilder {
+        ClientCredentialsBuilder::new(Address::Issuer(issuer.into()), client_id.into(), authentication.into())
+    }
+}
+
+impl ClientCredentialsBuilder {
+    fn new(server: Address, client_id: String, authentication: ClientAuthentication) -> Self {
+        Self {
+            server,
+            token_endpoint_origins: Origins::default(),
+            mtls_endpoint_aliases: false,
+            client_id,
+            authentication,
             grant_type: "client_credentials".to_owned(),
             request: TokenRequest::builder(),
             comma_separated_scopes: false,
@@ -57,9 +97,7 @@ impl ClientCredentials {
             refused: None,
         }
     }
-}
 
-impl ClientCredentialsBuilder {
     /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
     pub fn scope(mut self, scope: impl AsRef<str>) -> Self {
         self.request = self.request.scope(scope);
@@ -127,6 +165,25 @@ impl ClientCredentialsBuilder {
         self
     }
 
+    /// Names an origin where a [discovered](ClientCredentials::discover) token endpoint may be, for issuers that have it on another host
+    /// (Amazon Cognito: the user pool's domain). It gets the client's secret.
+    pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
+        match Origins::new([origin]) {
+            Ok(origins) => self.token_endpoint_origins.extend(origins),
+            Err(error) => {
+                self.refused.get_or_insert(error.about("token_endpoint_origin"));
+            }
+        }
+        self
+    }
+
+    /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS certificate
+    /// (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one.
+    pub fn mtls_endpoint_aliases(mut self) -> Self {
+        self.mtls_endpoint_aliases = true;
+        self
+    }
+
     /// Sends the token requests with this client: a `reqwest::Client`, a [`TowerClient`](crate::TowerClient), or an [`HttpClient`] of your
     /// own. For proxies, private certificate authorities and client certificates.
     pub fn http_client(mut self, client: impl HttpClient) -> Self {
@@ -164,7 +221,15 @@ impl ClientCredentialsBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let endpoint = endpoint(&self.token_url, self.plain_http)?;
+        let server = match self.server {
+            Address::TokenUrl(url) => Server::Known(Arc::new(Endpoint::configured(&url, self.plain_http)?)),
+            Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
+                issuer,
+                origins: self.token_endpoint_origins,
+                mtls: self.mtls_endpoint_aliases,
+                plain_http: self.plain_http,
+            })?)),
+        };
         if self.client_id.is_empty() {
             return Err(Error::configuration("client_id: empty"));
         }
@@ -186,7 +251,7 @@ impl ClientCredentialsBuilder {
             None => default_client()?,
         };
         Ok(ClientCredentials {
-            endpoint,
+            server,
             client_id: self.client_id,
             authentication: self.authentication,
             grant_type: self.grant_type,
@@ -199,49 +264,6 @@ impl ClientCredentialsBuilder {
             token_types: self.token_types,
         })
     }
-}
-
-fn endpoint(text: &str, plain_http: bool) -> Result<Endpoint, Error> {
-    let refuse = |what: &str| {
-        Err(Error::configuration(format!("token_url: {what}; write it as `https://auth.example.com/oauth2/token`")))
-    };
-    if text.is_empty() {
-        return refuse("missing");
-    }
-    if text.contains('#') {
-        return refuse("has a fragment");
-    }
-    if text.starts_with('/') {
-        return refuse("is not absolute");
-    }
-    if !text.contains("://") {
-        return refuse("has no scheme");
-    }
-    let Ok(url) = text.parse::<Uri>() else { return refuse("is not a URL") };
-    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return refuse("is not a URL");
-    };
-    if authority.as_str().contains('@') {
-        return refuse("has user info; the client's id and secret have parameters of their own");
-    }
-    if authority.host().is_empty() {
-        return refuse("has no host");
-    }
-    if Port::of(authority) == Port::Unreadable {
-        return refuse("has a port that is not a number up to 65535");
-    }
-    match scheme {
-        "https" => {}
-        "http" if plain_http || is_loopback(authority.host()) => {}
-        "http" => {
-            return refuse(
-                "plain http to a host that is not loopback would show the secret to everybody on the way; use https, or `.allow_plain_http()`",
-            );
-        }
-        _ => return refuse("has a scheme other than https"),
-    }
-    let name = format!("{scheme}://{authority}{}", url.path());
-    Ok(Endpoint { url, name })
 }
 
 #[cfg(feature = "reqwest")]

@@ -2,6 +2,8 @@
 
 mod authentication;
 mod builder;
+mod discovery;
+mod endpoint;
 mod mask;
 mod request;
 mod response;
@@ -9,10 +11,10 @@ mod response;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use http::{HeaderMap, Uri};
+use http::HeaderMap;
 
-use self::mask::Mask;
 pub use self::{authentication::ClientAuthentication, builder::ClientCredentialsBuilder};
+use self::{discovery::Discovery, endpoint::Endpoint, mask::Mask};
 use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
@@ -27,7 +29,7 @@ use crate::{
 ///
 /// Not `Clone`: what is shared is the [`TokenCache`](crate::TokenCache) made from it.
 pub struct ClientCredentials {
-    endpoint: Endpoint,
+    server: Server,
     client_id: String,
     authentication: ClientAuthentication,
     grant_type: String,
@@ -40,10 +42,9 @@ pub struct ClientCredentials {
     token_types: Vec<String>,
 }
 
-struct Endpoint {
-    url: Uri,
-    /// Without the query, for errors.
-    name: String,
+enum Server {
+    Known(Arc<Endpoint>),
+    Discovered(Box<Discovery>),
 }
 
 #[async_trait]
@@ -56,10 +57,10 @@ impl TokenSource for ClientCredentials {
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());
         }
-        let outcome = tokio::time::timeout(self.timeout, self.exchange(&request)).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout)))
-        });
-        outcome.map_err(|error| error.at_endpoint(&self.endpoint.name))
+        tokio::time::timeout(self.timeout, self.exchange(&request)).await.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout));
+            Err(error.at_endpoint(self.name()))
+        })
     }
 
     fn origins(&self) -> Option<Origins> {
@@ -67,7 +68,10 @@ impl TokenSource for ClientCredentials {
     }
 
     fn name(&self) -> &str {
-        &self.endpoint.name
+        match &self.server {
+            Server::Known(endpoint) => &endpoint.name,
+            Server::Discovered(discovery) => discovery.issuer(),
+        }
     }
 
     fn time_limit(&self) -> Duration {
@@ -78,9 +82,20 @@ impl TokenSource for ClientCredentials {
 
 impl ClientCredentials {
     async fn exchange(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        let http_request = request::build(self, request);
-        let response = self.http_client.send(http_request).await?;
-        response::read(self, &response, self.mask(request))
+        let endpoint = match &self.server {
+            Server::Known(endpoint) => Arc::clone(endpoint),
+            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout).await?,
+        };
+        let outcome = match self.http_client.send(request::build(self, &endpoint, request)).await {
+            Ok(response) => response::read(self, &endpoint, &response, self.mask(request)),
+            Err(error) => Err(error),
+        };
+        if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
+            && error.kind() != ErrorKind::ErrorResponse
+        {
+            discovery.doubt();
+        }
+        outcome.map_err(|error| error.at_endpoint(&endpoint.name))
     }
 }
 
@@ -102,7 +117,7 @@ impl ClientCredentials {
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
-            .field("token_url", &self.endpoint.name)
+            .field("server", &self.name())
             .field("client_id", &self.client_id)
             .field("authentication", &self.authentication)
             .field("request", &self.defaults)

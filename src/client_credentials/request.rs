@@ -7,14 +7,14 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use super::ClientCredentials;
+use super::{ClientCredentials, endpoint::Endpoint};
 use crate::{
     error::Error,
     http_client::{Body, IsTokenRequest},
     source::TokenRequest,
 };
 
-const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 /// Headers that the token request or the HTTP client writes itself.
 const RESERVED: [&str; 16] = [
@@ -52,7 +52,7 @@ pub(super) fn further_header(name: &str, value: &str) -> Result<(HeaderName, Hea
     Ok((name, value))
 }
 
-pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest) -> Request<Body> {
+pub(super) fn build(source: &ClientCredentials, endpoint: &Endpoint, wanted: &TokenRequest) -> Request<Body> {
     let mut form = Serializer::new(String::with_capacity(1024));
     form.append_pair("grant_type", &source.grant_type);
     if let Some(scope) = wanted.scope() {
@@ -71,7 +71,7 @@ pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest) -> Reques
 
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
-    request.uri_mut().clone_from(&source.endpoint.url);
+    request.uri_mut().clone_from(&endpoint.url);
     request.extensions_mut().insert(IsTokenRequest);
     request.headers_mut().clone_from(&source.headers);
     let headers = request.headers_mut();

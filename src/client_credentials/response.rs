@@ -1,6 +1,9 @@
 //! The token response (RFC 6749 sections 5.1 and 5.2), as servers really write it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use http::{
     HeaderMap, Response, StatusCode, Uri,
@@ -9,7 +12,7 @@ use http::{
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-use super::{ClientCredentials, mask::Mask};
+use super::{ClientCredentials, endpoint::Endpoint, mask::Mask};
 use crate::{
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, MOST_BYTES, redirected, too_large},
@@ -41,6 +44,7 @@ const CODES: [&str; 9] = [
 /// `mask` hides what was sent.
 pub(super) fn read(
     source: &ClientCredentials,
+    endpoint: &Endpoint,
     response: &Response<Body>,
     mut mask: Mask,
 ) -> Result<AccessToken, Error> {
@@ -53,8 +57,8 @@ pub(super) fn read(
     }
     let answer = Answer { response, mask };
     let status = response.status();
-    let outcome = if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        Err(answer.redirect(source.endpoint.url.scheme_str().unwrap_or_default()))
+    let outcome = if is_redirect(status) {
+        Err(answer.redirect(endpoint.url.scheme_str().unwrap_or_default()))
     } else if !status.is_success() || says(&members, "error") {
         Err(answer.failure(&members))
     } else if members.is_empty() {
@@ -64,6 +68,10 @@ pub(super) fn read(
     };
     members.values_mut().for_each(wipe);
     outcome.map_err(|error| error.with_status(status))
+}
+
+pub(super) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 fn says(members: &Map<String, Value>, name: &str) -> bool {
@@ -76,15 +84,24 @@ fn wipe(value: &mut Value) {
     }
 }
 
-/// The members of a JSON object or a form. A label such as `charset` does not decide: what is not UTF-8 cannot be in a token.
-fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
-    let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
-    if let Ok(value) = serde_json::from_str::<Value>(&text) {
-        return match value {
-            Value::Object(members) => Some(members),
-            _ => None,
-        };
+/// The members of a JSON object. A label such as `charset` does not decide: what is not UTF-8 cannot be in a token.
+pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
+    match serde_json::from_str(&text(body)).ok()? {
+        Value::Object(members) => Some(members),
+        _ => None,
     }
+}
+
+fn text(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+}
+
+/// The members of a JSON object or a form.
+fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
+    if let Some(members) = object(body) {
+        return Some(members);
+    }
+    let text = text(body);
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
     let form = content_type.starts_with("application/x-www-form-urlencoded") || content_type.starts_with("text/plain");
     let members: Map<_, _> = form_urlencoded::parse(text.as_bytes())
@@ -94,12 +111,17 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
 }
 
 /// An answer, and what must not be repeated of it.
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     response: &'a Response<Body>,
     mask: Mask,
 }
 
-impl Answer<'_> {
+impl<'a> Answer<'a> {
+    /// One to a request that had no secret.
+    pub(super) fn new(response: &'a Response<Body>) -> Self {
+        Self { response, mask: Mask::default() }
+    }
+
     fn token(&self, members: &mut Map<String, Value>, token_types: &[String]) -> Result<AccessToken, Error> {
         let invalid = |what: String| Error::new(ErrorKind::InvalidResponse, what);
         match members.get("token_type") {
@@ -153,7 +175,7 @@ impl Answer<'_> {
         Ok(token)
     }
 
-    fn redirect(&self, own_scheme: &str) -> Error {
+    pub(super) fn redirect(&self, own_scheme: &str) -> Error {
         let location = self.response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let target = match location {
             None => "nowhere, since it names no Location,".into(),
@@ -195,6 +217,11 @@ impl Answer<'_> {
                 Error::new(ErrorKind::Status, format!("HTTP {}{what}", status.as_u16()))
             }
         };
+        self.held_back(error)
+    }
+
+    /// With what the answer says about when to come back.
+    pub(super) fn held_back(&self, error: Error) -> Error {
         match retry_after(self.response.headers()) {
             Some(wait) => error.with_retry_after(wait),
             None => error,
@@ -222,13 +249,13 @@ impl Answer<'_> {
         }
     }
 
-    fn header(&self, name: impl AsHeaderName) -> Option<String> {
+    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<String> {
         let value = self.response.headers().get(name)?;
         Some(self.excerpt(&String::from_utf8_lossy(value.as_bytes())))
     }
 
     /// What a server says, fit for an error: without secrets, without control and direction characters, and short.
-    fn excerpt(&self, text: &str) -> String {
+    pub(super) fn excerpt(&self, text: &str) -> String {
         // Far more than is shown, and far less than a flood.
         let text = &text[..text.char_indices().nth(64 * MOST_CHARACTERS).map_or(text.len(), |(at, _)| at)];
         let words = clean(&self.mask.apply(text));
@@ -279,7 +306,7 @@ fn lifetime(value: &Value) -> Option<Duration> {
 }
 
 /// What a value is, without its content, which may be a token in the wrong place.
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
