@@ -36,6 +36,8 @@ struct Inner {
 pub enum ErrorKind {
     /// A setting is missing or wrong; reported when something is built.
     Configuration,
+    /// The client's id, its secret or its assertion could not be had: a file that cannot be read, a function or a signer that failed.
+    Credentials,
     /// The HTTP client has no TLS, and the token endpoint is `https`.
     TlsMissing,
     /// The TLS handshake failed, most often because of a certificate.
@@ -159,6 +161,7 @@ impl Error {
         ];
         match self.inner.kind {
             ErrorKind::Configuration => "configuration",
+            ErrorKind::Credentials => "credentials",
             ErrorKind::TlsMissing => "tls_missing",
             ErrorKind::Tls => "tls",
             ErrorKind::Dns => "dns",
@@ -198,6 +201,15 @@ impl Error {
 
     pub(crate) fn configuration(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Configuration, message)
+    }
+
+    /// The client's credentials could not be had because of `cause`, which says whether that may pass.
+    pub(crate) fn credentials(message: impl Into<Cow<'static, str>>, cause: Self) -> Self {
+        let error = Self::new(ErrorKind::Credentials, message).with(|inner| {
+            inner.transient = cause.is_transient();
+            inner.retry_after = cause.retry_after();
+        });
+        error.caused_by(Box::new(cause))
     }
 
     pub(crate) fn lasting(self) -> Self {

@@ -132,7 +132,7 @@ pub use crate::{
         TryClone, grpc_unauthenticated, replay_fn,
     },
     cache::{Status, TokenCache, TokenCacheBuilder},
-    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder},
+    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret},
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, HttpClient, TowerClient},
     origin::Origins,

@@ -150,6 +150,10 @@ pub(crate) fn answered_elsewhere(source: &str, origin: &str) {
     );
 }
 
+pub(crate) fn previous_secret_accepted(source: &str) {
+    event!(warn, source, "the server refused the client's new secret, and accepted its previous one");
+}
+
 /// The span that is current where a token request is started from.
 #[cfg(feature = "tracing")]
 pub(crate) struct Caller(tracing::Span);

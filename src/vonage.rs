@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder},
+    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret},
     error::Error,
     origin::Origins,
 };
@@ -74,7 +74,7 @@ impl ClientCredentials {
     /// else. At least one [`scope`](ClientCredentialsBuilder::scope) is required.
     pub fn vonage(
         region: Region,
-        client_id: impl Into<String>,
+        client_id: impl Into<Secret>,
         client_secret: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
         let mut builder = Self::builder(region.token_url(), client_id, client_secret);

@@ -5,8 +5,8 @@ use std::{fmt::Debug, mem::size_of};
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuth, BearerAuthLayer, Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder,
-    Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, TokenCache, TokenCacheBuilder,
-    TokenFn, TokenRequest, TokenRequestBuilder, TowerClient, TryClone, vonage::Region,
+    Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, Secret, TokenCache,
+    TokenCacheBuilder, TokenFn, TokenRequest, TokenRequestBuilder, TowerClient, TryClone, vonage::Region,
 };
 use http_body_util::Full;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -33,6 +33,7 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<NoReplay>();
     shared::<Origins>();
     shared::<Region>();
+    shared::<Secret>();
     shared::<ReplayFn<fn(&Request) -> Option<Request>>>();
     shared::<TokenCache>();
     shared::<TokenCacheBuilder>();

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 
 use super::{
-    ClientAuthentication, ClientCredentials, Server,
+    ClientAuthentication, ClientCredentials, Secret, Server,
+    authentication::{History, Id},
     discovery::{Discovery, Rules},
     endpoint::Endpoint,
-    request,
+    header,
 };
 use crate::{
     error::Error,
@@ -25,7 +26,7 @@ pub struct ClientCredentialsBuilder {
     /// Where a discovered token endpoint may be, beside the issuer's host.
     token_endpoint_origins: Origins,
     mtls_endpoint_aliases: bool,
-    client_id: String,
+    client_id: Secret,
     authentication: ClientAuthentication,
     grant_type: String,
     request: TokenRequestBuilder,
@@ -47,11 +48,11 @@ enum Address {
 }
 
 impl ClientCredentials {
-    /// For the token endpoint at `token_url`. A string as `authentication` is the client's secret, sent in the body
-    /// (`client_secret_post`).
+    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the client's secret, sent in the
+    /// body (`client_secret_post`). The id can change, too.
     pub fn builder(
         token_url: impl Into<String>,
-        client_id: impl Into<String>,
+        client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
         ClientCredentialsBuilder::new(Address::TokenUrl(token_url.into()), client_id.into(), authentication.into())
@@ -69,7 +70,7 @@ impl ClientCredentials {
     /// that fails, the old one serves on; if there is none, it is a failed token request like any other.
     pub fn discover(
         issuer: impl Into<String>,
-        client_id: impl Into<String>,
+        client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
         ClientCredentialsBuilder::new(Address::Issuer(issuer.into()), client_id.into(), authentication.into())
@@ -77,7 +78,7 @@ impl ClientCredentials {
 }
 
 impl ClientCredentialsBuilder {
-    fn new(server: Address, client_id: String, authentication: ClientAuthentication) -> Self {
+    fn new(server: Address, client_id: Secret, authentication: ClientAuthentication) -> Self {
         Self {
             server,
             token_endpoint_origins: Origins::default(),
@@ -131,7 +132,7 @@ impl ClientCredentialsBuilder {
     /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated. Its value is
     /// marked sensitive. Headers that the token request has by itself, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        match request::further_header(name.as_ref(), value.as_ref()) {
+        match header::further(name.as_ref(), value.as_ref()) {
             Ok((name, value)) => {
                 self.headers.append(name, value);
             }
@@ -230,9 +231,6 @@ impl ClientCredentialsBuilder {
                 plain_http: self.plain_http,
             })?)),
         };
-        if self.client_id.is_empty() {
-            return Err(Error::configuration("client_id: empty"));
-        }
         self.authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
@@ -254,6 +252,7 @@ impl ClientCredentialsBuilder {
             server,
             client_id: self.client_id,
             authentication: self.authentication,
+            history: History::default(),
             grant_type: self.grant_type,
             defaults,
             comma_separated_scopes: self.comma_separated_scopes,
@@ -279,7 +278,7 @@ fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
 impl std::fmt::Debug for ClientCredentialsBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientCredentialsBuilder")
-            .field("client_id", &self.client_id)
+            .field("client_id", &Id(&self.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.request)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())

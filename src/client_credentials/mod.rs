@@ -4,6 +4,8 @@ mod authentication;
 mod builder;
 mod discovery;
 mod endpoint;
+mod exchange;
+mod header;
 mod mask;
 mod request;
 mod response;
@@ -13,8 +15,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use http::HeaderMap;
 
-pub use self::{authentication::ClientAuthentication, builder::ClientCredentialsBuilder};
-use self::{discovery::Discovery, endpoint::Endpoint, mask::Mask};
+pub use self::{
+    authentication::{ClientAuthentication, Secret},
+    builder::ClientCredentialsBuilder,
+};
+use self::{
+    authentication::{History, Id},
+    discovery::Discovery,
+    endpoint::Endpoint,
+};
 use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
@@ -30,8 +39,9 @@ use crate::{
 /// Not `Clone`: what is shared is the [`TokenCache`](crate::TokenCache) made from it.
 pub struct ClientCredentials {
     server: Server,
-    client_id: String,
+    client_id: Secret,
     authentication: ClientAuthentication,
+    history: History,
     grant_type: String,
     defaults: TokenRequest,
     comma_separated_scopes: bool,
@@ -80,45 +90,11 @@ impl TokenSource for ClientCredentials {
     }
 }
 
-impl ClientCredentials {
-    async fn exchange(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        let endpoint = match &self.server {
-            Server::Known(endpoint) => Arc::clone(endpoint),
-            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout).await?,
-        };
-        let outcome = match self.http_client.send(request::build(self, &endpoint, request)).await {
-            Ok(response) => response::read(self, &endpoint, &response, self.mask(request)),
-            Err(error) => Err(error),
-        };
-        if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
-            && error.kind() != ErrorKind::ErrorResponse
-        {
-            discovery.doubt();
-        }
-        outcome.map_err(|error| error.at_endpoint(&endpoint.name))
-    }
-}
-
-impl ClientCredentials {
-    /// What must not be repeated in an error: secrets, and further parameters and headers, which may be some (short ones are words).
-    fn mask(&self, request: &TokenRequest) -> Mask {
-        let mut mask = Mask::default();
-        for secret in self.authentication.secrets(&self.client_id) {
-            mask.hide(&secret);
-        }
-        let headers = self.headers.values().filter_map(|value| value.to_str().ok());
-        for value in request.parameters().map(|(_, value)| value).chain(headers).filter(|value| value.len() >= 8) {
-            mask.hide(value);
-        }
-        mask
-    }
-}
-
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
             .field("server", &self.name())
-            .field("client_id", &self.client_id)
+            .field("client_id", &Id(&self.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.defaults)
             .field("origins", &self.origins)

@@ -1,0 +1,49 @@
+//! The id and the secret that were read last, and those before them.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// For so long after a change, a server may not know the new secret yet.
+const PREVIOUS_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// What a client is known by: its id, and its secret where its method has one.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub client_id: Zeroizing<String>,
+    pub client_secret: Option<Zeroizing<String>>,
+}
+
+#[derive(Default)]
+pub(crate) struct History(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    current: Option<Credentials>,
+    /// And when others took their place.
+    previous: Option<(Credentials, Instant)>,
+}
+
+impl History {
+    /// Takes note of what was read.
+    pub(crate) fn note(&self, read: &Credentials) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.current.as_ref() == Some(read) {
+            return;
+        }
+        if let Some(previous) = known.current.replace(read.clone()) {
+            known.previous = Some((previous, Instant::now()));
+        }
+    }
+
+    /// Those before the current ones, for ten minutes after the change.
+    pub(crate) fn previous(&self) -> Option<Credentials> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.previous.take_if(|(_, changed_at)| changed_at.elapsed() >= PREVIOUS_FOR);
+        known.previous.as_ref().map(|(credentials, _)| credentials.clone())
+    }
+}

@@ -1,0 +1,189 @@
+//! A value that must not be shown, and where it comes from.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+
+/// No secret is larger; a path such as `/dev/zero` has no end.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// A client secret, an assertion or a client's id: a value that is fixed, or one that changes.
+///
+/// A string is a fixed one. What comes from a [file](Self::file) or a [function](Self::from_fn) is read anew for each token request, so that a
+/// change needs no restart. Not shown by `Debug`; the copies that are held are wiped when they are dropped.
+///
+/// # Rotation
+///
+/// When the server refuses a client's secret (`invalid_client`), it is read once more; if it has changed meanwhile, the token request is sent once
+/// more within the same call. For ten minutes after a change, the previous secret is tried once too, since the server may not know the new one
+/// yet.
+///
+/// ```
+/// use client_credentials::{ClientCredentials, Secret};
+///
+/// let source = ClientCredentials::builder(
+///     "https://auth.example.com/oauth2/token",
+///     Secret::file("/run/secrets/client-id"),
+///     Secret::file("/run/secrets/client-secret"),
+/// );
+/// ```
+#[derive(Clone)]
+pub struct Secret(Origin);
+
+#[derive(Clone)]
+enum Origin {
+    Fixed(SecretString),
+    File(PathBuf),
+    Function(Arc<Function>),
+}
+
+type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
+
+impl Secret {
+    /// What is in a file: UTF-8, at most 64 KiB. Line ends at its end are no part of it.
+    ///
+    /// A file that cannot be read, or is empty, fails the token request with an error that names the file
+    /// ([`ErrorKind::Credentials`]). It is transient: files are being replaced.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Origin::File(path.into()))
+    }
+
+    /// What a function gives: for vaults and secret managers.
+    ///
+    /// It is called for each token request, within the time limit of the exchange, and may keep what it has as long as it likes. Its errors
+    /// are [`Error::transient`] or [`Error::permanent`].
+    ///
+    /// ```
+    /// use client_credentials::{Error, Secret};
+    ///
+    /// # async fn read_from_vault() -> Result<String, std::io::Error> { Ok("12345".into()) }
+    /// let secret = Secret::from_fn(|| async { read_from_vault().await.map_err(Error::transient) });
+    /// ```
+    pub fn from_fn<F, Fut, T>(function: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, Error>> + Send + 'static,
+        T: Into<SecretString>,
+    {
+        Self(Origin::Function(Arc::new(move || {
+            let value = function();
+            Box::pin(async { value.await.map(Into::into) })
+        })))
+    }
+
+    /// Refuses what can never be read. `field` is how an error names this secret.
+    pub(crate) fn check(&self, field: &str) -> Result<(), Error> {
+        match &self.0 {
+            Origin::File(path) if path.as_os_str().is_empty() => {
+                Err(Error::configuration(format!("{field}: the path of its file is empty")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn read(&self, field: &'static str) -> Result<Zeroizing<String>, Error> {
+        match &self.0 {
+            Origin::Fixed(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
+            Origin::File(path) => read_file(path.clone(), field).await,
+            Origin::Function(function) => match function().await {
+                Ok(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
+                Err(error) => Err(Error::credentials(format!("{field}: its function failed"), error)),
+            },
+        }
+    }
+
+    /// The value, if it never changes.
+    pub(crate) fn fixed(&self) -> Option<&str> {
+        match &self.0 {
+            Origin::Fixed(value) => Some(value.expose_secret()),
+            _ => None,
+        }
+    }
+}
+
+/// Off the thread: a file may be on a network.
+async fn read_file(path: PathBuf, field: &'static str) -> Result<Zeroizing<String>, Error> {
+    let failed = move |path: &Path, what: &str| format!("{field}: the file {} {what}", path.display());
+    let unreadable = failed(&path, "cannot be read");
+    let read = tokio::task::spawn_blocking(move || {
+        let bytes = read_bytes(&path).map_err(|error| {
+            Error::new(ErrorKind::Credentials, failed(&path, "cannot be read")).caused_by(Box::new(error))
+        })?;
+        let refuse = |what| Err(Error::new(ErrorKind::Credentials, failed(&path, what)));
+        if bytes.len() as u64 > MOST_BYTES {
+            return refuse("is larger than 64 KiB");
+        }
+        let Ok(text) = std::str::from_utf8(&bytes) else { return refuse("is not UTF-8") };
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => refuse("is empty"),
+            value => Ok(Zeroizing::new(value.to_owned())),
+        }
+    });
+    // The runtime is ending.
+    read.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Credentials, unreadable).caused_by(Box::new(error))))
+}
+
+fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    // Large enough at once, so that no copy is left behind by growing.
+    let size = file.metadata()?.len().min(MOST_BYTES) as usize;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self(Origin::Fixed(value.into()))
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(Origin::Fixed(value.into()))
+    }
+}
+
+impl From<&String> for Secret {
+    fn from(value: &String) -> Self {
+        value.as_str().into()
+    }
+}
+
+impl From<SecretString> for Secret {
+    fn from(value: SecretString) -> Self {
+        Self(Origin::Fixed(value))
+    }
+}
+
+/// Shows a client's id: that is no secret.
+pub(crate) struct Id<'a>(pub &'a Secret);
+
+impl fmt::Debug for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.fixed() {
+            Some(id) => id.fmt(f),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Origin::Fixed(_) => f.write_str("[redacted]"),
+            Origin::File(path) => write!(f, "file {path:?}"),
+            Origin::Function(_) => f.write_str("function"),
+        }
+    }
+}
