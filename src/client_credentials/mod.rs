@@ -2,6 +2,8 @@
 
 mod authentication;
 mod builder;
+#[cfg(feature = "serde")]
+mod configuration;
 mod discovery;
 mod endpoint;
 mod exchange;

@@ -78,7 +78,7 @@ fn says(members: &Map<String, Value>, name: &str) -> bool {
     !matches!(members.get(name), None | Some(Value::Null)) && members[name] != ""
 }
 
-fn wipe(value: &mut Value) {
+pub(super) fn wipe(value: &mut Value) {
     if let Value::String(text) = value {
         text.zeroize();
     }
@@ -311,7 +311,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a string that is no number",
+        Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
