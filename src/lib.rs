@@ -90,6 +90,7 @@
 //! | `reqwest` | by the above | the default client for token requests, the layer over `reqwest::Request`, a `reqwest::Client` as [`HttpClient`] |
 //! | `rustls`, `native-tls` | | TLS for the default client, unless the application's reqwest 0.13 has it anyway |
 //! | `tracing` | yes | log events, with the target `client_credentials` |
+//! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
 //! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
 //! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file |
 //! | `test-util` | | `Clock`, for tests that move time |
@@ -125,6 +126,9 @@ pub use async_trait::async_trait;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use crate::cache::Clock;
+#[cfg(feature = "jwt")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
+pub use crate::client_credentials::PrivateKey;
 #[cfg(feature = "reqwest-middleware")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
@@ -134,7 +138,9 @@ pub use crate::{
         TryClone, grpc_unauthenticated, replay_fn,
     },
     cache::{Status, TokenCache, TokenCacheBuilder},
-    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret},
+    client_credentials::{
+        ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
+    },
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, HttpClient, TowerClient},
     origin::Origins,
@@ -142,7 +148,7 @@ pub use crate::{
     token::AccessToken,
 };
 
-#[cfg(all(doctest, feature = "reqwest-middleware", feature = "serde", feature = "test-util"))]
+#[cfg(all(doctest, feature = "jwt", feature = "reqwest-middleware", feature = "serde", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/in-production.md")]
 #[doc = include_str!("../docs/providers.md")]

@@ -154,6 +154,10 @@ pub(crate) fn previous_secret_accepted(source: &str) {
     event!(warn, source, "the server refused the client's new secret, and accepted its previous one");
 }
 
+pub(crate) fn clock_corrected(source: &str) {
+    event!(warn, source, "this machine's clock and the server's differ; assertions follow the server's from now on");
+}
+
 /// The span that is current where a token request is started from.
 #[cfg(feature = "tracing")]
 pub(crate) struct Caller(tracing::Span);

@@ -4,9 +4,9 @@ use std::{fmt::Debug, mem::size_of};
 
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder,
-    Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, Secret, TokenCache,
-    TokenCacheBuilder, TokenFn, TokenRequest, TokenRequestBuilder, TowerClient, TryClone, vonage::Region,
+    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientAssertion, ClientAuthentication, ClientCredentials,
+    ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, Secret,
+    TokenCache, TokenCacheBuilder, TokenFn, TokenRequest, TokenRequestBuilder, TowerClient, TryClone, vonage::Region,
 };
 use http_body_util::Full;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -24,6 +24,7 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<BearerAuthLayer>();
     shared::<BearerAuthLayer<TryClone>>();
     shared::<Body>();
+    shared::<ClientAssertion>();
     shared::<ClientAuthentication>();
     shared::<ClientCredentials>();
     shared::<ClientCredentialsBuilder>();
@@ -50,9 +51,12 @@ fn what_is_shared_by_cloning_is_clone_and_a_source_is_not() {
     cloned::<BearerAuth<Hyper, TryClone>>();
     cloned::<BearerAuthLayer<TryClone>>();
     cloned::<Body>();
+    cloned::<ClientAssertion>();
+    cloned::<ClientAuthentication>();
     cloned::<ClientCredentialsBuilder>();
     cloned::<Error>();
     cloned::<Origins>();
+    cloned::<Secret>();
     cloned::<TokenCache>();
     cloned::<TokenFn<fn()>>();
     cloned::<TokenRequest>();
@@ -74,6 +78,12 @@ fn the_middleware_and_the_layer_over_reqwest_too() {
     cloned::<client_credentials::BearerAuthMiddleware>();
     shared::<BearerAuth<reqwest::Client>>();
     sent::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
+}
+
+#[cfg(feature = "jwt")]
+#[test]
+fn the_private_key_too() {
+    shared::<client_credentials::PrivateKey>();
 }
 
 #[cfg(feature = "test-util")]

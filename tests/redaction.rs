@@ -3,9 +3,11 @@
 
 #[path = "support/endpoint.rs"]
 mod endpoint;
+#[path = "support/keys.rs"]
+mod keys;
 mod support;
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
 
 use base64::{
     Engine,
@@ -14,9 +16,10 @@ use base64::{
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, BearerAuthMiddleware, Body, ClientAuthentication, ClientCredentials,
-    ClientCredentialsBuilder, Error, Origins, TokenCache, TokenRequest, TowerClient, TryClone, token_fn,
+    ClientCredentialsBuilder, Error, Origins, Secret, Signer, TokenCache, TokenRequest, TowerClient, TryClone,
+    async_trait, token_fn,
 };
-use endpoint::{Log, Recorder, ask, clients, with_client};
+use endpoint::{Log, Recorder, ask, clients, form, with_client};
 use http::{Request, Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::ServiceExt;
@@ -98,16 +101,45 @@ fn parts(mark: &str) -> Vec<String> {
 }
 
 fn lower_case_escapes(percent: &str) -> String {
-    let (first, rest) = percent.split_once('%').unwrap_or((percent, ""));
+    let Some((first, rest)) = percent.split_once('%') else { return percent.to_owned() };
     let escaped = rest.split('%').map(|part| format!("%{}{}", part[..2].to_lowercase(), &part[2..]));
     std::iter::once(first.to_owned()).chain(escaped).collect()
 }
 
+/// With secrets of every origin.
 fn authentications() -> Vec<ClientAuthentication> {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("redaction-secret");
+        std::fs::write(&path, SECRET).expect("a file");
+        path
+    });
     vec![
         ClientAuthentication::client_secret_post(SECRET),
-        ClientAuthentication::client_secret_basic(SECRET),
-        ClientAuthentication::client_secret_basic_raw(SECRET),
+        ClientAuthentication::client_secret_basic(Secret::file(&*FILE)),
+        ClientAuthentication::client_secret_basic_raw(Secret::from_fn(|| async { Ok(SECRET) })),
+    ]
+}
+
+struct Kms(String);
+
+#[async_trait]
+impl Signer for Kms {
+    fn algorithm(&self) -> &str {
+        "EdDSA"
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(keys::signature(&self.0, message))
+    }
+}
+
+/// Those that are signed are others each time.
+fn assertions() -> Vec<ClientAuthentication> {
+    vec![
+        ClientAuthentication::client_assertion(SECRET),
+        ClientAuthentication::private_key_jwt(Kms(keys::Key::ed25519().pem().to_owned())).into(),
+        #[cfg(feature = "jwt")]
+        ClientAuthentication::client_secret_jwt(SECRET).into(),
     ]
 }
 
@@ -200,12 +232,42 @@ async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
 }
 
 #[tokio::test]
+async fn an_assertion_that_a_server_repeats_is_in_no_error() {
+    fn sent(request: &Request<Body>) -> [String; 2] {
+        let members = form(request.body().as_ref());
+        let assertion = members.into_iter().find(|(name, _)| name == "client_assertion").expect("an assertion").1;
+        [assertion.rsplit('.').next().expect("a signature").to_owned(), assertion]
+    }
+    for authentication in assertions() {
+        for number in 0..forms("a").len() {
+            for status in [400, 401, 503] {
+                let recorder = Recorder::new(move |request| {
+                    let said = sent(request).map(|sent| forms(&sent)[number].clone());
+                    let body = serde_json::json!({"error": "invalid_client", "error_description": said.join(" ")});
+                    let body = if status == 503 { said.join(" ") } else { body.to_string() };
+                    Ok(Response::builder().status(status).body(Body::from(body)).expect("a response"))
+                });
+                let source = ClientCredentials::builder("https://auth.example.com", "abcde", authentication.clone());
+                let source = source.any_origin().http_client(recorder.clone()).build().expect("complete");
+                let error = ask(&source).await.expect_err("a failure");
+                let text = format!("{error} {error:?}");
+                assert!(text.matches("[redacted]").count() >= 2, "{text}");
+                for form in sent(&recorder.last()).iter().flat_map(|sent| forms(sent)) {
+                    assert!(!text.contains(&form), "{form} is in {text}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_logged_or_shown_on_any_path() {
     let log = Log::default();
     let _guard = log.capture();
     let mut output = Output::default();
     for (name, client) in clients() {
-        for authentication in authentications() {
+        let ours = client.is_none();
+        for authentication in authentications().into_iter().chain(assertions().into_iter().filter(|_| ours)) {
             let api = support::Server::start(|request| async move {
                 let good = request.headers().get(header::AUTHORIZATION).is_some();
                 support::answer(if good { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, "")
@@ -279,9 +341,17 @@ async fn nothing_is_in_the_failures_of_the_transport() {
 #[test]
 fn no_debug_and_no_refusal_shows_anything() {
     let mut output = Output::default();
-    for authentication in authentications() {
+    for authentication in authentications().into_iter().chain(assertions()) {
         output.debug("authentication", &authentication);
         output.debug("builder", &builder("https://auth.example.com", authentication));
+    }
+    output.debug("a secret", &Secret::from(SECRET));
+    #[cfg(feature = "jwt")]
+    {
+        output.debug("an assertion", &ClientAuthentication::client_secret_jwt(SECRET));
+        for pem in [SECRET.to_owned(), keys::pem("PRIVATE KEY", SECRET.as_bytes()), format!("-----BEGIN {SECRET}")] {
+            output.error("a key", &client_credentials::PrivateKey::rs256(pem).expect_err("refused"));
+        }
     }
     let request = TokenRequest::builder().parameter("password", PARAMETER);
     output.debug("a request's builder", &request);

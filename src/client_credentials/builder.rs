@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::{
     ClientAuthentication, ClientCredentials, Secret, Server,
-    authentication::{History, Id},
+    authentication::{History, Id, ServerClock},
     discovery::{Discovery, Rules},
     endpoint::Endpoint,
     header,
@@ -64,6 +64,8 @@ impl ClientCredentials {
     /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends in `/`). The token
     /// endpoint must be on the issuer's host, or at a [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as
     /// for [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
+    ///
+    /// A signed assertion is meant for the issuer, unless its [`audience`](crate::ClientAssertion::audience) was set.
     ///
     /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout) covers both. It is
     /// asked for again after a day, and a minute after it was last asked for where the token endpoint fails otherwise than by an OAuth error code. If
@@ -179,7 +181,8 @@ impl ClientCredentialsBuilder {
     }
 
     /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS certificate
-    /// (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one.
+    /// (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one. Clients that authenticate by their certificate do so anyway; this is for those that
+    /// want tokens bound to it.
     pub fn mtls_endpoint_aliases(mut self) -> Self {
         self.mtls_endpoint_aliases = true;
         self
@@ -227,7 +230,7 @@ impl ClientCredentialsBuilder {
             Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
                 issuer,
                 origins: self.token_endpoint_origins,
-                mtls: self.mtls_endpoint_aliases,
+                mtls: self.mtls_endpoint_aliases || self.authentication.is_by_tls(),
                 plain_http: self.plain_http,
             })?)),
         };
@@ -246,6 +249,12 @@ impl ClientCredentialsBuilder {
         }
         let http_client = match self.http_client {
             Some(client) => client,
+            None if self.authentication.is_by_tls() => {
+                return Err(Error::configuration(format!(
+                    "http_client: none, and {:?} needs one that presents the client's certificate",
+                    self.authentication
+                )));
+            }
             None => default_client()?,
         };
         Ok(ClientCredentials {
@@ -253,6 +262,7 @@ impl ClientCredentialsBuilder {
             client_id: self.client_id,
             authentication: self.authentication,
             history: History::default(),
+            clock: ServerClock::default(),
             grant_type: self.grant_type,
             defaults,
             comma_separated_scopes: self.comma_separated_scopes,

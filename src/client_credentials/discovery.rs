@@ -254,7 +254,8 @@ impl Discovery {
             ))
             .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`"));
         }
-        Ok(endpoint)
+        // Not the URL, which the document could choose to be that of another server of the client's.
+        Ok(Endpoint { audience: rules.issuer.clone(), ..endpoint })
     }
 
     /// On the issuer's host, and over https unless the issuer is not; or at an origin that the user named.

@@ -12,6 +12,8 @@ pub(super) struct Endpoint {
     pub url: Uri,
     /// Without the query, for errors.
     pub name: String,
+    /// What an assertion is meant for, unless an audience was chosen: letter by letter as it was configured.
+    pub audience: String,
 }
 
 impl Endpoint {
@@ -60,6 +62,6 @@ impl Endpoint {
             _ => return Err("has a scheme other than https"),
         }
         let name = format!("{scheme}://{authority}{}", url.path());
-        Ok(Self { url, name })
+        Ok(Self { url, name, audience: text.to_owned() })
     }
 }

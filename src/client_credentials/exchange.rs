@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::{Response, StatusCode, header::DATE};
 use zeroize::Zeroizing;
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    http_client::Body,
     log,
     source::{TokenRequest, TokenSource},
     token::AccessToken,
@@ -32,34 +34,44 @@ impl ClientCredentials {
     async fn exchange_at(&self, endpoint: &Endpoint, request: &TokenRequest) -> Result<AccessToken, Error> {
         let mut secrets = Vec::new();
         let mut refused = Vec::new();
+        let mut corrected = false;
         let mut credentials = self.read().await?;
         loop {
-            let outcome = self.attempt(endpoint, request, &credentials, &mut secrets).await;
-            if !outcome.as_ref().is_err_and(refuses_client) {
-                if outcome.is_ok() && self.history.previous().as_ref() == Some(&credentials) {
-                    log::previous_secret_accepted(self.name());
+            let response = self.send(endpoint, request, &credentials, &mut secrets).await?;
+            let error = match response::read(self, endpoint, &response, self.mask(request, &secrets)) {
+                Ok(token) => {
+                    if self.history.previous().as_ref() == Some(&credentials) {
+                        log::previous_secret_accepted(self.name());
+                    }
+                    return Ok(token);
                 }
-                return outcome;
+                Err(error) => error,
+            };
+            if !corrected && self.corrects_clock(&error, &response) {
+                corrected = true;
+                continue;
+            }
+            if !refuses_client(&error) {
+                return Err(error);
             }
             refused.push(credentials);
             match self.others(&refused).await {
                 Some(others) => credentials = others,
-                None => return outcome,
+                None => return Err(error.with_advice(self.authentication.advice())),
             }
         }
     }
 
-    async fn attempt(
+    async fn send(
         &self,
         endpoint: &Endpoint,
         request: &TokenRequest,
         credentials: &Credentials,
         secrets: &mut Vec<Zeroizing<String>>,
-    ) -> Result<AccessToken, Error> {
-        let mut proof = self.authentication.prove(credentials);
+    ) -> Result<Response<Body>, Error> {
+        let mut proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock).await?;
         secrets.append(&mut proof.secrets);
-        let response = self.http_client.send(request::build(self, endpoint, request, &proof)).await?;
-        response::read(self, endpoint, &response, self.mask(request, secrets))
+        self.http_client.send(request::build(self, endpoint, request, &proof)).await
     }
 
     async fn read(&self) -> Result<Credentials, Error> {
@@ -87,10 +99,22 @@ impl ClientCredentials {
         }
         mask
     }
+
+    /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now known.
+    fn corrects_clock(&self, error: &Error, response: &Response<Body>) -> bool {
+        let verdict = error.response().is_some() && !error.is_transient();
+        let date = response.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let corrected =
+            verdict && self.authentication.is_by_clock() && date.is_some_and(|date| self.clock.correct(date));
+        if corrected {
+            log::clock_corrected(self.name());
+        }
+        corrected
+    }
 }
 
 /// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.
 fn refuses_client(error: &Error) -> bool {
     let invalid_client = error.response().is_some_and(|response| response.error == "invalid_client");
-    !error.is_transient() && (invalid_client || error.status() == Some(http::StatusCode::UNAUTHORIZED))
+    !error.is_transient() && (invalid_client || error.status() == Some(StatusCode::UNAUTHORIZED))
 }

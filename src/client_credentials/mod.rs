@@ -17,12 +17,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use http::HeaderMap;
 
+#[cfg(feature = "jwt")]
+pub use self::authentication::PrivateKey;
 pub use self::{
-    authentication::{ClientAuthentication, Secret},
+    authentication::{ClientAssertion, ClientAuthentication, Secret, Signer},
     builder::ClientCredentialsBuilder,
 };
 use self::{
-    authentication::{History, Id},
+    authentication::{History, Id, ServerClock},
     discovery::Discovery,
     endpoint::Endpoint,
 };
@@ -44,6 +46,7 @@ pub struct ClientCredentials {
     client_id: Secret,
     authentication: ClientAuthentication,
     history: History,
+    clock: ServerClock,
     grant_type: String,
     defaults: TokenRequest,
     comma_separated_scopes: bool,

@@ -328,7 +328,6 @@ fn oauth_error(
         message = format!("{message}: {description}");
     }
     let advice = match error.as_str() {
-        "invalid_client" => Some("check client_id and client_secret, and how they are sent: in the body or as Basic"),
         "invalid_scope" => Some("check the scopes, and that the client may have them"),
         "unauthorized_client" => Some("allow this client the client_credentials grant"),
         "unsupported_grant_type" => Some("check the token URL; some servers name the grant otherwise"),

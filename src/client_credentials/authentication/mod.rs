@@ -1,17 +1,25 @@
 //! How the client proves who it is (RFC 6749 section 2.3).
 
+mod assertion;
 mod credentials;
+#[cfg(feature = "jwt")]
+mod private_key;
 mod secret;
+mod signer;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-pub use self::secret::Secret;
+use self::assertion::Signing;
+#[cfg(feature = "jwt")]
+pub use self::private_key::PrivateKey;
+pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
 pub(super) use self::{
+    assertion::ServerClock,
     credentials::{Credentials, History},
     secret::Id,
 };
@@ -20,9 +28,21 @@ use crate::error::Error;
 /// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters bare.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How the client authenticates itself at the token endpoint.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How the client authenticates itself at the token endpoint, by the names of OAuth's registry.
 ///
-/// A string or a [`Secret`] is a secret that is sent in the body: [`client_secret_post`](Self::client_secret_post).
+/// | method | the server knows the client by | |
+/// |---|---|---|
+/// | [`client_secret_post`](Self::client_secret_post) | a secret in the body | the default |
+/// | [`client_secret_basic`](Self::client_secret_basic) | a secret in a header | [`…_raw`](Self::client_secret_basic_raw) for servers that do not decode it |
+/// | `client_secret_jwt` | an HMAC with a secret | feature `jwt` |
+/// | [`private_key_jwt`](Self::private_key_jwt) | a signature | a key in PEM with the feature `jwt`, or a [`Signer`] of yours |
+/// | [`client_assertion`](Self::client_assertion) | a token that somebody else issued | Kubernetes and other workload identities |
+/// | [`tls_client_auth`](Self::tls_client_auth), [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) | a TLS client certificate | |
+/// | [`none`](Self::none) | its id alone | |
+///
+/// A string or a [`Secret`] is a secret that is sent in the body: `client_secret_post`.
 #[derive(Clone)]
 pub struct ClientAuthentication(Method);
 
@@ -30,6 +50,9 @@ pub struct ClientAuthentication(Method);
 enum Method {
     Post(Secret),
     Basic { secret: Secret, raw: bool },
+    Jwt(ClientAssertion),
+    ReadyMade(Secret),
+    Tls { self_signed: bool },
     None,
 }
 
@@ -61,7 +84,69 @@ impl ClientAuthentication {
         Self(Method::Basic { secret: secret.into(), raw: true })
     }
 
-    /// No secret: `client_id` alone, in the body, for clients that are known otherwise (by a TLS client certificate, RFC 8705).
+    /// `client_secret_jwt`: a JWT that is signed with the secret, by HMAC with SHA-256 (RFC 7523 section 2.2, `HS256`). The secret itself is not
+    /// sent.
+    ///
+    /// ```
+    /// use client_credentials::ClientAuthentication;
+    ///
+    /// let authentication = ClientAuthentication::client_secret_jwt("12345").audience("https://auth.example.com");
+    /// ```
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
+    pub fn client_secret_jwt(secret: impl Into<Secret>) -> ClientAssertion {
+        ClientAssertion::new(Signing::Secret(secret.into()))
+    }
+
+    /// `private_key_jwt`: a JWT that is signed with a private key whose public key the server knows (RFC 7523 section 2.2).
+    ///
+    /// The key is a `PrivateKey` (in PEM; feature `jwt`), or a [`Signer`] for one that is kept elsewhere.
+    pub fn private_key_jwt(signer: impl Signer) -> ClientAssertion {
+        ClientAssertion::new(Signing::PrivateKey(Arc::new(signer)))
+    }
+
+    /// An assertion that is ready to be sent (RFC 7521 section 4.2, RFC 7523): a JWT that somebody else issued and renews, read anew for each token
+    /// request. For workload identity federation.
+    ///
+    /// On Kubernetes it is a projected service account token, whose audience is what the authorization server wants to see there:
+    ///
+    /// ```yaml
+    /// volumes:
+    ///   - name: token
+    ///     projected:
+    ///       sources:
+    ///         - serviceAccountToken: { path: token, audience: "https://auth.example.com", expirationSeconds: 600 }
+    /// ```
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuthentication, ClientCredentials, Secret};
+    ///
+    /// let token = Secret::file("/var/run/secrets/tokens/token"); // where the volume is mounted
+    /// let source = ClientCredentials::builder(
+    ///     "https://auth.example.com/oauth2/token",
+    ///     "abcde",
+    ///     ClientAuthentication::client_assertion(token),
+    /// );
+    /// ```
+    pub fn client_assertion(assertion: impl Into<Secret>) -> Self {
+        Self(Method::ReadyMade(assertion.into()))
+    }
+
+    /// `tls_client_auth`: a client certificate of a public key infrastructure (RFC 8705 section 2.1); the id is in the body.
+    ///
+    /// The certificate is the HTTP client's matter, so one is given to the builder:
+    /// [`http_client`](crate::ClientCredentialsBuilder::http_client), such as a `reqwest::Client` with an `Identity`.
+    pub fn tls_client_auth() -> Self {
+        Self(Method::Tls { self_signed: false })
+    }
+
+    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server as it is (RFC 8705 section 2.2); otherwise as
+    /// [`tls_client_auth`](Self::tls_client_auth).
+    pub fn self_signed_tls_client_auth() -> Self {
+        Self(Method::Tls { self_signed: true })
+    }
+
+    /// `none`: `client_id` alone, in the body (RFC 7591 section 2), for clients that are known otherwise.
     pub fn none() -> Self {
         Self(Method::None)
     }
@@ -72,7 +157,41 @@ impl ClientAuthentication {
         if let Some(id) = client_id.fixed() {
             self.check_id(id)?;
         }
+        match &self.0 {
+            Method::Jwt(assertion) => assertion.check()?,
+            Method::ReadyMade(assertion) => assertion.check("client_assertion")?,
+            _ => {}
+        }
         self.client_secret().map_or(Ok(()), |secret| secret.check("client_secret"))
+    }
+
+    /// Whether the HTTP client is a part of it.
+    pub(super) fn is_by_tls(&self) -> bool {
+        matches!(self.0, Method::Tls { .. })
+    }
+
+    /// Whether it depends on what time it is.
+    pub(super) fn is_by_clock(&self) -> bool {
+        matches!(self.0, Method::Jwt(_))
+    }
+
+    /// What to look at when the server refuses the client.
+    pub(super) fn advice(&self) -> &'static str {
+        match &self.0 {
+            Method::Post(_) | Method::Basic { .. } => {
+                "check client_id and client_secret, and how they are sent: in the body or as Basic"
+            }
+            Method::Jwt(_) => {
+                "check client_id, that the server knows the key and its algorithm, and the audience: the token URL or the server's issuer"
+            }
+            Method::ReadyMade(_) => {
+                "check client_id, and that the server trusts the assertion's issuer, subject and audience"
+            }
+            Method::Tls { .. } => {
+                "check client_id, and that the HTTP client presents the certificate that the server knows"
+            }
+            Method::None => "check client_id, and whether the server wants a secret",
+        }
     }
 
     fn check_id(&self, client_id: &str) -> Result<(), Error> {
@@ -89,7 +208,9 @@ impl ClientAuthentication {
     pub(super) fn client_secret(&self) -> Option<&Secret> {
         match &self.0 {
             Method::Post(secret) | Method::Basic { secret, .. } => Some(secret),
-            Method::None => None,
+            #[cfg(feature = "jwt")]
+            Method::Jwt(ClientAssertion { signing: Signing::Secret(secret), .. }) => Some(secret),
+            _ => None,
         }
     }
 
@@ -104,10 +225,16 @@ impl ClientAuthentication {
         Ok(Credentials { client_id, client_secret })
     }
 
-    pub(super) fn prove(&self, credentials: &Credentials) -> Proof {
+    /// Makes what one attempt is sent with. `token_url` is the audience of an assertion, unless one was chosen.
+    pub(super) async fn prove(
+        &self,
+        credentials: &Credentials,
+        token_url: &str,
+        clock: &ServerClock,
+    ) -> Result<Proof, Error> {
         let id = credentials.client_id.clone();
         let secret = credentials.client_secret.clone().unwrap_or_default();
-        match &self.0 {
+        Ok(match &self.0 {
             Method::Post(_) => Proof {
                 parameters: vec![("client_id", id), ("client_secret", secret.clone())],
                 secrets: vec![secret],
@@ -117,8 +244,28 @@ impl ClientAuthentication {
                 let encoded = encoded(&id, &secret, *raw);
                 Proof { header: basic(&encoded), secrets: vec![secret, encoded], ..Proof::default() }
             }
-            Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
-        }
+            Method::Jwt(assertion) => {
+                let mut proof = asserted(id, assertion.make(credentials, token_url, clock).await?);
+                proof.secrets.push(secret);
+                proof
+            }
+            Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?),
+            Method::Tls { .. } | Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
+        })
+    }
+}
+
+fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof {
+    // A JWT without its signature is of no use to anybody, and a server may quote a part.
+    let signature = assertion.rsplit('.').next().unwrap_or_default();
+    Proof {
+        secrets: vec![Zeroizing::new(signature.to_owned()), assertion.clone()],
+        parameters: vec![
+            ("client_id", client_id),
+            ("client_assertion_type", Zeroizing::new(ASSERTION_TYPE.to_owned())),
+            ("client_assertion", assertion),
+        ],
+        header: None,
     }
 }
 
@@ -145,12 +292,22 @@ impl<T: Into<Secret>> From<T> for ClientAuthentication {
     }
 }
 
+impl From<ClientAssertion> for ClientAuthentication {
+    fn from(assertion: ClientAssertion) -> Self {
+        Self(Method::Jwt(assertion))
+    }
+}
+
 impl fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match &self.0 {
             Method::Post(_) => "client_secret_post",
             Method::Basic { raw: false, .. } => "client_secret_basic",
             Method::Basic { raw: true, .. } => "client_secret_basic (raw)",
+            Method::Jwt(assertion) => assertion.name(),
+            Method::ReadyMade(_) => "client_assertion",
+            Method::Tls { self_signed: false } => "tls_client_auth",
+            Method::Tls { self_signed: true } => "self_signed_tls_client_auth",
             Method::None => "none",
         })
     }

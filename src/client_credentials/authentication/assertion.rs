@@ -1,0 +1,245 @@
+//! The JWT that a client signs to prove who it is (RFC 7523).
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::{Credentials, Signer};
+use crate::error::{Error, ErrorKind};
+
+/// So far ahead of the server's, a clock does no harm: `iat` is that much in the past. Beyond, it is corrected.
+const ALLOWED_SKEW: Duration = Duration::from_secs(10);
+
+/// A shorter one would be over before a slow exchange is, or with a clock that is a little behind.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(30);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// A client authentication by a JWT that the client signs (RFC 7523 section 3): a fresh one, with a `jti` of its own, for every attempt.
+///
+/// Made by [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt) and
+/// `ClientAuthentication::client_secret_jwt`, and taken wherever a [`ClientAuthentication`](crate::ClientAuthentication) is.
+///
+/// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past, so that no server takes a clock that is a little
+/// ahead for the future; there is no `nbf`, which could only do that. If the server refuses the client and the `Date` of its answer is further off,
+/// the server's time is used from then on, and the token request is sent once more within the same call.
+#[derive(Clone)]
+#[must_use]
+pub struct ClientAssertion {
+    pub(super) signing: Signing,
+    audience: Option<String>,
+    key_id: Option<String>,
+    thumbprint: Option<String>,
+    lifetime: Duration,
+    refused: Option<Error>,
+}
+
+#[derive(Clone)]
+pub(super) enum Signing {
+    PrivateKey(Arc<dyn Signer>),
+    /// The client's secret is the key (HS256).
+    #[cfg(feature = "jwt")]
+    Secret(super::Secret),
+}
+
+impl ClientAssertion {
+    pub(super) fn new(signing: Signing) -> Self {
+        Self {
+            signing,
+            audience: None,
+            key_id: None,
+            thumbprint: None,
+            lifetime: Duration::from_secs(60),
+            refused: None,
+        }
+    }
+
+    /// Sets `aud`: what the server calls itself. By default it is the token URL, as it was configured; the other usual choice is the server's
+    /// issuer, which is what RFC 7523's revision asks for.
+    ///
+    /// Whoever can set it can have assertions made that another server takes; so it comes from whoever configures the client, never from a server's
+    /// metadata.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        let audience = audience.into();
+        if audience.is_empty() {
+            self.refuse("audience: empty; write the server's issuer, or leave it away for the token URL");
+        }
+        self.audience = Some(audience);
+        self
+    }
+
+    /// Sets `kid`: by which name the server knows the key (RFC 7515 section 4.1.4).
+    pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
+        let key_id = key_id.into();
+        if key_id.is_empty() {
+            self.refuse("key_id: empty");
+        }
+        self.key_id = Some(key_id);
+        self
+    }
+
+    /// Sets `x5t#S256`, the thumbprint of the certificate that the server knows the key by (RFC 7515 section 4.1.8; Microsoft Entra ID), from that
+    /// certificate in PEM.
+    #[cfg(feature = "jwt")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
+    pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        match super::private_key::thumbprint(pem.as_ref()) {
+            Ok(thumbprint) => self.thumbprint = Some(thumbprint),
+            Err(error) => {
+                self.refused.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Sets how long after `iat` an assertion can be used: from 30 seconds to an hour; one minute. Each is used once, at once.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        if !(SHORTEST_LIFETIME..=LONGEST_LIFETIME).contains(&lifetime) {
+            self.refuse("lifetime: an assertion's is from 30 seconds to an hour");
+        }
+        self.lifetime = lifetime;
+        self
+    }
+
+    fn refuse(&mut self, why: &'static str) {
+        self.refused.get_or_insert_with(|| Error::configuration(why));
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.refused.clone().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self.signing {
+            Signing::PrivateKey(_) => "private_key_jwt",
+            #[cfg(feature = "jwt")]
+            Signing::Secret(_) => "client_secret_jwt",
+        }
+    }
+
+    fn algorithm(&self) -> &str {
+        match &self.signing {
+            Signing::PrivateKey(signer) => signer.algorithm(),
+            #[cfg(feature = "jwt")]
+            Signing::Secret(_) => "HS256",
+        }
+    }
+
+    /// A new assertion. `token_url` is the audience, unless one was chosen.
+    pub(super) async fn make(
+        &self,
+        credentials: &Credentials,
+        token_url: &str,
+        clock: &ServerClock,
+    ) -> Result<Zeroizing<String>, Error> {
+        let mut header = Map::new();
+        header.insert("alg".into(), self.algorithm().into());
+        header.insert("typ".into(), "JWT".into());
+        if let Some(key_id) = &self.key_id {
+            header.insert("kid".into(), key_id.as_str().into());
+        }
+        if let Some(thumbprint) = &self.thumbprint {
+            header.insert("x5t#S256".into(), thumbprint.as_str().into());
+        }
+        let issued_at = clock.now().saturating_sub(ALLOWED_SKEW.as_secs());
+        let client_id = credentials.client_id.as_str();
+        let mut claims = Map::new();
+        claims.insert("iss".into(), client_id.into());
+        claims.insert("sub".into(), client_id.into());
+        claims.insert("aud".into(), self.audience.as_deref().unwrap_or(token_url).into());
+        claims.insert("jti".into(), unique().into());
+        claims.insert("iat".into(), issued_at.into());
+        claims.insert("exp".into(), (issued_at + self.lifetime.as_secs()).into());
+        let part = |members| URL_SAFE_NO_PAD.encode(Value::Object(members).to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let signature = match &self.signing {
+            Signing::PrivateKey(signer) => {
+                let failed = |error| Error::credentials("private_key_jwt: the signer failed", error);
+                let signature = signer.sign(message.as_bytes()).await.map_err(failed)?;
+                check_length(signer.algorithm(), signature.len())?;
+                signature
+            }
+            #[cfg(feature = "jwt")]
+            Signing::Secret(_) => {
+                let secret = credentials.client_secret.as_ref().map_or("", |secret| secret.as_str());
+                super::private_key::hs256(secret.as_bytes(), message.as_bytes())
+            }
+        };
+        Ok(Zeroizing::new(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))))
+    }
+}
+
+/// ECDSA in a JWS is `r` and `s`, each as long as the curve's order (RFC 7518 section 3.4); services that sign give ASN.1, which differs in length.
+fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
+    let expected = match algorithm {
+        "ES256" => 64,
+        "ES384" => 96,
+        "ES512" => 132,
+        _ => return Ok(()),
+    };
+    if length == expected {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Credentials,
+        format!(
+            "private_key_jwt: the signer gave {length} bytes, where {algorithm} has {expected}: r and s, not ASN.1"
+        ),
+    )
+    .lasting())
+}
+
+/// 128 bits that no other assertion has, in this process or another: a server may refuse a `jti` that it has seen. The standard library draws its
+/// hashers' keys from the operating system.
+fn unique() -> String {
+    let half = || RandomState::new().hash_one(SystemTime::now());
+    format!("{:016x}{:016x}", half(), half())
+}
+
+/// The time as the server has it, as far as is known: the wall clock's, until it turns out to be wrong.
+#[derive(Default)]
+pub(crate) struct ServerClock {
+    /// Seconds that the server is ahead.
+    ahead: AtomicI64,
+}
+
+impl ServerClock {
+    /// Seconds since 1970.
+    fn now(&self) -> u64 {
+        seconds(SystemTime::now()).saturating_add_signed(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Whether the server's time, from the `Date` of an answer, is another one; it is used from then on.
+    pub(crate) fn correct(&self, date: SystemTime) -> bool {
+        let wrong = self.now().abs_diff(seconds(date)) > ALLOWED_SKEW.as_secs();
+        if wrong {
+            let ahead = seconds(date).cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed());
+            self.ahead.store(ahead, Ordering::Relaxed);
+        }
+        wrong
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl std::fmt::Debug for ClientAssertion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct(self.name())
+            .field("alg", &self.algorithm())
+            .field("kid", &self.key_id)
+            .field("aud", &self.audience)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}

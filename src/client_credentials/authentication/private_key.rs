@@ -1,0 +1,257 @@
+//! Private keys in PEM, and what is computed with them. Everything that needs aws-lc-rs.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    error::KeyRejected,
+    hmac,
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+        EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustls_pki_types::pem::{PemObject, SectionKind};
+use zeroize::Zeroizing;
+
+use super::Signer;
+use crate::error::{Error, ErrorKind};
+
+/// A private key in PEM, to sign with: for [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
+///
+/// As PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`). Other sections, such as certificates, are
+/// passed over. Not shown by `Debug`, and wiped when it is dropped.
+///
+/// ```no_run
+/// use client_credentials::{ClientAuthentication, ClientCredentials, PrivateKey};
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = PrivateKey::es256(std::fs::read("/run/secrets/client-key.pem")?)?;
+/// let source = ClientCredentials::builder(
+///     "https://auth.example.com/oauth2/token",
+///     "abcde",
+///     ClientAuthentication::private_key_jwt(key).key_id("2026-11").audience("https://auth.example.com"),
+/// )
+/// .origin("https://api.example.com")
+/// .build()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct PrivateKey(Key);
+
+enum Key {
+    Rsa { key: RsaKeyPair, padding: &'static dyn RsaEncoding, algorithm: &'static str },
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl PrivateKey {
+    /// An RSA key of at least 2048 bits that signs with RSASSA-PKCS1-v1_5 and SHA-256: `RS256` (RFC 7518 section 3.3).
+    ///
+    /// # Errors
+    ///
+    /// If it is another key, or none; the error says what it is.
+    pub fn rs256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let key = Found::in_pem(pem.as_ref())?.rsa("RS256")?;
+        Ok(Self(Key::Rsa { key, padding: &RSA_PKCS1_SHA256, algorithm: "RS256" }))
+    }
+
+    /// An RSA key of at least 2048 bits that signs with RSASSA-PSS and SHA-256: `PS256` (RFC 7518 section 3.5).
+    ///
+    /// # Errors
+    ///
+    /// If it is another key, or none; the error says what it is.
+    pub fn ps256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let key = Found::in_pem(pem.as_ref())?.rsa("PS256")?;
+        Ok(Self(Key::Rsa { key, padding: &RSA_PSS_SHA256, algorithm: "PS256" }))
+    }
+
+    /// An EC key on the curve P-256 that signs with ECDSA and SHA-256: `ES256` (RFC 7518 section 3.4).
+    ///
+    /// # Errors
+    ///
+    /// If it is another key, or none; the error says what it is.
+    pub fn es256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        match Found::in_pem(pem.as_ref())? {
+            Found::P256(key) => Ok(Self(Key::P256(key))),
+            other => Err(other.refuse("ES256", "an EC key on the curve P-256")),
+        }
+    }
+
+    /// An Ed25519 key: `EdDSA` (RFC 8037 section 3.1).
+    ///
+    /// # Errors
+    ///
+    /// If it is another key, or none; the error says what it is.
+    pub fn eddsa(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        match Found::in_pem(pem.as_ref())? {
+            Found::Ed25519(key) => Ok(Self(Key::Ed25519(key))),
+            other => Err(other.refuse("EdDSA", "an Ed25519 key")),
+        }
+    }
+}
+
+#[async_trait]
+impl Signer for PrivateKey {
+    fn algorithm(&self) -> &str {
+        match &self.0 {
+            Key::Rsa { algorithm, .. } => algorithm,
+            Key::P256(_) => "ES256",
+            Key::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let failed = |_| Error::new(ErrorKind::Credentials, "the key does not sign");
+        let random = SystemRandom::new();
+        match &self.0 {
+            Key::Rsa { key, padding, .. } => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(*padding, &random, message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+            Key::P256(key) => Ok(key.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
+            Key::Ed25519(key) => Ok(key.try_sign(message).map_err(failed)?.as_ref().to_vec()),
+        }
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey({})", self.algorithm())
+    }
+}
+
+/// What a PEM holds.
+enum Found {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+    /// A key that none of the algorithms takes.
+    Other(&'static str),
+}
+
+impl Found {
+    fn in_pem(pem: &[u8]) -> Result<Self, Error> {
+        let mut has = None;
+        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+            // The cause is left out: it can quote a line.
+            let Ok((kind, der)) = section else {
+                return Err(no_key(pem, "is PEM that is damaged: its base64 or its last line is not right"));
+            };
+            let der = Zeroizing::new(der);
+            let key = match kind {
+                SectionKind::PrivateKey => Self::in_pkcs8(&der),
+                SectionKind::RsaPrivateKey => Self::rsa_of(RsaKeyPair::from_der(&der)),
+                SectionKind::EcPrivateKey => ec_of(|curve| EcdsaKeyPair::from_private_key_der(curve, &der)),
+                other => {
+                    has = has.or(Some(other));
+                    continue;
+                }
+            };
+            return key.ok_or_else(|| {
+                refuse("cannot be read as a key: it is damaged, or of another kind than RSA, EC on P-256 and Ed25519")
+            });
+        }
+        Err(without_key(pem, has))
+    }
+
+    fn in_pkcs8(der: &[u8]) -> Option<Self> {
+        Self::rsa_of(RsaKeyPair::from_pkcs8(der))
+            .or_else(|| ec_of(|curve| EcdsaKeyPair::from_pkcs8(curve, der)))
+            .or_else(|| Ed25519KeyPair::from_pkcs8(der).ok().map(Self::Ed25519))
+    }
+
+    fn rsa_of(read: Result<RsaKeyPair, KeyRejected>) -> Option<Self> {
+        match read {
+            Ok(key) => Some(Self::Rsa(key)),
+            Err(error) if error.to_string() == "TooSmall" => Some(Self::Other("an RSA key under 2048 bits")),
+            Err(error) if error.to_string() == "TooLarge" => Some(Self::Other("an RSA key over 8192 bits")),
+            Err(_) => None,
+        }
+    }
+
+    fn rsa(self, algorithm: &str) -> Result<RsaKeyPair, Error> {
+        match self {
+            Self::Rsa(key) => Ok(key),
+            other => Err(other.refuse(algorithm, "an RSA key of at least 2048 bits")),
+        }
+    }
+
+    fn refuse(&self, algorithm: &str, wanted: &str) -> Error {
+        let what = match self {
+            Self::Rsa(_) => "an RSA key",
+            Self::P256(_) => "an EC key on the curve P-256",
+            Self::Ed25519(_) => "an Ed25519 key",
+            Self::Other(what) => what,
+        };
+        refuse(&format!("is {what}; {algorithm} takes {wanted}"))
+    }
+}
+
+fn ec_of(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, KeyRejected>) -> Option<Found> {
+    if let Ok(key) = read(&ECDSA_P256_SHA256_FIXED_SIGNING) {
+        return Some(Found::P256(key));
+    }
+    let others = [
+        (&ECDSA_P384_SHA384_FIXED_SIGNING, "an EC key on the curve P-384"),
+        (&ECDSA_P521_SHA512_FIXED_SIGNING, "an EC key on the curve P-521"),
+    ];
+    others.into_iter().find(|(curve, _)| read(curve).is_ok()).map(|(_, what)| Found::Other(what))
+}
+
+fn refuse(what: &str) -> Error {
+    Error::configuration(format!("private_key: {what}"))
+}
+
+const GIVE: &str = "give the private key, which begins with `-----BEGIN PRIVATE KEY-----`";
+
+fn without_key(pem: &[u8], has: Option<SectionKind>) -> Error {
+    let what = match has {
+        Some(SectionKind::PublicKey) => "is a public key",
+        Some(SectionKind::Certificate) => "is a certificate",
+        Some(_) => "is no key",
+        None => "is not PEM",
+    };
+    no_key(pem, &format!("{what}; {GIVE}"))
+}
+
+/// For a text in which there is no key that can be read: what can be told by its labels, or `otherwise`.
+fn no_key(pem: &[u8], otherwise: &str) -> Error {
+    if contains(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(pem, "Proc-Type: 4,ENCRYPTED") {
+        refuse("is encrypted; decrypt it with `openssl pkey -in key.pem`, and protect the file otherwise")
+    } else if contains(pem, "-----BEGIN OPENSSH PRIVATE KEY-----") {
+        refuse("is in the format of OpenSSH; convert it with `ssh-keygen -p -m PKCS8 -f key`")
+    } else if contains(pem, "-----BEGIN RSA PUBLIC KEY-----") {
+        refuse(&format!("is a public key; {GIVE}"))
+    } else if contains(pem, "\\n") {
+        refuse("is PEM in one line; put a line end in place of each `\\n`")
+    } else {
+        refuse(otherwise)
+    }
+}
+
+fn contains(pem: &[u8], text: &str) -> bool {
+    pem.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// `x5t#S256` of the first certificate.
+pub(super) fn thumbprint(pem: &[u8]) -> Result<String, Error> {
+    let certificate = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem)
+        .filter_map(Result::ok)
+        .find_map(|(kind, der)| (kind == SectionKind::Certificate).then_some(der));
+    match certificate {
+        Some(der) => Ok(URL_SAFE_NO_PAD.encode(digest(&SHA256, &der))),
+        None => {
+            Err(Error::configuration("certificate: none; give it in PEM, with its `-----BEGIN CERTIFICATE-----` line"))
+        }
+    }
+}
+
+/// HMAC with SHA-256 (RFC 7518 section 3.2).
+pub(super) fn hs256(secret: &[u8], message: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec()
+}
