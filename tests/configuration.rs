@@ -5,7 +5,7 @@
 mod endpoint;
 mod support;
 
-use client_credentials::{ClientCredentialsBuilder, TokenSource};
+use client_credentials::{ClientAuthentication, ClientCredentialsBuilder, TokenSource};
 use endpoint::{Recorder, ask, form};
 use http::{Request, header};
 use serde_json::{Value, json};
@@ -139,8 +139,27 @@ async fn the_client_authenticates_as_it_is_told() {
     }
     let request = sent(&with(&json!({"authentication": "none", "client_secret": null}))).await;
     assert!(!form(request.body().as_ref()).iter().any(|(name, _)| name == "client_secret"));
-    let error = refused(&with(&json!({"authentication": "none"})));
-    assert!(error.contains("`client_secret` is there, but `authentication` is `none`"), "{error}");
+    for method in ["none", "tls_client_auth", "self_signed_tls_client_auth"] {
+        let builder = read(&with(&json!({"authentication": method, "client_secret": null}))).expect(method);
+        assert!(format!("{builder:?}").contains(method), "{builder:?}");
+        let error = refused(&with(&json!({"authentication": method})));
+        assert!(error.contains(&format!("`client_secret` is there, but `authentication` is `{method}`")), "{error}");
+    }
+    // What the file cannot say is said in code.
+    let recorder = Recorder::issuing();
+    let builder = read(&with(&json!({"authentication": "none", "client_secret": null}))).expect("it can be read");
+    let builder = builder.authentication(ClientAuthentication::client_assertion("a.b.c"));
+    ask(&builder.http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
+    assert!(form(recorder.last().body().as_ref()).contains(&("client_assertion".into(), "a.b.c".into())));
+}
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn the_secret_can_be_a_key_to_sign_with() {
+    let request = sent(&with(&json!({"authentication": "client_secret_jwt"}))).await;
+    let members = form(request.body().as_ref());
+    assert!(members.iter().any(|(name, _)| name == "client_assertion"));
+    assert!(!members.iter().any(|(_, value)| value.contains(SECRET)));
 }
 
 #[tokio::test]

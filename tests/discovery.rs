@@ -13,9 +13,10 @@ use std::{
     time::Duration,
 };
 
+use base64::Engine;
 use client_credentials::{
-    Body, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, HttpClient, TokenCache, TokenRequest,
-    TokenSource, async_trait,
+    Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, HttpClient,
+    Signer, TokenCache, TokenRequest, TokenSource, async_trait,
 };
 use endpoint::{Recorder, TOKEN, ask, clients, form, with_client};
 use http::{Method, Request, Response, StatusCode, header};
@@ -268,6 +269,52 @@ async fn the_endpoint_for_clients_with_a_certificate_is_used_where_that_is_wante
         let recorder = serving(&document);
         outcome(source(ISSUER).mtls_endpoint_aliases(), &recorder).await.expect("a token");
         assert_eq!(recorder.last().uri(), "https://auth.example.com/oauth2/token");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_by_itself() {
+    let mut document = document();
+    document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://auth.example.com:8443/token"});
+    for authentication in [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()]
+    {
+        let recorder = serving(&document);
+        let builder = ClientCredentials::discover(ISSUER, "abcde", authentication).any_origin();
+        outcome(builder, &recorder).await.expect("a token");
+        assert_eq!(recorder.last().uri(), "https://auth.example.com:8443/token");
+    }
+}
+
+/// Signs with anything.
+struct Pen;
+
+#[async_trait]
+impl Signer for Pen {
+    fn algorithm(&self) -> &str {
+        "EdDSA"
+    }
+
+    async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(vec![7; 64])
+    }
+}
+
+/// A document may not have an assertion made that another server takes.
+#[tokio::test]
+async fn an_assertion_is_meant_for_the_issuer_and_not_for_what_the_document_says() {
+    let document = json!({"issuer": ISSUER, "token_endpoint": "https://named.example.com/token"});
+    let assertion = || ClientAuthentication::private_key_jwt(Pen);
+    for (assertion, audience) in
+        [(assertion(), ISSUER), (assertion().audience("https://chosen.test"), "https://chosen.test")]
+    {
+        let recorder = serving(&document);
+        let builder = ClientCredentials::discover(ISSUER, "abcde", assertion).any_origin();
+        outcome(builder.token_endpoint_origin("https://named.example.com"), &recorder).await.expect("a token");
+        let members = form(recorder.last().body().as_ref());
+        let (_, jwt) = members.iter().find(|(name, _)| name == "client_assertion").expect("an assertion");
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).expect("claims"));
+        let claims: Value = serde_json::from_slice(&claims.expect("base64")).expect("JSON");
+        assert_eq!(claims["aud"], audience);
     }
 }
 

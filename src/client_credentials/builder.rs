@@ -101,6 +101,12 @@ impl ClientCredentialsBuilder {
         }
     }
 
+    /// Replaces how the client authenticates.
+    pub fn authentication(mut self, authentication: impl Into<ClientAuthentication>) -> Self {
+        self.authentication = authentication.into();
+        self
+    }
+
     /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
     pub fn scope(mut self, scope: impl AsRef<str>) -> Self {
         self.request = self.request.scope(scope);

@@ -25,6 +25,17 @@ const FIELDS: [&str; 13] = [
     "origins",
 ];
 
+const METHODS: &[&str] = &[
+    "client_secret_post",
+    "client_secret_basic",
+    "client_secret_basic_raw",
+    #[cfg(feature = "jwt")]
+    "client_secret_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+];
+
 /// From a table of an application's own file, in any format that serde knows.
 ///
 /// ```
@@ -56,8 +67,8 @@ const FIELDS: [&str; 13] = [
 /// |---|---|
 /// | `token_url`, `issuer` or `vonage` | one of them: the token endpoint; an issuer to [discover](ClientCredentials::discover) it from; a [region](Region) |
 /// | `client_id` | the client's id |
-/// | `client_secret_file` or `client_secret` | one of them, unless `authentication` is `none`: better the path of a [file](Secret::file): a table is copied and committed, and the `Debug` of a parser's error may hold all of it (toml's does) |
-/// | `authentication` | `client_secret_post`, as without it; `client_secret_basic`, `client_secret_basic_raw` or `none`, as in [`ClientAuthentication`] |
+/// | `client_secret_file` or `client_secret` | one of them, for methods with a secret: better the path of a [file](Secret::file): a table is copied and committed, and the `Debug` of a parser's error may hold all of it (toml's does) |
+/// | `authentication` | `client_secret_post`, as without it; `client_secret_basic`, `client_secret_basic_raw`, `client_secret_jwt` (feature `jwt`), `tls_client_auth`, `self_signed_tls_client_auth` or `none`. Others are set in code: [`ClientCredentialsBuilder::authentication`] over `none` |
 /// | `scope`, `resource`, `origins` | a string or a list of strings |
 /// | `audience` | a string |
 /// | `parameters` | a table of further parameters, each a string or a list of strings |
@@ -137,18 +148,15 @@ impl Table {
             None | Some("client_secret_post") => ClientAuthentication::client_secret_post,
             Some("client_secret_basic") => ClientAuthentication::client_secret_basic,
             Some("client_secret_basic_raw") => ClientAuthentication::client_secret_basic_raw,
-            Some("none") => {
-                return match ["client_secret", "client_secret_file"].iter().find(|name| self.has(name)) {
-                    Some(name) => Err(format!("`{name}` is there, but `authentication` is `none`")),
-                    None => Ok(ClientAuthentication::none()),
-                };
+            #[cfg(feature = "jwt")]
+            Some("client_secret_jwt") => |secret| ClientAuthentication::client_secret_jwt(secret).into(),
+            Some("tls_client_auth") => return self.without_secret(ClientAuthentication::tls_client_auth()),
+            Some("self_signed_tls_client_auth") => {
+                return self.without_secret(ClientAuthentication::self_signed_tls_client_auth());
             }
+            Some("none") => return self.without_secret(ClientAuthentication::none()),
             Some(_) => {
-                return Err(
-                    "`authentication` is no method known here; write `client_secret_post`, `client_secret_basic`, \
-                            `client_secret_basic_raw` or `none`"
-                        .into(),
-                );
+                return Err(format!("`authentication` is no method known here; known are {}", listed(METHODS)));
             }
         };
         let secret = match self.one_of(["client_secret_file", "client_secret"])? {
@@ -156,6 +164,13 @@ impl Table {
             (_, secret) => secret.into(),
         };
         Ok(by_secret(secret))
+    }
+
+    fn without_secret(&self, authentication: ClientAuthentication) -> Result<ClientAuthentication, Refusal> {
+        match ["client_secret", "client_secret_file"].iter().find(|name| self.has(name)) {
+            Some(name) => Err(format!("`{name}` is there, but `authentication` is `{authentication:?}`")),
+            None => Ok(authentication),
+        }
     }
 
     fn has(&self, name: &str) -> bool {
