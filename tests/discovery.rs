@@ -20,6 +20,7 @@ use client_credentials::{
 };
 use endpoint::{Recorder, TOKEN, ask, clients, form, with_client};
 use http::{Method, Request, Response, StatusCode, header};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
 
@@ -227,6 +228,76 @@ async fn whatever_the_document_is_there_is_an_error_and_no_panic() {
     assert!(error.is_transient());
     for url in [OPENID, OAUTH] {
         assert!(error.to_string().contains(url), "{error}");
+    }
+}
+
+/// Parts of URLs, right and wrong, in any order.
+fn url() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec![
+        "https",
+        "http",
+        "HTTPS",
+        "ftp",
+        ":",
+        "://",
+        "//",
+        "/",
+        "\\",
+        "@",
+        "#",
+        "?",
+        ".",
+        "..",
+        ":443",
+        ":8443",
+        ":99999",
+        "auth.example.com",
+        "AUTH.EXAMPLE.COM",
+        "evil.test",
+        "127.0.0.1",
+        "[::1]",
+        "user",
+        "%2e",
+        "%00",
+        " ",
+        "\t",
+        "\u{e9}",
+    ]);
+    let parts = prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat());
+    prop_oneof![parts.clone(), parts.prop_map(|rest| format!("https://auth.example.com{rest}"))]
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    prop_oneof![url().prop_map(Value::from), any::<i64>().prop_map(Value::from), Just(json!(null)), Just(json!([{}]))]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_document_says_the_secret_goes_to_the_issuers_host_over_https_or_nowhere(
+        (issuer, endpoint, alias) in (prop_oneof![4 => Just(json!(ISSUER)), 1 => anything()], anything(), anything()),
+        junk in prop::collection::vec(any::<u8>(), 0..64),
+        whole in any::<bool>(),
+    ) {
+        let document = json!({"issuer": issuer, "token_endpoint": endpoint, "mtls_endpoint_aliases": {"token_endpoint": alias}});
+        let mut document = document.to_string().into_bytes();
+        if !whole {
+            document.extend(junk);
+        }
+        let recorder = Recorder::new(move |request| {
+            let post = request.method() == Method::POST;
+            Ok(Response::new(if post { TOKEN.into() } else { document.clone().into() }))
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let outcome = runtime.block_on(outcome(source(ISSUER).mtls_endpoint_aliases(), &recorder));
+        let posts: Vec<_> = recorder.seen().into_iter().filter(|request| request.method() == Method::POST).collect();
+        prop_assert_eq!(posts.len(), usize::from(outcome.is_ok()));
+        for request in posts {
+            let host = request.uri().host().map(str::to_ascii_lowercase);
+            prop_assert_eq!(host.as_deref().map(|host| host.trim_end_matches('.')), Some("auth.example.com"));
+            prop_assert_eq!(request.uri().scheme_str(), Some("https"));
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use crate::{
 };
 
 /// Makes a [`ClientCredentials`].
+///
+/// With the feature `serde` it can be read from an application's own file; its `Deserialize` has the fields.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
