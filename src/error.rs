@@ -257,6 +257,11 @@ impl Error {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Whether the server refused the client, which is no matter of a single token.
+    pub(crate) fn is_invalid_client(&self) -> bool {
+        self.inner.response.as_ref().is_some_and(|response| response.error == "invalid_client")
+    }
+
     /// Whether the same token request may be sent again within the second: nobody has worked on it.
     pub(crate) fn is_quick_retry(&self) -> bool {
         match self.inner.kind {

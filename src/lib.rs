@@ -63,7 +63,7 @@
 //! | a caller's wait for a token | 30 s; the token request goes on for the others | [`wait_limit`](TokenCacheBuilder::wait_limit) |
 //! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; only where nothing failed before. A `Retry-After` of at most 5 s is waited out | |
 //! | between attempts after a failure | about 1, 2, 4 … s, at most 30 s; while a token lives, at most a quarter of what it has left, within 30 s to 5 min | |
-//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s | |
+//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s; after `invalid_client` it ends when the client's [`Secret`] has changed, at most once a minute | |
 //! | … after a 4xx without such a code | as after a failure, at most 60 s | |
 //! | … after `Retry-After` | what it says, and up to as much again; of it at most 5 min, and at most half of what a living token has left | |
 //! | renewals because of rejections | the first at once; while new tokens are rejected in their turn 10 s, 20 s … 5 min apart, for each token and origin | |

@@ -27,6 +27,13 @@ pub trait TokenSource: Send + Sync + 'static {
         let _ = (request, token);
     }
 
+    /// Returns when the client can prove itself by something else than what the server refused, so that the cache need not wait out its hold-back.
+    ///
+    /// Asked after an `invalid_client`, and dropped when the hold-back is over. The default never returns.
+    async fn credentials_changed(&self) {
+        std::future::pending().await
+    }
+
     /// Where this source's tokens may be sent. `None`: whoever builds the cache says so.
     fn origins(&self) -> Option<Origins> {
         None
@@ -51,6 +58,10 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
 
     async fn rejected(&self, request: &TokenRequest, token: &AccessToken) {
         T::rejected(self, request, token).await;
+    }
+
+    async fn credentials_changed(&self) {
+        T::credentials_changed(self).await;
     }
 
     fn origins(&self) -> Option<Origins> {

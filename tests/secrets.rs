@@ -268,3 +268,124 @@ fn a_secret_shows_where_it_comes_from_and_never_what_it_is() {
     assert!(builder("abcde".into()).contains("client_id: \"abcde\""));
     assert!(builder(Secret::file("/run/id")).contains("client_id: file \"/run/id\""));
 }
+
+#[cfg(feature = "test-util")]
+mod while_token_requests_are_held_back {
+    use client_credentials::{Clock, TokenCache};
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn cache(source: ClientCredentials) -> TokenCache {
+        // Behind an `Arc`, which hands on what the source knows.
+        TokenCache::builder(Arc::new(source)).clock(Clock::tokio()).build().expect("complete")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_changes_ends_it_within_a_second() {
+        let path = file("held-back", "wrong");
+        let client = server(&Arc::new(Mutex::new("right")));
+        let tokens = cache(source(Secret::file(&path), &client));
+        tokens.token().await.expect_err("refused");
+        sleep(3 * SECOND).await;
+        assert!(tokens.token().await.expect_err("held back").retry_after().is_some());
+        std::fs::write(&path, "right\n").expect("a file");
+        sleep(SECOND + SECOND / 10).await;
+        tokens.token().await.expect("a token, long before the ten seconds are over");
+        assert_eq!(secrets(&client), ["wrong", "right"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_stays_or_cannot_be_read_does_not() {
+        for then in [Some("wrong\n"), Some(""), None] {
+            let path = file("held-back-unchanged", "wrong");
+            let client = server(&Arc::new(Mutex::new("right")));
+            let tokens = cache(source(Secret::file(&path), &client));
+            tokens.token().await.expect_err("refused");
+            match then {
+                Some(content) => std::fs::write(&path, content).expect("a file"),
+                None => std::fs::remove_file(&path).expect("removed"),
+            }
+            for _ in 0..9 {
+                sleep(SECOND).await;
+                tokens.token().await.expect_err("held back");
+            }
+            assert_eq!(client.seen().len(), 1, "{then:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_function_is_called_every_ten_seconds_and_ends_it_too() {
+        let (secret, value) = function();
+        let client = server(&Arc::new(Mutex::new("second")));
+        let tokens = cache(source(secret, &client));
+        for wait in [0, 11, 21] {
+            sleep(wait * SECOND).await;
+            tokens.token().await.expect_err("refused");
+        }
+        assert_eq!(client.seen().len(), 3, "held back for 40 s now");
+        sleep(12 * SECOND).await;
+        set(&value, "second");
+        sleep(9 * SECOND).await;
+        tokens.token().await.expect("a token, half way through");
+        assert_eq!(secrets(&client), ["first", "first", "first", "second"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_old_token_lives_too() {
+        let path = file("held-back-alive", "first");
+        let knows = Arc::new(Mutex::new("first"));
+        let client = server(&knows);
+        let tokens = cache(source(Secret::file(&path), &client));
+        let old = tokens.token().await.expect("a token");
+        set(&knows, "second");
+        advance(46 * 60 * SECOND).await;
+        tokens.token().await.expect("the old token, and a renewal that fails");
+        sleep(SECOND).await;
+        assert_eq!(secrets(&client), ["first", "first"]);
+        std::fs::write(&path, "second").expect("a file");
+        sleep(2 * SECOND).await;
+        assert_eq!(tokens.token().await.expect("the old token").expose_secret(), old.expose_secret());
+        sleep(SECOND).await;
+        assert_eq!(secrets(&client), ["first", "first", "second"], "renewed at the next request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_is_not_hammered_with_a_secret_that_never_stops_changing() {
+        let count = AtomicUsize::new(0);
+        let changing =
+            Secret::from_fn(move || std::future::ready(Ok(count.fetch_add(1, Ordering::SeqCst).to_string())));
+        let client = Recorder::new(|_| Ok(invalid_client("unknown")));
+        let tokens = cache(source(changing, &client));
+        let mut seen = Vec::new();
+        for _ in 0..10 {
+            let before = client.seen().len();
+            for _ in 0..60 {
+                let _ = tokens.token().await;
+                sleep(SECOND).await;
+            }
+            seen.push(client.seen().len() - before);
+        }
+        assert!(seen[0] <= 10 && seen[1..].iter().all(|requests| *requests <= 4), "{seen:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_asked_for_is_waited_out() {
+        let path = file("held-back-retry-after", "wrong");
+        let client = Recorder::new(|_| {
+            let mut response = invalid_client("unknown");
+            response.headers_mut().insert("retry-after", 120.into());
+            Ok(response)
+        });
+        let tokens = cache(source(Secret::file(&path), &client));
+        tokens.token().await.expect_err("refused");
+        std::fs::write(&path, "right").expect("a file");
+        for _ in 0..119 {
+            sleep(SECOND).await;
+            tokens.token().await.expect_err("held back");
+        }
+        assert_eq!(secrets(&client), ["wrong"]);
+    }
+}

@@ -25,6 +25,8 @@ struct State {
     last_start: Option<Moment>,
     /// What the last exchange failed with, and when.
     failure: Option<(Error, Moment)>,
+    /// When a hold ended early.
+    released_at: Option<Moment>,
 }
 
 /// Why, and until when, no token request starts.
@@ -89,6 +91,18 @@ impl Endpoint {
         let mut state = lock(&self.state);
         state.failure = None;
         state.hold.take_if(|hold| hold.error.retry_after().is_none());
+    }
+
+    /// Ends a hold early, because the client has other credentials; rarely, since they may change all the time and never be right. What the server
+    /// asked for (`Retry-After`) stays.
+    pub(super) fn release(&self, now: Moment) -> bool {
+        let mut state = lock(&self.state);
+        if state.released_at.is_some_and(|at| !now.reached(at.after(renewal::BETWEEN_RELEASES))) {
+            return false;
+        }
+        state.released_at = Some(now);
+        state.hold.take_if(|hold| hold.error.retry_after().is_none());
+        true
     }
 
     /// Holds back every token; a longer hold stays.

@@ -127,10 +127,25 @@ impl Launch {
             sleep(wait).await;
         };
         drop(turn);
+        let refused = outcome.as_ref().is_err_and(Error::is_invalid_client);
         span.within(|| guard.finish(outcome, started_at));
+        if refused {
+            await_credentials(&slot, &context).await;
+        }
         if context.settings.keep_warm && request == TokenRequest::default() {
             keep_warm(slot, context).await;
         }
+    }
+}
+
+/// While the client is held back because the server refused it: whether it has other credentials.
+async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
+    let Some(due) = slot.upgrade().map(|slot| slot.due()) else { return };
+    let wait = context.clock.now().until(due);
+    if timeout(wait, context.source.credentials_changed()).await.is_ok()
+        && let Some(slot) = slot.upgrade()
+    {
+        slot.release();
     }
 }
 

@@ -8,6 +8,8 @@ use crate::{error::Error, token::AccessToken};
 pub(super) const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
 /// Beyond the source's own time limit: a flight that has not ended by then runs on a runtime that nobody drives.
 pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
+/// Between two hold-backs that end early because the client's credentials have changed.
+pub(super) const BETWEEN_RELEASES: Duration = Duration::from_secs(60);
 /// A failed key that nobody asked for during this time starts afresh.
 pub(super) const FORGET_FAILURES: Duration = Duration::from_secs(60);
 /// Callers wait this long for the renewal of a token that an API declared invalid, and are served with it after that: the other APIs may

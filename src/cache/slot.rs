@@ -351,6 +351,18 @@ impl Slot {
         }
     }
 
+    /// The client that was refused has other credentials: the next caller asks again.
+    pub(super) fn release(&self) {
+        let now = self.context.clock.now();
+        let mut state = self.lock();
+        if self.context.endpoint.release(now)
+            && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.retry_after().is_none())
+        {
+            hold.until = now;
+            self.lease.store(None);
+        }
+    }
+
     /// A flight ends without an outcome of its own.
     pub(super) fn abandon(&self, id: u64) {
         let mut state = self.lock();
@@ -425,8 +437,7 @@ impl Slot {
         let remaining = state.held.as_ref().map(|held| now.until(held.expires_at)).unwrap_or_default();
         let wait = renewal::hold_back(error, state.failures, remaining, fastrand::f64());
         let hold = Hold { until: now.after(wait), error: error.clone() };
-        let invalid_client = error.response().is_some_and(|response| response.error == "invalid_client");
-        if invalid_client || error.retry_after().is_some() {
+        if error.is_invalid_client() || error.retry_after().is_some() {
             self.context.endpoint.hold_back(&hold, now);
         }
         state.hold = Some(hold);

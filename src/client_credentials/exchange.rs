@@ -80,6 +80,18 @@ impl ClientCredentials {
         Ok(credentials)
     }
 
+    /// Looks until what is read is not what was read last. What cannot be read has not changed.
+    pub(super) async fn changed(&self) {
+        let Some(every) = self.authentication.look_every(&self.client_id) else { return std::future::pending().await };
+        let refused = self.history.current();
+        loop {
+            tokio::time::sleep(every).await;
+            if self.authentication.read(&self.client_id).await.is_ok_and(|read| Some(read) != refused) {
+                return;
+            }
+        }
+    }
+
     /// Others than those that were refused in this call: what is there now, and what was there before, each tried once.
     async fn others(&self, refused: &[Credentials]) -> Option<Credentials> {
         let now = if refused.len() == 1 { self.read().await.ok() } else { None };
@@ -115,6 +127,5 @@ impl ClientCredentials {
 
 /// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.
 fn refuses_client(error: &Error) -> bool {
-    let invalid_client = error.response().is_some_and(|response| response.error == "invalid_client");
-    !error.is_transient() && (invalid_client || error.status() == Some(StatusCode::UNAUTHORIZED))
+    !error.is_transient() && (error.is_invalid_client() || error.status() == Some(StatusCode::UNAUTHORIZED))
 }

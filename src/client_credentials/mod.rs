@@ -78,6 +78,10 @@ impl TokenSource for ClientCredentials {
         })
     }
 
+    async fn credentials_changed(&self) {
+        self.changed().await;
+    }
+
     fn origins(&self) -> Option<Origins> {
         Some(self.origins.clone())
     }

@@ -21,7 +21,9 @@ pub(super) fn build(
     wanted: &TokenRequest,
     proof: &Proof,
 ) -> Request<Body> {
-    let mut form = Serializer::new(String::with_capacity(1024));
+    // Room for all of it, escapes included: growing would leave copies of what is secret behind.
+    let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
+    let mut form = Serializer::new(String::with_capacity(1024 + room));
     form.append_pair("grant_type", &source.grant_type);
     if let Some(scope) = wanted.scope() {
         let scope = if source.comma_separated_scopes { scope.replace(' ', ",") } else { scope };

@@ -174,7 +174,12 @@ impl ClientAssertion {
                 super::private_key::hs256(secret.as_bytes(), message.as_bytes())
             }
         };
-        Ok(Zeroizing::new(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))))
+        // Room for all of it: growing would leave a copy behind.
+        let mut assertion = Zeroizing::new(String::with_capacity(message.len() + 2 * signature.len() + 4));
+        assertion.push_str(&message);
+        assertion.push('.');
+        URL_SAFE_NO_PAD.encode_string(&signature, &mut assertion);
+        Ok(assertion)
     }
 }
 

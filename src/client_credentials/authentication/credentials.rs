@@ -40,6 +40,10 @@ impl History {
         }
     }
 
+    pub(crate) fn current(&self) -> Option<Credentials> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
     /// Those before the current ones, for ten minutes after the change.
     pub(crate) fn previous(&self) -> Option<Credentials> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ mod private_key;
 mod secret;
 mod signer;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
@@ -223,6 +223,11 @@ impl ClientAuthentication {
             None => None,
         };
         Ok(Credentials { client_id, client_secret })
+    }
+
+    /// How often it is worth a look whether id or secret have changed; `None`: they never do.
+    pub(super) fn look_every(&self, client_id: &Secret) -> Option<Duration> {
+        [Some(client_id), self.client_secret()].into_iter().flatten().filter_map(Secret::look_every).max()
     }
 
     /// Makes what one attempt is sent with. `token_url` is the audience of an assertion, unless one was chosen.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -26,7 +27,8 @@ const MOST_BYTES: u64 = 64 * 1024;
 ///
 /// When the server refuses a client's secret (`invalid_client`), it is read once more; if it has changed meanwhile, the token request is sent once
 /// more within the same call. For ten minutes after a change, the previous secret is tried once too, since the server may not know the new one
-/// yet.
+/// yet. While the cache holds token requests back after such a refusal, files are looked at every second and functions called every ten seconds; once
+/// the secret has changed, the hold-back is over (at most once a minute).
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Secret};
@@ -107,6 +109,16 @@ impl Secret {
         match &self.0 {
             Origin::Fixed(value) => Some(value.expose_secret()),
             _ => None,
+        }
+    }
+
+    /// How often it is worth a look whether it has changed; `None`: it never does.
+    pub(super) fn look_every(&self) -> Option<Duration> {
+        match &self.0 {
+            Origin::Fixed(_) => None,
+            Origin::File(_) => Some(Duration::from_secs(1)),
+            // It may ask somebody who counts.
+            Origin::Function(_) => Some(Duration::from_secs(10)),
         }
     }
 }
