@@ -234,7 +234,17 @@ impl Error {
 
     /// The same failure, seen from the token endpoint that it happened at.
     pub(crate) fn at_endpoint(self, endpoint: &str) -> Self {
-        self.with(|inner| inner.message = format!("token request to {endpoint} failed: {}", inner.message).into())
+        self.about(&format!("token request to {endpoint} failed"))
+    }
+
+    /// The same failure, with what it is about in front.
+    pub(crate) fn about(self, what: &str) -> Self {
+        self.with(|inner| inner.message = format!("{what}: {}", inner.message).into())
+    }
+
+    /// The same failure in other words, which include the advice.
+    pub(crate) fn with_message(self, message: String) -> Self {
+        self.with(|inner| (inner.message, inner.advice) = (message.into(), None))
     }
 
     /// What a caller gets while token requests are held back after `self`.

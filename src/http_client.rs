@@ -13,7 +13,7 @@ use crate::error::{BoxError, Error, ErrorKind, classify};
 /// No answer of a token endpoint is larger.
 pub(crate) const MOST_BYTES: usize = 1024 * 1024;
 
-/// Sends one request to a token endpoint.
+/// Sends one request to a token endpoint, or one for the document that names it ([`ClientCredentials::discover`](crate::ClientCredentials::discover)).
 ///
 /// Implemented for `reqwest::Client`, for `reqwest_middleware::ClientWithMiddleware`, and for tower services by [`TowerClient`]. An
 /// implementation of your own does not follow redirects (the body is a secret), stops reading at 1 MiB, and hands on
@@ -165,7 +165,7 @@ pub(crate) fn too_large() -> Error {
 pub(crate) fn redirected(target: &str) -> Error {
     Error::new(
         ErrorKind::Redirect,
-        format!("the token endpoint redirects to {target}, which is not followed: the request carries a secret"),
+        format!("the answer is a redirect to {target}, which is not followed: where it leads could get a secret"),
     )
     .with_advice("configure the URL that answers itself")
 }
@@ -282,7 +282,8 @@ pub(crate) mod with_reqwest {
         if has_user_agent(client) {
             request.headers_mut().remove(USER_AGENT);
         }
-        let request = request.map(|body| reqwest::Body::wrap(Once(Some(body.into_bytes()))));
+        let bytes = |body: Body| Some(body.into_bytes()).filter(|bytes| !bytes.is_empty());
+        let request = request.map(|body| reqwest::Body::wrap(Once(bytes(body))));
         reqwest::Request::try_from(request).map_err(|error| {
             Error::configuration("token_url: reqwest does not take it").caused_by(Box::new(error.without_url()))
         })

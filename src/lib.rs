@@ -69,6 +69,7 @@
 //! | renewals because of rejections | the first at once; while new tokens are rejected in their turn 10 s, 20 s … 5 min apart, for each token and origin | |
 //! | token requests in flight for a source | 16; one a second while the last one failed | |
 //! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use | [`most_keys`](TokenCacheBuilder::most_keys) |
+//! | a discovered token endpoint is looked up again | after a day; where it fails otherwise than by an OAuth error code, after a minute | |
 //! | size of the endpoint's answer | 1 MiB | |
 //!
 //! # Errors
@@ -91,6 +92,7 @@
 //! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
 //! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
 //! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
+//! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file |
 //! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
 //! Without any of them the cache and the tower layer are left. Token requests then go through a client of yours: a tower service in a [`TowerClient`], or
@@ -147,9 +149,10 @@ pub use crate::{
     token::AccessToken,
 };
 
-#[cfg(all(doctest, feature = "jwt", feature = "reqwest-middleware", feature = "test-util"))]
+#[cfg(all(doctest, feature = "jwt", feature = "reqwest-middleware", feature = "serde", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/in-production.md")]
 #[doc = include_str!("../docs/testing.md")]
 #[doc = include_str!("../docs/when-it-does-not-work.md")]
+#[doc = include_str!("../docs/providers.md")]
 struct Documents;

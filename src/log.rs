@@ -96,6 +96,23 @@ pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, w
     );
 }
 
+pub(crate) fn discovered(source: &str, token_endpoint: &str) {
+    event!(info, source, token_endpoint, "token endpoint discovered");
+}
+
+pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
+    let (kind, text) = (error.type_name(), chain(error));
+    event!(
+        warn,
+        source,
+        error = text,
+        error.type = kind,
+        age = age.as_secs(),
+        "discovery failed; going on with the token endpoint that was discovered {} ago",
+        human(age)
+    );
+}
+
 /// `origin`: empty if the application says so, which knows it.
 pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
     let fresh = again || age < Duration::from_secs(60);

@@ -342,6 +342,10 @@ pub(crate) fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
+pub(crate) fn is_same_host(one: &str, other: &str) -> bool {
+    canonical(one).eq_ignore_ascii_case(canonical(other)) || v6(one).is_some_and(|address| v6(other) == Some(address))
+}
+
 /// The address of a host in brackets.
 fn v6(host: &str) -> Option<Ipv6Addr> {
     host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()

@@ -1,6 +1,6 @@
 //! An access token, as it was issued.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -31,6 +31,7 @@ struct Inner {
     expires_in: Option<Duration>,
     refresh_in: Option<Duration>,
     scope: Option<String>,
+    members: BTreeMap<String, Zeroizing<String>>,
     /// Which of a cache's tokens this is; the source's own default where it is `None`.
     request: Option<TokenRequest>,
 }
@@ -55,7 +56,14 @@ impl AccessToken {
             return refuse("the access token cannot stand in a header".into());
         };
         Ok(Self {
-            inner: Arc::new(Inner { authorization, expires_in: None, refresh_in: None, scope: None, request: None }),
+            inner: Arc::new(Inner {
+                authorization,
+                expires_in: None,
+                refresh_in: None,
+                scope: None,
+                members: BTreeMap::new(),
+                request: None,
+            }),
         })
     }
 
@@ -75,6 +83,13 @@ impl AccessToken {
     #[must_use]
     pub fn with_scope(self, scope: impl Into<String>) -> Self {
         self.with(|inner| inner.scope = Some(scope.into()))
+    }
+
+    /// Sets a further [`member`](Self::member).
+    #[must_use]
+    pub fn with_member(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let value = Zeroizing::new(value.into());
+        self.with(|inner| drop(inner.members.insert(name.into(), value)))
     }
 
     /// The token itself. Keep it out of logs.
@@ -102,6 +117,12 @@ impl AccessToken {
     /// The scope that was granted, if the server said (it may be narrower than the one asked for).
     pub fn scope(&self) -> Option<&str> {
         self.inner.scope.as_deref()
+    }
+
+    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it is, anything else as
+    /// JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept.
+    pub fn member(&self, name: &str) -> Option<&str> {
+        self.inner.members.get(name).map(|value| value.as_str())
     }
 
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
@@ -147,6 +168,6 @@ impl fmt::Debug for AccessToken {
             .field("expires_in", &self.inner.expires_in)
             .field("refresh_in", &self.inner.refresh_in)
             .field("scope", &self.inner.scope)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -40,7 +40,7 @@ impl HttpClient for Endpoint {
             Some(seconds) => answer.header("retry-after", seconds),
             None => answer,
         };
-        Ok(answer.body(if status == 200 { token.into() } else { body.into() }).expect("a response"))
+        Ok(answer.body(if status == 200 && body.is_empty() { token.into() } else { body.into() }).expect("a response"))
     }
 }
 
@@ -104,6 +104,37 @@ async fn without_a_token_the_log_says_why_and_for_how_long_token_requests_are_he
     for part in ["invalid_client (HTTP 401): unknown client", "check client_id", r#"error.type="invalid_client""#] {
         assert!(told[0].contains(part), "{part} in {told:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discovery_is_told_and_so_is_an_old_document_that_serves_on() {
+    let (log, _guard) = Log::start();
+    let document =
+        (200, r#"{"issuer":"https://auth.example.com","token_endpoint":"https://auth.example.com/token"}"#, None);
+    let answers = vec![document, OK, (503, "", None), OK];
+    let source = ClientCredentials::discover("https://auth.example.com", "abcde", SECRET)
+        .http_client(Endpoint { answers, count: AtomicUsize::new(0) })
+        .origin("https://api.example.com")
+        .build()
+        .expect("the settings are complete");
+    let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("the source names its origins");
+    tokens.token().await.expect("a token");
+    let of_source = r#"source="https://auth.example.com""#;
+    let told = log.take(Level::INFO);
+    assert_eq!(
+        told[0],
+        format!(r#"token endpoint discovered: {of_source} token_endpoint="https://auth.example.com/token""#)
+    );
+    tokio::time::advance(Duration::from_secs(25 * 3600)).await;
+    tokens.token().await.expect("a token");
+    let told = log.take(Level::WARN);
+    assert!(
+        told[0].starts_with(&format!(
+            "discovery failed; going on with the token endpoint that was discovered 25 h ago: {of_source}"
+        )),
+        "{told:?}"
+    );
+    assert!(told[0].contains("HTTP 503") && told[0].contains(r#"error.type="status""#), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

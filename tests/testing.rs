@@ -83,6 +83,18 @@ async fn a_server_that_expects_a_client_and_scopes_refuses_others() {
     assert!(!format!("{received:?}").contains("hunter2"), "{received:?}");
 }
 
+#[tokio::test]
+async fn a_server_can_be_discovered_by_its_issuer() {
+    for auth in [AuthorizationServer::start().await, AuthorizationServer::in_memory()] {
+        let source = ClientCredentials::discover(auth.issuer(), "shop", "hunter2").any_origin();
+        let on_a_socket = auth.issuer().starts_with("http://127.0.0.1");
+        let source = if on_a_socket { source } else { source.http_client(auth.clone()) };
+        let tokens = TokenCache::from(source.build().expect("complete"));
+        assert_eq!(tokens.token().await.expect("a token").expose_secret(), "token-1");
+        assert_eq!(auth.token_requests().len(), 1, "the document is no token request");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn credentials_are_read_as_they_are_written_in_a_form_and_in_a_basic_header() {
     let secret = "a b+c%20d:e&f\u{fc}";

@@ -104,6 +104,14 @@ async fn scopes_are_joined_by_one_space_in_the_order_given() {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_wants_commas_between_scopes_gets_them() {
+    let body = sent(source(URL).scope("z a").scope("m").comma_separated_scopes()).await.into_body();
+    assert!(form(body.as_ref()).contains(&("scope".into(), "z,a,m".into())));
+    let none = sent(source(URL).comma_separated_scopes()).await.into_body();
+    assert!(!form(none.as_ref()).iter().any(|(name, _)| name == "scope"));
+}
+
 #[test]
 fn a_scope_outside_of_the_grammar_is_refused() {
     for scope in ["", " ", "a  b", " a", "a ", "a\"b", "a\\b", "a\tb", "a\nb", "a\u{7f}", "é", "a\u{a0}b"] {
@@ -141,6 +149,52 @@ fn a_parameter_that_the_grant_writes_itself_is_refused() {
     for name in ["", "grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"] {
         let error = source(URL).parameter(name, "x").http_client(Recorder::issuing()).build().expect_err(name);
         assert!(error.to_string().starts_with("parameter: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn further_headers_are_sent_beside_the_usual_ones_and_are_marked_sensitive() {
+    let builder = source(URL).header("X-Merchant-Id", "7abcde").header("x-tag", "1").header("x-tag", "2");
+    let shown = format!("{builder:?}");
+    assert!(shown.contains("x-merchant-id") && !shown.contains("7abcde"), "{shown}");
+    let headers = sent(builder).await.headers().clone();
+    assert_eq!(headers["x-merchant-id"], "7abcde");
+    assert!(headers["x-merchant-id"].is_sensitive());
+    assert_eq!(headers.get_all("x-tag").iter().collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(headers[header::CONTENT_TYPE], "application/x-www-form-urlencoded");
+    assert_eq!(headers[header::ACCEPT], "application/json");
+}
+
+#[tokio::test]
+async fn a_further_header_that_the_server_repeats_is_not_in_the_error() {
+    let recorder = Recorder::new(|_| {
+        let body = r#"{"error":"invalid_client","error_description":"what is 7abcde12?"}"#;
+        Ok(http::Response::builder().status(401).body(client_credentials::Body::from(body)).expect("a response"))
+    });
+    let source = source(URL).header("x-merchant-id", "7abcde12").http_client(recorder).build().expect("complete");
+    let error = ask(&source).await.expect_err("refused");
+    assert!(error.to_string().contains("what is [redacted]?"), "{error}");
+}
+
+#[test]
+fn a_header_that_the_token_request_has_by_itself_or_that_is_none_is_refused() {
+    for (name, value) in [
+        ("authorization", "x"),
+        ("Content-Type", "x"),
+        ("content-length", "7"),
+        ("HOST", "x"),
+        ("transfer-encoding", "chunked"),
+        ("connection", "close"),
+        ("accept", "x"),
+        ("user-agent", "x"),
+        ("", "x"),
+        ("a b", "x"),
+        ("x-tag", "a\nb: c"),
+        ("x-tag", "\u{7f}"),
+    ] {
+        let error = source(URL).header(name, value).http_client(Recorder::issuing()).build().expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().starts_with("header: "), "{error}");
     }
 }
 

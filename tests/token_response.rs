@@ -154,6 +154,33 @@ async fn unknown_and_repeated_members_are_tolerated() {
 }
 
 #[tokio::test]
+async fn further_members_can_be_read_and_are_not_shown() {
+    let body = r#"{"access_token":"t","token_type":"Bearer","instance_url":"https:\/\/eu1.example.com","jti":"J-7","ext_expires_in":7200,
+        "refresh_in":1800,"refresh_token":"r3fresh","flags":["a",{"b":null}],"nothing":null}"#;
+    let token = read(body).await.expect("a token");
+    assert_eq!(token.member("instance_url"), Some("https://eu1.example.com"));
+    assert_eq!(token.member("jti"), Some("J-7"));
+    assert_eq!(token.member("ext_expires_in"), Some("7200"));
+    assert_eq!(token.member("flags"), Some(r#"["a",{"b":null}]"#));
+    assert_eq!(token.refresh_in(), Some(Duration::from_secs(1800)));
+    for absent in ["refresh_token", "access_token", "token_type", "refresh_in", "nothing", "other", ""] {
+        assert_eq!(token.member(absent), None, "{absent}");
+    }
+    let shown = format!("{token:?}{token:#?}");
+    for hidden in ["eu1", "J-7", "7200", "r3fresh"] {
+        assert!(!shown.contains(hidden), "{shown}");
+    }
+    let form = read_as(200, "text/plain", "access_token=t&instance_url=https%3A%2F%2Feu1.example.com").await;
+    assert_eq!(form.expect("a token").member("instance_url"), Some("https://eu1.example.com"));
+}
+
+#[test]
+fn a_source_of_ones_own_can_set_further_members() {
+    let token = AccessToken::new("t").expect("a token").with_member("jti", "J-7").with_member("jti", "J-8");
+    assert_eq!(token.member("jti"), Some("J-8"));
+}
+
+#[tokio::test]
 async fn the_granted_scope_can_be_seen() {
     for (written, expected) in [
         (r#""a b""#, Some("a b")),

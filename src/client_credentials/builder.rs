@@ -2,28 +2,38 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Uri;
+use http::HeaderMap;
 
 use super::{
-    ClientAuthentication, ClientCredentials, Endpoint, Secret,
+    ClientAuthentication, ClientCredentials, Secret, Server,
     authentication::{History, Id, ServerClock},
+    discovery::{Discovery, Rules},
+    endpoint::Endpoint,
+    header,
 };
 use crate::{
     error::Error,
     http_client::HttpClient,
-    origin::{Origins, Port, is_loopback},
+    origin::Origins,
     source::{TokenRequest, TokenRequestBuilder},
 };
 
 /// Makes a [`ClientCredentials`].
+///
+/// With the feature `serde` it can be read from an application's own file; its `Deserialize` has the fields.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
-    token_url: String,
+    server: Address,
+    /// Where a discovered token endpoint may be, beside the issuer's host.
+    token_endpoint_origins: Origins,
+    mtls_endpoint_aliases: bool,
     client_id: Secret,
     authentication: ClientAuthentication,
     grant_type: String,
     request: TokenRequestBuilder,
+    comma_separated_scopes: bool,
+    headers: HeaderMap,
     pub(crate) origins: Origins,
     pub(crate) scope_required: bool,
     http_client: Option<Arc<dyn HttpClient>>,
@@ -31,6 +41,12 @@ pub struct ClientCredentialsBuilder {
     plain_http: bool,
     token_types: Vec<String>,
     refused: Option<Error>,
+}
+
+#[derive(Clone)]
+enum Address {
+    TokenUrl(String),
+    Issuer(String),
 }
 
 impl ClientCredentials {
@@ -41,12 +57,42 @@ impl ClientCredentials {
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder {
-            token_url: token_url.into(),
-            client_id: client_id.into(),
-            authentication: authentication.into(),
+        ClientCredentialsBuilder::new(Address::TokenUrl(token_url.into()), client_id.into(), authentication.into())
+    }
+
+    /// For the token endpoint that an issuer's metadata names (OpenID Connect Discovery 1.0, RFC 8414): the document at
+    /// `{issuer}/.well-known/openid-configuration`, or else at `/.well-known/oauth-authorization-server` in front of the issuer's path.
+    ///
+    /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends in `/`). The token
+    /// endpoint must be on the issuer's host, or at a [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as
+    /// for [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
+    ///
+    /// A signed assertion is meant for the issuer, unless its [`audience`](crate::ClientAssertion::audience) was set.
+    ///
+    /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout) covers both. It is
+    /// asked for again after a day, and a minute after it was last asked for where the token endpoint fails otherwise than by an OAuth error code. If
+    /// that fails, the old one serves on; if there is none, it is a failed token request like any other.
+    pub fn discover(
+        issuer: impl Into<String>,
+        client_id: impl Into<Secret>,
+        authentication: impl Into<ClientAuthentication>,
+    ) -> ClientCredentialsBuilder {
+        ClientCredentialsBuilder::new(Address::Issuer(issuer.into()), client_id.into(), authentication.into())
+    }
+}
+
+impl ClientCredentialsBuilder {
+    fn new(server: Address, client_id: Secret, authentication: ClientAuthentication) -> Self {
+        Self {
+            server,
+            token_endpoint_origins: Origins::default(),
+            mtls_endpoint_aliases: false,
+            client_id,
+            authentication,
             grant_type: "client_credentials".to_owned(),
             request: TokenRequest::builder(),
+            comma_separated_scopes: false,
+            headers: HeaderMap::new(),
             origins: Origins::default(),
             scope_required: false,
             http_client: None,
@@ -56,9 +102,13 @@ impl ClientCredentials {
             refused: None,
         }
     }
-}
 
-impl ClientCredentialsBuilder {
+    /// Replaces how the client authenticates.
+    pub fn authentication(mut self, authentication: impl Into<ClientAuthentication>) -> Self {
+        self.authentication = authentication.into();
+        self
+    }
+
     /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
     pub fn scope(mut self, scope: impl AsRef<str>) -> Self {
         self.request = self.request.scope(scope);
@@ -83,6 +133,26 @@ impl ClientCredentialsBuilder {
         self
     }
 
+    /// Divides several scopes by commas instead of spaces (RFC 6749 section 3.3 wants spaces), for servers that read them so.
+    pub fn comma_separated_scopes(mut self) -> Self {
+        self.comma_separated_scopes = true;
+        self
+    }
+
+    /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated. Its value is
+    /// marked sensitive. Headers that the token request has by itself, such as `Authorization` and `Content-Type`, are refused.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        match header::further(name.as_ref(), value.as_ref()) {
+            Ok((name, value)) => {
+                self.headers.append(name, value);
+            }
+            Err(error) => {
+                self.refused.get_or_insert(error);
+            }
+        }
+        self
+    }
+
     /// Sets the grant's name, for servers that call it otherwise (Zoom: `account_credentials`).
     pub fn grant_type(mut self, name: impl Into<String>) -> Self {
         self.grant_type = name.into();
@@ -103,6 +173,26 @@ impl ClientCredentialsBuilder {
     /// Lets the tokens go to any `https` origin, and to loopback.
     pub fn any_origin(mut self) -> Self {
         self.origins.extend(Origins::any());
+        self
+    }
+
+    /// Names an origin where a [discovered](ClientCredentials::discover) token endpoint may be, for issuers that have it on another host
+    /// (Amazon Cognito: the user pool's domain). It gets the client's secret.
+    pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
+        match Origins::new([origin]) {
+            Ok(origins) => self.token_endpoint_origins.extend(origins),
+            Err(error) => {
+                self.refused.get_or_insert(error.about("token_endpoint_origin"));
+            }
+        }
+        self
+    }
+
+    /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS certificate
+    /// (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one. Clients that authenticate by their certificate do so anyway; this is for those that
+    /// want tokens bound to it.
+    pub fn mtls_endpoint_aliases(mut self) -> Self {
+        self.mtls_endpoint_aliases = true;
         self
     }
 
@@ -143,7 +233,15 @@ impl ClientCredentialsBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let endpoint = endpoint(&self.token_url, self.plain_http)?;
+        let server = match self.server {
+            Address::TokenUrl(url) => Server::Known(Arc::new(Endpoint::configured(&url, self.plain_http)?)),
+            Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
+                issuer,
+                origins: self.token_endpoint_origins,
+                mtls: self.mtls_endpoint_aliases || self.authentication.is_by_tls(),
+                plain_http: self.plain_http,
+            })?)),
+        };
         self.authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
@@ -168,62 +266,21 @@ impl ClientCredentialsBuilder {
             None => default_client()?,
         };
         Ok(ClientCredentials {
-            endpoint,
+            server,
             client_id: self.client_id,
             authentication: self.authentication,
             history: History::default(),
             clock: ServerClock::default(),
             grant_type: self.grant_type,
             defaults,
+            comma_separated_scopes: self.comma_separated_scopes,
+            headers: self.headers,
             origins: self.origins,
             http_client,
             timeout: self.timeout,
             token_types: self.token_types,
         })
     }
-}
-
-fn endpoint(text: &str, plain_http: bool) -> Result<Endpoint, Error> {
-    let refuse = |what: &str| {
-        Err(Error::configuration(format!("token_url: {what}; write it as `https://auth.example.com/oauth2/token`")))
-    };
-    if text.is_empty() {
-        return refuse("missing");
-    }
-    if text.contains('#') {
-        return refuse("has a fragment");
-    }
-    if text.starts_with('/') {
-        return refuse("is not absolute");
-    }
-    if !text.contains("://") {
-        return refuse("has no scheme");
-    }
-    let Ok(url) = text.parse::<Uri>() else { return refuse("is not a URL") };
-    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return refuse("is not a URL");
-    };
-    if authority.as_str().contains('@') {
-        return refuse("has user info; the client's id and secret have parameters of their own");
-    }
-    if authority.host().is_empty() {
-        return refuse("has no host");
-    }
-    if Port::of(authority) == Port::Unreadable {
-        return refuse("has a port that is not a number up to 65535");
-    }
-    match scheme {
-        "https" => {}
-        "http" if plain_http || is_loopback(authority.host()) => {}
-        "http" => {
-            return refuse(
-                "plain http to a host that is not loopback would show the secret to everybody on the way; use https, or `.allow_plain_http()`",
-            );
-        }
-        _ => return refuse("has a scheme other than https"),
-    }
-    let name = format!("{scheme}://{authority}{}", url.path());
-    Ok(Endpoint { url, name, audience: text.to_owned() })
 }
 
 #[cfg(feature = "reqwest")]
@@ -242,6 +299,7 @@ impl std::fmt::Debug for ClientCredentialsBuilder {
             .field("client_id", &Id(&self.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.request)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("origins", &self.origins)
             .finish_non_exhaustive()
     }

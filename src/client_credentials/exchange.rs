@@ -1,23 +1,47 @@
 //! One call of the token endpoint, and what follows when it refuses the client.
 
+use std::sync::Arc;
+
 use http::{Response, StatusCode, header::DATE};
 use zeroize::Zeroizing;
 
-use super::{ClientCredentials, authentication::Credentials, mask::Mask, request, response};
-use crate::{error::Error, http_client::Body, log, source::TokenRequest, token::AccessToken};
+use super::{
+    ClientCredentials, Server, authentication::Credentials, endpoint::Endpoint, mask::Mask, request, response,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    http_client::Body,
+    log,
+    source::{TokenRequest, TokenSource},
+    token::AccessToken,
+};
 
 impl ClientCredentials {
     pub(super) async fn exchange(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+        let endpoint = match &self.server {
+            Server::Known(endpoint) => Arc::clone(endpoint),
+            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout).await?,
+        };
+        let outcome = self.exchange_at(&endpoint, request).await;
+        if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
+            && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
+        {
+            discovery.doubt();
+        }
+        outcome.map_err(|error| error.at_endpoint(&endpoint.name))
+    }
+
+    async fn exchange_at(&self, endpoint: &Endpoint, request: &TokenRequest) -> Result<AccessToken, Error> {
         let mut secrets = Vec::new();
         let mut refused = Vec::new();
         let mut corrected = false;
         let mut credentials = self.read().await?;
         loop {
-            let response = self.send(request, &credentials, &mut secrets).await?;
-            let error = match response::read(self, &response, mask(request, &secrets)) {
+            let response = self.send(endpoint, request, &credentials, &mut secrets).await?;
+            let error = match response::read(self, endpoint, &response, self.mask(request, &secrets)) {
                 Ok(token) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
-                        log::previous_secret_accepted(&self.endpoint.name);
+                        log::previous_secret_accepted(self.name());
                     }
                     return Ok(token);
                 }
@@ -40,13 +64,14 @@ impl ClientCredentials {
 
     async fn send(
         &self,
+        endpoint: &Endpoint,
         request: &TokenRequest,
         credentials: &Credentials,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<Response<Body>, Error> {
-        let mut proof = self.authentication.prove(credentials, &self.endpoint.audience, &self.clock).await?;
+        let mut proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock).await?;
         secrets.append(&mut proof.secrets);
-        self.http_client.send(request::build(self, request, &proof)).await
+        self.http_client.send(request::build(self, endpoint, request, &proof)).await
     }
 
     async fn read(&self) -> Result<Credentials, Error> {
@@ -74,6 +99,19 @@ impl ClientCredentials {
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
+    /// Hides what was sent in this call: secrets, and further parameters and headers, which may be some (short ones are words).
+    fn mask(&self, request: &TokenRequest, secrets: &[Zeroizing<String>]) -> Mask {
+        let mut mask = Mask::default();
+        for secret in secrets {
+            mask.hide(secret);
+        }
+        let headers = self.headers.values().filter_map(|value| value.to_str().ok());
+        for value in request.parameters().map(|(_, value)| value).chain(headers).filter(|value| value.len() >= 8) {
+            mask.hide(value);
+        }
+        mask
+    }
+
     /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now known.
     fn corrects_clock(&self, error: &Error, response: &Response<Body>) -> bool {
         let verdict = error.response().is_some() && !error.is_transient();
@@ -81,7 +119,7 @@ impl ClientCredentials {
         let corrected =
             verdict && self.authentication.is_by_clock() && date.is_some_and(|date| self.clock.correct(date));
         if corrected {
-            log::clock_corrected(&self.endpoint.name);
+            log::clock_corrected(self.name());
         }
         corrected
     }
@@ -90,16 +128,4 @@ impl ClientCredentials {
 /// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.
 fn refuses_client(error: &Error) -> bool {
     !error.is_transient() && (error.is_invalid_client() || error.status() == Some(StatusCode::UNAUTHORIZED))
-}
-
-/// Hides what was sent in this call: secrets, and further parameters, which may be some (short ones are words).
-fn mask(request: &TokenRequest, secrets: &[Zeroizing<String>]) -> Mask {
-    let mut mask = Mask::default();
-    for secret in secrets {
-        mask.hide(secret);
-    }
-    for (_, value) in request.parameters().filter(|(_, value)| value.len() >= 8) {
-        mask.hide(value);
-    }
-    mask
 }

@@ -2,7 +2,12 @@
 
 mod authentication;
 mod builder;
+#[cfg(feature = "serde")]
+mod configuration;
+mod discovery;
+mod endpoint;
 mod exchange;
+mod header;
 mod mask;
 mod request;
 mod response;
@@ -10,14 +15,18 @@ mod response;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use http::Uri;
+use http::HeaderMap;
 
 #[cfg(feature = "jwt")]
 pub use self::authentication::PrivateKey;
-use self::authentication::{History, Id, ServerClock};
 pub use self::{
     authentication::{ClientAssertion, ClientAuthentication, Secret, Signer},
     builder::ClientCredentialsBuilder,
+};
+use self::{
+    authentication::{History, Id, ServerClock},
+    discovery::Discovery,
+    endpoint::Endpoint,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -33,25 +42,24 @@ use crate::{
 ///
 /// Not `Clone`: what is shared is the [`TokenCache`](crate::TokenCache) made from it.
 pub struct ClientCredentials {
-    endpoint: Endpoint,
+    server: Server,
     client_id: Secret,
     authentication: ClientAuthentication,
     history: History,
     clock: ServerClock,
     grant_type: String,
     defaults: TokenRequest,
+    comma_separated_scopes: bool,
+    headers: HeaderMap,
     origins: Origins,
     http_client: Arc<dyn HttpClient>,
     timeout: Duration,
     token_types: Vec<String>,
 }
 
-struct Endpoint {
-    url: Uri,
-    /// Without the query, for errors.
-    name: String,
-    /// What an assertion is meant for, unless an audience was chosen: the URL, letter by letter as it was configured.
-    audience: String,
+enum Server {
+    Known(Arc<Endpoint>),
+    Discovered(Box<Discovery>),
 }
 
 #[async_trait]
@@ -62,10 +70,10 @@ impl TokenSource for ClientCredentials {
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());
         }
-        let outcome = tokio::time::timeout(self.timeout, self.exchange(&request)).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout)))
-        });
-        outcome.map_err(|error| error.at_endpoint(&self.endpoint.name))
+        tokio::time::timeout(self.timeout, self.exchange(&request)).await.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout));
+            Err(error.at_endpoint(self.name()))
+        })
     }
 
     async fn credentials_changed(&self) {
@@ -77,7 +85,10 @@ impl TokenSource for ClientCredentials {
     }
 
     fn name(&self) -> &str {
-        &self.endpoint.name
+        match &self.server {
+            Server::Known(endpoint) => &endpoint.name,
+            Server::Discovered(discovery) => discovery.issuer(),
+        }
     }
 
     fn time_limit(&self) -> Duration {
@@ -89,7 +100,7 @@ impl TokenSource for ClientCredentials {
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
-            .field("token_url", &self.endpoint.name)
+            .field("server", &self.name())
             .field("client_id", &Id(&self.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.defaults)

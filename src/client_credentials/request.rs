@@ -7,20 +7,26 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use super::{ClientCredentials, authentication::Proof};
+use super::{ClientCredentials, authentication::Proof, endpoint::Endpoint};
 use crate::{
     http_client::{Body, IsTokenRequest},
     source::TokenRequest,
 };
 
-const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
-pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest, proof: &Proof) -> Request<Body> {
+pub(super) fn build(
+    source: &ClientCredentials,
+    endpoint: &Endpoint,
+    wanted: &TokenRequest,
+    proof: &Proof,
+) -> Request<Body> {
     // Room for all of it, escapes included: growing would leave copies of what is secret behind.
     let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
     let mut form = Serializer::new(String::with_capacity(1024 + room));
     form.append_pair("grant_type", &source.grant_type);
     if let Some(scope) = wanted.scope() {
+        let scope = if source.comma_separated_scopes { scope.replace(' ', ",") } else { scope };
         form.append_pair("scope", &scope);
     }
     for resource in wanted.resources() {
@@ -35,8 +41,9 @@ pub(super) fn build(source: &ClientCredentials, wanted: &TokenRequest, proof: &P
 
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
-    request.uri_mut().clone_from(&source.endpoint.url);
+    request.uri_mut().clone_from(&endpoint.url);
     request.extensions_mut().insert(IsTokenRequest);
+    request.headers_mut().clone_from(&source.headers);
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));

@@ -1,6 +1,9 @@
 //! The token response (RFC 6749 sections 5.1 and 5.2), as servers really write it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use http::{
     HeaderMap, Response, StatusCode, Uri,
@@ -9,7 +12,7 @@ use http::{
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-use super::{ClientCredentials, mask::Mask};
+use super::{ClientCredentials, endpoint::Endpoint, mask::Mask};
 use crate::{
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, MOST_BYTES, redirected, too_large},
@@ -18,6 +21,9 @@ use crate::{
 };
 
 const MOST_CHARACTERS: usize = 200;
+
+/// Members that are read for what they mean, and one that is for other grants. They are not kept beside the token.
+const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refresh_in", "scope", "refresh_token"];
 
 /// Where tokens stand in an answer.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
@@ -38,6 +44,7 @@ const CODES: [&str; 9] = [
 /// `mask` hides what was sent.
 pub(super) fn read(
     source: &ClientCredentials,
+    endpoint: &Endpoint,
     response: &Response<Body>,
     mut mask: Mask,
 ) -> Result<AccessToken, Error> {
@@ -50,8 +57,8 @@ pub(super) fn read(
     }
     let answer = Answer { response, mask };
     let status = response.status();
-    let outcome = if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        Err(answer.redirect(source.endpoint.url.scheme_str().unwrap_or_default()))
+    let outcome = if is_redirect(status) {
+        Err(answer.redirect(endpoint.url.scheme_str().unwrap_or_default()))
     } else if !status.is_success() || says(&members, "error") {
         Err(answer.failure(&members))
     } else if members.is_empty() {
@@ -63,25 +70,38 @@ pub(super) fn read(
     outcome.map_err(|error| error.with_status(status))
 }
 
+pub(super) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
 fn says(members: &Map<String, Value>, name: &str) -> bool {
     !matches!(members.get(name), None | Some(Value::Null)) && members[name] != ""
 }
 
-fn wipe(value: &mut Value) {
+pub(super) fn wipe(value: &mut Value) {
     if let Value::String(text) = value {
         text.zeroize();
     }
 }
 
-/// The members of a JSON object or a form. A label such as `charset` does not decide: what is not UTF-8 cannot be in a token.
-fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
-    let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
-    if let Ok(value) = serde_json::from_str::<Value>(&text) {
-        return match value {
-            Value::Object(members) => Some(members),
-            _ => None,
-        };
+/// The members of a JSON object. A label such as `charset` does not decide: what is not UTF-8 cannot be in a token.
+pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
+    match serde_json::from_str(&text(body)).ok()? {
+        Value::Object(members) => Some(members),
+        _ => None,
     }
+}
+
+fn text(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+}
+
+/// The members of a JSON object or a form.
+fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
+    if let Some(members) = object(body) {
+        return Some(members);
+    }
+    let text = text(body);
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
     let form = content_type.starts_with("application/x-www-form-urlencoded") || content_type.starts_with("text/plain");
     let members: Map<_, _> = form_urlencoded::parse(text.as_bytes())
@@ -91,12 +111,17 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
 }
 
 /// An answer, and what must not be repeated of it.
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     response: &'a Response<Body>,
     mask: Mask,
 }
 
-impl Answer<'_> {
+impl<'a> Answer<'a> {
+    /// One to a request that had no secret.
+    pub(super) fn new(response: &'a Response<Body>) -> Self {
+        Self { response, mask: Mask::default() }
+    }
+
     fn token(&self, members: &mut Map<String, Value>, token_types: &[String]) -> Result<AccessToken, Error> {
         let invalid = |what: String| Error::new(ErrorKind::InvalidResponse, what);
         match members.get("token_type") {
@@ -140,10 +165,17 @@ impl Answer<'_> {
         if let Some(scope) = scope {
             token = token.with_scope(scope);
         }
+        for (name, value) in members.iter_mut().filter(|(name, _)| !NOT_KEPT.contains(&name.as_str())) {
+            match value.take() {
+                Value::Null => {}
+                Value::String(text) => token = token.with_member(name, text),
+                other => token = token.with_member(name, other.to_string()),
+            }
+        }
         Ok(token)
     }
 
-    fn redirect(&self, own_scheme: &str) -> Error {
+    pub(super) fn redirect(&self, own_scheme: &str) -> Error {
         let location = self.response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let target = match location {
             None => "nowhere, since it names no Location,".into(),
@@ -193,6 +225,11 @@ impl Answer<'_> {
                 }
             }
         };
+        self.held_back(error)
+    }
+
+    /// With what the answer says about when to come back.
+    pub(super) fn held_back(&self, error: Error) -> Error {
         match retry_after(self.response.headers()) {
             Some(wait) => error.with_retry_after(wait),
             None => error,
@@ -220,13 +257,13 @@ impl Answer<'_> {
         }
     }
 
-    fn header(&self, name: impl AsHeaderName) -> Option<String> {
+    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<String> {
         let value = self.response.headers().get(name)?;
         Some(self.excerpt(&String::from_utf8_lossy(value.as_bytes())))
     }
 
     /// What a server says, fit for an error: without secrets, without control and direction characters, and short.
-    fn excerpt(&self, text: &str) -> String {
+    pub(super) fn excerpt(&self, text: &str) -> String {
         // Far more than is shown, and far less than a flood.
         let text = &text[..text.char_indices().nth(64 * MOST_CHARACTERS).map_or(text.len(), |(at, _)| at)];
         let words = clean(&self.mask.apply(text));
@@ -277,12 +314,12 @@ fn lifetime(value: &Value) -> Option<Duration> {
 }
 
 /// What a value is, without its content, which may be a token in the wrong place.
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a string that is no number",
+        Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }

@@ -8,7 +8,10 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
+use http::{
+    HeaderMap, Request, Response, StatusCode,
+    header::{AUTHORIZATION, HOST},
+};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -80,8 +83,13 @@ impl AuthorizationServer {
     /// The token endpoint's URL.
     #[must_use]
     pub fn token_url(&self) -> String {
-        let origin = self.server.as_ref().map_or_else(|| "https://auth.test".to_owned(), |server| server.origin());
-        format!("{origin}/oauth2/token")
+        format!("{}/oauth2/token", self.issuer())
+    }
+
+    /// The issuer, which has a metadata document that names the token endpoint.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        self.server.as_ref().map_or_else(|| "https://auth.test".to_owned(), |server| server.origin())
     }
 
     /// Answers the next token request so; when called again, the one after it.
@@ -134,6 +142,9 @@ impl AuthorizationServer {
     }
 
     async fn answer(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+        if request.uri().path() == "/.well-known/openid-configuration" {
+            return Some(json(StatusCode::OK, &metadata(&request)));
+        }
         let received = ReceivedTokenRequest::read(&request);
         let answer = {
             let mut state = self.state();
@@ -156,6 +167,16 @@ impl HttpClient for AuthorizationServer {
             None => Err(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset))),
         }
     }
+}
+
+/// A server on a socket is asked by its path, and one without by its URL.
+fn metadata(request: &Request<Bytes>) -> serde_json::Value {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let issuer = match (request.uri().scheme(), request.uri().authority()) {
+        (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
+        _ => format!("http://{}", host.unwrap_or_default()),
+    };
+    json!({ "issuer": issuer, "token_endpoint": format!("{issuer}/oauth2/token") })
 }
 
 impl State {

@@ -1,0 +1,296 @@
+//! Where an issuer has its token endpoint, by its metadata (OpenID Connect Discovery 1.0, RFC 8414).
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{
+    HeaderValue, Request, Response, Uri,
+    header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
+    uri::{PathAndQuery, Scheme},
+};
+use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    endpoint::Endpoint,
+    request::AGENT,
+    response::{Answer, is_redirect, kind, object},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    http_client::{Body, HttpClient, IsTokenRequest, MOST_BYTES, too_large},
+    log,
+    origin::{Origins, Permission, Target, is_same_host},
+};
+
+/// A token endpoint that works is looked up this seldom.
+const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// One that failed, or that could not be looked up again, is looked up this often.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Of the time limit, what a look-up may take where there is an older document, and what one waits for another's.
+const SHARE: u32 = 4;
+
+/// Most servers have the first; RFC 8414 has the second in front of the issuer's path.
+const OPENID: &str = "/.well-known/openid-configuration";
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+
+/// Looks the token endpoint up, and remembers it.
+pub(super) struct Discovery {
+    rules: Rules,
+    /// The issuer's.
+    url: Uri,
+    urls: [Uri; 2],
+    state: Mutex<State>,
+    /// Whoever has no document yet asks for it alone.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What a document must keep to.
+pub(super) struct Rules {
+    /// As it was written: it is compared as a string (RFC 8414 section 3.3).
+    pub issuer: String,
+    /// Where the token endpoint may be, beside the issuer's host.
+    pub origins: Origins,
+    /// Whether the client has a certificate, and so uses `mtls_endpoint_aliases` (RFC 8705 section 5).
+    pub mtls: bool,
+    pub plain_http: bool,
+}
+
+#[derive(Default)]
+struct State {
+    known: Option<Known>,
+    failure: Option<(Instant, Error)>,
+}
+
+struct Known {
+    endpoint: Arc<Endpoint>,
+    discovered_at: Instant,
+    asked_at: Instant,
+    doubted: bool,
+}
+
+enum Step {
+    Use(Arc<Endpoint>),
+    /// The document is old; until the look-up ends, the others use it.
+    LookUpAgain,
+    LookUp,
+}
+
+impl Discovery {
+    pub(super) fn new(rules: Rules) -> Result<Self, Error> {
+        let refuse = |what: &str| {
+            Err(Error::configuration(format!(
+                "issuer: {what}; write it exactly as the server does, such as `https://auth.example.com`"
+            )))
+        };
+        let url = match Endpoint::read(&rules.issuer, rules.plain_http) {
+            Ok(endpoint) => endpoint.url,
+            Err(what) => return refuse(what),
+        };
+        if rules.issuer.contains('?') {
+            return refuse("has a query");
+        }
+        if rules.issuer.contains("/.well-known/") {
+            return refuse("is the URL of a document; its issuer is what stands in front of `/.well-known/`");
+        }
+        let path = url.path().strip_suffix('/').unwrap_or(url.path());
+        let urls = [format!("{path}{OPENID}"), format!("{OAUTH}{path}")].map(|path| {
+            let mut parts = url.clone().into_parts();
+            parts.path_and_query = path.parse::<PathAndQuery>().ok();
+            Uri::from_parts(parts).ok()
+        });
+        let [Some(openid), Some(oauth)] = urls else { return refuse("is not a URL") };
+        Ok(Self { rules, url, urls: [openid, oauth], state: Mutex::default(), turn: tokio::sync::Mutex::default() })
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.rules.issuer
+    }
+
+    /// The token endpoint. `limit` is the time that there is for all of a token request.
+    pub(super) async fn endpoint(&self, client: &dyn HttpClient, limit: Duration) -> Result<Arc<Endpoint>, Error> {
+        let came = Instant::now();
+        match self.step(came) {
+            Step::Use(endpoint) => Ok(endpoint),
+            Step::LookUpAgain => {
+                let outcome = timeout(limit / SHARE, self.look_up(client)).await;
+                self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time"))))
+            }
+            Step::LookUp => {
+                // A bounded wait: the runtime of whoever has the turn may stand still.
+                let _turn = timeout(limit / SHARE, self.turn.lock()).await.ok();
+                let step = self.step(Instant::now());
+                let failure = self.state().failure.clone();
+                match (step, failure) {
+                    (Step::Use(endpoint), _) => Ok(endpoint),
+                    (_, Some((at, error))) if at > came => Err(error),
+                    _ => self.finish(self.look_up(client).await),
+                }
+            }
+        }
+    }
+
+    /// The token endpoint failed otherwise than by an OAuth error: it may be elsewhere by now.
+    pub(super) fn doubt(&self) {
+        if let Some(known) = &mut self.state().known {
+            known.doubted = true;
+        }
+    }
+
+    fn step(&self, now: Instant) -> Step {
+        let mut state = self.state();
+        let Some(known) = &mut state.known else { return Step::LookUp };
+        let lifetime = if known.doubted { AGAIN } else { LIFETIME };
+        if now.duration_since(known.asked_at) < lifetime {
+            return Step::Use(Arc::clone(&known.endpoint));
+        }
+        (known.asked_at, known.doubted) = (now, true);
+        Step::LookUpAgain
+    }
+
+    fn finish(&self, outcome: Result<Endpoint, Error>) -> Result<Arc<Endpoint>, Error> {
+        let now = Instant::now();
+        let mut state = self.state();
+        match outcome {
+            Ok(endpoint) => {
+                log::discovered(&self.rules.issuer, &endpoint.name);
+                let endpoint = Arc::new(endpoint);
+                let known =
+                    Known { endpoint: Arc::clone(&endpoint), discovered_at: now, asked_at: now, doubted: false };
+                *state = State { known: Some(known), failure: None };
+                Ok(endpoint)
+            }
+            Err(error) => {
+                let error = error.about(&format!("discovery of {} failed", self.rules.issuer));
+                if let Some(known) = &state.known {
+                    log::not_discovered(&self.rules.issuer, &error, now.duration_since(known.discovered_at));
+                    return Ok(Arc::clone(&known.endpoint));
+                }
+                state.failure = Some((now, error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn look_up(&self, client: &dyn HttpClient) -> Result<Endpoint, Error> {
+        let mut said: Option<Error> = None;
+        for url in &self.urls {
+            let outcome = match client.send(request(url)).await {
+                Ok(response) => self.read(&response),
+                Err(error) => Err(error),
+            };
+            let error = match outcome {
+                Ok(endpoint) => return Ok(endpoint),
+                Err(error) => error.about(&url.to_string()),
+            };
+            if !is_about_the_document(&error) {
+                return Err(error);
+            }
+            said = Some(match said {
+                None => error,
+                Some(first) => {
+                    let both = format!("{first}; {error}");
+                    // What is wrong with a document says more than that there is none.
+                    let telling = if first.kind() == ErrorKind::InvalidResponse { first } else { error };
+                    telling.with_message(both)
+                }
+            });
+        }
+        Err(said.unwrap_or_else(|| Error::new(ErrorKind::InvalidResponse, "no document")))
+    }
+
+    fn read(&self, response: &Response<Body>) -> Result<Endpoint, Error> {
+        let status = response.status();
+        let answer = Answer::new(response);
+        let outcome = if is_redirect(status) {
+            Err(answer.redirect(self.url.scheme_str().unwrap_or_default()))
+        } else if !status.is_success() {
+            Err(answer.held_back(Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16()))))
+        } else if response.body().as_ref().len() > MOST_BYTES {
+            Err(too_large())
+        } else {
+            match object(response.body().as_ref()) {
+                Some(members) => self.token_endpoint(&members, &answer),
+                None => Err(invalid(format!(
+                    "the answer (HTTP {}, {} bytes, {}) is not a metadata document",
+                    status.as_u16(),
+                    response.body().as_ref().len(),
+                    answer.header(CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
+                ))),
+            }
+        };
+        outcome.map_err(|error| error.with_status(status))
+    }
+
+    fn token_endpoint(&self, members: &Map<String, Value>, answer: &Answer<'_>) -> Result<Endpoint, Error> {
+        let rules = &self.rules;
+        match members.get("issuer") {
+            Some(Value::String(issuer)) if *issuer == rules.issuer => {}
+            Some(Value::String(issuer)) => {
+                return Err(invalid(format!("the document is of the issuer {:?}", answer.excerpt(issuer)))
+                    .with_advice("write the issuer exactly as the server does"));
+            }
+            None => return Err(invalid("the document names no issuer".into())),
+            Some(other) => return Err(invalid(format!("the document's issuer is {}, not a string", kind(other)))),
+        }
+        let aliases = members.get("mtls_endpoint_aliases").filter(|_| rules.mtls);
+        let alias = aliases.and_then(|aliases| aliases.get("token_endpoint")).filter(|alias| !alias.is_null());
+        let text = match alias.or_else(|| members.get("token_endpoint")) {
+            Some(Value::String(text)) => text,
+            None => return Err(invalid("the document names no token_endpoint".into())),
+            Some(other) => {
+                return Err(invalid(format!("the document's token_endpoint is {}, not a string", kind(other))));
+            }
+        };
+        let endpoint = Endpoint::read(text, rules.plain_http)
+            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", answer.excerpt(text))))?;
+        if !self.may_be_at(&endpoint.url) {
+            let origin = Target::of_uri(&endpoint.url).map(|target| answer.excerpt(&target.to_origin()));
+            return Err(invalid(format!(
+                "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an origin that was named",
+                origin.unwrap_or_default()
+            ))
+            .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`"));
+        }
+        // Not the URL, which the document could choose to be that of another server of the client's.
+        Ok(Endpoint { audience: rules.issuer.clone(), ..endpoint })
+    }
+
+    /// On the issuer's host, and over https unless the issuer is not; or at an origin that the user named.
+    fn may_be_at(&self, url: &Uri) -> bool {
+        let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
+        let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
+        let named = |target| self.rules.origins.permit(&target) == Permission::Granted;
+        (secure && same_host) || Target::of_uri(url).is_some_and(named)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn request(url: &Uri) -> Request<Body> {
+    let mut request = Request::new(Body::default());
+    request.uri_mut().clone_from(url);
+    request.extensions_mut().insert(IsTokenRequest);
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    request
+}
+
+fn invalid(what: String) -> Error {
+    Error::new(ErrorKind::InvalidResponse, what)
+}
+
+/// The server answered, and not that it is busy or down: the document may be at the other URL.
+fn is_about_the_document(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::InvalidResponse | ErrorKind::Redirect => true,
+        ErrorKind::Status => {
+            !error.status().is_some_and(|status| matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504))
+        }
+        _ => false,
+    }
+}
