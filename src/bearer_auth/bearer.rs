@@ -91,18 +91,18 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 
 impl Bearer {
     pub(crate) fn new(tokens: TokenCache) -> Self {
-        Self::of(Rules { tokens, also_rejected: None })
+        Self::of(&Rules { tokens, also_rejected: None })
     }
 
     pub(crate) fn with_rejection(
         &self,
         rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self::of(Rules { tokens: self.0.get().tokens.clone(), also_rejected: Some(Arc::new(rejected)) })
+        Self::of(&Rules { tokens: self.0.get().tokens.clone(), also_rejected: Some(Arc::new(rejected)) })
     }
 
-    fn of(rules: Rules) -> Self {
-        Self(Arc::new(Sharded::new(|| Arc::new(rules.clone()))))
+    fn of(rules: &Rules) -> Self {
+        Self(Arc::new(Sharded::new(|| Arc::new(Rules::clone(rules)))))
     }
 
     /// Decides, and looks for a token at hand. `wanted` applies where the request itself names no other. Starts nothing.

@@ -262,7 +262,7 @@ impl Discovery {
     fn may_be_at(&self, url: &Uri) -> bool {
         let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
         let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
-        let named = |target| self.rules.origins.permit(&target) == Permission::Granted;
+        let named = |target| matches!(self.rules.origins.permit(&target), Permission::Granted(_));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }
 
