@@ -98,10 +98,10 @@ impl Error {
         Self::new(ErrorKind::Transport, "the token source refused").lasting().caused_by(cause.into())
     }
 
-    /// States when the server wants to be asked again; no caller asks before.
+    /// States when the server wants to be asked again; no caller asks before. Zero states nothing.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
-        self.with(|inner| inner.retry_after = Some(retry_after))
+        self.with(|inner| inner.retry_after = Some(retry_after).filter(|wait| !wait.is_zero()))
     }
 
     /// Finds an error of this crate in a chain of errors, however deep the stack around it is.

@@ -457,3 +457,17 @@ async fn keeping_warm_notices_a_suspend() {
     assert_eq!(source.count(), 2);
     assert_eq!(tokens.try_token().expect("a token").expose_secret(), "token-2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_of_zero_is_none() {
+    let source = Source::new();
+    let tokens = source.cache();
+    for error in [Error::transient("down"), Error::permanent("refused")] {
+        let before = source.count();
+        source.answer(Answer::Fails(error.with_retry_after(Duration::ZERO)));
+        let (_, slowest) = steady_traffic(&tokens, minutes(1)).await;
+        assert!(slowest <= seconds(2), "{slowest:?}");
+        assert!(source.count() - before <= 10, "{} token requests in a minute", source.count() - before);
+        sleep(minutes(10)).await;
+    }
+}
