@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_credentials::{Body, ClientAuthentication, ClientCredentials, ErrorKind, HttpClient};
+use client_credentials::{Body, ClientAuthentication, ClientCredentials, ErrorKind, HttpClient, TokenCache};
 use endpoint::{Recorder, ask, clients, source, tcp_server, with_client};
 use http::{Response, header};
 use tokio::io::AsyncWriteExt;
@@ -189,6 +189,13 @@ async fn the_time_limit_covers_the_whole_exchange() {
             assert!(start.elapsed() >= limit, "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_time_limit_beyond_all_time_is_none() {
+    let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    let source = source(&server.origin()).timeout(Duration::MAX).build().expect("complete");
+    TokenCache::from(source).token().await.expect("a token");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ impl TokenSource for ClientCredentials {
 
     fn time_limit(&self) -> Duration {
         // A little more, so that the error that names the endpoint comes first.
-        self.timeout + Duration::from_millis(250)
+        self.timeout.saturating_add(Duration::from_millis(250))
     }
 }
 
