@@ -459,6 +459,25 @@ async fn keeping_warm_notices_a_suspend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_short_retry_after_is_waited_out_however_short_the_time_limit_of_an_exchange_is() {
+    let source = Source::new().with_time_limit(seconds(1));
+    let tokens = source.cache();
+    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(5))));
+    let first = tokio::spawn({
+        let tokens = tokens.clone();
+        async move { tokens.token().await }
+    });
+    sleep(seconds(1)).await;
+    source.answer(Answer::Lives(hours(1)));
+    sleep(seconds(3)).await;
+    let (answers, _) = herd(&tokens, 10).await;
+    for answer in answers {
+        assert_eq!(answer.expect("a token"), "token-2");
+    }
+    first.await.expect("no panic").expect("a token");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_after_of_zero_is_none() {
     let source = Source::new();
     let tokens = source.cache();

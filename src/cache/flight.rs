@@ -191,7 +191,7 @@ impl Guard {
     /// An exchange failed, and another follows within the flight.
     fn pause(&self, outcome: &Outcome, wait: Duration) {
         if let (Some(slot), Err(error)) = (self.slot.upgrade(), outcome) {
-            slot.failed_attempt(error, wait);
+            slot.failed_attempt(self.id, error, wait);
             slot.context().report.tried_again(slot.request(), error, wait);
         }
     }

@@ -358,8 +358,11 @@ impl Slot {
     }
 
     /// An exchange failed, and the same flight tries again after `wait`.
-    pub(super) fn failed_attempt(&self, error: &Error, wait: Duration) {
+    pub(super) fn failed_attempt(&self, id: u64, error: &Error, wait: Duration) {
         let now = self.context.clock.now();
+        if let Some(flight) = self.lock().flight.as_mut().filter(|flight| flight.id == id) {
+            flight.deadline = self.deadline(now.after(wait));
+        }
         self.context.endpoint.failed(error, now);
         if error.retry_after().is_some() {
             self.context.endpoint.hold_back(&Hold { until: now.after(wait), error: error.clone() }, now);
