@@ -176,8 +176,8 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// The source panicked, or the runtime ended.
+    /// Its runtime ended, or nobody wants the token any more.
     fn drop(&mut self) {
-        self.end(Some(if std::thread::panicking() { "panicked" } else { "abandoned" }), None);
+        self.end(Some("abandoned"), None);
     }
 }

@@ -6,7 +6,7 @@ mod source;
 
 use std::time::Duration;
 
-use client_credentials::{Clock, Error, ErrorKind, TokenCache};
+use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
 use source::{Answer, Source, down, hours, millis, minutes, seconds};
 use tokio::{
     task::JoinSet,
@@ -459,6 +459,44 @@ async fn keeping_warm_notices_a_suspend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keeping_warm_outlives_a_source_that_panics() {
+    let source = Source::new();
+    let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");
+    token(&tokens).await;
+    source.answer(Answer::Panics);
+    sleep(hours(2)).await;
+    source.answer(Answer::Lives(hours(1)));
+    sleep(minutes(6)).await;
+    assert!(tokens.try_token().is_some(), "nobody had to ask");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeping_warm_outlives_an_outage_in_which_others_ask_for_tokens() {
+    let source = Source::new();
+    source.answer(Answer::Lives(minutes(5)));
+    source.takes(millis(100));
+    let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");
+    token(&tokens).await;
+    source.answer(down());
+    let mut others = JoinSet::new();
+    for key in 0..100 {
+        let tokens = tokens.clone();
+        let request = TokenRequest::builder().scope(format!("s{key}")).build().expect("a token request");
+        others.spawn(async move {
+            let end = Instant::now() + minutes(10);
+            while Instant::now() < end {
+                let _ = tokens.token_for(&request).await;
+                sleep(millis(500)).await;
+            }
+        });
+    }
+    others.join_all().await;
+    source.answer(Answer::Lives(minutes(5)));
+    sleep(minutes(6)).await;
+    assert!(tokens.try_token().is_some(), "nobody had to ask");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_retry_after_is_waited_out_however_short_the_time_limit_of_an_exchange_is() {
     let source = Source::new().with_time_limit(seconds(1));
     let tokens = source.cache();
@@ -489,4 +527,26 @@ async fn a_retry_after_of_zero_is_none() {
         assert!(source.count() - before <= 10, "{} token requests in a minute", source.count() - before);
         sleep(minutes(10)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_when_it_is_told_of_a_rejection_is_asked_all_the_same() {
+    struct Panics(Source);
+    #[async_trait]
+    impl TokenSource for Panics {
+        async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+            self.0.token(request).await
+        }
+
+        async fn rejected(&self, _: &TokenRequest, _: &AccessToken) {
+            panic!("a bug in the source")
+        }
+    }
+    let source = Source::new();
+    let tokens = TokenCache::builder(Panics(source.clone())).any_origin().clock(Clock::tokio()).build();
+    let tokens = tokens.expect("complete");
+    let first = tokens.token().await.expect("a token");
+    sleep(minutes(1)).await;
+    tokens.reject(&first);
+    assert_eq!(token(&tokens).await, "token-2");
 }

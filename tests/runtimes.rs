@@ -132,6 +132,31 @@ fn a_fetch_that_nobody_drives_is_taken_over_after_its_deadline() {
 }
 
 #[test]
+fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
+    let source = Source::new();
+    source.answer(Answer::Hangs);
+    let tokens = cache(&source);
+    let first = std::thread::spawn({
+        let tokens = tokens.clone();
+        move || {
+            current_thread().block_on(async {
+                let _ = tokio::time::timeout(millis(200), tokens.token()).await;
+                panic!("a test that fails")
+            })
+        }
+    });
+    std::thread::sleep(millis(50));
+    let waiting = std::thread::spawn({
+        let tokens = tokens.clone();
+        move || current_thread().block_on(token(&tokens))
+    });
+    std::thread::sleep(millis(50));
+    source.answer(Answer::Lives(hours(1)));
+    assert!(first.join().is_err());
+    assert_eq!(waiting.join().expect("no panic").expect("a token"), "token-2");
+}
+
+#[test]
 fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();
     let tokens = cache(&source);

@@ -1,7 +1,11 @@
 //! One token request on its way, detached from whoever asked for it.
 
 use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, OnceLock, Weak},
+    task::Poll,
     time::Duration,
 };
 
@@ -109,26 +113,39 @@ impl Launch {
     }
 
     async fn fly(self, caller: Caller) {
+        let (slot, context) = (self.guard.slot.clone(), Arc::clone(&self.context));
+        let keeps_warm = context.settings.keep_warm && self.request.is_default();
+        if self.exchange(caller).await {
+            await_credentials(&slot, &context).await;
+        }
+        if keeps_warm {
+            keep_warm(slot, context).await;
+        }
+    }
+
+    /// Returns whether the server refused the client.
+    async fn exchange(self, caller: Caller) -> bool {
         let Self { guard, context, request, rejected, quick, .. } = self;
         let slot = guard.slot.clone();
+        let limit = context.time_limit();
         let turn = match context.endpoint.turn(&context.clock).await {
             Ok(turn) => turn,
-            Err(error) => return guard.ground(error),
+            Err(error) => {
+                guard.ground(error);
+                return false;
+            }
         };
-        let limit = context.time_limit();
         if let Some(token) = rejected {
-            let _ = timeout(limit, context.source.rejected(&request, &token)).await;
+            let _ = SOURCE_OF.scope(slot.clone(), ask(limit, context.source.rejected(&request, &token))).await;
         }
         let mut tried = 0;
         let (outcome, started_at, span) = loop {
-            let Some(started_at) = guard.begin() else { return };
+            let Some(started_at) = guard.begin() else { return false };
             tried += 1;
             let mut exchange = context.report.exchange(&request, tried, &caller);
-            let asking = SOURCE_OF.scope(slot.clone(), timeout(limit, context.source.token(&request)));
-            let outcome = match exchange.span.around(asking).await {
-                Ok(outcome) => outcome.map(|token| token.with_request(request.clone())),
-                Err(_) => Err(timed_out(limit)),
-            };
+            let asking = SOURCE_OF.scope(slot.clone(), ask(limit, context.source.token(&request)));
+            let outcome = exchange.span.around(asking).await.and_then(|outcome| outcome);
+            let outcome = outcome.map(|token| token.with_request(request.clone()));
             exchange.ended(&outcome);
             let failure = outcome.as_ref().err().filter(|_| quick && turn.calm);
             let Some(wait) = failure.and_then(|error| renewal::quick_retry(error, tried, fastrand::f64())) else {
@@ -140,20 +157,27 @@ impl Launch {
         drop(turn);
         let refused = outcome.as_ref().is_err_and(Error::is_invalid_client);
         span.within(|| guard.finish(outcome, started_at));
-        if refused {
-            await_credentials(&slot, &context).await;
-        }
-        if context.settings.keep_warm && request.is_default() {
-            keep_warm(slot, context).await;
-        }
+        refused
     }
+}
+
+/// What the source does within its time limit. A panic of it is an error like any other.
+async fn ask<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, Error> {
+    let mut answer = pin!(answer);
+    let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(Error::new(ErrorKind::Panicked, "the token source panicked"))),
+    });
+    timeout(limit, caught).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Timeout, format!("the token source gave no token within {limit:?}")))
+    })
 }
 
 /// While the client is held back because the server refused it: whether it has other credentials.
 async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     let Some(due) = slot.upgrade().map(|slot| slot.due()) else { return };
     let wait = context.clock.now().until(due);
-    if timeout(wait, context.source.credentials_changed()).await.is_ok()
+    if ask(wait, context.source.credentials_changed()).await.is_ok()
         && let Some(slot) = slot.upgrade()
     {
         slot.release();
@@ -174,7 +198,7 @@ async fn keep_warm(slot: Weak<Slot>, context: Arc<Context>) {
     }
 }
 
-/// Speaks for a flight. If its task ends before it is finished (its runtime ended, the source panicked), this says so.
+/// Speaks for a flight. If its task ends before it is finished (its runtime ended), this says so.
 struct Guard {
     slot: Weak<Slot>,
     id: u64,
@@ -198,7 +222,10 @@ impl Guard {
 
     fn finish(mut self, outcome: Outcome, started_at: Moment) {
         self.finished = true;
-        self.publish(outcome, started_at);
+        if let Some(slot) = self.slot.upgrade() {
+            slot.finish(self.id, &outcome, started_at);
+        }
+        self.outcome.send_replace(Some(outcome));
     }
 
     /// The flight ends without an exchange.
@@ -209,31 +236,13 @@ impl Guard {
         }
         self.outcome.send_replace(Some(Err(error)));
     }
-
-    fn publish(&self, outcome: Outcome, started_at: Moment) {
-        if let Some(slot) = self.slot.upgrade() {
-            slot.finish(self.id, &outcome, started_at);
-        }
-        self.outcome.send_replace(Some(outcome));
-    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        let Some(slot) = self.slot.upgrade() else { return };
-        if std::thread::panicking() {
-            let now = slot.context().clock.now();
-            self.publish(Err(Error::new(ErrorKind::Panicked, "the token source panicked")), now);
-        } else {
-            // Whoever waits sees that the sender is gone, and takes over.
+        // Whoever waits sees that the sender is gone, and takes over.
+        if let (false, Some(slot)) = (self.finished, self.slot.upgrade()) {
             slot.abandon(self.id);
         }
     }
-}
-
-fn timed_out(limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, format!("the token source gave no token within {limit:?}"))
 }
