@@ -5,7 +5,10 @@
 mod source;
 mod support;
 
-use client_credentials::{AccessToken, BearerAuthLayer, Clock, Error, TokenCache, TokenRequest, TryClone};
+use client_credentials::{
+    AccessToken, BearerAuthLayer, ClientCredentials, Clock, Error, TokenCache, TokenRequest, TryClone,
+    testing::{self, AuthorizationServer},
+};
 use http::StatusCode;
 use source::{Answer, Source, down, hours, millis, minutes, seconds};
 use support::{
@@ -268,6 +271,62 @@ async fn a_thousand_keys_in_an_outage_do_not_hammer_the_endpoint() {
     assert!(source.most_in_flight() <= 16, "{} in flight", source.most_in_flight());
     // Those that were on their way when the first one failed, and one a second from then on.
     assert!(source.count() <= 16 + 121, "{} token requests in two minutes", source.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_wait_in_line_are_held_back_by_what_those_before_them_are_told() {
+    let source = Source::new();
+    // So slow that the first failure does not come within the second in which nobody else may ask.
+    source.takes(millis(1500));
+    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    let tokens = source.cache();
+    let mut callers = JoinSet::new();
+    for key in 0..100 {
+        let tokens = tokens.clone();
+        callers.spawn(async move {
+            sleep(millis(10 * key)).await;
+            let error = tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails");
+            error.retry_after().expect("when to come back")
+        });
+    }
+    let waits = callers.join_all().await;
+    assert!(waits.iter().all(|wait| *wait > seconds(50)), "{waits:?}");
+    assert_eq!(source.count(), 16, "those that were on their way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_keys_of_a_refused_client_do_not_all_ask() {
+    let auth = AuthorizationServer::in_memory();
+    auth.answer_always(testing::Answer::oauth_error("invalid_client").with_delay(millis(100)));
+    let client = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
+    let client = client.any_origin().build().expect("complete");
+    let tokens = TokenCache::builder(client).clock(Clock::tokio()).build().expect("complete");
+    let mut callers = JoinSet::new();
+    for key in 0..1000 {
+        let tokens = tokens.clone();
+        callers.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
+    }
+    let errors = callers.join_all().await;
+    assert!(errors.iter().all(|error| !error.is_transient()), "the verdict is about all of them");
+    assert_eq!(auth.token_requests().len(), 16, "those that were on their way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_retry_of_one_key_respects_what_the_endpoint_told_another() {
+    let (source, reset) = (Source::new(), std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    let tokens = source.cache();
+    let other = tokio::spawn({
+        let tokens = tokens.clone();
+        async move { tokens.token_for(&scope("other")).await }
+    });
+    source.takes(millis(20));
+    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    sleep(millis(1)).await;
+    source.takes(millis(0));
+    source.answer(Answer::Fails(Error::transient(reset)));
+    tokens.token_for(&scope("reset")).await.expect_err("it fails");
+    other.await.expect("no panic").expect_err("it fails");
+    assert_eq!(source.count(), 2, "one each");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use client_credentials::{AccessToken, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
-use source::{Answer, Source, hours, millis, minutes};
+use source::{Answer, Source, hours, millis, minutes, seconds};
 use tokio::runtime::{Builder, Runtime};
 
 fn current_thread() -> Runtime {
@@ -129,6 +129,29 @@ fn a_fetch_that_nobody_drives_is_taken_over_after_its_deadline() {
     frozen.block_on(async { tokio::time::sleep(millis(20)).await });
     assert_eq!(source.count(), 1);
     assert_eq!(driven.block_on(token(&tokens)).expect("a token"), "token-1");
+}
+
+#[test]
+fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
+    let source = Source::new().with_time_limit(millis(100));
+    let tokens = cache(&source);
+    let scope = |key: usize| TokenRequest::builder().scope(format!("s{key}")).build().expect("a token request");
+    let frozen = current_thread();
+    source.answer(Answer::Hangs);
+    frozen.block_on(async {
+        for key in 0..40 {
+            let _ = tokio::time::timeout(Duration::ZERO, tokens.token_for(&scope(key))).await;
+        }
+        tokio::task::yield_now().await;
+    });
+    assert!(source.in_flight() > 0);
+    source.answer(Answer::Lives(hours(1)));
+    let begun = Instant::now();
+    for key in 30..50 {
+        current_thread().block_on(tokens.token_for(&scope(key))).expect("a token");
+    }
+    assert!(begun.elapsed() < seconds(20), "{:?}", begun.elapsed());
+    drop(frozen);
 }
 
 #[test]

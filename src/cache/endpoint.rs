@@ -1,8 +1,8 @@
 //! What all the tokens of a source share: their exchanges run against one endpoint.
 
-use std::sync::Mutex;
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
     clock::{Clock, Moment},
@@ -13,15 +13,20 @@ use crate::error::Error;
 /// Exchanges in flight at once.
 const MOST_IN_FLIGHT: usize = 16;
 
+#[derive(Default)]
 pub(super) struct Endpoint {
-    permits: Semaphore,
     state: Mutex<State>,
+    /// A turn has ended.
+    vacated: Notify,
 }
 
 #[derive(Default)]
 struct State {
     /// `Retry-After` and `invalid_client` are about the endpoint and the client, so that they hold back every token.
     hold: Option<Hold>,
+    /// Those whose turn it is, and when it ends at the latest.
+    turns: HashMap<u64, Moment>,
+    turns_given: u64,
     last_start: Option<Moment>,
     /// What the last exchange failed with, and when.
     failure: Option<(Error, Moment)>,
@@ -38,46 +43,28 @@ pub(super) struct Hold {
 
 /// Leave to start an exchange.
 pub(super) struct Turn<'a> {
-    _permit: SemaphorePermit<'a>,
+    endpoint: &'a Endpoint,
+    id: u64,
     /// Whether the last exchange went well, so that quick retries do not add to an outage.
     pub calm: bool,
 }
 
 impl Endpoint {
-    pub(super) fn new() -> Self {
-        Self { permits: Semaphore::new(MOST_IN_FLIGHT), state: Mutex::default() }
-    }
-
     pub(super) fn hold(&self, now: Moment) -> Option<Hold> {
-        lock(&self.state).hold.clone().filter(|hold| !now.reached(hold.until))
+        lock(&self.state).hold(now).cloned()
     }
 
     /// Waits for leave to start an exchange: a bounded number at once, and one a second while the last one failed. Whoever waits for
-    /// another's attempt shares its failure.
-    pub(super) async fn turn(&self, clock: &Clock) -> Result<Turn<'_>, Error> {
+    /// another's attempt shares its failure. A turn is over after `time`, unless it is [extended](Turn::extend).
+    pub(super) async fn turn(&self, clock: &Clock, time: Duration) -> Result<Turn<'_>, Error> {
         let came = clock.now();
-        // Never closed; an error would be a failure like any other.
-        let permit = self.permits.acquire().await.map_err(Error::transient)?;
         loop {
-            let now = clock.now();
-            let wait = {
-                let mut state = lock(&self.state);
-                let next = match (&state.failure, state.last_start) {
-                    (Some(_), Some(last_start)) => last_start.after(renewal::BETWEEN_REQUESTS),
-                    _ => now,
-                };
-                if now.reached(next) {
-                    state.last_start = Some(now);
-                    let forgotten = |(_, at): &(_, Moment)| now.reached(at.after(renewal::FORGET_FAILURES));
-                    return Ok(Turn { _permit: permit, calm: state.failure.as_ref().is_none_or(forgotten) });
-                }
-                let wait = now.until(next);
-                match &state.failure {
-                    Some((error, failed_at)) if !came.reached(*failed_at) => return Err(error.held_back(wait)),
-                    _ => wait,
-                }
+            let wait = match lock(&self.state).turn(came, clock.now(), time)? {
+                Next::Turn { id, calm } => return Ok(Turn { endpoint: self, id, calm }),
+                Next::Wait(wait) => wait,
             };
-            tokio::time::sleep(wait).await;
+            // Not for the notice alone: it may go to one whose runtime nobody drives.
+            let _ = timeout(wait, self.vacated.notified()).await;
         }
     }
 
@@ -111,5 +98,56 @@ impl Endpoint {
         if state.hold.as_ref().is_none_or(|held| now.until(held.until) < now.until(hold.until)) {
             state.hold = Some(hold.clone());
         }
+    }
+}
+
+enum Next {
+    Turn { id: u64, calm: bool },
+    Wait(Duration),
+}
+
+impl State {
+    fn hold(&self, now: Moment) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| !now.reached(hold.until))
+    }
+
+    fn turn(&mut self, came: Moment, now: Moment, time: Duration) -> Result<Next, Error> {
+        // It may have begun while they stood in line.
+        if let Some(hold) = self.hold(now) {
+            return Err(hold.error.held_back(now.until(hold.until)));
+        }
+        // One whose runtime nobody drives keeps nobody else out.
+        self.turns.retain(|_, end| !now.reached(*end));
+        let next = match (&self.failure, self.last_start) {
+            (Some(_), Some(last_start)) => last_start.after(renewal::BETWEEN_REQUESTS),
+            _ => now,
+        };
+        let wait = if now.reached(next) { renewal::BETWEEN_REQUESTS } else { now.until(next) };
+        if now.reached(next) && self.turns.len() < MOST_IN_FLIGHT {
+            let forgotten = |(_, at): &(_, Moment)| now.reached(at.after(renewal::FORGET_FAILURES));
+            let calm = self.failure.as_ref().is_none_or(forgotten);
+            self.last_start = Some(now);
+            self.turns_given += 1;
+            self.turns.insert(self.turns_given, now.after(time));
+            return Ok(Next::Turn { id: self.turns_given, calm });
+        }
+        match &self.failure {
+            Some((error, failed_at)) if !came.reached(*failed_at) => Err(error.held_back(wait)),
+            _ => Ok(Next::Wait(wait)),
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Something else begins in the same turn, which takes until `end` at the latest.
+    pub(super) fn extend(&self, end: Moment) {
+        lock(&self.endpoint.state).turns.insert(self.id, end);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.endpoint.state).turns.remove(&self.id);
+        self.endpoint.vacated.notify_one();
     }
 }

@@ -128,7 +128,8 @@ impl Launch {
         let Self { guard, context, request, rejected, quick, .. } = self;
         let slot = guard.slot.clone();
         let limit = context.time_limit();
-        let turn = match context.endpoint.turn(&context.clock).await {
+        let time = limit + renewal::FLIGHT_GRACE;
+        let turn = match context.endpoint.turn(&context.clock, time).await {
             Ok(turn) => turn,
             Err(error) => {
                 guard.ground(error);
@@ -141,6 +142,7 @@ impl Launch {
         let mut tried = 0;
         let (outcome, started_at, span) = loop {
             let Some(started_at) = guard.begin() else { return false };
+            turn.extend(started_at.after(time));
             tried += 1;
             let mut exchange = context.report.exchange(&request, tried, &caller);
             let asking = SOURCE_OF.scope(slot.clone(), ask(limit, context.source.token(&request)));
@@ -152,7 +154,12 @@ impl Launch {
                 break (outcome, started_at, exchange.span.clone());
             };
             exchange.span.clone().within(|| guard.pause(&outcome, wait));
+            turn.extend(context.clock.now().after(wait + time));
             sleep(wait).await;
+            // Another key may have been told more in the meantime.
+            if context.endpoint.hold(context.clock.now()).is_some() {
+                break (outcome, started_at, exchange.span.clone());
+            }
         };
         drop(turn);
         let refused = outcome.as_ref().is_err_and(Error::is_invalid_client);

@@ -452,7 +452,7 @@ impl TokenCacheBuilder {
             source: self.source,
             settings: self.settings,
             clock: self.clock,
-            endpoint: Endpoint::new(),
+            endpoint: Endpoint::default(),
             report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
