@@ -131,6 +131,25 @@ async fn a_failure_without_a_code_is_an_error_with_a_short_clean_excerpt() {
 }
 
 #[tokio::test]
+async fn a_token_that_stands_in_a_failure_is_not_quoted() {
+    for body in [
+        r#"{"access_token":"q7w8e9r0t1"}"#,
+        r#"{"data":[{"access_token":"q7w8e9r0t1","id_token":"q7w8e9r0t1"}]}"#,
+        r#"{"data":{"refresh_token":["q7w8e9r0t1"]}}"#,
+        "expires_in=60&access_token=q7w8e9r0t1",
+        "refresh_token=q7w8e9%72%30t1&access_token=q7w8e9r0t1&again=q7w8e9r0t1",
+    ] {
+        for content_type in ["application/json", "application/x-www-form-urlencoded", "text/html"] {
+            for status in [300, 400, 500] {
+                let error = fail(status, &[("content-type", content_type)], body).await;
+                let shown = format!("{error} {error:?}");
+                assert!(!shown.contains("q7w8"), "{shown}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_wants_to_know_who_asks_is_no_verdict() {
     for status in [403, 404, 407, 418] {
         assert!(fail(status, &[], "<html>no</html>").await.is_transient(), "{status}");

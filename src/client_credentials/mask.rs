@@ -6,7 +6,7 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-const MASK: &str = "[redacted]";
+pub(super) const MASK: &str = "[redacted]";
 
 /// A shorter remainder at the end of a text is no secret that was cut off, but chance.
 const LEAST_REMAINDER: usize = 4;

@@ -12,7 +12,11 @@ use http::{
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-use super::{ClientCredentials, endpoint::Endpoint, mask::Mask};
+use super::{
+    ClientCredentials,
+    endpoint::Endpoint,
+    mask::{MASK, Mask},
+};
 use crate::{
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, MOST_BYTES, redirected, too_large},
@@ -51,9 +55,14 @@ pub(super) fn read(
     if response.body().as_ref().len() > MOST_BYTES {
         return Err(too_large());
     }
-    let mut members = parse(response.headers(), response.body().as_ref()).unwrap_or_default();
-    for token in TOKENS.iter().filter_map(|name| members.get(*name)?.as_str()) {
-        mask.hide(token);
+    let body = response.body().as_ref();
+    let mut members = parse(response.headers(), body).unwrap_or_default();
+    for name in TOKENS {
+        // A form is one by any content type, as far as it is about hiding.
+        let in_form = || form_urlencoded::parse(body).find(|(field, _)| field == name).map(|(_, value)| value);
+        if let Some(token) = members.get(name).and_then(Value::as_str).map(Cow::Borrowed).or_else(in_form) {
+            mask.hide(&token);
+        }
     }
     let answer = Answer { response, mask };
     let status = response.status();
@@ -252,7 +261,14 @@ impl<'a> Answer<'a> {
         match value {
             Value::String(text) => *text = self.excerpt(text),
             Value::Array(values) => values.iter_mut().for_each(|value| self.mask_strings(value)),
-            Value::Object(members) => members.values_mut().for_each(|value| self.mask_strings(value)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match TOKENS.contains(&name.as_str()) {
+                        true => *value = MASK.into(),
+                        false => self.mask_strings(value),
+                    }
+                }
+            }
             _ => {}
         }
     }
