@@ -233,6 +233,24 @@ async fn a_token_that_has_expired_on_arrival_serves_those_who_waited_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_brings_a_dead_token_costs_nothing_while_the_old_one_lives() {
+    let source = Source::new();
+    let tokens = source.cache();
+    token(&tokens).await;
+    sleep(minutes(46)).await;
+    source.answer(Answer::Lives(Duration::ZERO));
+    source.takes(millis(50));
+    let before = source.count();
+    let (failed, slowest) = steady_traffic(&tokens, minutes(13)).await;
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!((slowest, token(&tokens).await.as_str()), (Duration::ZERO, "token-1"));
+    assert!(source.count() - before <= 20, "{} token requests", source.count() - before);
+    source.answer(Answer::Lives(hours(1)));
+    sleep(minutes(1)).await;
+    assert_ne!(token(&tokens).await, "token-1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_the_server_counts_down_makes_no_hot_loop() {
     let source = Source::new();
     let tokens = source.cache();

@@ -424,8 +424,11 @@ impl Slot {
         let life = Life::new(token, &self.context.settings, self.jitter);
         let expires_at = started_at.after(life.expires_after);
         let renew_at = started_at.after(life.renew_after);
-        let same = state.held.as_mut().filter(|held| !now.reached(held.expires_at) && held.token.is_same_as(token));
-        if let Some(held) = same {
+        let usable = state.held.as_mut().filter(|held| !now.reached(held.expires_at));
+        if usable.as_ref().is_some_and(|held| held.suspicion.is_none()) && now.reached(expires_at) {
+            return self.failed(state, &dead_on_arrival(), now);
+        }
+        if let Some(held) = usable.filter(|held| held.token.is_same_as(token)) {
             if held.suspicion.take().is_some() {
                 // Only another rejection asks again, and rejections are bounded.
                 held.renew_at = held.ages_at;
@@ -494,6 +497,10 @@ impl Hold {
 
 fn same_token(which: &str) -> Error {
     Error::new(ErrorKind::InvalidResponse, format!("the server issued the same token again, {which}"))
+}
+
+fn dead_on_arrival() -> Error {
+    Error::new(ErrorKind::InvalidResponse, "the server issued a token that had expired when it came")
 }
 
 fn not_renewed() -> Error {
