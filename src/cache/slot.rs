@@ -187,6 +187,10 @@ impl Slot {
     fn next(self: &Arc<Self>, pad: Option<&mut Option<Launch>>, unwanted: Option<&AccessToken>) -> Step {
         let now = self.context.clock.now();
         let mut guard = self.lock();
+        // Stored by whoever had the lock before: all those who came meanwhile would store it again, and make others come.
+        if let (None, Some(token)) = (unwanted, self.current()) {
+            return Step::Serve(token);
+        }
         let state = &mut *guard;
         state.flight.take_if(|flight| now.reached(flight.deadline));
         let Some(held) = state.held.as_ref().filter(|held| !now.reached(held.expires_at)) else {
