@@ -194,7 +194,7 @@ async fn the_time_limit_covers_the_whole_exchange() {
 #[tokio::test]
 async fn a_time_limit_beyond_all_time_is_none() {
     let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
-    let source = source(&server.origin()).timeout(Duration::MAX).build().expect("complete");
+    let source = source(server.origin()).timeout(Duration::MAX).build().expect("complete");
     TokenCache::from(source).token().await.expect("a token");
 }
 

@@ -57,15 +57,16 @@ pub(super) fn read(
     }
     let body = response.body().as_ref();
     let mut members = parse(response.headers(), body).unwrap_or_default();
-    for name in TOKENS {
-        // A form is one by any content type, as far as it is about hiding.
-        let in_form = || form_urlencoded::parse(body).find(|(field, _)| field == name).map(|(_, value)| value);
-        if let Some(token) = members.get(name).and_then(Value::as_str).map(Cow::Borrowed).or_else(in_form) {
-            mask.hide(&token);
-        }
+    for token in TOKENS.iter().filter_map(|name| members.get(*name)?.as_str()) {
+        mask.hide(token);
+    }
+    let status = response.status();
+    if !status.is_success() {
+        // It may be quoted, and a form is one by any content type.
+        let fields = form_urlencoded::parse(body).filter(|(name, _)| TOKENS.contains(&name.as_ref()));
+        fields.take(TOKENS.len()).for_each(|(_, token)| mask.hide(&token));
     }
     let answer = Answer { response, mask };
-    let status = response.status();
     let outcome = if is_redirect(status) {
         Err(answer.redirect(endpoint.url.scheme_str().unwrap_or_default()))
     } else if !status.is_success() || says(&members, "error") {
