@@ -402,8 +402,8 @@ impl TokenCacheBuilder {
     }
 
     /// Renews the source's own token when nobody asks for it, for those who cannot have a cold call after an idle time. Starts
-    /// with the first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle is gone. Costs a token
-    /// request per lifetime, forever; without it, idle costs nothing.
+    /// with the first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle is gone, or with the runtime of the call that
+    /// started the last token request; the next one starts it again. Costs a token request per lifetime, forever; without it, idle costs nothing.
     pub fn keep_warm(mut self) -> Self {
         self.settings.keep_warm = true;
         self
