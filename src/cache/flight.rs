@@ -137,7 +137,7 @@ impl Launch {
             }
         };
         if let Some(token) = rejected {
-            let _ = SOURCE_OF.scope(slot.clone(), ask(limit, context.source.rejected(&request, &token))).await;
+            let _ = SOURCE_OF.scope(slot.clone(), ask(limit, || context.source.rejected(&request, &token))).await;
         }
         let mut tried = 0;
         let (outcome, started_at, span) = loop {
@@ -145,7 +145,7 @@ impl Launch {
             turn.extend(started_at.after(time));
             tried += 1;
             let mut exchange = context.report.exchange(&request, tried, &caller);
-            let asking = SOURCE_OF.scope(slot.clone(), ask(limit, context.source.token(&request)));
+            let asking = SOURCE_OF.scope(slot.clone(), ask(limit, || context.source.token(&request)));
             let outcome = exchange.span.around(asking).await.and_then(|outcome| outcome);
             let outcome = outcome.map(|token| token.with_request(request.clone()));
             exchange.ended(&outcome);
@@ -161,16 +161,17 @@ impl Launch {
                 break (outcome, started_at, exchange.span.clone());
             }
         };
-        drop(turn);
         let refused = outcome.as_ref().is_err_and(Error::is_invalid_client);
         span.within(|| guard.finish(outcome, started_at));
+        // After what came out is known: it may hold back whoever is next.
+        drop(turn);
         refused
     }
 }
 
 /// What the source does within its time limit. A panic of it is an error like any other.
-async fn ask<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, Error> {
-    let mut answer = pin!(answer);
+async fn ask<F: Future>(limit: Duration, question: impl FnOnce() -> F) -> Result<F::Output, Error> {
+    let mut answer = pin!(async { question().await });
     let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => Poll::Ready(Err(Error::new(ErrorKind::Panicked, "the token source panicked"))),
@@ -184,7 +185,7 @@ async fn ask<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, E
 async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     let Some(due) = slot.upgrade().map(|slot| slot.due()) else { return };
     let wait = context.clock.now().until(due);
-    if ask(wait, context.source.credentials_changed()).await.is_ok()
+    if ask(wait, || context.source.credentials_changed()).await.is_ok()
         && let Some(slot) = slot.upgrade()
     {
         slot.release();
