@@ -301,12 +301,13 @@ async fn a_thousand_keys_of_a_refused_client_do_not_all_ask() {
     let client = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
     let client = client.any_origin().build().expect("complete");
     let tokens = TokenCache::builder(client).clock(Clock::tokio()).build().expect("complete");
-    let mut callers = JoinSet::new();
+    let (mut callers, came) = (JoinSet::new(), Instant::now());
     for key in 0..1000 {
         let tokens = tokens.clone();
         callers.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
     }
     let errors = callers.join_all().await;
+    assert!(came.elapsed() < millis(200), "those in line were told at once: {:?}", came.elapsed());
     assert!(errors.iter().all(|error| !error.is_transient()), "the verdict is about all of them");
     assert_eq!(auth.token_requests().len(), 16, "those that were on their way");
 }

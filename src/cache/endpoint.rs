@@ -59,9 +59,15 @@ impl Endpoint {
     pub(super) async fn turn(&self, clock: &Clock, time: Duration) -> Result<Turn<'_>, Error> {
         let came = clock.now();
         loop {
-            let wait = match lock(&self.state).turn(came, clock.now(), time)? {
-                Next::Turn { id, calm } => return Ok(Turn { endpoint: self, id, calm }),
-                Next::Wait(wait) => wait,
+            let next = lock(&self.state).turn(came, clock.now(), time);
+            let wait = match next {
+                Ok(Next::Turn { id, calm }) => return Ok(Turn { endpoint: self, id, calm }),
+                Ok(Next::Wait(wait)) => wait,
+                Err(error) => {
+                    // The notice is of use to whoever is next in line.
+                    self.vacated.notify_one();
+                    return Err(error);
+                }
             };
             // Not for the notice alone: it may go to one whose runtime nobody drives.
             let _ = timeout(wait, self.vacated.notified()).await;
