@@ -31,7 +31,7 @@ pub trait TokenSource: Send + Sync + 'static {
     ///
     /// Asked after an `invalid_client`, and dropped when the hold-back is over. The default never returns.
     async fn credentials_changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Where this source's tokens may be sent. `None`: whoever builds the cache says so.

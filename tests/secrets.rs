@@ -271,7 +271,7 @@ fn a_secret_shows_where_it_comes_from_and_never_what_it_is() {
 
 #[cfg(feature = "test-util")]
 mod while_token_requests_are_held_back {
-    use client_credentials::{Clock, TokenCache};
+    use client_credentials::{Clock, TokenCache, TokenRequest};
     use tokio::time::{advance, sleep};
 
     use super::*;
@@ -344,6 +344,7 @@ mod while_token_requests_are_held_back {
         advance(46 * 60 * SECOND).await;
         tokens.token().await.expect("the old token, and a renewal that fails");
         sleep(SECOND).await;
+        tokens.token().await.expect("the old token, without a renewal");
         assert_eq!(secrets(&client), ["first", "first"]);
         std::fs::write(&path, "second").expect("a file");
         sleep(2 * SECOND).await;
@@ -382,9 +383,11 @@ mod while_token_requests_are_held_back {
         let tokens = cache(source(Secret::file(&path), &client));
         tokens.token().await.expect_err("refused");
         std::fs::write(&path, "right").expect("a file");
+        let other = TokenRequest::builder().scope("other").build().expect("a request");
         for _ in 0..119 {
             sleep(SECOND).await;
             tokens.token().await.expect_err("held back");
+            tokens.token_for(&other).await.expect_err("held back");
         }
         assert_eq!(secrets(&client), ["wrong"]);
     }
