@@ -42,6 +42,7 @@ fn collected(row: &Row, token: usize, count: usize) -> Result<f64, Box<dyn Error
         .output()?;
     let report = std::fs::read_to_string(&file);
     let _ = std::fs::remove_file(&file);
-    let total = report.ok().and_then(|report| report.lines().find_map(|line| line.strip_prefix("totals: ")?.parse().ok()));
+    let total =
+        report.ok().and_then(|report| report.lines().find_map(|line| line.strip_prefix("totals: ")?.parse().ok()));
     total.ok_or_else(|| format!("callgrind: {}", String::from_utf8_lossy(&output.stderr)).into())
 }

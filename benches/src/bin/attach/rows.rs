@@ -9,7 +9,7 @@ use http::{HeaderValue, header::AUTHORIZATION};
 use tower::{Layer, Service, retry::Retry};
 use tower_http::set_header::SetRequestHeader;
 
-use crate::send::{Echo, ORIGIN, Request, Response, Send, request, through, through_clones};
+use crate::send::{Echo, ORIGIN, Request, Response, Sender, request, through, through_clones};
 
 pub struct Row {
     pub name: &'static str,
@@ -17,7 +17,7 @@ pub struct Row {
     make: fn(usize) -> Senders,
 }
 
-pub type Senders = Box<dyn Fn() -> Send + std::marker::Send + Sync>;
+pub type Senders = Box<dyn Fn() -> Sender + Send + Sync>;
 
 impl Row {
     pub const fn new(name: &'static str, what: &'static str, make: fn(usize) -> Senders) -> Self {
@@ -79,7 +79,7 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-fn senders(make: impl Fn() -> Send + std::marker::Send + Sync + 'static) -> Senders {
+fn senders(make: impl Fn() -> Sender + Send + Sync + 'static) -> Senders {
     Box::new(make)
 }
 
