@@ -2,7 +2,7 @@
 
 use std::{error::Error, process::Command};
 
-use crate::rows::Row;
+use benches::rows::Row;
 
 /// How often a row sends; once more before anything is counted, so that every key has been used.
 const COUNT: usize = 4000;

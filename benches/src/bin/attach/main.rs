@@ -1,22 +1,27 @@
 //! What it costs to attach a cached token to a request.
 //!
 //! ```text
-//! attach                      a table of all rows
-//! attach layer set            a table of these
+//! attach                      instructions and allocations of all rows
+//! attach layer set            of these
 //! attach --token 4096 layer   with a token of so many bytes
 //! attach --check              the promised limits; fails where one is exceeded
+//! attach --report chart.svg   all figures, with three sizes of token, and a chart
 //! attach --row layer --count 10000
 //!                             sends so often and prints nothing: what callgrind is to run
 //! ```
 
+mod chart;
 mod check;
 mod count;
-mod rows;
-mod send;
+mod report;
+mod time;
 
 use std::{error::Error, process::ExitCode};
 
-use rows::{ROWS, Row};
+use benches::rows::{self, Row};
+
+/// Bytes of a token such as authorization servers issue.
+const TOKEN: usize = 1024;
 
 fn main() -> ExitCode {
     match run() {
@@ -29,12 +34,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let (mut rows, mut token, mut count, mut check) = (Vec::new(), 1024, None, false);
+    let (mut rows, mut token, mut count, mut checks, mut chart) = (Vec::new(), TOKEN, None, false, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} wants a value"));
         match argument.as_str() {
-            "--check" => check = true,
+            "--check" => checks = true,
+            "--report" => chart = Some(value()?),
             "--row" => rows.push(row(&value()?)?),
             "--count" => count = Some(value()?.parse()?),
             "--token" => token = value()?.parse()?,
@@ -46,22 +52,20 @@ fn run() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     if !count::has_valgrind() {
-        return Err("valgrind is missing, which counts the instructions (Debian: apt-get install valgrind)".into());
+        eprintln!("valgrind is missing, which counts the instructions (Debian: apt-get install valgrind)");
     }
-    if check {
+    if checks {
         return check::check();
     }
     if rows.is_empty() {
-        rows.extend(ROWS);
+        rows.extend(rows::all());
     }
-    println!("{:<14} {:>12} {:>11}  ", "", "instructions", "allocations");
-    for row in rows {
-        let (instructions, allocations) = (count::instructions(row, token)?, count::allocations(row, token));
-        println!("{:<14} {instructions:>12.0} {allocations:>11.2}  {}", row.name, row.what);
+    match chart {
+        Some(chart) => report::everything(&rows, &chart),
+        None => report::counts(&rows, token),
     }
-    Ok(())
 }
 
 fn row(name: &str) -> Result<&'static Row, String> {
-    ROWS.iter().find(|row| row.name == name).ok_or_else(|| format!("no row is called {name}"))
+    rows::all().find(|row| row.name == name).ok_or_else(|| format!("no row is called {name}"))
 }

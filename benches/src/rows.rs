@@ -13,6 +13,8 @@ use crate::send::{Echo, ORIGIN, Request, Response, Sender, request, through, thr
 
 pub struct Row {
     pub name: &'static str,
+    /// The row that sends the same and attaches nothing.
+    pub base: &'static str,
     pub what: &'static str,
     make: fn(usize) -> Senders,
 }
@@ -20,8 +22,8 @@ pub struct Row {
 pub type Senders = Box<dyn Fn() -> Sender + Send + Sync>;
 
 impl Row {
-    pub const fn new(name: &'static str, what: &'static str, make: fn(usize) -> Senders) -> Self {
-        Self { name, what, make }
+    pub const fn new(name: &'static str, base: &'static str, what: &'static str, make: fn(usize) -> Senders) -> Self {
+        Self { name, base, what, make }
     }
 
     /// Its senders, which have sent so much that nothing is done for the first time any more.
@@ -30,50 +32,62 @@ impl Row {
     }
 }
 
+/// All rows.
+pub fn all() -> impl Iterator<Item = &'static Row> {
+    let rows = ROWS.iter();
+    #[cfg(feature = "reqwest")]
+    let rows = rows.chain(crate::middleware::ROWS);
+    #[cfg(feature = "peers")]
+    let rows = rows.chain(crate::peers::ROWS.iter().copied());
+    rows
+}
+
 /// As many as a cache holds by default.
 const KEYS: usize = 1000;
 
-pub const ROWS: &[Row] = &[
-    Row::new("none", "no layer", |_| senders(|| through(Echo, vec![request()]))),
-    Row::new("none-cloned", "no layer, cloned for each call", |_| senders(|| through_clones(Echo, vec![request()]))),
-    Row::new("none-keys", "no layer, 1 000 requests in turn", |_| senders(|| through(Echo, keyed(KEYS)))),
-    Row::new("insert", "`HeaderMap::insert` by hand, a shared value", |token| {
+const ROWS: &[Row] = &[
+    Row::new("none", "none", "no layer", |_| senders(|| through(Echo, vec![request()]))),
+    Row::new("none-cloned", "none-cloned", "no layer, cloned for each call", |_| {
+        senders(|| through_clones(Echo, vec![request()]))
+    }),
+    Row::new("none-keys", "none-keys", "no layer, 1 000 requests in turn", |_| senders(|| through(Echo, keyed(KEYS)))),
+    Row::new("insert", "none", "`HeaderMap::insert` by hand, a shared value", |token| {
         let service = Insert(shared(token));
         senders(move || through(service.clone(), vec![request()]))
     }),
-    Row::new("set-static", "`SetRequestHeader`, a `'static` value", |token| {
+    Row::new("set-static", "none", "`SetRequestHeader`, a `'static` value", |token| {
         let value = HeaderValue::from_static(text(token).leak());
         senders(move || through(set(value.clone()), vec![request()]))
     }),
-    Row::new("set", "`SetRequestHeader`, a shared value", |token| {
+    Row::new("set", "none", "`SetRequestHeader`, a shared value", |token| {
         let value = shared(token);
         senders(move || through(set(value.clone()), vec![request()]))
     }),
-    Row::new("set-cloned", "the same, cloned for each call", |token| {
+    Row::new("set-cloned", "none-cloned", "the same, cloned for each call", |token| {
         let value = shared(token);
         senders(move || through_clones(set(value.clone()), vec![request()]))
     }),
-    Row::new("set-retry", "the same in tower's `Retry`", |token| {
+    Row::new("set-retry", "none", "the same in tower's `Retry`", |token| {
         let value = shared(token);
         senders(move || through(Retry::new(Once, set(value.clone())), vec![request()]))
     }),
-    Row::new("layer", "`BearerAuthLayer`", |token| {
+    Row::new("layer", "none", "`BearerAuthLayer`", |token| {
         let layer = BearerAuthLayer::new(cache(token));
         senders(move || through(layer.layer(Echo), vec![request()]))
     }),
-    Row::new("layer-cloned", "the same, cloned for each call", |token| {
+    Row::new("layer-cloned", "none-cloned", "the same, cloned for each call", |token| {
         let layer = BearerAuthLayer::new(cache(token));
         senders(move || through_clones(layer.layer(Echo), vec![request()]))
     }),
-    Row::new("layer-key", "a request that carries a key", |token| {
+    Row::new("layer-key", "none", "a request that carries a key", |token| {
         let layer = BearerAuthLayer::new(cache(token));
         senders(move || through(layer.layer(Echo), keyed(1)))
     }),
-    Row::new("layer-keys", "1 000 such requests in turn, each with a key of its own", |token| {
+    Row::new("layer-keys", "none-keys", "1 000 such requests in turn, each with a key of its own", |token| {
         let layer = BearerAuthLayer::new(cache(token));
         senders(move || through(layer.layer(Echo), keyed(KEYS)))
     }),
-    Row::new("layer-replay", "with replay (`TryClone`)", |token| {
+    Row::new("layer-replay", "none", "with replay (`TryClone`)", |token| {
         let layer = BearerAuthLayer::new(cache(token)).with_replay(TryClone);
         senders(move || through(layer.layer(Echo), vec![request()]))
     }),
@@ -84,12 +98,12 @@ fn senders(make: impl Fn() -> Sender + Send + Sync + 'static) -> Senders {
 }
 
 /// `Bearer` and a token of so many bytes.
-pub fn text(token: usize) -> String {
+fn text(token: usize) -> String {
     format!("Bearer {}", "t".repeat(token))
 }
 
 /// A value whose clones share its bytes, as that of a token that was fetched.
-pub fn shared(token: usize) -> HeaderValue {
+fn shared(token: usize) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text(token))).expect("a header value")
 }
 
