@@ -1,0 +1,84 @@
+//! The instructions as a picture: text stays text, and the colours follow the reader's.
+
+use std::fmt::Write;
+
+use crate::report::{Figures, above};
+
+/// What is drawn, in this order, and by which name.
+const BARS: &[(&str, &str, &str)] = &[
+    ("set", "tower-http SetRequestHeader", "known"),
+    ("layer", "BearerAuthLayer", "ours"),
+    ("layer-key", "the same, a request with a key", "ours"),
+    ("set-retry", "SetRequestHeader in tower's Retry", "known"),
+    ("layer-replay", "BearerAuthLayer with replay", "ours"),
+    ("nothing", "a reqwest middleware that does nothing", "known"),
+    ("middleware-once", "BearerAuthMiddleware without replay", "ours"),
+    ("middleware", "BearerAuthMiddleware", "ours"),
+    ("middle", "middle (no expiry, no answer looked at)", "peer"),
+    ("aliri", "aliri_tokens", "peer"),
+    ("aliri-reqwest", "aliri_reqwest", "peer"),
+    ("azure", "azure_core, bearer policy", "peer"),
+    ("huskarl", "huskarl", "peer"),
+    ("google", "google-cloud-auth", "peer"),
+    ("cf-gears", "cf-gears-toolkit-auth", "peer"),
+    ("aws", "aws-smithy-runtime", "peer"),
+];
+
+const WIDTH: f64 = 860.0;
+const LEFT: f64 = 290.0;
+const RIGHT: f64 = 70.0;
+const TOP: f64 = 58.0;
+const STEP: f64 = 24.0;
+
+const STYLE: &str = "
+    text { font: 13px system-ui, sans-serif; fill: #1f2328; }
+    .title { font-size: 15px; font-weight: 600; }
+    .known { fill: #8c959f; } .ours { fill: #0969da; } .peer { fill: #d0a45c; }
+    .limit { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 4 3; } .limit-text { fill: #cf222e; }
+    @media (prefers-color-scheme: dark) {
+      text { fill: #e6edf3; }
+      .known { fill: #8b949e; } .ours { fill: #4493f8; } .peer { fill: #c69026; }
+      .limit { stroke: #ff7b72; } .limit-text { fill: #ff7b72; }
+    }
+  ";
+
+pub fn chart(all: &[Figures]) -> String {
+    let instructions = |figures: &Figures| figures.instructions;
+    let bars: Vec<_> = BARS.iter().filter_map(|&bar| Some((bar, above(all, bar.0, instructions)?.max(0.0)))).collect();
+    let most = bars.iter().map(|&(_, value)| value).fold(1.0, f64::max);
+    let x = |value: f64| LEFT + value / most * (WIDTH - LEFT - RIGHT);
+    let bottom = TOP + STEP * bars.len() as f64;
+
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\">\n  \
+         <title>Instructions to attach a cached token of 1 KiB to a request</title>\n  <style>{STYLE}</style>\n  \
+         <text class=\"title\" x=\"12\" y=\"24\">Instructions to attach a cached token of 1 KiB, per request, above the client \
+         alone</text>\n",
+        bottom + 34.0
+    );
+    for (index, ((_, label, class), value)) in bars.iter().enumerate() {
+        let y = TOP + STEP * index as f64;
+        let (width, end, middle) = (x(*value) - LEFT, x(*value) + 6.0, y + 13.0);
+        let _ = writeln!(
+            svg,
+            "  <text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{label}</text>\n  \
+             <rect class=\"{class}\" x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"17\" rx=\"2\"/>\n  \
+             <text x=\"{end:.1}\" y=\"{middle}\">{value:.0}</text>",
+            LEFT - 8.0
+        );
+    }
+    // 1.5 times `SetRequestHeader`, with the client that sends.
+    let find = |name| all.iter().find(|figures| figures.row.name == name).and_then(instructions);
+    if let (Some(set), Some(none)) = (find("set"), find("none")) {
+        let limit = x(1.5 * set - none);
+        let _ = writeln!(
+            svg,
+            "  <line class=\"limit\" x1=\"{limit:.1}\" x2=\"{limit:.1}\" y1=\"{}\" y2=\"{bottom}\"/>\n  \
+             <text class=\"limit-text\" x=\"{limit:.1}\" y=\"{}\" text-anchor=\"middle\">the limit of BearerAuthLayer</text>",
+            TOP - 6.0,
+            bottom + 18.0
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
