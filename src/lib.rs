@@ -82,7 +82,7 @@
 //! where something is built, by the setting's name. Through tower's `BoxError`, reqwest-middleware, reqwest-retry and `tonic::Status`, [`Error::find`] finds it
 //! again.
 //!
-//! No failure is final: when the server or the secret is mended, the next attempt finds out, without a restart.
+//! No failure is final: when the server is mended, or a [`Secret`] that can change, the next attempt finds out, without a restart.
 //!
 //! # Features
 //!
