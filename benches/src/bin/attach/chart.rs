@@ -65,7 +65,10 @@ pub fn chart(all: &[Figures]) -> String {
     );
     for (index, ((name, label, class), value)) in bars.iter().enumerate() {
         let y = TOP + STEP * index as f64;
-        let (width, end, middle) = (x(*value) - LEFT, x(*value) + 6.0, y + 13.0);
+        let (width, middle) = (x(*value) - LEFT, y + 13.0);
+        // Behind the mark, where that would stand in the figure.
+        let beside = most(all, name).map(x).filter(|&mark| (0.0..50.0).contains(&(mark - x(*value))));
+        let end = beside.unwrap_or(x(*value)) + 6.0;
         let _ = writeln!(
             svg,
             "  <text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{label}</text>\n  \
