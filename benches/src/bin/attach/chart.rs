@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::report::{Figures, above};
+use crate::{
+    limits::INSTRUCTIONS,
+    report::{Figures, above, find},
+};
 
 /// What is drawn, in this order, and by which name.
 const BARS: &[(&str, &str, &str)] = &[
@@ -27,38 +30,45 @@ const BARS: &[(&str, &str, &str)] = &[
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 290.0;
 const RIGHT: f64 = 70.0;
-const TOP: f64 = 58.0;
+const TOP: f64 = 66.0;
 const STEP: f64 = 24.0;
 
 const STYLE: &str = "
     text { font: 13px system-ui, sans-serif; fill: #1f2328; }
     .title { font-size: 15px; font-weight: 600; }
     .known { fill: #8c959f; } .ours { fill: #0969da; } .peer { fill: #d0a45c; }
-    .limit { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 4 3; } .limit-text { fill: #cf222e; }
+    .limit { stroke: #cf222e; stroke-width: 3; }
     @media (prefers-color-scheme: dark) {
       text { fill: #e6edf3; }
       .known { fill: #8b949e; } .ours { fill: #4493f8; } .peer { fill: #c69026; }
-      .limit { stroke: #ff7b72; } .limit-text { fill: #ff7b72; }
+      .limit { stroke: #ff7b72; }
     }
   ";
 
 pub fn chart(all: &[Figures]) -> String {
     let instructions = |figures: &Figures| figures.instructions;
     let bars: Vec<_> = BARS.iter().filter_map(|&bar| Some((bar, above(all, bar.0, instructions)?.max(0.0)))).collect();
-    let most = bars.iter().map(|&(_, value)| value).fold(1.0, f64::max);
-    let x = |value: f64| LEFT + value / most * (WIDTH - LEFT - RIGHT);
+    let longest =
+        bars.iter().flat_map(|&((name, ..), value)| [Some(value), most(all, name)]).flatten().fold(1.0, f64::max);
+    let x = |value: f64| LEFT + value / longest * (WIDTH - LEFT - RIGHT);
     let bottom = TOP + STEP * bars.len() as f64;
 
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\">\n  \
          <title>Instructions to attach a cached token of 1 KiB to a request</title>\n  <style>{STYLE}</style>\n  \
          <text class=\"title\" x=\"12\" y=\"24\">Instructions to attach a cached token of 1 KiB, per request, above the client \
-         alone</text>\n",
-        bottom + 34.0
+         alone</text>\n  \
+         <line class=\"limit\" x1=\"{LEFT}\" x2=\"{LEFT}\" y1=\"35\" y2=\"53\"/>\n  \
+         <text x=\"{}\" y=\"49\">at most so much is allowed</text>\n",
+        bottom + 12.0,
+        LEFT + 8.0
     );
-    for (index, ((_, label, class), value)) in bars.iter().enumerate() {
+    for (index, ((name, label, class), value)) in bars.iter().enumerate() {
         let y = TOP + STEP * index as f64;
-        let (width, end, middle) = (x(*value) - LEFT, x(*value) + 6.0, y + 13.0);
+        let (width, middle) = (x(*value) - LEFT, y + 13.0);
+        // Behind the mark, where that would stand in the figure.
+        let beside = most(all, name).map(x).filter(|&mark| (0.0..50.0).contains(&(mark - x(*value))));
+        let end = beside.unwrap_or(x(*value)) + 6.0;
         let _ = writeln!(
             svg,
             "  <text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{label}</text>\n  \
@@ -66,19 +76,24 @@ pub fn chart(all: &[Figures]) -> String {
              <text x=\"{end:.1}\" y=\"{middle}\">{value:.0}</text>",
             LEFT - 8.0
         );
-    }
-    // 1.5 times `SetRequestHeader`, with the client that sends.
-    let find = |name| all.iter().find(|figures| figures.row.name == name).and_then(instructions);
-    if let (Some(set), Some(none)) = (find("set"), find("none")) {
-        let limit = x(1.5 * set - none);
-        let _ = writeln!(
-            svg,
-            "  <line class=\"limit\" x1=\"{limit:.1}\" x2=\"{limit:.1}\" y1=\"{}\" y2=\"{bottom}\"/>\n  \
-             <text class=\"limit-text\" x=\"{limit:.1}\" y=\"{}\" text-anchor=\"middle\">the limit of BearerAuthLayer</text>",
-            TOP - 6.0,
-            bottom + 18.0
-        );
+        if let Some(most) = most(all, name) {
+            let at = x(most);
+            let _ = writeln!(
+                svg,
+                "  <line class=\"limit\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{}\" y2=\"{}\"/>",
+                y - 3.0,
+                y + 20.0
+            );
+        }
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// What a row may cost, drawn as its bar is: above the client that sends.
+fn most(all: &[Figures], name: &str) -> Option<f64> {
+    let limit = INSTRUCTIONS.iter().find(|limit| limit.row == name)?;
+    let of = |name: &str| find(all, name).and_then(|figures| figures.instructions).unwrap_or(f64::NAN);
+    let most = (limit.most)(&of) - of(find(all, name)?.row.base);
+    most.is_finite().then_some(most)
 }

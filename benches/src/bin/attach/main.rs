@@ -11,8 +11,8 @@
 //! ```
 
 mod chart;
-mod check;
 mod count;
+mod limits;
 mod report;
 mod time;
 
@@ -55,7 +55,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         eprintln!("valgrind is missing, which counts the instructions (Debian: apt-get install valgrind)");
     }
     if checks {
-        return check::check();
+        return limits::check();
     }
     if rows.is_empty() {
         rows.extend(rows::all());

@@ -60,9 +60,12 @@ impl Figures {
 
 /// What a figure of a row is above that of its base.
 pub fn above(all: &[Figures], name: &str, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
-    let find = |name| all.iter().find(|figures| figures.row.name == name);
-    let row = find(name)?;
-    Some(figure(row)? - figure(find(row.row.base)?)?)
+    let row = find(all, name)?;
+    Some(figure(row)? - figure(find(all, row.row.base)?)?)
+}
+
+pub fn find<'a>(all: &'a [Figures], name: &str) -> Option<&'a Figures> {
+    all.iter().find(|figures| figures.row.name == name)
 }
 
 fn table(all: &[Figures]) {
@@ -72,7 +75,8 @@ fn table(all: &[Figures]) {
     println!("| --- |{} --- |", " ---: |".repeat(header.len()));
     let time = |of: fn(&Times) -> Option<f64>| move |figures: &Figures| of(figures.times.as_ref()?);
     let (one, two, eight) = (time(|times| times.one), time(|times| times.two), time(|times| times.eight));
-    for figures in all {
+    // By definition, each base is what `none` is.
+    for figures in all.iter().filter(|figures| figures.row.name == "none" || figures.row.name != figures.row.base) {
         let name = figures.row.name;
         let allocations = above(all, name, |figures| Some(figures.allocations));
         let columns = [
@@ -90,7 +94,7 @@ fn table(all: &[Figures]) {
 
 /// What it would be around the client that all layers have.
 fn like_the_layer(all: &[Figures], name: &str, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
-    let none = figure(all.iter().find(|figures| figures.row.name == "none")?)?;
+    let none = figure(find(all, "none")?)?;
     Some(above(all, name, figure)? + none)
 }
 

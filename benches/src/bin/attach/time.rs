@@ -9,10 +9,12 @@ use std::{
 use benches::rows::Row;
 use cpu_time::ThreadTime;
 
-/// How long one thread of one turn sends, about.
-const TURN: Duration = Duration::from_millis(15);
-const ROUNDS: usize = 15;
-/// A turn of two threads counts where each of them ran so much of the time, and beside the other.
+/// How long one thread of one turn sends, about: shorter than what a system lets a thread run for.
+const TURN: Duration = Duration::from_millis(4);
+const ROUNDS: usize = 25;
+/// Not every turn counts.
+const MOST_ROUNDS: usize = 8 * ROUNDS;
+/// A turn of one or two threads counts where each of them ran so much of the time, and beside the other.
 const TOGETHER: f64 = 0.9;
 
 /// Nanoseconds of one request, the median of the turns that count.
@@ -29,20 +31,19 @@ pub fn times(rows: &[&Row], token: usize) -> Vec<Times> {
     let rows: Vec<_> = rows.iter().map(|row| row.senders(token)).collect();
     let counts: Vec<_> = rows.iter().map(|senders| how_often(&mut senders())).collect();
     let mut all: Vec<[Vec<f64>; 3]> = rows.iter().map(|_| Default::default()).collect();
-    for round in 0..4 * ROUNDS {
+    for _ in 0..MOST_ROUNDS {
         for ((senders, &count), [one, two, eight]) in rows.iter().zip(&counts).zip(&mut all) {
-            let turn = |threads, count| Turn::take(threads, count, senders);
-            if round < ROUNDS {
-                one.push(turn(1, count).longest().as_nanos() as f64 / count as f64);
-                let turn = turn(8, count / 4);
-                eight.push(turn.whole().as_nanos() as f64 * cores.min(8) as f64 / (8 * (count / 4)) as f64);
-            }
-            // Some of these turns do not count.
-            if two.len() < ROUNDS && cores > 1 {
-                let turn = turn(2, count);
-                if turn.is_together() {
-                    two.push(turn.longest().as_nanos() as f64 / count as f64);
+            for (threads, times) in [(1, one), (2, two)] {
+                if times.len() < ROUNDS && threads <= cores {
+                    let turn = Turn::take(threads, count, senders);
+                    if turn.is_together() {
+                        times.push(turn.longest().as_nanos() as f64 / count as f64);
+                    }
                 }
+            }
+            if eight.len() < ROUNDS {
+                let time = Turn::take(8, count, senders).whole().as_nanos() * cores.min(8) as u128;
+                eight.push(time as f64 / (8 * count) as f64);
             }
         }
     }
