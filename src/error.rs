@@ -52,11 +52,11 @@ pub enum ErrorKind {
     Timeout,
     /// Another failure of the HTTP client or of a user's own source.
     Transport,
-    /// The token endpoint answered with a redirect, which is never followed.
+    /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
     Redirect,
-    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1).
+    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot be used (RFC 8414 section 3.3).
     InvalidResponse,
-    /// The token endpoint answered with an error status, without an OAuth error code.
+    /// The token endpoint, or the issuer, answered with an error status, without an OAuth error code.
     Status,
     /// The token endpoint answered with an OAuth error code (RFC 6749 section 5.2).
     ErrorResponse,

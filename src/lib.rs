@@ -63,13 +63,15 @@
 //! | a caller's wait for a token | 30 s; the token request goes on for the others | [`wait_limit`](TokenCacheBuilder::wait_limit) |
 //! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; only where nothing failed before. A `Retry-After` of at most 5 s is waited out | |
 //! | between attempts after a failure | about 1, 2, 4 … s, at most 30 s; while a token lives, at most a quarter of what it has left, within 30 s to 5 min | |
-//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s; after `invalid_client` it ends when the client's [`Secret`] has changed, at most once a minute | |
+//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s; after `invalid_client` it ends when the client's [`Secret`] has changed (a file is looked at every second, a function called every 10 s), at most once a minute | |
 //! | … after a 4xx without such a code | as after a failure, at most 60 s | |
 //! | … after `Retry-After` | what it says, and up to as much again; of it at most 5 min, and at most half of what a living token has left | |
 //! | renewals because of rejections | the first at once; while new tokens are rejected in their turn 10 s, 20 s … 5 min apart, for each token and origin | |
 //! | token requests in flight for a source | 16; one a second while the last one failed | |
 //! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use | [`most_keys`](TokenCacheBuilder::most_keys) |
 //! | a discovered token endpoint is looked up again | after a day; where it fails otherwise than by an OAuth error code, after a minute | |
+//! | the previous secret is tried too | for 10 min after a change | |
+//! | an assertion can be used | for 1 min; a clock is corrected where the server's `Date` is more than 10 s off | [`lifetime`](ClientAssertion::lifetime) |
 //! | size of the endpoint's answer | 1 MiB | |
 //!
 //! # Errors
@@ -80,7 +82,7 @@
 //! where something is built, by the setting's name. Through tower's `BoxError`, reqwest-middleware, reqwest-retry and `tonic::Status`, [`Error::find`] finds it
 //! again.
 //!
-//! No failure is final: when the server or the secret is mended, the next attempt finds out, without a restart.
+//! No failure is final: when the server is mended, or a [`Secret`] that can change, the next attempt finds out, without a restart.
 //!
 //! # Features
 //!

@@ -112,13 +112,20 @@ impl Origins {
     /// compared.
     #[inline]
     pub(crate) fn position(&self, uri: &Uri) -> Option<usize> {
-        let scheme = match uri.scheme_str()? {
-            "https" => Scheme::Https,
-            "http" => Scheme::Http,
-            _ => return None,
-        };
+        let scheme = Scheme::written(uri.scheme_str()?)?;
         let authority = uri.authority()?.as_str();
         self.listed.iter().position(|origin| origin.scheme == scheme && origin.authority == authority)
+    }
+
+    /// As [`position`](Self::position).
+    #[cfg(feature = "reqwest")]
+    #[inline]
+    pub(crate) fn position_of_url(&self, url: &reqwest::Url) -> Option<usize> {
+        let scheme = Scheme::written(url.scheme())?;
+        let (host, port) = (url.host_str()?, url.port().unwrap_or(scheme.default_port()));
+        self.listed.iter().position(|origin| {
+            origin.scheme == scheme && origin.port == port && matches!(&origin.host, Host::Exact(own) if own == host)
+        })
     }
 
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
@@ -233,6 +240,16 @@ impl Port {
 }
 
 impl Scheme {
+    /// As nearly every request writes it.
+    #[inline]
+    fn written(text: &str) -> Option<Self> {
+        match text {
+            "https" => Some(Self::Https),
+            "http" => Some(Self::Http),
+            _ => None,
+        }
+    }
+
     /// A WebSocket begins as a request of the scheme beneath.
     fn read(text: &str) -> Option<Self> {
         let is = |name: &str| text.eq_ignore_ascii_case(name);

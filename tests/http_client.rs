@@ -69,7 +69,7 @@ async fn an_error_names_the_origin_that_a_redirect_wanted() {
         (Some("//cdn.example.com/token"), "https://cdn.example.com,"),
         (Some("/signin"), "another path of its own origin"),
         (Some("signin"), "another path of its own origin"),
-        (None, "names no Location"),
+        (None, "a redirect to nowhere (it names no Location), which"),
         (Some("https://12345.example.com/"), "https://[redacted].example.com,"),
     ] {
         let recorder = Recorder::new(move |_| {

@@ -114,9 +114,13 @@ impl Bearer {
         }
         let wanted = extensions.and_then(Extensions::get).or(wanted);
         let (rules, address) = (self.0.get(), request.address());
-        if let Address::Uri(method, uri) = address
+        let (method, position) = match address {
+            Address::Uri(method, uri) => (method, rules.tokens.origins().position(uri)),
+            #[cfg(feature = "reqwest")]
+            Address::Url(method, url) => (method, rules.tokens.origins().position_of_url(url)),
+        };
+        if let Some(at) = position
             && *method != Method::CONNECT
-            && let Some(at) = rules.tokens.origins().position(uri)
             && let Some(token) = rules.tokens.at_hand(wanted)
         {
             return Attach::With(Attached { token, destination: Destination::Listed(at), rules: Arc::clone(rules) });

@@ -19,31 +19,33 @@ pin_project! {
     pub struct ResponseFuture<S, Req, R>
     where
         S: Service<Req>,
+        R: Replay<Req>,
     {
         #[pin]
-        state: State<S, Req, S::Future, S::Response, R>,
+        state: State<S, Req, S::Future, S::Response, R, R::Copy>,
     }
 }
 
-/// Only what waits for a token is boxed; it waits for a network anyway.
+/// Only what waits for a token is boxed, and what is kept meanwhile; it waits for a network anyway. What is left is as small as it can be, since
+/// futures are moved about.
 type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pin_project! {
     #[project = StateProjection]
     #[project_replace = StateOwned]
-    enum State<S, Req, F, Res, R> {
+    enum State<S, Req, F, Res, R, C> {
         // Sent without a token of ours.
         Untouched { #[pin] future: F },
         // Refused before it was sent.
         Refused { error: Option<Error> },
         // There is no token yet; the service was polled ready.
-        Waiting { attached: Waiting<Result<Attached, Error>>, request: Req, service: S, replay: R },
+        Waiting { attached: Waiting<Result<Attached, Error>>, kept: Box<(Req, S, R)> },
         // Sent with a token. With a spare, it can be sent again.
-        Sent { #[pin] future: F, attached: Attached, spare: Option<(Req, S)> },
+        Sent { #[pin] future: F, attached: Attached, spare: Option<(C, S)> },
         // Rejected. The response is kept, in case that no other token can be had.
-        Recovering { attached: Waiting<Option<Attached>>, response: Res, spare: Option<(Req, S)> },
+        Recovering { attached: Waiting<Option<Attached>>, response: Res, spare: Option<(C, S)> },
         // Another token is there; readiness counts once, so the service is asked again.
-        Replaying { request: Req, service: S, attached: Attached },
+        Replaying { kept: Box<(Req, S)>, attached: Attached },
         // Sent again: the answer is the answer.
         Replayed { #[pin] future: F, attached: Attached },
         Done,
@@ -53,6 +55,7 @@ pin_project! {
 impl<S, Req, R> ResponseFuture<S, Req, R>
 where
     S: Service<Req>,
+    R: Replay<Req>,
 {
     pub(super) fn untouched(future: S::Future) -> Self {
         Self { state: State::Untouched { future } }
@@ -62,12 +65,14 @@ where
         Self { state: State::Refused { error: Some(error) } }
     }
 
-    pub(super) fn sent(future: S::Future, attached: Attached, spare: Option<(Req, S)>) -> Self {
+    pub(super) fn sent(future: S::Future, attached: Attached, spare: Option<(R::Copy, S)>) -> Self {
         Self { state: State::Sent { future, attached, spare } }
     }
 
     pub(super) fn waiting(pending: Pending, request: Req, service: S, replay: R) -> Self {
-        Self { state: State::Waiting { attached: Box::pin(pending.token()), request, service, replay } }
+        Self {
+            state: State::Waiting { attached: Box::pin(pending.token()), kept: Box::new((request, service, replay)) },
+        }
     }
 }
 
@@ -92,12 +97,10 @@ where
                 },
                 StateProjection::Waiting { attached, .. } => {
                     let attached = ready!(attached.as_mut().poll(cx));
-                    let StateOwned::Waiting { mut request, mut service, replay, .. } =
-                        state.as_mut().project_replace(State::Done)
-                    else {
+                    let StateOwned::Waiting { kept, .. } = state.as_mut().project_replace(State::Done) else {
                         polled_again()
                     };
-                    let attached = attached?;
+                    let (attached, (mut request, mut service, replay)) = (attached?, *kept);
                     let copy = replay.copy(&request);
                     attached.set(&mut request);
                     let spare = copy.map(|copy| (copy, service.clone()));
@@ -120,21 +123,21 @@ where
                     else {
                         polled_again()
                     };
-                    let (Some(attached), Some((mut request, service))) = (attached, spare) else {
+                    let (Some(attached), Some((copy, service))) = (attached, spare) else {
                         return Poll::Ready(Ok(response));
                     };
                     // Before the service is asked: an unread body may hold the connection that it needs.
                     drop(response);
+                    let mut request = R::restore(copy);
                     attached.set(&mut request);
-                    state.set(State::Replaying { request, service, attached });
+                    state.set(State::Replaying { kept: Box::new((request, service)), attached });
                 }
-                StateProjection::Replaying { service, .. } => {
-                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
-                    let StateOwned::Replaying { request, mut service, attached } =
-                        state.as_mut().project_replace(State::Done)
-                    else {
+                StateProjection::Replaying { kept, .. } => {
+                    ready!(kept.1.poll_ready(cx)).map_err(Into::into)?;
+                    let StateOwned::Replaying { kept, attached } = state.as_mut().project_replace(State::Done) else {
                         polled_again()
                     };
+                    let (request, mut service) = *kept;
                     let future = service.call(request);
                     state.set(State::Replayed { future, attached });
                 }
@@ -157,6 +160,7 @@ fn polled_again() -> ! {
 impl<S, Req, R> fmt::Debug for ResponseFuture<S, Req, R>
 where
     S: Service<Req>,
+    R: Replay<Req>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()

@@ -1,9 +1,15 @@
-use std::fmt;
+use std::{convert::Infallible, fmt};
 
 /// Whether, and how, a request is copied so that it can be sent again after its token was rejected.
 pub trait Replay<Req> {
+    /// What is kept of a request until its answer is there.
+    type Copy;
+
     /// A copy, made before the request is sent; `None`: this one is sent once.
-    fn copy(&self, request: &Req) -> Option<Req>;
+    fn copy(&self, request: &Req) -> Option<Self::Copy>;
+
+    /// The request that is sent again.
+    fn restore(copy: Self::Copy) -> Req;
 }
 
 /// Sends every request once: the default, which fits every body.
@@ -11,8 +17,14 @@ pub trait Replay<Req> {
 pub struct NoReplay;
 
 impl<Req> Replay<Req> for NoReplay {
-    fn copy(&self, _request: &Req) -> Option<Req> {
+    type Copy = Infallible;
+
+    fn copy(&self, _request: &Req) -> Option<Infallible> {
         None
+    }
+
+    fn restore(copy: Infallible) -> Req {
+        match copy {}
     }
 }
 
@@ -56,15 +68,27 @@ impl<Req> Replay<Req> for NoReplay {
 pub struct TryClone;
 
 impl<B: Clone> Replay<http::Request<B>> for TryClone {
+    type Copy = http::Request<B>;
+
     fn copy(&self, request: &http::Request<B>) -> Option<http::Request<B>> {
         Some(request.clone())
+    }
+
+    fn restore(copy: http::Request<B>) -> http::Request<B> {
+        copy
     }
 }
 
 #[cfg(feature = "reqwest")]
 impl Replay<reqwest::Request> for TryClone {
+    type Copy = reqwest::Request;
+
     fn copy(&self, request: &reqwest::Request) -> Option<reqwest::Request> {
         request.try_clone()
+    }
+
+    fn restore(copy: reqwest::Request) -> reqwest::Request {
+        copy
     }
 }
 
@@ -110,8 +134,14 @@ impl<F, Req> Replay<Req> for ReplayFn<F>
 where
     F: Fn(&Req) -> Option<Req>,
 {
+    type Copy = Req;
+
     fn copy(&self, request: &Req) -> Option<Req> {
         (self.function)(request)
+    }
+
+    fn restore(copy: Req) -> Req {
+        copy
     }
 }
 

@@ -157,10 +157,12 @@ impl Slot {
         self.store(|| None);
     }
 
-    /// Only while the state is locked.
+    /// Only while the state is locked, so that no lease outlives the state that it was made from.
     fn store(&self, lease: impl Fn() -> Option<Lease>) {
         for stored in self.leases.iter() {
-            *stored.write().unwrap_or_else(PoisonError::into_inner) = lease();
+            // Made before and dropped after the lock is held.
+            let mut lease = lease();
+            std::mem::swap(&mut *stored.write().unwrap_or_else(PoisonError::into_inner), &mut lease);
         }
     }
 

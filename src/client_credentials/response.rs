@@ -188,7 +188,7 @@ impl<'a> Answer<'a> {
     pub(super) fn redirect(&self, own_scheme: &str) -> Error {
         let location = self.response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let target = match location {
-            None => "nowhere, since it names no Location,".into(),
+            None => "nowhere (it names no Location)".into(),
             Some(location) => {
                 let scheme = if location.starts_with("//") { format!("{own_scheme}:") } else { String::new() };
                 let uri = format!("{scheme}{location}").parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());

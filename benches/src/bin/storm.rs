@@ -1,189 +1,192 @@
 //! Herds of callers against an authorization server on a real socket, in an outage and at renewals.
 //!
-//! `cargo run --release --manifest-path benches/Cargo.toml --bin storm` prints a table and fails if somebody was left unserved or if the
-//! server was asked more often than it had to be. Ends within four minutes.
+//! `cargo run --release --manifest-path benches/Cargo.toml --features reqwest --bin storm` prints a table and fails if, with this crate, somebody
+//! was left unserved or the server was asked more often than it had to be. With the feature `peers`, others meet the same herds. Ends
+//! within five minutes.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    pin::Pin,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use client_credentials::{AccessToken, ClientCredentials, Error, TokenCache};
-use http::{Response, StatusCode};
-use support::Server;
-use tokio::{task::JoinSet, time::sleep};
+use benches::endpoint::{Answer, Endpoint};
+use client_credentials::{ClientCredentials, TokenCache};
+use tokio::{
+    runtime::Runtime,
+    task::JoinSet,
+    time::{sleep, timeout_at},
+};
 
-#[path = "../../../tests/support/servers.rs"]
-mod support;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Waiting = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+/// Waits for a token.
+type Tokens = Box<dyn Fn() -> Waiting>;
+/// A source of tokens for an endpoint, by name.
+type Source = (&'static str, fn(String) -> Tokens);
 
+const OURS: &str = "client-credentials";
 const CALLERS: usize = 10_000;
 const EXCHANGE: Duration = Duration::from_millis(50);
 /// Of one exchange: a herd that meets a server which hangs is to end in this time.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// Whoever still waits then is counted as unserved.
+const PATIENCE: Duration = Duration::from_secs(15);
 const RENEWALS: usize = 30;
 
-/// What the server does with its n-th token request, counted from 1.
-#[derive(Clone, Copy)]
-enum Answer {
-    Token { seconds: u64 },
-    Status(u16, &'static str),
-    Hang,
-}
-
 fn main() {
-    // The server has a thread of its own, as it would have a machine of its own.
-    let server = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    let callers = tokio::runtime::Runtime::new().expect("a runtime");
-    println!("{:<44} {:>8} {:>8} {:>15} {:>15}", "", "served", "errors", "token requests", "slowest caller");
+    println!("| {:<40} | {:<21} | served | errors | unserved | token requests | slowest caller |", "herd", "");
+    println!("| {:-<40} | {:-<21} | -----: | -----: | -------: | -------------: | -------------: |", "", "");
     let mut wrong = Vec::new();
-    for storm in storms() {
-        let (endpoint, tokens) = server.block_on(endpoint(storm.answer));
-        let figures = callers.block_on((storm.run)(tokens));
-        let asked = endpoint.count();
-        println!(
-            "{:<44} {:>8} {:>8} {:>15} {:>12.1} ms",
-            storm.name,
-            figures.served,
-            figures.errors,
-            asked,
-            figures.slowest.as_secs_f64() * 1000.0
-        );
-        let all_or_none = if storm.fails { figures.served } else { figures.errors };
-        if all_or_none != 0 || asked > storm.most {
-            wrong.push(storm.name);
+    for herd in herds() {
+        let (figures, asked) = run(herd.answer, |url| meet(ours(url), herd.first_goes_away));
+        print(herd.name, OURS, &figures, asked);
+        let all_or_none = if herd.fails { figures.served } else { figures.errors };
+        if all_or_none + figures.unserved != 0 || asked > herd.most {
+            wrong.push(herd.name);
+        }
+        for (name, start) in peers().into_iter().filter(|_| herd.peers) {
+            let (figures, asked) = run(herd.answer, |url| meet(start(url), herd.first_goes_away));
+            print(herd.name, name, &figures, asked);
+        }
+    }
+    for (name, answer, most) in [
+        ("2 000 requests/s through 30 renewals", (|number| token(number, 2)) as fn(usize) -> Answer, RENEWALS + 5),
+        (
+            "the same, every third token request fails",
+            |number| if number % 3 == 2 { Answer::Status(503, "") } else { token(number, 2) },
+            2 * RENEWALS,
+        ),
+    ] {
+        let (figures, asked) = run(answer, |url| steady(cache(&url)));
+        print(name, OURS, &figures, asked);
+        if figures.errors != 0 || asked > most {
+            wrong.push(name);
         }
     }
     assert!(wrong.is_empty(), "not as it should be: {wrong:?}");
 }
 
-struct Storm {
+struct Herd {
     name: &'static str,
     answer: fn(usize) -> Answer,
-    run: fn(TokenCache) -> std::pin::Pin<Box<dyn Future<Output = Figures>>>,
+    first_goes_away: bool,
     /// Whether everybody is to fail, or nobody.
     fails: bool,
     /// Token requests.
     most: usize,
+    /// Whether the peers meet it too.
+    peers: bool,
 }
 
-fn storms() -> Vec<Storm> {
-    const HOUR: Answer = Answer::Token { seconds: 3600 };
-    const BRIEF: Answer = Answer::Token { seconds: 2 };
+fn herds() -> Vec<Herd> {
+    let cold = Herd {
+        name: "cold",
+        answer: |number| token(number, 3600),
+        first_goes_away: false,
+        fails: false,
+        most: 1,
+        peers: true,
+    };
     vec![
-        Storm { name: "cold", answer: |_| HOUR, run: |tokens| Box::pin(herd(tokens, false)), fails: false, most: 1 },
-        Storm {
-            name: "first caller dropped",
-            answer: |_| HOUR,
-            run: |tokens| Box::pin(herd(tokens, true)),
-            fails: false,
-            most: 1,
-        },
-        Storm {
+        Herd { ..cold },
+        Herd { name: "first caller dropped", first_goes_away: true, ..cold },
+        Herd {
             name: "first answer 500",
-            answer: |number| if number == 1 { Answer::Status(500, "") } else { HOUR },
-            run: |tokens| Box::pin(herd(tokens, false)),
-            fails: false,
+            answer: |number| if number == 1 { Answer::Status(500, "") } else { token(number, 3600) },
             most: 2,
+            ..cold
         },
-        Storm {
+        Herd {
             name: "every answer 401",
             answer: |_| Answer::Status(401, r#"{"error":"invalid_client"}"#),
-            run: |tokens| Box::pin(herd(tokens, false)),
             fails: true,
-            most: 1,
+            ..cold
         },
-        Storm {
-            name: "the server hangs (time limit 3 s)",
-            answer: |_| Answer::Hang,
-            run: |tokens| Box::pin(herd(tokens, false)),
-            fails: true,
-            most: 1,
-        },
-        Storm {
-            name: "2 000 requests/s through 30 renewals",
-            answer: |_| BRIEF,
-            run: |tokens| Box::pin(steady(tokens)),
-            fails: false,
-            most: RENEWALS + 5,
-        },
-        Storm {
-            name: "the same, every third token request fails",
-            answer: |number| if number % 3 == 2 { Answer::Status(503, "") } else { BRIEF },
-            run: |tokens| Box::pin(steady(tokens)),
-            fails: false,
-            most: 2 * RENEWALS,
-        },
+        Herd { name: "the server hangs (time limit 3 s)", answer: |_| Answer::Hang, fails: true, peers: false, ..cold },
     ]
 }
 
-async fn endpoint(answer: fn(usize) -> Answer) -> (Server, TokenCache) {
-    let count = Arc::new(AtomicUsize::new(0));
-    let server = Server::start(move |_request| {
-        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-        async move {
-            sleep(EXCHANGE).await;
-            match answer(number) {
-                Answer::Token { seconds } => support::json(&format!(
-                    r#"{{"access_token":"token-{number}","expires_in":{seconds},"token_type":"Bearer"}}"#
-                )),
-                Answer::Status(status, body) => {
-                    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
-                    *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-                    response
-                }
-                Answer::Hang => std::future::pending().await,
-            }
-        }
+fn token(number: usize, seconds: u64) -> Answer {
+    Answer::Token { token: format!("token-{number}"), seconds }
+}
+
+fn ours(url: String) -> Tokens {
+    let tokens = cache(&url);
+    Box::new(move || {
+        let tokens = tokens.clone();
+        Box::pin(async move { Ok(tokens.token().await.map(drop)?) })
     })
-    .await;
-    let source = ClientCredentials::builder(format!("{}/token", server.origin()), "abcde", "12345")
-        .any_origin()
-        .timeout(TIMEOUT)
-        .build()
-        .expect("the settings are complete");
-    (server, TokenCache::from(source))
+}
+
+fn cache(url: &str) -> TokenCache {
+    let source = ClientCredentials::builder(url, "abcde", "12345").any_origin().timeout(TIMEOUT).build();
+    TokenCache::from(source.expect("the settings are complete"))
+}
+
+#[cfg(feature = "peers")]
+fn peers() -> Vec<Source> {
+    benches::peers::COLD.iter().map(|peer| (peer.name, peer.start)).collect()
+}
+
+#[cfg(not(feature = "peers"))]
+fn peers() -> Vec<Source> {
+    Vec::new()
 }
 
 #[derive(Default)]
 struct Figures {
     served: usize,
     errors: usize,
+    unserved: usize,
     slowest: Duration,
 }
 
 impl Figures {
-    fn count(&mut self, outcome: &Result<AccessToken, Error>, waited: Duration) {
-        match outcome {
-            Ok(_) => self.served += 1,
-            Err(_) => self.errors += 1,
-        }
+    fn count(&mut self, served: bool, waited: Duration) {
+        *(if served { &mut self.served } else { &mut self.errors }) += 1;
         self.slowest = self.slowest.max(waited);
     }
 }
 
-async fn herd(tokens: TokenCache, first_goes_away: bool) -> Figures {
-    let call = |tokens: TokenCache| async move {
+fn print(herd: &str, name: &str, figures: &Figures, asked: usize) {
+    let Figures { served, errors, unserved, slowest } = figures;
+    let slowest = format!("{:.1} ms", slowest.as_secs_f64() * 1000.0);
+    println!("| {herd:<40} | {name:<21} | {served:>6} | {errors:>6} | {unserved:>8} | {asked:>14} | {slowest:>14} |");
+}
+
+/// A runtime for each, so that what one leaves behind does not meet the next.
+fn run<F: Future<Output = Figures>>(answer: fn(usize) -> Answer, run: impl FnOnce(String) -> F) -> (Figures, usize) {
+    let endpoint = Endpoint::start(EXCHANGE, answer);
+    let callers = Runtime::new().expect("a runtime");
+    let figures = callers.block_on(async { run(endpoint.url()).await });
+    let asked = endpoint.count();
+    callers.shutdown_background();
+    (figures, asked)
+}
+
+async fn meet(tokens: Tokens, first_goes_away: bool) -> Figures {
+    let call = |waiting: Waiting| async move {
         let came = Instant::now();
-        let outcome = tokens.token().await;
-        (outcome, came.elapsed())
+        (waiting.await.is_ok(), came.elapsed())
     };
     if first_goes_away {
-        let first = tokio::spawn(call(tokens.clone()));
+        let first = tokio::spawn(call(tokens()));
         sleep(Duration::from_millis(10)).await;
         first.abort();
     }
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
-        callers.spawn(call(tokens.clone()));
+        callers.spawn(call(tokens()));
     }
     let mut figures = Figures::default();
-    while let Some(caller) = callers.join_next().await {
-        let (outcome, waited) = caller.expect("no panic");
-        figures.count(&outcome, waited);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while let Ok(Some(caller)) = timeout_at(end, callers.join_next()).await {
+        let (served, waited) = caller.expect("no panic");
+        figures.count(served, waited);
+    }
+    figures.unserved = callers.len();
+    if figures.unserved > 0 {
+        figures.slowest = PATIENCE;
     }
     figures
 }
@@ -207,7 +210,7 @@ async fn steady(tokens: TokenCache) -> Figures {
         }
         while let Some(caller) = callers.join_next().await {
             let (outcome, waited) = caller.expect("no panic");
-            figures.count(&outcome, waited);
+            figures.count(outcome.is_ok(), waited);
             if let Ok(token) = outcome
                 && token.expose_secret() != current.expose_secret()
             {

@@ -64,7 +64,7 @@ impl ClientAssertion {
     }
 
     /// Sets `aud`: what the server calls itself. By default it is the token URL, as it was configured; the other usual choice is the server's
-    /// issuer, which is what RFC 7523's revision asks for.
+    /// issuer, which is what RFC 7523's revision asks for, and the default with [`discover`](crate::ClientCredentials::discover).
     ///
     /// Whoever can set it can have assertions made that another server takes; so it comes from whoever configures the client, never from a server's
     /// metadata.

@@ -1,0 +1,48 @@
+//! Instructions, as callgrind counts them, and allocations, of one request.
+
+use std::{error::Error, process::Command};
+
+use benches::rows::Row;
+
+/// How often a row sends; once more before anything is counted, so that every key has been used.
+const COUNT: usize = 4000;
+
+pub fn send(row: &Row, token: usize, count: usize) {
+    let mut send = row.senders(token)();
+    for _ in 0..count {
+        send();
+    }
+}
+
+pub fn allocations(row: &Row, token: usize) -> f64 {
+    let mut send = row.senders(token)();
+    let mut all = || (0..COUNT).for_each(|_| send());
+    all();
+    allocation_counter::measure(all).count_total as f64 / COUNT as f64
+}
+
+/// This program runs twice under callgrind, and sends twice as often in the second run: the difference is the requests'.
+pub fn instructions(row: &Row, token: usize) -> Result<f64, Box<dyn Error>> {
+    let once = collected(row, token, COUNT)?;
+    let twice = collected(row, token, 2 * COUNT)?;
+    Ok((twice - once) / COUNT as f64)
+}
+
+pub fn has_valgrind() -> bool {
+    Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+fn collected(row: &Row, token: usize, count: usize) -> Result<f64, Box<dyn Error>> {
+    let file = std::env::temp_dir().join(format!("callgrind.{}", std::process::id()));
+    let output = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", file.display()))
+        .arg(std::env::current_exe()?)
+        .args(["--row", row.name, "--count", &count.to_string(), "--token", &token.to_string()])
+        .output()?;
+    let report = std::fs::read_to_string(&file);
+    let _ = std::fs::remove_file(&file);
+    let total =
+        report.ok().and_then(|report| report.lines().find_map(|line| line.strip_prefix("totals: ")?.parse().ok()));
+    total.ok_or_else(|| format!("callgrind: {}", String::from_utf8_lossy(&output.stderr)).into())
+}

@@ -1,0 +1,87 @@
+//! What attaching a token may cost, in figures that no other load on the machine changes.
+
+use std::{collections::HashMap, error::Error};
+
+use benches::rows;
+
+use crate::{TOKEN, count};
+
+pub struct Limit {
+    pub row: &'static str,
+    why: &'static str,
+    pub most: fn(&Counted<'_>) -> f64,
+}
+
+/// The figures of other rows, by their names.
+pub type Counted<'a> = dyn Fn(&str) -> f64 + 'a;
+
+pub const INSTRUCTIONS: &[Limit] = &[
+    Limit { row: "layer", why: "1.5 times `set`", most: |of| 1.5 * of("set") },
+    Limit { row: "layer-key", why: "twice `layer`", most: |of| 2.0 * of("layer") },
+    Limit {
+        row: "layer-replay",
+        why: "`layer`, and what `Retry` adds to `set`",
+        most: |of| of("layer") + of("set-retry") - of("set"),
+    },
+    Limit {
+        row: "middleware",
+        why: "above `client`, 3 times `nothing`, and the copy of the request",
+        most: |of| of("client") + 3.0 * (of("nothing") - of("client")) + of("copying") - of("nothing"),
+    },
+    Limit {
+        row: "middleware-once",
+        why: "above `client`, 3 times `nothing`",
+        most: |of| of("client") + 3.0 * (of("nothing") - of("client")),
+    },
+];
+
+const ALLOCATIONS: &[Limit] = &[
+    Limit { row: "layer", why: "none", most: |_| 0.0 },
+    Limit { row: "layer-key", why: "none", most: |_| 0.0 },
+    Limit { row: "layer-replay", why: "as `set-retry`: the copy of the request", most: |of| of("set-retry") },
+    Limit { row: "middleware", why: "one more than `client`, and the copy of the request", most: |of| of("copying") },
+    Limit { row: "middleware-once", why: "one more than `client`", most: |of| of("nothing") },
+];
+
+/// The rows that the limits speak of.
+const NAMED: &[&str] = &[
+    "set",
+    "set-retry",
+    "layer",
+    "layer-key",
+    "layer-replay",
+    "client",
+    "nothing",
+    "copying",
+    "middleware",
+    "middleware-once",
+];
+
+/// Prints what was counted; an error says what is too much.
+pub fn check() -> Result<(), Box<dyn Error>> {
+    let (mut instructions, mut allocations) = (HashMap::new(), HashMap::new());
+    for row in rows::all().filter(|row| NAMED.contains(&row.name)) {
+        instructions.insert(row.name, count::instructions(row, TOKEN)?);
+        allocations.insert(row.name, count::allocations(row, TOKEN));
+    }
+    let wrong =
+        [exceeded("instructions", INSTRUCTIONS, &instructions), exceeded("allocations", ALLOCATIONS, &allocations)];
+    match &wrong.concat()[..] {
+        [] => Ok(()),
+        wrong => Err(format!("too much: {}", wrong.join(", ")).into()),
+    }
+}
+
+fn exceeded(what: &str, limits: &[Limit], counted: &HashMap<&str, f64>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for limit in limits {
+        // Without the feature reqwest, there is no middleware.
+        let Some(figure) = counted.get(limit.row) else { continue };
+        let most = (limit.most)(&|row| counted[row]);
+        println!("{:<15} {figure:>6.0} {what} of at most {most:>6.0}: {}", limit.row, limit.why);
+        if *figure > most {
+            wrong.push(format!("the {what} of {}", limit.row));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,13 @@
+//! What the programs of this crate share.
+
+#[cfg(feature = "reqwest")]
+pub mod endpoint;
+#[cfg(feature = "reqwest")]
+pub mod middleware;
+#[cfg(feature = "peers")]
+pub mod peers;
+pub mod rows;
+pub mod send;
+#[cfg(feature = "reqwest")]
+#[path = "../../tests/support/servers.rs"]
+mod servers;
