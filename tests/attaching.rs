@@ -52,6 +52,25 @@ async fn a_header_that_the_caller_set_stays_and_no_token_is_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
+    let (tokens, _) = api_tokens();
+    let api = Api::open();
+    let mut request = get(URL);
+    for number in 0.. {
+        let name = http::HeaderName::try_from(format!("x-{number}")).expect("a name");
+        if request.headers_mut().try_insert(name, http::HeaderValue::from_static("x")).is_err() {
+            break;
+        }
+    }
+    let service = BearerAuthLayer::new(tokens).layer(api.clone());
+    // The first waits for its token, the second finds it at hand.
+    for _ in 0..2 {
+        service.clone().oneshot(request.clone()).await.expect("an answer");
+    }
+    assert_eq!(api.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_token_the_request_is_not_sent_and_the_caller_gets_the_cause() {
     let (builder, _) = tokens_by(|_| Err(Error::permanent("the secret was withdrawn")));
     let api = Api::open();

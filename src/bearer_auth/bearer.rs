@@ -202,11 +202,13 @@ impl Pending {
 }
 
 impl Attached {
-    /// Puts the token on the request; `false`: it has a header of its own, which stays.
+    /// Puts the token on the request; `false`: it has a header of its own, which stays, or as many headers as there can be.
     #[inline]
     pub(crate) fn attach<Req: Request>(&self, request: &mut Req) -> bool {
         // One look-up tells both whether there is a header already and where ours goes.
-        let occupied = request.headers_mut().append(AUTHORIZATION, self.token.authorization().clone());
+        let Ok(occupied) = request.headers_mut().try_append(AUTHORIZATION, self.token.authorization().clone()) else {
+            return false;
+        };
         if occupied {
             take_back(request.headers_mut());
         }
@@ -215,7 +217,8 @@ impl Attached {
 
     /// Puts the token on a copy of the request.
     pub(crate) fn set<Req: Request>(&self, request: &mut Req) {
-        request.headers_mut().insert(AUTHORIZATION, self.token.authorization().clone());
+        // Where there is no room for it, the API will say so.
+        let _ = request.headers_mut().try_insert(AUTHORIZATION, self.token.authorization().clone());
     }
 
     /// What the answer has against the token, if anything.
