@@ -113,7 +113,10 @@ impl Launch {
         let slot = guard.slot.clone();
         let turn = match context.endpoint.turn(&context.clock).await {
             Ok(turn) => turn,
-            Err(error) => return guard.ground(error),
+            Err(error) => {
+                guard.ground(error);
+                return keep_warm(slot, &context, &request).await;
+            }
         };
         let limit = context.time_limit();
         if let Some(token) = rejected {
@@ -143,9 +146,7 @@ impl Launch {
         if refused {
             await_credentials(&slot, &context).await;
         }
-        if context.settings.keep_warm && request.is_default() {
-            keep_warm(slot, context).await;
-        }
+        keep_warm(slot, &context, &request).await;
     }
 }
 
@@ -160,9 +161,9 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     }
 }
 
-/// Starts the next flight when it is due, whether anybody asks or not. That flight then takes this task's place.
-async fn keep_warm(slot: Weak<Slot>, context: Arc<Context>) {
-    loop {
+/// Where it is wanted: starts the next flight when it is due, whether anybody asks or not. That flight then takes this task's place.
+async fn keep_warm(slot: Weak<Slot>, context: &Context, request: &TokenRequest) {
+    while context.settings.keep_warm && request.is_default() {
         let Some(due) = slot.upgrade().map(|slot| slot.due()) else { return };
         // A timer does not count the time that a machine sleeps; the wall clock is looked at now and then.
         let wait = context.clock.now().until(due);
