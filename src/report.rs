@@ -176,7 +176,7 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// The source panicked, or the runtime ended.
+    /// The runtime ended, or something panicked that is not the source.
     fn drop(&mut self) {
         self.end(Some(if std::thread::panicking() { "panicked" } else { "abandoned" }), None);
     }

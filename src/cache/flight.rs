@@ -1,7 +1,11 @@
 //! One token request on its way, detached from whoever asked for it.
 
 use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, OnceLock, Weak},
+    task::Poll,
     time::Duration,
 };
 
@@ -120,18 +124,16 @@ impl Launch {
         };
         let limit = context.time_limit();
         if let Some(token) = rejected {
-            let _ = timeout(limit, context.source.rejected(&request, &token)).await;
+            let _ = within(limit, async { context.source.rejected(&request, &token).await }).await;
         }
         let mut tried = 0;
         let (outcome, started_at, span) = loop {
             let Some(started_at) = guard.begin() else { return };
             tried += 1;
             let mut exchange = context.report.exchange(&request, tried, &caller);
-            let asking = SOURCE_OF.scope(slot.clone(), timeout(limit, context.source.token(&request)));
-            let outcome = match exchange.span.around(asking).await {
-                Ok(outcome) => outcome.map(|token| token.with_request(request.clone())),
-                Err(_) => Err(timed_out(limit)),
-            };
+            let asking = SOURCE_OF.scope(slot.clone(), async { context.source.token(&request).await });
+            let outcome = exchange.span.around(within(limit, asking)).await;
+            let outcome = outcome.and_then(|outcome| Ok(outcome?.with_request(request.clone())));
             exchange.ended(&outcome);
             let failure = outcome.as_ref().err().filter(|_| quick && turn.calm);
             let Some(wait) = failure.and_then(|error| renewal::quick_retry(error, tried, fastrand::f64())) else {
@@ -154,7 +156,7 @@ impl Launch {
 async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     let Some(due) = slot.upgrade().map(|slot| slot.due()) else { return };
     let wait = context.clock.now().until(due);
-    if timeout(wait, context.source.credentials_changed()).await.is_ok()
+    if within(wait, async { context.source.credentials_changed().await }).await.is_ok()
         && let Some(slot) = slot.upgrade()
     {
         slot.release();
@@ -175,7 +177,7 @@ async fn keep_warm(slot: Weak<Slot>, context: &Context, request: &TokenRequest) 
     }
 }
 
-/// Speaks for a flight. If its task ends before it is finished (its runtime ended, the source panicked), this says so.
+/// Speaks for a flight. If its task ends before it is finished (its runtime ended, a subscriber panicked), this says so.
 struct Guard {
     slot: Weak<Slot>,
     id: u64,
@@ -227,12 +229,26 @@ impl Drop for Guard {
         let Some(slot) = self.slot.upgrade() else { return };
         if std::thread::panicking() {
             let now = slot.context().clock.now();
-            self.publish(Err(Error::new(ErrorKind::Panicked, "the token source panicked")), now);
+            self.publish(Err(panicked()), now);
         } else {
             // Whoever waits sees that the sender is gone, and takes over.
             slot.abandon(self.id);
         }
     }
+}
+
+/// What a source does, for so long. A panic is a failure like any other, and what follows a failure follows it too.
+async fn within<T>(limit: Duration, source: impl Future<Output = T>) -> Result<T, Error> {
+    let mut source = pin!(timeout(limit, source));
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| source.as_mut().poll(cx))) {
+        Ok(polled) => polled.map_err(|_| timed_out(limit)),
+        Err(_) => Poll::Ready(Err(panicked())),
+    })
+    .await
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Panicked, "the token source panicked")
 }
 
 fn timed_out(limit: Duration) -> Error {
