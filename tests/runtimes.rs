@@ -154,6 +154,28 @@ fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_it_thaws() {
 }
 
 #[test]
+fn every_thread_has_the_new_token_as_soon_as_one_has_it() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    let runtime = current_thread();
+    let first = runtime.block_on(tokens.token()).expect("a token");
+    let everywhere = || {
+        std::thread::scope(|scope| {
+            let at_hand = || tokens.try_token().expect("a token").expose_secret().to_owned();
+            let threads: Vec<_> = (0..64).map(|_| scope.spawn(at_hand)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(everywhere(), vec!["token-1"; 64]);
+    clock.jump_wall_clock(2_000);
+    runtime.block_on(async {
+        tokens.reject(&first);
+        assert_eq!(token(&tokens).await.expect("a token"), "token-2");
+    });
+    assert_eq!(everywhere(), vec!["token-2"; 64]);
+}
+
+#[test]
 fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();
     let tokens = cache(&source);
