@@ -212,6 +212,12 @@ async fn a_rejection_names_the_origin_and_hints_at_the_scope_where_the_token_is_
         "{told:?}"
     );
 
+    // Old by now, but nobody ever accepted it.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    send(&tokens, url, 401).await;
+    let told = log.take(Level::WARN);
+    assert!(told[0].contains("rejected 10 min after it was issued; a scope may be missing"), "{told:?}");
+
     let fresh = self::tokens(vec![]);
     send(&fresh, url, 401).await;
     let told = log.take(Level::WARN);

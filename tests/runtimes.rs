@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client_credentials::{AccessToken, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
+use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
 use source::{Answer, Source, hours, millis, minutes, seconds};
 use tokio::runtime::{Builder, Runtime};
 
@@ -181,6 +181,50 @@ fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
 }
 
 #[test]
+fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_it_thaws() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    let (frozen, driven) = (current_thread(), current_thread());
+    {
+        let _entered = frozen.enter();
+        assert!(tokens.try_token().is_none());
+    }
+    clock.jump_wall_clock(60_000);
+    source.answer(Answer::Hangs);
+    let visit = || driven.block_on(async { tokio::time::timeout(millis(20), tokens.token()).await.is_err() });
+    assert!(visit(), "it waits for the second flight");
+    frozen.block_on(async { tokio::time::sleep(millis(20)).await });
+    for _ in 0..3 {
+        // Long enough for another to start, if there were none.
+        clock.jump_wall_clock(2_000);
+        assert!(visit(), "it waits for the second flight too");
+    }
+    assert_eq!(source.count(), 1);
+}
+
+#[test]
+fn every_thread_has_the_new_token_as_soon_as_one_has_it() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    let runtime = current_thread();
+    let first = runtime.block_on(tokens.token()).expect("a token");
+    let everywhere = || {
+        std::thread::scope(|scope| {
+            let at_hand = || tokens.try_token().expect("a token").expose_secret().to_owned();
+            let threads: Vec<_> = (0..64).map(|_| scope.spawn(at_hand)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(everywhere(), vec!["token-1"; 64]);
+    clock.jump_wall_clock(2_000);
+    runtime.block_on(async {
+        tokens.reject(&first);
+        assert_eq!(token(&tokens).await.expect("a token"), "token-2");
+    });
+    assert_eq!(everywhere(), vec!["token-2"; 64]);
+}
+
+#[test]
 fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();
     let tokens = cache(&source);
@@ -206,8 +250,7 @@ fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
 fn outside_of_a_runtime_an_aging_token_is_served() {
     let source = Source::new();
     source.answer(Answer::Lives(minutes(5)));
-    let clock = client_credentials::Clock::default();
-    let tokens = source.builder().clock(clock).renewal_share(0.9).build().expect("complete");
+    let tokens = source.builder().clock(Clock::default()).renewal_share(0.9).build().expect("complete");
     current_thread().block_on(token(&tokens)).expect("a token");
     let first = tokens.try_token().expect("a token");
     tokens.reject(&first);

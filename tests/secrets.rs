@@ -354,6 +354,22 @@ mod while_token_requests_are_held_back {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn for_every_token_that_was_refused_with_it() {
+        let path = file("held-back-scopes", "wrong");
+        let client = server(&Arc::new(Mutex::new("right")));
+        let tokens = cache(source(Secret::file(&path), &client));
+        let other = TokenRequest::builder().scope("other").build().expect("a request");
+        let (own, others) = tokio::join!(tokens.token(), tokens.token_for(&other));
+        own.expect_err("refused");
+        others.expect_err("refused");
+        assert_eq!(secrets(&client), ["wrong", "wrong"], "both were on their way");
+        std::fs::write(&path, "right").expect("a file");
+        sleep(2 * SECOND).await;
+        tokens.token().await.expect("a token, long before the ten seconds are over");
+        tokens.token_for(&other).await.expect("the other token too");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_server_is_not_hammered_with_a_secret_that_never_stops_changing() {
         let count = AtomicUsize::new(0);
         let changing =

@@ -86,12 +86,15 @@ impl Endpoint {
         state.hold.take_if(|hold| hold.error.retry_after().is_none());
     }
 
-    /// Ends a hold early, because the client has other credentials; rarely, since they may change all the time and never be right. What the server
-    /// asked for (`Retry-After`) stays.
-    pub(super) fn release(&self, now: Moment) -> bool {
+    /// Ends a hold early, because the client has other credentials than the exchange that began at `asked_at`; rarely, since they may change all the
+    /// time and never be right. Returns whether what that exchange left behind ends too. What the server asked for (`Retry-After`) stays.
+    pub(super) fn release(&self, asked_at: Moment, now: Moment) -> bool {
         let mut state = lock(&self.state);
-        if state.released_at.is_some_and(|at| !now.reached(at.after(renewal::BETWEEN_RELEASES))) {
-            return false;
+        if let Some(released_at) = state.released_at
+            && !now.reached(released_at.after(renewal::BETWEEN_RELEASES))
+        {
+            // Several tokens may have been refused for one and the same reason.
+            return !asked_at.reached(released_at);
         }
         state.released_at = Some(now);
         state.hold.take_if(|hold| hold.error.retry_after().is_none());

@@ -379,7 +379,8 @@ impl Slot {
     pub(super) fn release(&self) {
         let now = self.context.clock.now();
         let mut state = self.lock();
-        if self.context.endpoint.release(now)
+        let asked_at = state.last_start.unwrap_or(now);
+        if self.context.endpoint.release(asked_at, now)
             && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.retry_after().is_none())
         {
             hold.until = now;
