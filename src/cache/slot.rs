@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
@@ -496,10 +495,4 @@ fn same_token(which: &str) -> Error {
 
 fn not_renewed() -> Error {
     Error::new(ErrorKind::InvalidResponse, "the rejected token was not replaced")
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").field("request", &self.request).finish_non_exhaustive()
-    }
 }
