@@ -214,6 +214,7 @@ async fn a_key_in_use_is_not_lost() {
     }
     let before = source.count();
     handle.token().await.expect("a token");
+    assert_eq!(token(&tokens, &scope("handle")).await, "token-1", "the same for those who ask by name");
     tokens.token_for(&scope("failing")).await.expect_err("it is still held back");
     tokens.reject(&rejected);
     assert_eq!(token(&tokens, &scope("rejected")).await, rejected.expose_secret());

@@ -178,6 +178,21 @@ async fn the_scope_of_a_request_is_told() {
     assert!(!told.contains("stats"), "{told}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_that_makes_room_for_another_is_told() {
+    let (log, _guard) = Log::start();
+    let source = token_fn(|_| async { AccessToken::new(TOKEN) });
+    let tokens = TokenCache::builder(source).any_origin().most_keys(2).clock(Clock::tokio()).build().expect("complete");
+    for (scope, told) in [("a", 0), ("b", 0), ("c", 1)] {
+        let request = TokenRequest::builder().scope(scope).build().expect("a scope");
+        tokens.token_for(&request).await.expect("a token");
+        let room = "the least used of 2 access tokens made room for another: source=\"token source\" count=1";
+        let mut lines = log.take(Level::DEBUG);
+        lines.retain(|line| line.starts_with("the least used"));
+        assert_eq!(lines, vec![room; told], "{scope}");
+    }
+}
+
 async fn send(tokens: &TokenCache, url: &str, status: u16) {
     let service = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone);
     let api = tower::service_fn(move |_: Request<String>| async move {

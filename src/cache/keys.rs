@@ -1,9 +1,6 @@
 //! The tokens that requests ask for beside the source's own, by what they are for.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
@@ -59,11 +56,5 @@ impl Keys {
             }
         }
         forgotten
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("most", &self.most).finish_non_exhaustive()
     }
 }

@@ -246,7 +246,6 @@ impl TokenCache {
     fn slot(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
         match request {
             None => Arc::clone(&self.own),
-            Some(request) if request == self.own.request() => Arc::clone(&self.own),
             Some(request) if request.is_default() => Arc::clone(&self.shared.default),
             Some(request) => self.shared.keys.slot(request, &self.shared.context),
         }

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
@@ -512,10 +511,4 @@ fn dead_on_arrival() -> Error {
 
 fn not_renewed() -> Error {
     Error::new(ErrorKind::InvalidResponse, "the rejected token was not replaced")
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").field("request", &self.request).finish_non_exhaustive()
-    }
 }
