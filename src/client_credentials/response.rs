@@ -252,7 +252,13 @@ impl<'a> Answer<'a> {
         match value {
             Value::String(text) => *text = self.excerpt(text),
             Value::Array(values) => values.iter_mut().for_each(|value| self.mask_strings(value)),
-            Value::Object(members) => members.values_mut().for_each(|value| self.mask_strings(value)),
+            Value::Object(members) => {
+                let masked = std::mem::take(members).into_iter().map(|(name, mut value)| {
+                    self.mask_strings(&mut value);
+                    (self.excerpt(&name), value)
+                });
+                *members = masked.collect();
+            }
             _ => {}
         }
     }

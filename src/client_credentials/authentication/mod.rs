@@ -26,7 +26,7 @@ pub(super) use self::{
 use crate::error::Error;
 
 /// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters bare.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
