@@ -370,6 +370,42 @@ async fn a_refusal_says_what_to_check_for_the_method() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_the_secret() {
+    let client = Recorder::new(|_| Ok(refusal("invalid_client", None)));
+    for (secret, encoded) in [("a-b.c_d~9", false), ("s/e+c", true), ("+", true), ("\u{e9}", true)] {
+        for (authentication, other) in [
+            (ClientAuthentication::client_secret_basic(secret), true),
+            (ClientAuthentication::client_secret_basic_raw(secret), false),
+            (ClientAuthentication::client_secret_post(secret), false),
+        ] {
+            let error = ask(&source(authentication, &client)).await.expect_err("refused").to_string();
+            assert_eq!(error.contains("try `client_secret_basic_raw`"), encoded && other, "{error}");
+            assert!(secret == "+" || !error.contains(secret), "{error}");
+        }
+    }
+}
+
+/// As gateways and frameworks do before the server has a say.
+#[tokio::test]
+async fn a_401_without_a_code_says_what_to_check_too() {
+    let client = Recorder::new(|_| {
+        Ok(Response::builder()
+            .status(401)
+            .header("www-authenticate", "Basic")
+            .body(Body::default())
+            .expect("a response"))
+    });
+    let error = ask(&source("12345", &client)).await.expect_err("refused");
+    assert!(
+        error
+            .to_string()
+            .ends_with("HTTP 401 (check client_id and client_secret, and how they are sent: in the body or as Basic)"),
+        "{error}"
+    );
+    assert!(error.is_transient(), "it may be something before the server");
+}
+
 #[test]
 fn debug_calls_each_method_by_its_name() {
     let certificates = [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()];

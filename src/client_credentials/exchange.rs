@@ -52,12 +52,19 @@ impl ClientCredentials {
                 continue;
             }
             if !refuses_client(&error) {
-                return Err(error);
+                let unauthorized =
+                    error.kind() == ErrorKind::Status && error.status() == Some(StatusCode::UNAUTHORIZED);
+                return Err(if unauthorized {
+                    error.with_advice(self.authentication.advice(&credentials))
+                } else {
+                    error
+                });
             }
+            let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
             match self.others(&refused).await {
                 Some(others) => credentials = others,
-                None => return Err(error.with_advice(self.authentication.advice())),
+                None => return Err(error.with_advice(advice)),
             }
         }
     }

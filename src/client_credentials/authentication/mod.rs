@@ -204,8 +204,14 @@ impl ClientAuthentication {
     }
 
     /// What to look at when the server refuses the client.
-    pub(super) fn advice(&self) -> &'static str {
+    pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
         match &self.0 {
+            Method::Basic { raw: false, .. }
+                if is_encoded(&refused.client_id)
+                    || refused.client_secret.as_ref().is_some_and(|secret| is_encoded(secret)) =>
+            {
+                "check client_id and client_secret; they have characters that are encoded in a Basic header, which not every server decodes: try `client_secret_basic_raw` or `client_secret_post`"
+            }
             Method::Post(_) | Method::Basic { .. } => {
                 "check client_id and client_secret, and how they are sent: in the body or as Basic"
             }
@@ -326,6 +332,11 @@ fn basic(encoded: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&value).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// Whether it is written otherwise in a Basic header that is not raw.
+fn is_encoded(text: &str) -> bool {
+    !utf8_percent_encode(text, FORM).eq([text])
 }
 
 fn encoded(client_id: &str, secret: &str, raw: bool) -> Zeroizing<String> {
