@@ -213,6 +213,58 @@ async fn an_assertion_is_not_sent_again_where_the_clock_is_not_to_blame() {
     assert_eq!(client.seen().len(), 1);
 }
 
+/// What a service that keeps keys has at a moment: the key and the name that the server knows it by belong together.
+#[tokio::test]
+async fn a_key_that_changes_is_asked_for_anew_each_time_together_with_its_name() {
+    let keys = [("2026-11", kms()), ("2026-12", kms())];
+    let count = AtomicUsize::new(0);
+    let current = keys.clone();
+    let authentication = ClientAuthentication::from_fn(move || {
+        let (name, key) = current[count.fetch_add(1, Ordering::SeqCst).min(1)].clone();
+        std::future::ready(Ok(ClientAuthentication::private_key_jwt(key).key_id(name)))
+    });
+    let client = Recorder::issuing();
+    let source = source(authentication, &client);
+    for _ in 0..2 {
+        ask(&source).await.expect("a token");
+    }
+    for (jwt, (name, key)) in jwts(&client).iter().zip(&keys) {
+        assert_eq!(jwt.header["kid"], *name);
+        assert_eq!(jwt.claims["aud"], URL);
+        assert!(key.0.signed(jwt), "{name}");
+    }
+}
+
+/// So that a server's `Date` corrects it, like any assertion that is made here.
+#[tokio::test]
+async fn an_assertion_of_a_function_is_made_again_by_the_servers_time() {
+    let server = SystemTime::now() + Duration::from_secs(3600);
+    let client = Recorder::new(move |_| Ok(refusal("invalid_client", Some(server))));
+    let key = kms();
+    let authentication = ClientAuthentication::from_fn(move || {
+        std::future::ready(Ok(ClientAuthentication::private_key_jwt(Arc::clone(&key))))
+    });
+    let error = ask(&source(authentication, &client)).await.expect_err("refused");
+    assert_eq!(client.seen().len(), 2);
+    assert!(error.to_string().contains("that the server knows the key"), "{error}");
+}
+
+#[tokio::test]
+async fn the_failure_of_a_function_is_the_cause_and_says_whether_it_may_pass() {
+    let client = Recorder::issuing();
+    for (outcome, transient) in [
+        (Err(Error::transient("the vault is sealed")), true),
+        (Err(Error::permanent("no such key")), false),
+        (Ok(ClientAuthentication::private_key_jwt(kms()).key_id("")), false),
+    ] {
+        let authentication = ClientAuthentication::from_fn(move || std::future::ready(outcome.clone()));
+        let error = ask(&source(authentication, &client)).await.expect_err("no assertion");
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credentials, transient));
+        assert!(error.to_string().contains("client_assertion: its function failed"), "{error}");
+    }
+    assert!(client.seen().is_empty());
+}
+
 struct Failing(Result<Vec<u8>, Error>);
 
 #[async_trait]
@@ -318,6 +370,42 @@ async fn a_refusal_says_what_to_check_for_the_method() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_the_secret() {
+    let client = Recorder::new(|_| Ok(refusal("invalid_client", None)));
+    for (secret, encoded) in [("a-b.c_d~9", false), ("s/e+c", true), ("+", true), ("\u{e9}", true)] {
+        for (authentication, other) in [
+            (ClientAuthentication::client_secret_basic(secret), true),
+            (ClientAuthentication::client_secret_basic_raw(secret), false),
+            (ClientAuthentication::client_secret_post(secret), false),
+        ] {
+            let error = ask(&source(authentication, &client)).await.expect_err("refused").to_string();
+            assert_eq!(error.contains("try `client_secret_basic_raw`"), encoded && other, "{error}");
+            assert!(secret == "+" || !error.contains(secret), "{error}");
+        }
+    }
+}
+
+/// As gateways and frameworks do before the server has a say.
+#[tokio::test]
+async fn a_401_without_a_code_says_what_to_check_too() {
+    let client = Recorder::new(|_| {
+        Ok(Response::builder()
+            .status(401)
+            .header("www-authenticate", "Basic")
+            .body(Body::default())
+            .expect("a response"))
+    });
+    let error = ask(&source("12345", &client)).await.expect_err("refused");
+    assert!(
+        error
+            .to_string()
+            .ends_with("HTTP 401 (check client_id and client_secret, and how they are sent: in the body or as Basic)"),
+        "{error}"
+    );
+    assert!(error.is_transient(), "it may be something before the server");
+}
+
 #[test]
 fn debug_calls_each_method_by_its_name() {
     let certificates = [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()];
@@ -326,4 +414,6 @@ fn debug_calls_each_method_by_its_name() {
     assert!(format!("{assertion:?}").starts_with("private_key_jwt { alg: \"EdDSA\", kid: Some(\"2026-11\")"));
     assert_eq!(format!("{:?}", ClientAuthentication::from(assertion)), "private_key_jwt");
     assert_eq!(format!("{:?}", ClientAuthentication::client_assertion("a.b.c")), "client_assertion");
+    let function = ClientAuthentication::from_fn(|| async { Err(Error::permanent("none")) });
+    assert_eq!(format!("{function:?}"), "assertion function");
 }

@@ -196,6 +196,8 @@ fn what_is_missing_or_there_twice_is_named() {
             "`client_secret_file` and `client_secret` are both there",
         ),
         (json!({"client_id": null}), "`client_id` is missing"),
+        (json!({"token_endpoint_origins": "https://a.test"}), "`token_endpoint_origins` is there, but `issuer` is not"),
+        (json!({"authentication": "private_key_jwt"}), "is `private_key_jwt`, which is set in code; write `none`"),
     ] {
         let error = refused(&with(&changes));
         assert!(error.contains(said), "{error}");

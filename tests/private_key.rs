@@ -37,17 +37,18 @@ fn jwt(request: &http::Request<Body>) -> Jwt {
 
 type Constructor = fn(&str) -> Result<PrivateKey, Error>;
 
-const ALGORITHMS: [(&str, Constructor); 4] = [
+const ALGORITHMS: [(&str, Constructor); 5] = [
     ("RS256", |pem| PrivateKey::rs256(pem)),
     ("PS256", |pem| PrivateKey::ps256(pem)),
     ("ES256", |pem| PrivateKey::es256(pem)),
     ("EdDSA", |pem| PrivateKey::eddsa(pem)),
+    ("Ed25519", |pem| PrivateKey::ed25519(pem)),
 ];
 
 fn key_for(algorithm: &str) -> Key {
     match algorithm {
         "ES256" => Key::p256(),
-        "EdDSA" => Key::ed25519(),
+        "EdDSA" | "Ed25519" => Key::ed25519(),
         _ => Key::rsa(),
     }
 }
@@ -108,7 +109,7 @@ fn a_key_of_another_kind_is_refused_by_its_kind() {
     for (key, what, taken_by) in [
         (&rsa, "an RSA key;", &["RS256", "PS256"][..]),
         (&p256, "an EC key on the curve P-256;", &["ES256"]),
-        (&ed25519, "an Ed25519 key;", &["EdDSA"]),
+        (&ed25519, "an Ed25519 key;", &["EdDSA", "Ed25519"]),
         (&p384, "an EC key on the curve P-384;", &[]),
         (&p521, "an EC key on the curve P-521;", &[]),
         (&small, "an RSA key under 2048 bits;", &[]),

@@ -178,6 +178,7 @@ fn echoes(request: &str) -> Vec<Response<Bytes>> {
             if !is_token {
                 with(status, format!("<html>{text}</html>"));
                 with(status, serde_json::json!({"message": text}).to_string());
+                with(status, serde_json::json!({"members": {text.as_str(): 1}}).to_string());
                 with(status, serde_json::json!({"errors": [{"a": text}]}).to_string().replace('/', "\\/"));
             }
         }
@@ -226,6 +227,23 @@ async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
             let recorder = Recorder::new(move |_| Ok(answer.clone().map(Body::from)));
             let source = source.clone().http_client(recorder).build().expect("complete");
             output.outcome(&what, ask(&source).await);
+        }
+    }
+    output.assert_clean();
+}
+
+#[tokio::test]
+async fn one_form_of_writing_within_another_is_in_no_error() {
+    let mut output = Output::default();
+    for authentication in authentications() {
+        for said in forms(SECRET).iter().flat_map(|form| forms(form)) {
+            let body = serde_json::json!({"error": "invalid_request", "error_description": said}).to_string();
+            let what = format!("{authentication:?}, {said}");
+            let recorder = Recorder::new(move |_| {
+                Ok(Response::builder().status(400).body(Body::from(body.clone())).expect("a response"))
+            });
+            let source = builder("https://auth.example.com/token", authentication.clone()).http_client(recorder);
+            output.outcome(&what, ask(&source.build().expect("complete")).await);
         }
     }
     output.assert_clean();

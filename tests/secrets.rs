@@ -110,6 +110,7 @@ async fn a_file_that_holds_no_secret_is_an_error_that_names_it_and_not_its_conte
     for (name, content, reason) in [
         ("empty", &b""[..], "is empty"),
         ("blank", b"\r\n", "is empty"),
+        ("mark", b"\xef\xbb\xbf\r\n", "is empty"),
         ("latin", b"s3cr3t\xfc", "is not UTF-8"),
         ("large", &[b's'; 64 * 1024 + 1], "is larger than 64 KiB"),
     ] {
@@ -131,6 +132,40 @@ async fn a_file_that_holds_no_secret_is_an_error_that_names_it_and_not_its_conte
         assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
     }
     assert!(client.seen().is_empty());
+}
+
+/// As editors on Windows write it.
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_a_secret() {
+    let client = Recorder::issuing();
+    let path = file("marked", "\u{feff}one\r\n");
+    ask(&source(Secret::file(&path), &client)).await.expect("a token");
+    assert_eq!(secrets(&client), ["one"]);
+}
+
+/// Whoever looks for the reason looks at the vault, and not at the server.
+#[tokio::test(start_paused = true)]
+async fn credentials_that_never_come_are_told_from_a_server_that_never_answers() {
+    let never = || std::future::pending::<Result<String, Error>>();
+    for authentication in [
+        ClientAuthentication::client_secret_post(Secret::from_fn(never)),
+        ClientAuthentication::client_assertion(Secret::from_fn(never)),
+        ClientAuthentication::from_fn(std::future::pending),
+    ] {
+        let client = Recorder::issuing();
+        let error = ask(&source(authentication.clone(), &client)).await.expect_err("nothing came");
+        let says = format!("the client's credentials ({authentication:?}) were not there within 30s");
+        assert!(error.to_string().ends_with(&says), "{error}");
+        assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
+        assert!(client.seen().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_time_limit_may_be_as_long_as_there_is() {
+    let builder = ClientCredentials::builder(URL, "id", "secret").any_origin().http_client(Recorder::issuing());
+    let tokens = client_credentials::TokenCache::from(builder.timeout(Duration::MAX).build().expect("complete"));
+    tokens.token().await.expect("a token");
 }
 
 #[test]

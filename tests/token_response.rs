@@ -106,6 +106,8 @@ async fn another_token_type_needs_permission_and_is_sent_as_bearer() {
         let other = builder.accept_token_type("something else").build().expect("complete");
         ask(&other).await.expect_err("not what was allowed");
     }
+    let error = read(r#"{"access_token":"abcde","token_type":"DPoP"}"#).await.expect_err("not a bearer token");
+    assert!(error.to_string().contains("turn off DPoP for this client at the server"), "{error}");
     for written in ["7", "[]", "{}", "false"] {
         let error = read(format!(r#"{{"access_token":"abcde","token_type":{written}}}"#)).await.expect_err(written);
         assert!(error.to_string().contains("token_type"), "{error}");
@@ -203,13 +205,19 @@ async fn a_success_with_an_error_in_it_is_a_failure() {
         read(r#"{"error":"invalid_client","error_description":"no","access_token":"t"}"#).await.expect_err("an error");
     assert_eq!(error.kind(), ErrorKind::ErrorResponse);
     assert_eq!(error.response().map(|response| response.error.as_str()), Some("invalid_client"));
-    let error = read(r#"{"error":{"code":17}}"#).await.expect_err("an error");
-    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    for (written, says) in
+        [("{\"code\":17}", "an object"), ("true", "a boolean"), ("17", "a number"), ("[]", "an array")]
+    {
+        let error = read(format!(r#"{{"error":{written},"access_token":"t"}}"#)).await.expect_err("an error");
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+        let says = format!("the answer (HTTP 200) is an error, whose `error` is {says}, not a code");
+        assert!(error.to_string().contains(&says), "{error}");
+    }
 }
 
 #[tokio::test]
 async fn an_error_member_that_says_nothing_is_none() {
-    for written in ["null", "\"\""] {
+    for written in ["null", "\"\"", "false", "0"] {
         read(format!(r#"{{"error":{written},"access_token":"t"}}"#)).await.expect(written);
     }
 }

@@ -203,12 +203,13 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The time limit of one exchange with the token endpoint, body included; 30 seconds.
+    /// The time limit of one exchange with the token endpoint, body included; 30 seconds, and a day at most.
     pub fn timeout(mut self, limit: Duration) -> Self {
         if limit.is_zero() {
             self.refused.get_or_insert(Error::configuration("timeout: zero; no exchange would ever end well"));
         }
-        self.timeout = limit;
+        // So that nothing that is added to it is more than a clock can count.
+        self.timeout = limit.min(Duration::from_secs(24 * 60 * 60));
         self
     }
 

@@ -105,6 +105,9 @@ impl Table {
         }
         let authentication = self.authentication()?;
         let client_id = self.text("client_id")?.ok_or("`client_id` is missing")?;
+        if self.has("token_endpoint_origins") && !self.has("issuer") {
+            return Err("`token_endpoint_origins` is there, but `issuer` is not, which it is for".into());
+        }
         let mut builder = match self.one_of(["token_url", "issuer", "vonage"])? {
             ("token_url", url) => ClientCredentials::builder(url, client_id, authentication),
             ("issuer", issuer) => ClientCredentials::discover(issuer, client_id, authentication),
@@ -155,6 +158,11 @@ impl Table {
                 return self.without_secret(ClientAuthentication::self_signed_tls_client_auth());
             }
             Some("none") => return self.without_secret(ClientAuthentication::none()),
+            Some(coded @ ("private_key_jwt" | "client_assertion")) => {
+                return Err(format!(
+                    "`authentication` is `{coded}`, which is set in code; write `none`, and call `.authentication(..)`"
+                ));
+            }
             Some(_) => {
                 return Err(format!("`authentication` is no method known here; known are {}", listed(METHODS)));
             }

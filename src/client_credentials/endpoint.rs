@@ -56,7 +56,7 @@ impl Endpoint {
             "http" if plain_http || is_loopback(authority.host()) => {}
             "http" => {
                 return Err(
-                    "plain http to a host that is not loopback would show the secret to everybody on the way; use https, or `.allow_plain_http()`",
+                    "is plain http to a host that is not loopback, and would show the secret to everybody on the way; use https, or `.allow_plain_http()`",
                 );
             }
             _ => return Err("has a scheme other than https"),

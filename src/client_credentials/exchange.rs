@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{Response, StatusCode, header::DATE};
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
@@ -17,12 +18,12 @@ use crate::{
 };
 
 impl ClientCredentials {
-    pub(super) async fn exchange(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+    pub(super) async fn exchange(&self, request: &TokenRequest, deadline: Instant) -> Result<AccessToken, Error> {
         let endpoint = match &self.server {
             Server::Known(endpoint) => Arc::clone(endpoint),
             Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout).await?,
         };
-        let outcome = self.exchange_at(&endpoint, request).await;
+        let outcome = self.exchange_at(&endpoint, request, deadline).await;
         if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
         {
@@ -31,13 +32,18 @@ impl ClientCredentials {
         outcome.map_err(|error| error.at_endpoint(&endpoint.name))
     }
 
-    async fn exchange_at(&self, endpoint: &Endpoint, request: &TokenRequest) -> Result<AccessToken, Error> {
+    async fn exchange_at(
+        &self,
+        endpoint: &Endpoint,
+        request: &TokenRequest,
+        deadline: Instant,
+    ) -> Result<AccessToken, Error> {
         let mut secrets = Vec::new();
         let mut refused = Vec::new();
         let mut corrected = false;
-        let mut credentials = self.read().await?;
+        let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
-            let response = self.send(endpoint, request, &credentials, &mut secrets).await?;
+            let response = self.send(endpoint, request, deadline, &credentials, &mut secrets).await?;
             let error = match response::read(self, endpoint, &response, self.mask(request, &secrets)) {
                 Ok(token) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
@@ -52,12 +58,19 @@ impl ClientCredentials {
                 continue;
             }
             if !refuses_client(&error) {
-                return Err(error);
+                let unauthorized =
+                    error.kind() == ErrorKind::Status && error.status() == Some(StatusCode::UNAUTHORIZED);
+                return Err(if unauthorized {
+                    error.with_advice(self.authentication.advice(&credentials))
+                } else {
+                    error
+                });
             }
+            let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
             match self.others(&refused).await {
                 Some(others) => credentials = others,
-                None => return Err(error.with_advice(self.authentication.advice())),
+                None => return Err(error.with_advice(advice)),
             }
         }
     }
@@ -66,12 +79,25 @@ impl ClientCredentials {
         &self,
         endpoint: &Endpoint,
         request: &TokenRequest,
+        deadline: Instant,
         credentials: &Credentials,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<Response<Body>, Error> {
-        let mut proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock).await?;
+        let proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock);
+        let mut proof = self.in_time(deadline, proof).await?;
         secrets.append(&mut proof.secrets);
         self.http_client.send(request::build(self, endpoint, request, &proof)).await
+    }
+
+    /// With an error of its own, since it is not the server that takes so long.
+    async fn in_time<T>(&self, deadline: Instant, reading: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        timeout_at(deadline, reading).await.unwrap_or_else(|_| {
+            let what = format!(
+                "the client's credentials ({:?}) were not there within {:?}",
+                self.authentication, self.timeout
+            );
+            Err(Error::new(ErrorKind::Credentials, what))
+        })
     }
 
     async fn read(&self) -> Result<Credentials, Error> {

@@ -1,57 +1,147 @@
 //! Keeps what we sent as a secret out of what a server says.
 
+use std::ops::Range;
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use zeroize::Zeroizing;
 
+use super::authentication::FORM;
+
 pub(super) const MASK: &str = "[redacted]";
 
 /// A shorter remainder at the end of a text is no secret that was cut off, but chance.
 const LEAST_REMAINDER: usize = 4;
 
-/// How often one secret is tried in two ways at one place. Text that wants more is made to cost time, and masked to its end.
-const MOST_TRIES: usize = 32;
+/// Nor is a shorter start of one within a text, or one of less than half of it.
+const LEAST_START: usize = 8;
+
+/// So often may one form of writing be within another: JSON in HTML in JSON.
+const MOST_LAYERS: usize = 3;
+
+/// So many bytes are compared at most. A text that wants more is made to cost time, and hidden whole.
+const MOST_COMPARED: usize = 16 * 1024 * 1024;
 
 /// The secrets of one exchange, in every form in which a server may repeat them.
 #[derive(Default)]
 pub(super) struct Mask {
-    /// The longest first, so that no part of one is left over.
+    /// None of them empty, and sorted.
     patterns: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Mask {
     pub(super) fn hide(&mut self, secret: &str) {
-        self.patterns.push(Zeroizing::new(secret.as_bytes().to_vec()));
-        for shift in 0..3 {
-            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-                self.patterns.push(within_base64(secret, shift, engine));
+        // As it is in a form and in a Basic header, too: a server may write those on as they came.
+        let form: Zeroizing<String> = Zeroizing::new(form_urlencoded::byte_serialize(secret.as_bytes()).collect());
+        let percent = Zeroizing::new(percent_encoding::utf8_percent_encode(secret, FORM).to_string());
+        for sent in [secret, &form, &percent] {
+            self.patterns.push(Zeroizing::new(sent.as_bytes().to_vec()));
+            for shift in 0..3 {
+                for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+                    self.patterns.push(within_base64(sent, shift, engine));
+                }
             }
         }
         self.patterns.retain(|pattern| !pattern.is_empty());
-        self.patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
+        self.patterns.sort_unstable_by(|one, other| one.cmp(other));
         self.patterns.dedup();
     }
 
     pub(super) fn apply(&self, text: &str) -> String {
+        let mut hidden = vec![false; text.len()];
+        self.search(&View::of(text), MOST_LAYERS, &mut hidden, &mut { MOST_COMPARED });
         let mut masked = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(character) = rest.chars().next() {
-            let found =
-                self.patterns.iter().find_map(|pattern| prefix(rest.as_bytes(), pattern, 0, &mut { MOST_TRIES }));
-            match found.filter(|length| rest.is_char_boundary(*length)) {
-                Some(length) => {
-                    masked.push_str(MASK);
-                    rest = &rest[length..];
+        let mut within = false;
+        for (at, character) in text.char_indices() {
+            let hide = hidden[at..at + character.len_utf8()].contains(&true);
+            match hide {
+                false => masked.push(character),
+                true if !within => masked.push_str(MASK),
+                true => {}
+            }
+            within = hide;
+        }
+        masked
+    }
+
+    fn beginning(&self, first: u8) -> &[Zeroizing<Vec<u8>>] {
+        let from = self.patterns.partition_point(|pattern| pattern[0] < first);
+        let of_it = self.patterns[from..].partition_point(|pattern| pattern[0] == first);
+        &self.patterns[from..from + of_it]
+    }
+
+    /// Hides what is found in the view, and in whatever it is an escaped form of.
+    fn search(&self, view: &View, layers: usize, hidden: &mut [bool], left: &mut usize) {
+        for at in 0..view.bytes.len() {
+            let first = view.bytes[at];
+            let blank = if first == b'+' { self.beginning(b' ') } else { &[] };
+            for pattern in self.beginning(first).iter().chain(blank) {
+                let length = found(&view.bytes[at..], pattern, left);
+                if length > 0 {
+                    hidden[view.source[at].start..view.source[at + length - 1].end].fill(true);
                 }
-                None => {
-                    masked.push(character);
-                    rest = &rest[character.len_utf8()..];
+            }
+            if *left == 0 {
+                return hidden.fill(true);
+            }
+        }
+        if layers > 0 {
+            for escape in [percent, backslash, entity, line_end] {
+                if let Some(inner) = view.without(escape) {
+                    self.search(&inner, layers - 1, hidden, left);
                 }
             }
         }
-        masked
+    }
+}
+
+/// How many bytes at the start of `text` are `secret`: all of it, or as much as is no chance.
+fn found(text: &[u8], secret: &[u8], left: &mut usize) -> usize {
+    let same = |(read, wanted): &(&u8, &u8)| read == wanted || (**read == b'+' && **wanted == b' ');
+    let length = text.iter().zip(secret).take_while(same).count();
+    *left = left.saturating_sub(length);
+    let cut_off = length == text.len() && length >= LEAST_REMAINDER;
+    let begun = length >= LEAST_START && length >= secret.len().div_ceil(2);
+    if length == secret.len() || cut_off || begun { length } else { 0 }
+}
+
+/// A text without some of its escapes, and where each byte comes from.
+struct View {
+    bytes: Zeroizing<Vec<u8>>,
+    source: Vec<Range<usize>>,
+}
+
+/// What the escape at the start of a text stands for, and its length.
+type Escape = fn(&[u8]) -> Option<(Vec<u8>, usize)>;
+
+impl View {
+    fn of(text: &str) -> Self {
+        Self { bytes: Zeroizing::new(text.as_bytes().to_vec()), source: (0..text.len()).map(|at| at..at + 1).collect() }
+    }
+
+    /// `None` if there is no such escape.
+    fn without(&self, escape: Escape) -> Option<Self> {
+        let mut inner = Self {
+            bytes: Zeroizing::new(Vec::with_capacity(self.bytes.len())),
+            source: Vec::with_capacity(self.bytes.len()),
+        };
+        let (mut at, mut any) = (0, false);
+        while at < self.bytes.len() {
+            let (bytes, length) = match escape(&self.bytes[at..]) {
+                Some(escaped) => {
+                    any = true;
+                    escaped
+                }
+                None => (vec![self.bytes[at]], 1),
+            };
+            let source = self.source[at].start..self.source[at + length - 1].end;
+            inner.source.extend(bytes.iter().map(|_| source.clone()));
+            inner.bytes.extend(bytes);
+            at += length;
+        }
+        any.then_some(inner)
     }
 }
 
@@ -67,75 +157,66 @@ fn within_base64(secret: &str, shift: usize, engine: &impl Engine) -> Zeroizing<
     Zeroizing::new(inner.to_vec())
 }
 
-/// How many bytes at the start of `text` write `secret`, each of its bytes plain or escaped, in full or until `text` ends.
-/// So many of its bytes are `matched` already.
-fn prefix(text: &[u8], secret: &[u8], matched: usize, tries: &mut usize) -> Option<usize> {
-    let (mut read, mut found) = (0, 0);
-    while let Some(wanted) = secret.get(found) {
-        let Some(next) = text.get(read) else {
-            return (matched + found >= LEAST_REMAINDER).then_some(read);
-        };
-        let plain = next == wanted || (*next == b'+' && *wanted == b' ');
-        let escape = unescape(&text[read..]).filter(|(bytes, _)| secret[found..].starts_with(bytes));
-        match escape {
-            None if plain => (read, found) = (read + 1, found + 1),
-            None => return None,
-            Some((bytes, length)) => {
-                // Where it can be both (the secret itself has a `%`), plain is tried to the end first.
-                if plain {
-                    let Some(left) = tries.checked_sub(1) else { return Some(text.len()) };
-                    *tries = left;
-                    if let Some(rest) = prefix(&text[read + 1..], &secret[found + 1..], matched + found + 1, tries) {
-                        return Some(read + 1 + rest);
-                    }
-                }
-                (read, found) = (read + length, found + bytes.len());
-            }
-        }
-    }
-    Some(read)
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()
 }
 
-/// The percent, JSON or HTML escape at the start of `text`: what it stands for, and its length.
-fn unescape(text: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let utf8 = |code: u32| char::from_u32(code).map(|character| character.to_string().into_bytes());
-    let number = |digits: &[u8], radix| u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok();
-    let (mark, rest) = text.split_first()?;
-    match mark {
-        b'%' => Some((vec![u8::try_from(number(rest.get(..2)?, 16)?).ok()?], 3)),
-        b'\\' => match rest.first()? {
-            b'u' => {
-                let high = number(rest.get(1..5)?, 16)?;
-                if let Some(bytes) = utf8(high) {
-                    return Some((bytes, 6));
-                }
-                let low = rest.get(5..11)?.strip_prefix(b"\\u").and_then(|digits| number(digits, 16))?;
-                let pair = char::decode_utf16([u16::try_from(high).ok()?, u16::try_from(low).ok()?]).next()?.ok()?;
-                Some((pair.to_string().into_bytes(), 12))
-            }
-            b'n' => Some((b"\n".to_vec(), 2)),
-            b'r' => Some((b"\r".to_vec(), 2)),
-            b't' => Some((b"\t".to_vec(), 2)),
-            b'b' => Some((b"\x08".to_vec(), 2)),
-            b'f' => Some((b"\x0c".to_vec(), 2)),
-            other => Some((vec![*other], 2)),
-        },
-        b'&' => {
-            let end = rest.iter().take(10).position(|byte| *byte == b';')?;
-            let bytes = match &rest[..end] {
-                b"amp" => b"&".to_vec(),
-                b"lt" => b"<".to_vec(),
-                b"gt" => b">".to_vec(),
-                b"quot" => b"\"".to_vec(),
-                b"apos" => b"'".to_vec(),
-                [b'#', b'x' | b'X', digits @ ..] => utf8(number(digits, 16)?)?,
-                [b'#', digits @ ..] => utf8(number(digits, 10)?)?,
-                _ => return None,
-            };
-            Some((bytes, end + 2))
+fn utf8(code: u32) -> Option<Vec<u8>> {
+    char::from_u32(code).map(|character| character.to_string().into_bytes())
+}
+
+fn percent(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let digits = text.strip_prefix(b"%")?.get(..2)?;
+    Some((vec![u8::try_from(number(digits, 16)?).ok()?], 3))
+}
+
+/// As JSON and programming languages have it.
+fn backslash(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let rest = text.strip_prefix(b"\\")?;
+    match rest.first()? {
+        b'u' if rest.get(1) == Some(&b'{') => {
+            let end = rest.iter().take(9).position(|byte| *byte == b'}')?;
+            Some((utf8(number(&rest[2..end], 16)?)?, end + 2))
         }
-        _ => None,
+        b'u' => {
+            let high = number(rest.get(1..5)?, 16)?;
+            if let Some(bytes) = utf8(high) {
+                return Some((bytes, 6));
+            }
+            let low = rest.get(5..11)?.strip_prefix(b"\\u").and_then(|digits| number(digits, 16))?;
+            let pair = char::decode_utf16([u16::try_from(high).ok()?, u16::try_from(low).ok()?]).next()?.ok()?;
+            Some((pair.to_string().into_bytes(), 12))
+        }
+        b'x' => Some((vec![u8::try_from(number(rest.get(1..3)?, 16)?).ok()?], 4)),
+        b'n' => Some((b"\n".to_vec(), 2)),
+        b'r' => Some((b"\r".to_vec(), 2)),
+        b't' => Some((b"\t".to_vec(), 2)),
+        b'b' => Some((b"\x08".to_vec(), 2)),
+        b'f' => Some((b"\x0c".to_vec(), 2)),
+        other => Some((vec![*other], 2)),
     }
+}
+
+/// As HTML has it.
+fn entity(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let rest = text.strip_prefix(b"&")?;
+    let end = rest.iter().take(10).position(|byte| *byte == b';')?;
+    let bytes = match &rest[..end] {
+        b"amp" => b"&".to_vec(),
+        b"lt" => b"<".to_vec(),
+        b"gt" => b">".to_vec(),
+        b"quot" => b"\"".to_vec(),
+        b"apos" => b"'".to_vec(),
+        [b'#', b'x' | b'X', digits @ ..] => utf8(number(digits, 16)?)?,
+        [b'#', digits @ ..] => utf8(number(digits, 10)?)?,
+        _ => return None,
+    };
+    Some((bytes, end + 2))
+}
+
+/// Long base64 is often written in lines.
+fn line_end(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    matches!(text.first()?, b'\r' | b'\n').then(|| (Vec::new(), 1))
 }
 
 #[cfg(test)]
@@ -178,14 +259,45 @@ mod tests {
         assert_eq!(Mask::default().apply("all"), "all");
     }
 
-    /// Found by fuzzing: a run of what can be read in two ways took time that doubled with each character.
     #[test]
-    fn a_text_made_to_cost_time_is_masked_instead() {
+    fn a_secret_is_found_within_several_layers() {
+        let secret = "s:e+c%20r &=/?#\"\\~'<";
         let mut mask = Mask::default();
-        let secret = format!("ab{}|c", "\\".repeat(200));
-        mask.hide(&secret);
-        let masked = mask.apply(&format!("before ab{}behind", "\\".repeat(300)));
-        assert_eq!(masked, "before [redacted]");
+        mask.hide(secret);
+        let form = |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+        let json = |text: &str| serde_json::Value::from(text).to_string();
+        let html =
+            |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;");
+        let lines =
+            |text: &str| text.as_bytes().chunks(16).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\r\n");
+        for written in [
+            form(&form(secret)),
+            json(&json(secret)),
+            html(&html(secret)),
+            html(&json(secret)),
+            json(&html(&form(secret))),
+            STANDARD_NO_PAD.encode(form(secret)),
+            form(&STANDARD_NO_PAD.encode(form(secret))),
+            lines(&STANDARD_NO_PAD.encode(secret)),
+            json(&lines(&STANDARD_NO_PAD.encode(secret))),
+            secret.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+            secret.chars().map(|character| format!("\\u{{{:x}}}", u32::from(character))).collect(),
+        ] {
+            let masked = mask.apply(&format!("before {written} behind"));
+            assert!(masked.starts_with("before ") && masked.ends_with(" behind"), "{masked}");
+            assert!(masked.len() < 40, "{written}: {masked}");
+        }
+        assert_eq!(mask.apply("got s:e+c%20r &=... for it"), "got [redacted]... for it", "cut off in the middle");
+    }
+
+    #[test]
+    fn a_text_made_to_cost_time_is_hidden_instead() {
+        let mut mask = Mask::default();
+        mask.hide(&format!("{}b", "a".repeat(64 * 1024)));
+        let masked = mask.apply(&format!("{}c", "a".repeat(24 * 1024)));
+        assert_eq!(masked, MASK);
+        // Nor does one in which each layer hides another.
+        assert!(mask.apply(&"%255c%26amp;\n".repeat(4096)).len() <= 4096 * 13);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http::HeaderMap;
+use tokio::time::Instant;
 
 #[cfg(feature = "jwt")]
 pub use self::authentication::PrivateKey;
@@ -70,7 +71,8 @@ impl TokenSource for ClientCredentials {
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());
         }
-        tokio::time::timeout(self.timeout, self.exchange(&request)).await.unwrap_or_else(|_| {
+        let deadline = Instant::now() + self.timeout;
+        tokio::time::timeout_at(deadline, self.exchange(&request, deadline)).await.unwrap_or_else(|_| {
             let error = Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout));
             Err(error.at_endpoint(self.name()))
         })

@@ -32,6 +32,8 @@ const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refres
 /// Where tokens stand in an answer.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 
+const NO_DPOP: &str = "turn off DPoP for this client at the server; this crate does not have it";
+
 /// The codes that RFC 6749 section 5.2, RFC 8628, RFC 8707 and OpenID Connect define. They are no secret, whatever the secret is.
 const CODES: [&str; 9] = [
     "invalid_request",
@@ -84,8 +86,9 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
+/// Not by `null`, `""`, `false` or `0`.
 fn says(members: &Map<String, Value>, name: &str) -> bool {
-    !matches!(members.get(name), None | Some(Value::Null)) && members[name] != ""
+    members.get(name).is_some_and(|value| !value.is_null() && value != "" && value != false && value != 0)
 }
 
 pub(super) fn wipe(value: &mut Value) {
@@ -141,9 +144,11 @@ impl<'a> Answer<'a> {
                     || token_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(named)) => {}
             Some(Value::String(named)) => {
                 return Err(invalid(format!("the token is of the type {:?}, not Bearer", self.excerpt(named)))
-                    .with_advice(
-                        "if it is a bearer token by another name, allow the name with `.accept_token_type(..)`",
-                    ));
+                    .with_advice(if named.eq_ignore_ascii_case("dpop") {
+                        NO_DPOP
+                    } else {
+                        "if it is a bearer token by another name, allow the name with `.accept_token_type(..)`"
+                    }));
             }
             Some(other) => return Err(invalid(format!("token_type is {}, not a string", kind(other)))),
         }
@@ -221,7 +226,14 @@ impl<'a> Answer<'a> {
         let known = CODES.into_iter().find(|code| members.get("error").is_some_and(|error| error == code));
         let error = match known.map(str::to_owned).or_else(|| text("error")).filter(|code| !code.is_empty()) {
             Some(code) => oauth_error(status, code, text("error_description"), text("error_uri")),
-            None if status.is_success() => self.unreadable(),
+            None if says(members, "error") && status.is_success() => Error::new(
+                ErrorKind::InvalidResponse,
+                format!(
+                    "the answer (HTTP {}) is an error, whose `error` is {}, not a code",
+                    status.as_u16(),
+                    members.get("error").map_or("missing", kind)
+                ),
+            ),
             None => {
                 let body = self.body();
                 let what = if body.is_empty() { String::new() } else { format!(": {body}") };
@@ -263,12 +275,14 @@ impl<'a> Answer<'a> {
             Value::String(text) => *text = self.excerpt(text),
             Value::Array(values) => values.iter_mut().for_each(|value| self.mask_strings(value)),
             Value::Object(members) => {
-                for (name, value) in members {
+                let masked = std::mem::take(members).into_iter().map(|(name, mut value)| {
                     match TOKENS.contains(&name.as_str()) {
-                        true => *value = MASK.into(),
-                        false => self.mask_strings(value),
+                        true => value = MASK.into(),
+                        false => self.mask_strings(&mut value),
                     }
-                }
+                    (self.excerpt(&name), value)
+                });
+                *members = masked.collect();
             }
             _ => {}
         }
@@ -355,6 +369,7 @@ fn oauth_error(
     let advice = match error.as_str() {
         "invalid_scope" => Some("check the scopes, and that the client may have them"),
         "unauthorized_client" => Some("allow this client the client_credentials grant"),
+        "invalid_dpop_proof" | "use_dpop_nonce" => Some(NO_DPOP),
         "unsupported_grant_type" => Some("check the token URL; some servers name the grant otherwise"),
         _ => None,
     };

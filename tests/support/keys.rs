@@ -88,7 +88,7 @@ impl Key {
             "RS256" => &RSA_PKCS1_2048_8192_SHA256,
             "PS256" => &RSA_PSS_2048_8192_SHA256,
             "ES256" => &ECDSA_P256_SHA256_FIXED,
-            "EdDSA" => &ED25519,
+            "EdDSA" | "Ed25519" => &ED25519,
             other => panic!("{other}"),
         };
         UnparsedPublicKey::new(algorithm, &self.public_key).verify(jwt.message.as_bytes(), &jwt.signature).is_ok()

@@ -107,6 +107,7 @@ async fn endpoints(errors: &mut Errors) {
         Answer::oauth_error("unauthorized_client"),
         Answer::oauth_error("invalid_scope"),
         Answer::oauth_error("unsupported_grant_type"),
+        Answer::oauth_error("invalid_dpop_proof"),
         Answer::status(429).with_retry_after(Duration::from_secs(60)),
         Answer::status(503),
         Answer::status(404),
@@ -176,6 +177,8 @@ async fn authentications(errors: &mut Errors) {
         Secret::file(empty.with_file_name("documents-missing")).into(),
         Secret::file(empty).into(),
         Secret::from_fn(|| ready(Err::<String, _>(Error::transient("sealed")))).into(),
+        ClientAuthentication::from_fn(|| ready(Err(Error::transient("sealed")))),
+        ClientAuthentication::client_secret_basic("1+2"),
         ClientAuthentication::private_key_jwt(Kms(Err(Error::transient("throttled")))).into(),
         ClientAuthentication::private_key_jwt(Kms(Ok(vec![0x30; 71]))).into(),
     ];
@@ -183,6 +186,9 @@ async fn authentications(errors: &mut Errors) {
         let source = source(auth.token_url(), auth.clone()).authentication(authentication);
         errors.outcome(over(source).token().await);
     }
+    let never = Secret::from_fn(std::future::pending::<Result<String, Error>>);
+    let source_of_it = source(auth.token_url(), auth.clone()).authentication(never).timeout(Duration::from_secs(10));
+    errors.outcome(over(source_of_it).token().await);
 
     let auth = AuthorizationServer::builder().client("abcde", "12345").in_memory();
     let reads = AtomicUsize::new(0);

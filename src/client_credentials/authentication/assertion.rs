@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Credentials, Signer};
+use super::{Secret, Signer};
 use crate::error::{Error, ErrorKind};
 
 /// So far ahead of the server's, a clock does no harm: `iat` is that much in the past. Beyond, it is corrected.
@@ -35,7 +35,7 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone)]
 #[must_use]
 pub struct ClientAssertion {
-    pub(super) signing: Signing,
+    signing: Signing,
     audience: Option<String>,
     key_id: Option<String>,
     thumbprint: Option<String>,
@@ -48,7 +48,7 @@ pub(super) enum Signing {
     PrivateKey(Arc<dyn Signer>),
     /// The client's secret is the key (HS256).
     #[cfg(feature = "jwt")]
-    Secret(super::Secret),
+    Secret(Secret),
 }
 
 impl ClientAssertion {
@@ -118,6 +118,15 @@ impl ClientAssertion {
         self.refused.clone().map_or(Ok(()), Err)
     }
 
+    /// The secret that signs, if one does.
+    pub(super) fn client_secret(&self) -> Option<&Secret> {
+        match &self.signing {
+            Signing::PrivateKey(_) => None,
+            #[cfg(feature = "jwt")]
+            Signing::Secret(secret) => Some(secret),
+        }
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self.signing {
             Signing::PrivateKey(_) => "private_key_jwt",
@@ -134,10 +143,12 @@ impl ClientAssertion {
         }
     }
 
-    /// A new assertion. `token_url` is the audience, unless one was chosen.
+    /// A new assertion. `secret` signs, unless a key does; `token_url` is the audience, unless one was chosen.
+    #[cfg_attr(not(feature = "jwt"), allow(unused_variables))]
     pub(super) async fn make(
         &self,
-        credentials: &Credentials,
+        client_id: &str,
+        secret: &str,
         token_url: &str,
         clock: &ServerClock,
     ) -> Result<Zeroizing<String>, Error> {
@@ -151,7 +162,6 @@ impl ClientAssertion {
             header.insert("x5t#S256".into(), thumbprint.as_str().into());
         }
         let issued_at = clock.now().saturating_sub(ALLOWED_SKEW.as_secs());
-        let client_id = credentials.client_id.as_str();
         let mut claims = Map::new();
         claims.insert("iss".into(), client_id.into());
         claims.insert("sub".into(), client_id.into());
@@ -169,10 +179,7 @@ impl ClientAssertion {
                 signature
             }
             #[cfg(feature = "jwt")]
-            Signing::Secret(_) => {
-                let secret = credentials.client_secret.as_ref().map_or("", |secret| secret.as_str());
-                super::private_key::hs256(secret.as_bytes(), message.as_bytes())
-            }
+            Signing::Secret(_) => super::private_key::hs256(secret.as_bytes(), message.as_bytes()),
         };
         // Room for all of it: growing would leave a copy behind.
         let mut assertion = Zeroizing::new(String::with_capacity(message.len() + 2 * signature.len() + 4));

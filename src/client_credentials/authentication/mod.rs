@@ -7,7 +7,7 @@ mod private_key;
 mod secret;
 mod signer;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
@@ -26,7 +26,7 @@ pub(super) use self::{
 use crate::error::Error;
 
 /// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters bare.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -37,7 +37,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// | [`client_secret_post`](Self::client_secret_post) | a secret in the body | the default |
 /// | [`client_secret_basic`](Self::client_secret_basic) | a secret in a header | [`…_raw`](Self::client_secret_basic_raw) for servers that do not decode it |
 /// | `client_secret_jwt` | an HMAC with a secret | feature `jwt` |
-/// | [`private_key_jwt`](Self::private_key_jwt) | a signature | a key in PEM with the feature `jwt`, or a [`Signer`] of yours |
+/// | [`private_key_jwt`](Self::private_key_jwt) | a signature | a key in PEM with the feature `jwt`, or a [`Signer`] of yours; a key that changes: [`from_fn`](Self::from_fn) |
 /// | [`client_assertion`](Self::client_assertion) | a token that somebody else issued | Kubernetes and other workload identities |
 /// | [`tls_client_auth`](Self::tls_client_auth), [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) | a TLS client certificate | |
 /// | [`none`](Self::none) | its id alone | |
@@ -51,10 +51,13 @@ enum Method {
     Post(Secret),
     Basic { secret: Secret, raw: bool },
     Jwt(ClientAssertion),
+    Function(Arc<Function>),
     ReadyMade(Secret),
     Tls { self_signed: bool },
     None,
 }
+
+type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<ClientAssertion, Error>> + Send>> + Send + Sync;
 
 /// What one token request is sent with.
 #[derive(Default)]
@@ -103,6 +106,31 @@ impl ClientAuthentication {
     /// The key is a `PrivateKey` (in PEM; feature `jwt`), or a [`Signer`] for one that is kept elsewhere.
     pub fn private_key_jwt(signer: impl Signer) -> ClientAssertion {
         ClientAssertion::new(Signing::PrivateKey(Arc::new(signer)))
+    }
+
+    /// A signed JWT, as [`private_key_jwt`](Self::private_key_jwt) and `client_secret_jwt` make it, by what a function gives: for keys that change, together with their
+    /// name, their certificate or their algorithm.
+    ///
+    /// It is called for each token request, within the time limit of the exchange, so that a change needs no restart; after a refusal the new key is used
+    /// at the next attempt, at most a minute later. Its errors are [`Error::transient`] or [`Error::permanent`], and what its builder refuses.
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuthentication, Error};
+    ///
+    /// # #[cfg(feature = "jwt")]
+    /// let authentication = ClientAuthentication::from_fn(|| async {
+    ///     let pem = std::fs::read("/run/secrets/client-key.pem").map_err(Error::transient)?;
+    ///     let name = std::fs::read_to_string("/run/secrets/client-key.name").map_err(Error::transient)?;
+    ///     let key = client_credentials::PrivateKey::es256(pem)?;
+    ///     Ok(ClientAuthentication::private_key_jwt(key).key_id(name.trim()))
+    /// });
+    /// ```
+    pub fn from_fn<F, Fut>(function: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<ClientAssertion, Error>> + Send + 'static,
+    {
+        Self(Method::Function(Arc::new(move || Box::pin(function()))))
     }
 
     /// An assertion that is ready to be sent (RFC 7521 section 4.2, RFC 7523): a JWT that somebody else issued and renews, read anew for each token
@@ -172,16 +200,22 @@ impl ClientAuthentication {
 
     /// Whether it depends on what time it is.
     pub(super) fn is_by_clock(&self) -> bool {
-        matches!(self.0, Method::Jwt(_))
+        matches!(self.0, Method::Jwt(_) | Method::Function(_))
     }
 
     /// What to look at when the server refuses the client.
-    pub(super) fn advice(&self) -> &'static str {
+    pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
         match &self.0 {
+            Method::Basic { raw: false, .. }
+                if is_encoded(&refused.client_id)
+                    || refused.client_secret.as_ref().is_some_and(|secret| is_encoded(secret)) =>
+            {
+                "check client_id and client_secret; they have characters that are encoded in a Basic header, which not every server decodes: try `client_secret_basic_raw` or `client_secret_post`"
+            }
             Method::Post(_) | Method::Basic { .. } => {
                 "check client_id and client_secret, and how they are sent: in the body or as Basic"
             }
-            Method::Jwt(_) => {
+            Method::Jwt(_) | Method::Function(_) => {
                 "check client_id, that the server knows the key and its algorithm, and the audience: the token URL or the server's issuer"
             }
             Method::ReadyMade(_) => {
@@ -205,11 +239,10 @@ impl ClientAuthentication {
     }
 
     /// The client's secret, where the method has one.
-    pub(super) fn client_secret(&self) -> Option<&Secret> {
+    fn client_secret(&self) -> Option<&Secret> {
         match &self.0 {
             Method::Post(secret) | Method::Basic { secret, .. } => Some(secret),
-            #[cfg(feature = "jwt")]
-            Method::Jwt(ClientAssertion { signing: Signing::Secret(secret), .. }) => Some(secret),
+            Method::Jwt(assertion) => assertion.client_secret(),
             _ => None,
         }
     }
@@ -249,15 +282,34 @@ impl ClientAuthentication {
                 let encoded = encoded(&id, &secret, *raw);
                 Proof { header: basic(&encoded), secrets: vec![secret, encoded], ..Proof::default() }
             }
-            Method::Jwt(assertion) => {
-                let mut proof = asserted(id, assertion.make(credentials, token_url, clock).await?);
-                proof.secrets.push(secret);
-                proof
+            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, clock).await?,
+            Method::Function(function) => {
+                let failed = |error| Error::credentials("client_assertion: its function failed", error);
+                let assertion = function().await.map_err(failed)?;
+                assertion.check().map_err(failed)?;
+                let secret = match assertion.client_secret() {
+                    Some(secret) => secret.read("client_secret").await?,
+                    None => secret,
+                };
+                signed(&assertion, id, secret, token_url, clock).await?
             }
             Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?),
             Method::Tls { .. } | Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
         })
     }
+}
+
+async fn signed(
+    assertion: &ClientAssertion,
+    client_id: Zeroizing<String>,
+    secret: Zeroizing<String>,
+    token_url: &str,
+    clock: &ServerClock,
+) -> Result<Proof, Error> {
+    let made = assertion.make(&client_id, &secret, token_url, clock).await?;
+    let mut proof = asserted(client_id, made);
+    proof.secrets.push(secret);
+    Ok(proof)
 }
 
 fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof {
@@ -280,6 +332,11 @@ fn basic(encoded: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&value).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// Whether it is written otherwise in a Basic header that is not raw.
+fn is_encoded(text: &str) -> bool {
+    !utf8_percent_encode(text, FORM).eq([text])
 }
 
 fn encoded(client_id: &str, secret: &str, raw: bool) -> Zeroizing<String> {
@@ -310,6 +367,7 @@ impl fmt::Debug for ClientAuthentication {
             Method::Basic { raw: false, .. } => "client_secret_basic",
             Method::Basic { raw: true, .. } => "client_secret_basic (raw)",
             Method::Jwt(assertion) => assertion.name(),
+            Method::Function(_) => "assertion function",
             Method::ReadyMade(_) => "client_assertion",
             Method::Tls { self_signed: false } => "tls_client_auth",
             Method::Tls { self_signed: true } => "self_signed_tls_client_auth",

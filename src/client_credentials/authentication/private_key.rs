@@ -45,7 +45,7 @@ pub struct PrivateKey(Key);
 enum Key {
     Rsa { key: RsaKeyPair, padding: &'static dyn RsaEncoding, algorithm: &'static str },
     P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
+    Ed25519 { key: Ed25519KeyPair, algorithm: &'static str },
 }
 
 impl PrivateKey {
@@ -81,16 +81,22 @@ impl PrivateKey {
         }
     }
 
-    /// An Ed25519 key: `EdDSA` (RFC 8037 section 3.1).
+    /// An Ed25519 key, by the name that most servers know: `EdDSA` (RFC 8037 section 3.1).
     ///
     /// # Errors
     ///
     /// If it is another key, or none; the error says what it is.
     pub fn eddsa(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
-        match Found::in_pem(pem.as_ref())? {
-            Found::Ed25519(key) => Ok(Self(Key::Ed25519(key))),
-            other => Err(other.refuse("EdDSA", "an Ed25519 key")),
-        }
+        Found::in_pem(pem.as_ref())?.ed25519("EdDSA")
+    }
+
+    /// An Ed25519 key, by the name that servers know newly: `Ed25519` (RFC 9864 section 2.2). The signatures are those of [`eddsa`](Self::eddsa).
+    ///
+    /// # Errors
+    ///
+    /// If it is another key, or none; the error says what it is.
+    pub fn ed25519(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        Found::in_pem(pem.as_ref())?.ed25519("Ed25519")
     }
 }
 
@@ -98,9 +104,8 @@ impl PrivateKey {
 impl Signer for PrivateKey {
     fn algorithm(&self) -> &str {
         match &self.0 {
-            Key::Rsa { algorithm, .. } => algorithm,
+            Key::Rsa { algorithm, .. } | Key::Ed25519 { algorithm, .. } => algorithm,
             Key::P256(_) => "ES256",
-            Key::Ed25519(_) => "EdDSA",
         }
     }
 
@@ -114,7 +119,7 @@ impl Signer for PrivateKey {
                 Ok(signature)
             }
             Key::P256(key) => Ok(key.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
-            Key::Ed25519(key) => Ok(key.try_sign(message).map_err(failed)?.as_ref().to_vec()),
+            Key::Ed25519 { key, .. } => Ok(key.try_sign(message).map_err(failed)?.as_ref().to_vec()),
         }
     }
 }
@@ -178,6 +183,13 @@ impl Found {
         match self {
             Self::Rsa(key) => Ok(key),
             other => Err(other.refuse(algorithm, "an RSA key of at least 2048 bits")),
+        }
+    }
+
+    fn ed25519(self, algorithm: &'static str) -> Result<PrivateKey, Error> {
+        match self {
+            Self::Ed25519(key) => Ok(PrivateKey(Key::Ed25519 { key, algorithm })),
+            other => Err(other.refuse(algorithm, "an Ed25519 key")),
         }
     }
 

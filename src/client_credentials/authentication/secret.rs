@@ -52,7 +52,7 @@ enum Origin {
 type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
 
 impl Secret {
-    /// What is in a file: UTF-8, at most 64 KiB. Line ends at its end are no part of it.
+    /// What is in a file: UTF-8, at most 64 KiB. A byte order mark and line ends at its end are no part of it.
     ///
     /// A file that cannot be read, or is empty, fails the token request with an error that names the file
     /// ([`ErrorKind::Credentials`]). It is transient: files are being replaced.
@@ -136,7 +136,7 @@ async fn read_file(path: PathBuf, field: &'static str) -> Result<Zeroizing<Strin
             return refuse("is larger than 64 KiB");
         }
         let Ok(text) = std::str::from_utf8(&bytes) else { return refuse("is not UTF-8") };
-        match text.trim_end_matches(['\r', '\n']) {
+        match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
             "" => refuse("is empty"),
             value => Ok(Zeroizing::new(value.to_owned())),
         }
