@@ -1,8 +1,9 @@
 //! One token's life: the only place with state.
 //!
 //! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a
-//! [`Lease`], a replica that is stored while that mutex is held, in a copy for each thread. No request waits for either: one that meets
-//! a lease just as it is stored asks for the state itself.
+//! [`Lease`], a replica that is stored while that mutex is held, in a copy for each thread. No request waits for a lease: one that meets it
+//! just as it is stored asks for the state itself, and so sees what the storing comes to. Until then another thread may still read the
+//! old one: never beyond its time, and never after whoever stores has let go of the mutex.
 
 use std::{
     collections::HashMap,
