@@ -386,24 +386,17 @@ async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_t
     }
 }
 
-/// As gateways and frameworks do before the server has a say.
+/// As gateways and frameworks do before the server has a say, and glewlwyd itself.
 #[tokio::test]
-async fn a_401_without_a_code_says_what_to_check_too() {
-    let client = Recorder::new(|_| {
-        Ok(Response::builder()
-            .status(401)
-            .header("www-authenticate", "Basic")
-            .body(Body::default())
-            .expect("a response"))
-    });
-    let error = ask(&source("12345", &client)).await.expect_err("refused");
-    assert!(
-        error
-            .to_string()
-            .ends_with("HTTP 401 (check client_id and client_secret, and how they are sent: in the body or as Basic)"),
-        "{error}"
-    );
-    assert!(error.is_transient(), "it may be something before the server");
+async fn a_refusal_without_a_code_says_what_to_check_too() {
+    for status in [401, 403] {
+        let client =
+            Recorder::new(move |_| Ok(Response::builder().status(status).body(Body::default()).expect("a response")));
+        let error = ask(&source("12345", &client)).await.expect_err("refused");
+        let says = "(check client_id and client_secret, and how they are sent: in the body or as Basic)";
+        assert!(error.to_string().ends_with(&format!("HTTP {status} {says}")), "{error}");
+        assert!(error.is_transient(), "it may be something before the server");
+    }
 }
 
 #[test]

@@ -58,12 +58,12 @@ impl ClientCredentials {
                 continue;
             }
             if !refuses_client(&error) {
-                let unauthorized =
-                    error.kind() == ErrorKind::Status && error.status() == Some(StatusCode::UNAUTHORIZED);
-                return Err(if unauthorized {
-                    error.with_advice(self.authentication.advice(&credentials))
-                } else {
-                    error
+                // Most often it is: glewlwyd's 403 is empty.
+                return Err(match error.status() {
+                    Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if error.kind() == ErrorKind::Status => {
+                        error.with_advice(self.authentication.advice(&credentials))
+                    }
+                    _ => error,
                 });
             }
             let advice = self.authentication.advice(&credentials);

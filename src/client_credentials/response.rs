@@ -32,6 +32,8 @@ const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refres
 /// Where tokens stand in an answer.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 
+const CHECK_URL: &str = "check the token URL";
+
 const NO_DPOP: &str = "turn off DPoP for this client at the server; this crate does not have it";
 
 /// The codes that RFC 6749 section 5.2, RFC 8628, RFC 8707 and OpenID Connect define. They are no secret, whatever the secret is.
@@ -239,7 +241,7 @@ impl<'a> Answer<'a> {
                 let what = if body.is_empty() { String::new() } else { format!(": {body}") };
                 let error = Error::new(ErrorKind::Status, format!("HTTP {}{what}", status.as_u16()));
                 match status {
-                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice("check the token URL"),
+                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice(CHECK_URL),
                     StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                         error.with_advice("a proxy on the way asks for credentials of its own")
                     }
@@ -371,6 +373,8 @@ fn oauth_error(
         "unauthorized_client" => Some("allow this client the client_credentials grant"),
         "invalid_dpop_proof" | "use_dpop_nonce" => Some(NO_DPOP),
         "unsupported_grant_type" => Some("check the token URL; some servers name the grant otherwise"),
+        // A framework's own error may have an `error`, too.
+        _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Some(CHECK_URL),
         _ => None,
     };
     // By the code, not by the status; but a server that is busy or broken says nothing about the client.

@@ -111,6 +111,7 @@ async fn endpoints(errors: &mut Errors) {
         Answer::status(429).with_retry_after(Duration::from_secs(60)),
         Answer::status(503),
         Answer::status(404),
+        Answer::status(403),
         Answer::status(407),
         Answer::status(302).with_header("location", "https://login.example.com/"),
         Answer::garbage(),
