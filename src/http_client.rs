@@ -202,8 +202,7 @@ pub(crate) mod with_reqwest {
     use std::{panic::AssertUnwindSafe, time::Duration};
 
     use super::{
-        Body, BoxError, Error, ErrorKind, HttpClient, Reading, Request, Response, async_trait, classify, described,
-        redirected,
+        Body, Error, ErrorKind, HttpClient, Reading, Request, Response, async_trait, classify, described, redirected,
     };
     use http::header::USER_AGENT;
 
@@ -271,7 +270,7 @@ pub(crate) mod with_reqwest {
             let response =
                 self.execute_with_extensions(request, &mut extensions).await.map_err(|error| match error {
                     reqwest_middleware::Error::Reqwest(error) => failed(error),
-                    reqwest_middleware::Error::Middleware(error) => super::transport(BoxError::from(error)),
+                    reqwest_middleware::Error::Middleware(error) => super::transport(error.into()),
                 })?;
             read(response, &asked).await
         }

@@ -317,6 +317,11 @@ fn an_issuer_that_cannot_be_right_is_refused_with_its_reason() {
         let text = error.to_string();
         assert!(text.starts_with("issuer: ") && text.contains(reason) && !text.contains("pass"), "{text}");
     }
+    let known = || ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345").any_origin();
+    for pointless in [known().token_endpoint_origin("https://a.test"), known().mtls_endpoint_aliases()] {
+        let error = pointless.http_client(Recorder::issuing()).build().expect_err("nothing is discovered");
+        assert!(error.to_string().contains("`ClientCredentials::discover`"), "{error}");
+    }
     let error = source(ISSUER).token_endpoint_origin("https://a.test/token").build().expect_err("a path");
     assert!(error.to_string().starts_with("token_endpoint_origin: "), "{error}");
 }

@@ -235,6 +235,11 @@ impl ClientCredentialsBuilder {
             return Err(error);
         }
         let server = match self.server {
+            Address::TokenUrl(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
+                return Err(Error::configuration(
+                    "token_endpoint_origin, mtls_endpoint_aliases: are for a token endpoint that is discovered; use `ClientCredentials::discover`, or leave them out",
+                ));
+            }
             Address::TokenUrl(url) => Server::Known(Arc::new(Endpoint::configured(&url, self.plain_http)?)),
             Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
                 issuer,
