@@ -199,7 +199,10 @@ impl<T: TokenSource> TokenSource for Wrapper<T> {
 #[tokio::test]
 async fn the_source_and_the_cache_may_both_name_origins() {
     let source = credentials().origin("https://a.test").build().expect("a source");
-    let tokens = TokenCache::builder(source).origin("https://b.test").build().expect("a cache");
+    let builder = TokenCache::builder(source).origin("https://b.test");
+    let text = format!("{builder:?}");
+    assert!(text.contains("b.test"), "what has been named so far: {text}");
+    let tokens = builder.build().expect("a cache");
     let text = format!("{tokens:?}");
     assert!(text.contains("a.test") && text.contains("b.test"), "{text}");
 }

@@ -54,6 +54,27 @@ async fn a_failing_renewal_leaves_an_instance_ready_as_long_as_its_token_lives()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_brings_the_same_token_again_shows_as_a_failure() {
+    for (rejected, expected) in [(true, "that an API rejected"), (false, "with no more time to live")] {
+        let source = Source::new();
+        source.answer(Answer::Named("the-same", hours(1)));
+        let tokens = source.cache();
+        let first = tokens.token().await.expect("a token");
+        advance(minutes(46)).await;
+        source.answer(Answer::Named("the-same", minutes(14)));
+        if rejected {
+            tokens.reject(&first);
+        }
+        tokens.token().await.expect("the old token");
+        sleep(seconds(1)).await;
+        assert_eq!(source.count(), 2);
+        let status = tokens.status();
+        let error = status.last_error().expect("a failure").to_string();
+        assert!(status.is_ready() && error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn probes_alone_bring_a_failed_instance_back_and_ask_no_more_than_traffic_would() {
     let source = Source::new();
     source.answer(down());
