@@ -205,7 +205,7 @@ impl Attached {
     /// Puts the token on the request; `false`: it has a header of its own, which stays, or as many headers as there can be.
     #[inline]
     pub(crate) fn attach<Req: Request>(&self, request: &mut Req) -> bool {
-        // One look-up tells both whether there is a header already and where ours goes.
+        // One look-up tells both whether there is a header already and where ours goes (`entry` takes 150 instructions more, asking first 100).
         let Ok(occupied) = request.headers_mut().try_append(AUTHORIZATION, self.token.authorization().clone()) else {
             return false;
         };
