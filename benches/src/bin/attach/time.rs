@@ -54,6 +54,8 @@ pub fn times(rows: &[&Row], token: usize) -> Vec<Times> {
 
 fn how_often(send: &mut dyn FnMut()) -> usize {
     let mut count = 1000;
+    // Every key's first request fetches its token, which is not what is measured.
+    (0..2 * count).for_each(|_| send());
     loop {
         let start = Instant::now();
         (0..count).for_each(|_| send());
