@@ -52,6 +52,23 @@ async fn a_header_that_the_caller_set_stays_and_no_token_is_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn headers_that_the_caller_set_stay_as_they_are_beside_a_token_at_hand() {
+    let (tokens, _) = api_tokens();
+    tokens.token().await.expect("a token");
+    let api = Api::open();
+    for own in [&["Basic YTpi"][..], &["Basic YTpi", "Bearer mine"]] {
+        let mut request = get(URL);
+        for value in own {
+            request.headers_mut().append(AUTHORIZATION, value.parse().expect("a value"));
+        }
+        let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
+        service.oneshot(request).await.expect("an answer");
+        let seen = api.seen().pop().expect("a request");
+        assert_eq!(seen.headers().get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), own);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
     let (tokens, _) = api_tokens();
     let api = Api::open();
