@@ -69,6 +69,17 @@ async fn headers_that_the_caller_set_stay_as_they_are_beside_a_token_at_hand() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connect_request_goes_without_a_token_that_is_at_hand() {
+    let (tokens, _) = api_tokens();
+    tokens.token().await.expect("a token");
+    let api = Api::open();
+    let mut request = get(URL);
+    *request.method_mut() = Method::CONNECT;
+    BearerAuthLayer::new(tokens).layer(api.clone()).oneshot(request).await.expect("an answer");
+    assert_eq!(bearer(&api.seen()[0]), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
     let (tokens, _) = api_tokens();
     let api = Api::open();
