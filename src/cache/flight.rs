@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    clock::Moment,
+    clock::{self, Moment},
     renewal,
     slot::{Context, Slot},
 };
@@ -197,7 +197,7 @@ async fn keep_warm(slot: Weak<Slot>, context: Arc<Context>) {
     loop {
         let Some(due) = slot.upgrade().map(|slot| slot.due()) else { return };
         // A timer does not count the time that a machine sleeps; the wall clock is looked at now and then.
-        let wait = context.clock.now().until(due);
+        let wait = context.clock.now().until(due) + clock::TICK;
         sleep(wait.clamp(renewal::BETWEEN_REQUESTS, renewal::LOOK_AT_THE_CLOCK)).await;
         let Some(slot) = slot.upgrade() else { return };
         if context.clock.now().reached(due) {
