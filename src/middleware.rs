@@ -1,12 +1,16 @@
 //! The reqwest-middleware side.
 
-use async_trait::async_trait;
+use std::{
+    future::{Future, ready},
+    pin::Pin,
+};
+
 use http::{Extensions, HeaderMap, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use crate::{
-    bearer_auth::{Attach, Bearer, Replay, TryClone},
+    bearer_auth::{Attach, Attached, Bearer, Rejected, Replay, TryClone},
     cache::TokenCache,
     http_client::IsTokenRequest,
     source::TokenRequest,
@@ -83,37 +87,87 @@ impl BearerAuthMiddleware {
     }
 }
 
-#[async_trait]
+/// Written out, and no `async fn`: the future of a request that finds its token at hand then has room for nothing but what it needs.
 impl Middleware for BearerAuthMiddleware {
-    async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+    fn handle<'a, 'b, 'c, 'future>(
+        &'a self,
+        mut request: Request,
+        extensions: &'b mut Extensions,
+        next: Next<'c>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response>> + Send + 'future>>
+    where
+        'a: 'future,
+        'b: 'future,
+        'c: 'future,
+        Self: 'future,
+    {
         if extensions.get::<IsTokenRequest>().is_some() {
-            return next.run(request, extensions).await;
+            return next.run(request, extensions);
         }
-        let attached = match self.bearer.decide(&request, extensions.get::<TokenRequest>()) {
-            Attach::Not => return next.run(request, extensions).await,
-            Attach::Refuse(error) => return Err(failed(error)),
-            Attach::With(attached) => attached,
-            Attach::Wait(pending) => pending.token().await.map_err(failed)?,
-        };
-        let copy = if self.replay { TryClone.copy(&request) } else { None };
-        let copy = copy.map(|copy| (copy, extensions.clone()));
-        if !attached.attach(&mut request) {
-            return next.run(request, extensions).await;
+        let spare = |request: &Request| self.spare(request, extensions);
+        match self.bearer.attach(&mut request, extensions.get::<TokenRequest>(), spare) {
+            Attach::Not => next.run(request, extensions),
+            Attach::Refuse(error) => Box::pin(ready(Err(failed(error)))),
+            Attach::With(attached, spare) => Box::pin(send(request, attached, spare, extensions, next)),
+            Attach::Wait(pending) => Box::pin(async move {
+                let attached = pending.token().await.map_err(failed)?;
+                let spare = self.spare(&request, extensions);
+                attached.set(&mut request);
+                send(request, attached, spare, extensions, next).await
+            }),
         }
-        let response = next.clone().run(request, extensions).await?;
-        let Some(rejected) = attached.read(&response) else { return Ok(response) };
-        let recovered = attached.recover(rejected, copy.is_some()).await;
-        let (Some(attached), Some((mut request, original))) = (recovered, copy) else {
-            return Ok(response);
-        };
-        // Before it is sent again: an unread body may hold the connection that it needs.
-        drop(response);
-        attached.set(&mut request);
-        *extensions = original;
-        let response = next.run(request, extensions).await?;
-        attached.replayed(&response);
-        Ok(response)
     }
+}
+
+impl BearerAuthMiddleware {
+    fn spare(&self, request: &Request, extensions: &Extensions) -> Option<Spare> {
+        let request = if self.replay { TryClone.copy(request)? } else { return None };
+        Some(Spare { request, extensions: extensions.clone() })
+    }
+}
+
+/// What can be sent again.
+struct Spare {
+    request: Request,
+    extensions: Extensions,
+}
+
+#[expect(clippy::manual_async_fn, reason = "the future of an `async fn` has room for each argument twice")]
+fn send<'future>(
+    request: Request,
+    attached: Attached,
+    spare: Option<Spare>,
+    extensions: &'future mut Extensions,
+    next: Next<'future>,
+) -> impl Future<Output = Result<Response>> + Send + 'future {
+    async move {
+        let response = next.clone().run(request, extensions).await?;
+        match attached.read(&response) {
+            Some(rejected) => Box::pin(send_again(attached, rejected, response, spare, extensions, next)).await,
+            None => Ok(response),
+        }
+    }
+}
+
+async fn send_again(
+    attached: Attached,
+    rejected: Rejected,
+    response: Response,
+    spare: Option<Spare>,
+    extensions: &mut Extensions,
+    next: Next<'_>,
+) -> Result<Response> {
+    let recovered = attached.recover(rejected, spare.is_some()).await;
+    let (Some(attached), Some(Spare { mut request, extensions: original })) = (recovered, spare) else {
+        return Ok(response);
+    };
+    // Before it is sent again: an unread body may hold the connection that it needs.
+    drop(response);
+    attached.set(&mut request);
+    *extensions = original;
+    let response = next.run(request, extensions).await?;
+    attached.replayed(&response);
+    Ok(response)
 }
 
 /// Why a request was not sent. One level above our error, because reqwest-retry hides the error that a middleware returns and shows

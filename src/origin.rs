@@ -29,7 +29,7 @@ struct Origin {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
+pub(crate) enum Scheme {
     Http,
     Https,
 }
@@ -251,7 +251,7 @@ impl Scheme {
     }
 
     /// A WebSocket begins as a request of the scheme beneath.
-    fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let is = |name: &str| text.eq_ignore_ascii_case(name);
         if is("https") || is("wss") {
             Some(Self::Https)
@@ -262,7 +262,7 @@ impl Scheme {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",

@@ -108,8 +108,17 @@ where
                     state.set(State::Sent { future, attached, spare });
                 }
                 StateProjection::Sent { future, attached, .. } => {
-                    let response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let Some(rejected) = attached.read(&response) else { return Poll::Ready(Ok(response)) };
+                    // Looked at where it is: moving it first takes some 5 ns more.
+                    let answer = future.poll(cx);
+                    let rejected = match &answer {
+                        Poll::Ready(Ok(response)) => attached.read(response),
+                        Poll::Ready(Err(_)) => None,
+                        Poll::Pending => return Poll::Pending,
+                    };
+                    let Some(rejected) = rejected else {
+                        return answer.map_err(Into::into);
+                    };
+                    let response = ready!(answer).map_err(Into::into)?;
                     // The inner future goes here, and with it what it holds (a concurrency limit's permit).
                     let StateOwned::Sent { attached, spare, .. } = state.as_mut().project_replace(State::Done) else {
                         polled_again()

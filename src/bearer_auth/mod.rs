@@ -8,7 +8,7 @@ mod request;
 mod service;
 
 #[cfg(feature = "reqwest-middleware")]
-pub(crate) use self::bearer::{Attach, Bearer};
+pub(crate) use self::bearer::{Attach, Attached, Bearer, Rejected};
 pub use self::{
     bearer::grpc_unauthenticated,
     future::ResponseFuture,

@@ -54,14 +54,10 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        match self.bearer.decide(&request, None) {
+        match self.bearer.attach(&mut request, None, |request| self.replay.copy(request)) {
             Attach::Not => ResponseFuture::untouched(self.inner.call(request)),
             Attach::Refuse(error) => ResponseFuture::refused(error),
-            Attach::With(attached) => {
-                let copy = self.replay.copy(&request);
-                if !attached.attach(&mut request) {
-                    return ResponseFuture::untouched(self.inner.call(request));
-                }
+            Attach::With(attached, copy) => {
                 let spare = copy.map(|copy| (copy, self.inner.clone()));
                 ResponseFuture::sent(self.inner.call(request), attached, spare)
             }
