@@ -60,7 +60,8 @@ use crate::{
 ///   While requests are held back after a failure they fail at once, with its cause and the time to come back.
 /// - *Suspect*: rejected before it expired. It is renewed; if that fails it serves on, since other APIs may still take it.
 ///
-/// Expiry counts from when the token was asked for, on the monotonic and on the wall clock, whichever is first there.
+/// Expiry counts from when the token was asked for, on the monotonic and on the wall clock, whichever is first there. (On Linux as of the kernel's last tick,
+/// which is at most 10 ms ago.)
 ///
 /// # The runtime
 ///
