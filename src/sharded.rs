@@ -24,6 +24,11 @@ impl<T> Sharded<T> {
         Self((0..*COPIES).map(|_| Apart(copy())).collect())
     }
 
+    /// One copy for all threads.
+    pub(crate) fn single(copy: T) -> Self {
+        Self(Box::new([Apart(copy)]))
+    }
+
     /// This thread's copy.
     #[inline]
     pub(crate) fn get(&self) -> &T {

@@ -6,7 +6,7 @@ use lru::LruCache;
 
 use super::{
     lock,
-    slot::{Context, Slot},
+    slot::{AskedBy, Context, Slot},
 };
 use crate::source::TokenRequest;
 
@@ -25,13 +25,14 @@ impl Keys {
         Self { slots: Mutex::new(LruCache::unbounded()), most }
     }
 
-    pub(super) fn slot(&self, request: &TokenRequest, context: &Arc<Context>) -> Arc<Slot> {
+    /// `asked_by` applies where there is none yet.
+    pub(super) fn slot(&self, request: &TokenRequest, context: &Arc<Context>, asked_by: AskedBy) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.get(request) {
             return Arc::clone(slot);
         }
         let forgotten = self.make_room(&mut slots);
-        let slot = Slot::new(Arc::clone(context), request.clone());
+        let slot = Slot::new(Arc::clone(context), request.clone(), asked_by);
         slots.push(request.clone(), Arc::clone(&slot));
         drop(slots);
         if forgotten > 0 {

@@ -32,7 +32,7 @@ use self::{
     flight::{Joined, Outcome},
     keys::Keys,
     renewal::Settings,
-    slot::{Context, Slot, Step},
+    slot::{AskedBy, Context, Slot, Step},
 };
 use crate::{
     challenge::Rejection,
@@ -143,7 +143,7 @@ impl TokenCache {
     /// ```
     #[must_use]
     pub fn with_request(&self, request: &TokenRequest) -> Self {
-        Self { shared: Arc::clone(&self.shared), own: self.slot(Some(request)) }
+        Self { shared: Arc::clone(&self.shared), own: self.slot_of(request, AskedBy::Handle) }
     }
 
     /// How the source's own token stands, for readiness probes and status pages.
@@ -247,9 +247,15 @@ impl TokenCache {
     fn slot(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
         match request {
             None => Arc::clone(&self.own),
-            Some(request) if request.is_default() => Arc::clone(&self.shared.default),
-            Some(request) => self.shared.keys.slot(request, &self.shared.context),
+            Some(request) => self.slot_of(request, AskedBy::Requests),
         }
+    }
+
+    fn slot_of(&self, request: &TokenRequest, asked_by: AskedBy) -> Arc<Slot> {
+        if request.is_default() {
+            return Arc::clone(&self.shared.default);
+        }
+        self.shared.keys.slot(request, &self.shared.context, asked_by)
     }
 
     async fn acquire(&self, slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Result<AccessToken, Error> {
@@ -455,7 +461,7 @@ impl TokenCacheBuilder {
             endpoint: Endpoint::default(),
             report,
         });
-        let default = Slot::new(Arc::clone(&context), TokenRequest::default());
+        let default = Slot::new(Arc::clone(&context), TokenRequest::default(), AskedBy::Handle);
         let shared = Shared {
             context,
             origins: self.origins,

@@ -54,6 +54,14 @@ pub(super) struct Slot {
     state: Mutex<State>,
 }
 
+/// Who asks for a slot's token most.
+pub(super) enum AskedBy {
+    /// The adapters that a handle was given to, for all their requests.
+    Handle,
+    /// Requests that say so themselves. Their threads contend for the look-up anyway, and copies of many tokens take much memory.
+    Requests,
+}
+
 /// A token that may be attached without asking anybody, until a point in time.
 struct Lease {
     token: AccessToken,
@@ -123,12 +131,15 @@ enum Renewal {
 const MOST_STREAKS: usize = 64;
 
 impl Slot {
-    pub(super) fn new(context: Arc<Context>, request: TokenRequest) -> Arc<Self> {
+    pub(super) fn new(context: Arc<Context>, request: TokenRequest, asked_by: AskedBy) -> Arc<Self> {
         Arc::new(Self {
             context,
             request,
             jitter: fastrand::f64(),
-            leases: Sharded::new(RwLock::default),
+            leases: match asked_by {
+                AskedBy::Handle => Sharded::new(RwLock::default),
+                AskedBy::Requests => Sharded::single(RwLock::default()),
+            },
             state: Mutex::default(),
         })
     }
