@@ -29,7 +29,7 @@ const BARS: &[(&str, &str, &str)] = &[
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 290.0;
-const RIGHT: f64 = 70.0;
+const RIGHT: f64 = 100.0;
 const TOP: f64 = 66.0;
 const STEP: f64 = 24.0;
 
@@ -66,17 +66,17 @@ pub fn chart(all: &[Figures]) -> String {
     for (index, ((name, label, class), value)) in bars.iter().enumerate() {
         let y = TOP + STEP * index as f64;
         let (width, middle) = (x(*value) - LEFT, y + 13.0);
-        // Behind the mark, where that would stand in the figure.
-        let beside = most(all, name).map(x).filter(|&mark| (0.0..50.0).contains(&(mark - x(*value))));
-        let end = beside.unwrap_or(x(*value)) + 6.0;
+        let limit = most(all, name);
+        let end = limit.map_or(*value, |most| most.max(*value));
+        let (end, of) = (x(end) + 6.0, limit.map(|most| format!(" of {most:.0}")).unwrap_or_default());
         let _ = writeln!(
             svg,
             "  <text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{label}</text>\n  \
              <rect class=\"{class}\" x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"17\" rx=\"2\"/>\n  \
-             <text x=\"{end:.1}\" y=\"{middle}\">{value:.0}</text>",
+             <text x=\"{end:.1}\" y=\"{middle}\">{value:.0}{of}</text>",
             LEFT - 8.0
         );
-        if let Some(most) = most(all, name) {
+        if let Some(most) = limit {
             let at = x(most);
             let _ = writeln!(
                 svg,
