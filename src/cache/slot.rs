@@ -55,6 +55,7 @@ pub(super) struct Slot {
 }
 
 /// Who asks for a slot's token most.
+#[derive(Clone, Copy)]
 pub(super) enum AskedBy {
     /// The adapters that a handle was given to, for all their requests.
     Handle,
