@@ -112,7 +112,9 @@ impl Middleware for BearerAuthMiddleware {
             Attach::Wait(pending) => Box::pin(async move {
                 let attached = pending.token().await.map_err(failed)?;
                 let spare = self.spare(&request, extensions);
-                attached.set(&mut request);
+                if !attached.set(&mut request) {
+                    return next.run(request, extensions).await;
+                }
                 send(request, attached, spare, extensions, next).await
             }),
         }
@@ -163,7 +165,8 @@ async fn send_again(
     };
     // Before it is sent again: an unread body may hold the connection that it needs.
     drop(response);
-    attached.set(&mut request);
+    // There was room for the other one.
+    let _ = attached.set(&mut request);
     *extensions = original;
     let response = next.run(request, extensions).await?;
     attached.replayed(&response);

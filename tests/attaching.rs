@@ -272,3 +272,35 @@ fn futures_now<F: Future>(future: F) -> Option<F::Output> {
         std::task::Poll::Pending => None,
     }
 }
+
+#[tokio::test]
+async fn a_401_to_a_request_that_waited_and_had_no_room_for_its_token_is_no_rejection_of_it() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+    use tower::{Layer, ServiceExt};
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let source = client_credentials::token_fn(move |_| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        async move { client_credentials::AccessToken::new(format!("token-{number}")) }
+    });
+    let tokens = client_credentials::TokenCache::builder(source).origin("https://api.example.com").build();
+    let layer = client_credentials::BearerAuthLayer::new(tokens.expect("a cache"));
+    let api = tower::service_fn(|request: http::Request<()>| async move {
+        assert!(!request.headers().contains_key("authorization"));
+        http::Response::builder().status(401).header("www-authenticate", r#"Bearer error="invalid_token""#).body(())
+    });
+    let mut request = http::Request::get("https://api.example.com/").body(()).expect("a request");
+    for header in 0.. {
+        let name = http::HeaderName::try_from(format!("x-{header}")).expect("a name");
+        if request.headers_mut().try_append(name, http::HeaderValue::from_static("")).is_err() {
+            break;
+        }
+    }
+    let answer = layer.layer(api).oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), 401);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}

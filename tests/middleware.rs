@@ -16,6 +16,7 @@ use client_credentials::{
     async_trait,
 };
 use http::{Extensions, Response, StatusCode, header::AUTHORIZATION};
+use reqwest::ResponseBuilderExt;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use reqwest_retry::{
     RetryTransientMiddleware, Retryable, RetryableStrategy, default_on_request_failure, default_on_request_success,
@@ -396,4 +397,56 @@ async fn a_token_request_through_the_same_client_goes_as_it_is() {
     assert_eq!(sent.expect("no deadlock").expect("an answer").status(), StatusCode::OK);
     let asked = auth.received();
     assert!(asked.len() == 1 && !asked[0].headers().contains_key(AUTHORIZATION), "{asked:?}");
+}
+
+/// A server that rejects every token, and counts the requests.
+struct Rejecting(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Middleware for Rejecting {
+    async fn handle(
+        &self,
+        request: reqwest::Request,
+        _: &mut Extensions,
+        _: Next<'_>,
+    ) -> reqwest_middleware::Result<reqwest::Response> {
+        assert!(!request.headers().contains_key(AUTHORIZATION));
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let answer = Response::builder()
+            .status(StatusCode::UNAUTHORIZED)
+            .header("www-authenticate", r#"Bearer error="invalid_token""#)
+            .url(request.url().clone())
+            .body("")
+            .expect("an answer");
+        Ok(answer.into())
+    }
+}
+
+#[tokio::test]
+async fn a_401_to_a_request_that_had_no_room_for_a_token_is_no_rejection_of_one() {
+    let (asked, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&asked);
+    let source = client_credentials::token_fn(move |_| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        async move { client_credentials::AccessToken::new(format!("token-{number}")) }
+    });
+    let tokens = TokenCache::builder(source).origin("https://api.example.com").build().expect("a cache");
+    let client = ClientBuilder::new(reqwest::Client::new())
+        .with(BearerAuthMiddleware::new(tokens))
+        .with(Rejecting(Arc::clone(&sent)))
+        .build();
+    // First with no token at hand, then with one.
+    for number in 1..=2 {
+        let mut request =
+            reqwest::Request::new(reqwest::Method::GET, "https://api.example.com/".parse().expect("a URL"));
+        for header in 0.. {
+            let name = http::HeaderName::try_from(format!("x-{header}")).expect("a name");
+            if request.headers_mut().try_append(name, http::HeaderValue::from_static("")).is_err() {
+                break;
+            }
+        }
+        assert_eq!(client.execute(request).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(sent.load(Ordering::Relaxed), number);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

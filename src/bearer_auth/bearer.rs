@@ -230,10 +230,9 @@ impl Pending {
 }
 
 impl Attached {
-    /// Puts the token on a copy of the request.
-    pub(crate) fn set<Req: Request>(&self, request: &mut Req) {
-        // Where there is no room for it, the API will say so.
-        let _ = request.headers_mut().try_insert(AUTHORIZATION, self.token.authorization().clone());
+    /// Puts the token on a request that has no header of its own; `false`: it has as many headers as there can be.
+    pub(crate) fn set<Req: Request>(&self, request: &mut Req) -> bool {
+        request.headers_mut().try_insert(AUTHORIZATION, self.token.authorization().clone()).is_ok()
     }
 
     /// What the answer has against the token, if anything.

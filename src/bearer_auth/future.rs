@@ -102,7 +102,10 @@ where
                     };
                     let (attached, (mut request, mut service, replay)) = (attached?, *kept);
                     let copy = replay.copy(&request);
-                    attached.set(&mut request);
+                    if !attached.set(&mut request) {
+                        state.set(State::Untouched { future: service.call(request) });
+                        continue;
+                    }
                     let spare = copy.map(|copy| (copy, service.clone()));
                     let future = service.call(request);
                     state.set(State::Sent { future, attached, spare });
@@ -138,7 +141,8 @@ where
                     // Before the service is asked: an unread body may hold the connection that it needs.
                     drop(response);
                     let mut request = R::restore(copy);
-                    attached.set(&mut request);
+                    // There was room for the other one.
+                    let _ = attached.set(&mut request);
                     state.set(State::Replaying { kept: Box::new((request, service)), attached });
                 }
                 StateProjection::Replaying { kept, .. } => {
