@@ -1,5 +1,6 @@
 //! While there is a token, attaching it allocates nothing. A binary of its own, since it counts what the allocator does.
 
+#[path = "it/support/mod.rs"]
 mod support;
 
 use std::{

@@ -1,6 +1,7 @@
 //! reqwest-tracing around the middleware and within it. A binary of its own, since a log belongs to a whole process.
 #![cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 
+#[path = "it/support/mod.rs"]
 mod support;
 
 use std::{

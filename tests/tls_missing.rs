@@ -1,12 +1,11 @@
 //! The default client where reqwest has no TLS: without the features `rustls` and `native-tls`.
 #![cfg(all(feature = "reqwest-middleware", not(any(feature = "rustls", feature = "native-tls"))))]
 
-#[path = "support/endpoint.rs"]
-mod endpoint;
+#[path = "it/support/mod.rs"]
 mod support;
 
 use client_credentials::ErrorKind;
-use endpoint::{ask, source};
+use support::endpoint::{ask, source};
 
 #[tokio::test]
 async fn the_error_says_which_feature_to_enable() {

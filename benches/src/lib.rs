@@ -9,5 +9,5 @@ pub mod peers;
 pub mod rows;
 pub mod send;
 #[cfg(feature = "reqwest")]
-#[path = "../../tests/support/servers.rs"]
+#[path = "../../tests/it/support/servers.rs"]
 mod servers;

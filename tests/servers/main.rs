@@ -3,7 +3,7 @@
 //! `tests/servers/set-up` installs them. Then: `cargo test --all-features --test servers -- --ignored`; `scripts/test` does both.
 #![cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "rustls"))]
 
-#[path = "../support/keys.rs"]
+#[path = "../it/support/keys.rs"]
 mod keys;
 
 mod authlib;

@@ -1,0 +1,303 @@
+//! Which requests carry a token, and which one.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use crate::support::{
+    fake::{Api, api_tokens, bearer, tokens, tokens_by},
+    get,
+};
+use bytes::Bytes;
+use client_credentials::{
+    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientCredentials, Clock, Error, ErrorKind, HttpClient, TokenCache,
+    TokenRequest, TowerClient, async_trait, token_fn,
+};
+use http::{Method, Request, Response, StatusCode, header::AUTHORIZATION};
+use http_body_util::Full;
+use tower::{Layer, Service, ServiceExt};
+
+const URL: &str = "https://api.example.com/stats";
+
+#[tokio::test(start_paused = true)]
+async fn every_request_carries_one_authorization_header_marked_sensitive() {
+    let (tokens, count) = api_tokens();
+    let api = Api::open();
+    let service = BearerAuthLayer::new(tokens).layer(api.clone());
+    for _ in 0..3 {
+        service.clone().oneshot(get(URL)).await.expect("an answer");
+    }
+    for request in api.seen() {
+        let values: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().collect();
+        assert_eq!(values, ["Bearer token-1"]);
+        assert!(values[0].is_sensitive());
+        assert!(!format!("{request:?}").contains("token-1"), "the token is visible in the request's Debug");
+    }
+    assert_eq!(count.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_that_the_caller_set_stays_and_no_token_is_fetched() {
+    let (tokens, count) = api_tokens();
+    let api = Api::open();
+    let mut request = get(URL);
+    request.headers_mut().insert(AUTHORIZATION, "Basic YTpi".parse().expect("a value"));
+    BearerAuthLayer::new(tokens).layer(api.clone()).oneshot(request).await.expect("an answer");
+    assert_eq!(api.seen()[0].headers()[AUTHORIZATION], "Basic YTpi");
+    assert_eq!(count.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_that_the_caller_set_stay_as_they_are_beside_a_token_at_hand() {
+    let (tokens, _) = api_tokens();
+    tokens.token().await.expect("a token");
+    let api = Api::open();
+    for own in [&["Basic YTpi"][..], &["Basic YTpi", "Bearer mine"]] {
+        let mut request = get(URL);
+        for value in own {
+            request.headers_mut().append(AUTHORIZATION, value.parse().expect("a value"));
+        }
+        let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
+        service.oneshot(request).await.expect("an answer");
+        let seen = api.seen().pop().expect("a request");
+        assert_eq!(seen.headers().get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), own);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_request_goes_without_a_token_that_is_at_hand() {
+    let (tokens, _) = api_tokens();
+    tokens.token().await.expect("a token");
+    let api = Api::open();
+    let mut request = get(URL);
+    *request.method_mut() = Method::CONNECT;
+    BearerAuthLayer::new(tokens).layer(api.clone()).oneshot(request).await.expect("an answer");
+    assert_eq!(bearer(&api.seen()[0]), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
+    let (tokens, _) = api_tokens();
+    let api = Api::open();
+    let mut request = get(URL);
+    for number in 0.. {
+        let name = http::HeaderName::try_from(format!("x-{number}")).expect("a name");
+        if request.headers_mut().try_insert(name, http::HeaderValue::from_static("x")).is_err() {
+            break;
+        }
+    }
+    let service = BearerAuthLayer::new(tokens).layer(api.clone());
+    // The first waits for its token, the second finds it at hand.
+    for _ in 0..2 {
+        service.clone().oneshot(request.clone()).await.expect("an answer");
+    }
+    assert_eq!(api.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_the_request_is_not_sent_and_the_caller_gets_the_cause() {
+    let (builder, _) = tokens_by(|_| Err(Error::permanent("the secret was withdrawn")));
+    let api = Api::open();
+    let service = BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).layer(api.clone());
+    let error = service.oneshot(get(URL)).await.expect_err("no token");
+    let error = Error::find(&*error).expect("ours");
+    assert!(!error.is_transient());
+    assert_eq!(std::error::Error::source(error).expect("a cause").to_string(), "the secret was withdrawn");
+    assert_eq!(api.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_request_carries_the_renewed_token_and_one_in_flight_is_left_alone() {
+    let (tokens, count) = api_tokens();
+    let api = Api::open();
+    // The API takes half an hour, in which the token is renewed.
+    let slow = tower::ServiceBuilder::new().map_future(|answer| async {
+        tokio::time::sleep(Duration::from_secs(1800)).await;
+        answer.await
+    });
+    let service = BearerAuthLayer::new(tokens).layer(slow.service(api.clone()));
+    service.clone().oneshot(get(URL)).await.expect("the token is there");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let in_flight = tokio::spawn(service.clone().oneshot(get(URL)));
+    tokio::time::sleep(Duration::from_secs(500)).await;
+    // Aging: served at once, renewed beside.
+    let aging = tokio::spawn(service.clone().oneshot(get(URL)));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let renewed = tokio::spawn(service.clone().oneshot(get(URL)));
+    for task in [in_flight, aging, renewed] {
+        assert_eq!(task.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
+    }
+    let seen = api.seen();
+    let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
+    assert_eq!(carried, ["token-1", "token-1", "token-1", "token-2"]);
+    assert_eq!(count.get(), 2);
+}
+
+/// CONNECT speaks to a proxy, which is not whom the token is for.
+#[tokio::test(start_paused = true)]
+async fn a_connect_request_goes_as_it_is() {
+    let (builder, count) = tokens();
+    let api = Api::open();
+    let service = BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).layer(api.clone());
+    for uri in ["api.example.com:443", "https://api.example.com/chat"] {
+        let request = Request::builder().method(Method::CONNECT).uri(uri).body(Full::default()).expect("a request");
+        service.clone().oneshot(request).await.expect("an answer");
+    }
+    assert!(api.seen().iter().all(|request| bearer(request).is_none()));
+    assert_eq!(count.get(), 0);
+}
+
+/// The user's own client serves both, so that the token request goes through the adapter that waits for its token.
+#[tokio::test]
+async fn a_token_request_through_the_same_stack_is_not_waited_for_by_itself() {
+    let api = Api::new(|request| match request.uri().path() {
+        "/oauth2/token" => Response::new(Full::from(r#"{"access_token":"abcde","token_type":"Bearer"}"#)),
+        _ => Response::default(),
+    });
+    let client = Late::default();
+    let source = ClientCredentials::builder("https://api.example.com/oauth2/token", "abcde", "12345")
+        .origin("https://api.example.com")
+        .http_client(client.clone())
+        .build()
+        .expect("a source");
+    let service = BearerAuthLayer::new(TokenCache::from(source)).layer(api.clone());
+    assert!(client.0.set(TowerClient::new(service.clone())).is_ok());
+    let answer = tokio::time::timeout(Duration::from_secs(5), service.oneshot(get(URL))).await.expect("no deadlock");
+    assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
+    let seen = api.seen();
+    assert_eq!(seen.iter().map(bearer).collect::<Vec<_>>(), [None, Some("abcde")]);
+}
+
+type Stack = TowerClient<BearerAuth<Api>, Full<Bytes>>;
+
+#[derive(Clone, Default)]
+struct Late(Arc<OnceLock<Stack>>);
+
+#[async_trait]
+impl HttpClient for Late {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        self.0.get().expect("it was set").send(request).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_request_of_another_source_goes_as_it_is() {
+    let (builder, count) = tokens();
+    let endpoint = Api::new(|_| Response::new(Full::from(r#"{"access_token":"abcde","token_type":"Bearer"}"#)));
+    let client = BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).layer(endpoint.clone());
+    let source = ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345")
+        .any_origin()
+        .http_client(TowerClient::<_, Full<Bytes>>::new(client))
+        .build()
+        .expect("a source");
+    assert_eq!(TokenCache::from(source).token().await.expect("a token").expose_secret(), "abcde");
+    assert_eq!(bearer(&endpoint.seen()[0]), None);
+    assert_eq!(count.get(), 0);
+}
+
+/// A source of one's own has no marker for its requests.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_through_the_stack_that_waits_for_it_is_told_so_at_once() {
+    let stack = Arc::<OnceLock<BearerAuth<Api>>>::default();
+    let late = Arc::clone(&stack);
+    let source = token_fn(move |_| {
+        let stack = late.get().expect("it was set").clone();
+        async move {
+            stack.oneshot(get("https://auth.example.com/token")).await.map_err(Error::transient)?;
+            AccessToken::new("abcde")
+        }
+    });
+    let api = Api::open();
+    let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("a cache");
+    let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
+    assert!(stack.set(service.clone()).is_ok());
+    let sent = tokio::time::Instant::now();
+    let error = service.oneshot(get(URL)).await.expect_err("no token");
+    assert_eq!((sent.elapsed(), api.count()), (Duration::ZERO, 0));
+    let error = Error::find(&*error).expect("ours");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let cause = std::error::Error::source(error).expect("a cause").to_string();
+    assert!(cause.contains("wait for itself") && cause.contains("a client of its own"), "{cause}");
+
+    // Another token of the same cache is no circle, such as one that is exchanged for it.
+    let within = Arc::<OnceLock<TokenCache>>::default();
+    let late = Arc::clone(&within);
+    let source = token_fn(move |request: TokenRequest| {
+        let tokens = late.get().expect("it was set").clone();
+        async move {
+            match request.scope() {
+                Some(scope) => AccessToken::new(format!("{}-for-{scope}", tokens.token().await?.expose_secret())),
+                None => AccessToken::new("first"),
+            }
+        }
+    });
+    let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("a cache");
+    assert!(within.set(tokens.clone()).is_ok());
+    let orders = TokenRequest::builder().scope("orders").build().expect("a token request");
+    assert_eq!(tokens.token_for(&orders).await.expect("a token").expose_secret(), "first-for-orders");
+}
+
+/// Promise of the hot path: a token at hand is attached in `call` itself.
+#[test]
+fn a_token_at_hand_is_attached_outside_of_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let source = AccessToken::new("abcde").expect("a token");
+    let tokens = TokenCache::builder(source).any_origin().build().expect("a cache");
+    runtime.block_on(tokens.token()).expect("a token");
+    drop(runtime);
+    let api = Api::open();
+    let mut service = BearerAuthLayer::new(tokens).layer(api.clone());
+    let future = service.call(get(URL));
+    assert_eq!(bearer(&api.seen()[0]), Some("abcde"));
+    assert!(futures_now(future).expect("ready at once").is_ok());
+}
+
+#[test]
+fn outside_of_a_runtime_a_request_that_needs_a_fetch_fails_with_the_reason() {
+    let source = AccessToken::new("abcde").expect("a token");
+    let tokens = TokenCache::builder(source).any_origin().build().expect("a cache");
+    let future = BearerAuthLayer::new(tokens).layer(Api::open()).call(get(URL));
+    let error = futures_now(future).expect("ready at once").expect_err("no runtime");
+    assert_eq!(Error::find(&*error).expect("ours").kind(), ErrorKind::Runtime);
+}
+
+fn futures_now<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn a_401_to_a_request_that_waited_and_had_no_room_for_its_token_is_no_rejection_of_it() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+    use tower::{Layer, ServiceExt};
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let source = client_credentials::token_fn(move |_| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        async move { client_credentials::AccessToken::new(format!("token-{number}")) }
+    });
+    let tokens = client_credentials::TokenCache::builder(source).origin("https://api.example.com").build();
+    let layer = client_credentials::BearerAuthLayer::new(tokens.expect("a cache"));
+    let api = tower::service_fn(|request: http::Request<()>| async move {
+        assert!(!request.headers().contains_key("authorization"));
+        http::Response::builder().status(401).header("www-authenticate", r#"Bearer error="invalid_token""#).body(())
+    });
+    let mut request = http::Request::get("https://api.example.com/").body(()).expect("a request");
+    for header in 0.. {
+        let name = http::HeaderName::try_from(format!("x-{header}")).expect("a name");
+        if request.headers_mut().try_append(name, http::HeaderValue::from_static("")).is_err() {
+            break;
+        }
+    }
+    let answer = layer.layer(api).oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), 401);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}

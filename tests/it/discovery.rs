@@ -1,0 +1,676 @@
+//! The token endpoint that an issuer's metadata names (RFC 8414, OpenID Connect Discovery 1.0).
+
+use crate::support;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::support::endpoint::{Recorder, TOKEN, ask, clients, form, with_client};
+use base64::Engine;
+use client_credentials::{
+    Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, HttpClient,
+    Signer, TokenCache, TokenRequest, TokenSource, async_trait,
+};
+use http::{Method, Request, Response, StatusCode, header};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::time::{advance, sleep};
+
+const ISSUER: &str = "https://auth.example.com";
+const OPENID: &str = "https://auth.example.com/.well-known/openid-configuration";
+const OAUTH: &str = "https://auth.example.com/.well-known/oauth-authorization-server";
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn source(issuer: &str) -> ClientCredentialsBuilder {
+    ClientCredentials::discover(issuer, "abcde", "12345").any_origin()
+}
+
+fn document() -> Value {
+    json!({"issuer": ISSUER, "token_endpoint": "https://auth.example.com/oauth2/token"})
+}
+
+fn answer(status: u16, body: &(impl ToString + ?Sized)) -> Response<Body> {
+    Response::builder().status(status).body(Body::from(body.to_string())).expect("a response")
+}
+
+/// Issues tokens to whoever posts, and has these documents.
+fn server(documents: impl Fn(&str) -> Response<Body> + Send + Sync + 'static) -> Recorder {
+    Recorder::new(move |request| {
+        if request.method() == Method::POST {
+            return Ok(answer(200, TOKEN));
+        }
+        Ok(documents(&request.uri().to_string()))
+    })
+}
+
+/// One document, at both places.
+fn serving(document: &(impl ToString + ?Sized)) -> Recorder {
+    let document = document.to_string();
+    server(move |_| answer(200, &document))
+}
+
+fn asked(recorder: &Recorder) -> Vec<String> {
+    recorder.seen().iter().map(|request| format!("{} {}", request.method(), request.uri())).collect()
+}
+
+async fn outcome(builder: ClientCredentialsBuilder, recorder: &Recorder) -> Result<(), Error> {
+    ask(&builder.http_client(recorder.clone()).build()?).await.map(drop)
+}
+
+/// The error of a document that is not followed; and nothing was sent anywhere.
+async fn refused(builder: ClientCredentialsBuilder, document: &(impl ToString + ?Sized)) -> String {
+    let recorder = serving(document);
+    let error = outcome(builder, &recorder).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
+    assert!(error.is_transient(), "{error}");
+    assert!(recorder.seen().iter().all(|request| request.method() == Method::GET), "{:?}", asked(&recorder));
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("discovery of {ISSUER}")), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn the_token_request_goes_where_the_document_says() {
+    let recorder = serving(&document());
+    outcome(source(ISSUER).scope("stats"), &recorder).await.expect("a token");
+    assert_eq!(asked(&recorder), [format!("GET {OPENID}"), "POST https://auth.example.com/oauth2/token".into()]);
+    let seen = recorder.seen();
+    assert!(seen[0].body().as_ref().is_empty());
+    assert!(!seen[0].headers().contains_key(header::AUTHORIZATION));
+    assert_eq!(seen[0].headers()[header::ACCEPT], "application/json");
+    assert!(form(seen[1].body().as_ref()).contains(&("client_secret".into(), "12345".into())));
+}
+
+#[tokio::test]
+async fn the_documents_are_where_the_two_specifications_put_them() {
+    for (issuer, openid, oauth) in [
+        (ISSUER, OPENID, OAUTH),
+        ("https://auth.example.com/", OPENID, OAUTH),
+        (
+            "https://auth.example.com:8443/tenants/7",
+            "https://auth.example.com:8443/tenants/7/.well-known/openid-configuration",
+            "https://auth.example.com:8443/.well-known/oauth-authorization-server/tenants/7",
+        ),
+        (
+            "https://auth.example.com/realms/a%20b/",
+            "https://auth.example.com/realms/a%20b/.well-known/openid-configuration",
+            "https://auth.example.com/.well-known/oauth-authorization-server/realms/a%20b",
+        ),
+    ] {
+        let document = json!({"issuer": issuer, "token_endpoint": "https://auth.example.com/token"});
+        let recorder = server(move |url| if url == oauth { answer(200, &document) } else { answer(404, "") });
+        outcome(source(issuer), &recorder).await.expect(issuer);
+        let expected =
+            [format!("GET {openid}"), format!("GET {oauth}"), "POST https://auth.example.com/token".to_owned()];
+        assert_eq!(asked(&recorder), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_first_document_that_is_none_leads_to_the_second() {
+    type First = fn() -> Response<Body>;
+    let firsts: [First; 7] = [
+        || answer(404, "<html>not found</html>"),
+        || answer(403, ""),
+        || answer(500, r#"{"error":"server_error"}"#),
+        || answer(200, "<html>a page for everything</html>"),
+        || {
+            answer(
+                200,
+                &json!({"issuer": "https://other.example.com", "token_endpoint": "https://other.example.com/t"}),
+            )
+        },
+        || answer(200, &json!({"issuer": ISSUER})),
+        || {
+            let redirect = Response::builder().status(302).header(header::LOCATION, "https://evil.test/");
+            redirect.body(Body::default()).expect("a response")
+        },
+    ];
+    for first in firsts {
+        let recorder = server(move |url| if url == OPENID { first() } else { answer(200, &document()) });
+        outcome(source(ISSUER), &recorder).await.expect("a token");
+        assert_eq!(recorder.last().uri(), "https://auth.example.com/oauth2/token");
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_another_issuer_is_refused_by_both_names() {
+    for other in ["https://auth.example.com/", "https://AUTH.example.com", "https://evil.test", ""] {
+        let mut document = document();
+        document["issuer"] = other.into();
+        let text = refused(source(ISSUER), &document).await;
+        assert!(text.contains(&format!("{other:?}")) && text.contains("exactly as the server does"), "{text}");
+    }
+    let text = refused(source(ISSUER), &json!({"token_endpoint": "https://auth.example.com/token"})).await;
+    assert!(text.contains("names no issuer"), "{text}");
+    for nonsense in [json!(null), json!(7), json!([ISSUER]), json!({})] {
+        let mut document = document();
+        document["issuer"] = nonsense;
+        assert!(refused(source(ISSUER), &document).await.contains("issuer is "));
+    }
+}
+
+#[tokio::test]
+async fn a_token_endpoint_elsewhere_is_refused_unless_it_was_named() {
+    for elsewhere in [
+        "https://evil.test/token",
+        "https://auth.example.com.evil.test/token",
+        "https://login.auth.example.com/token",
+        "https://example.com/token",
+    ] {
+        let document = json!({"issuer": ISSUER, "token_endpoint": elsewhere});
+        let origin = elsewhere.strip_suffix("/token").expect("its path");
+        let text = refused(source(ISSUER), &document).await;
+        assert!(text.contains(origin) && text.contains(".token_endpoint_origin("), "{text}");
+        refused(source(ISSUER).token_endpoint_origin("https://named.example.com"), &document).await;
+        let recorder = serving(&document);
+        outcome(source(ISSUER).token_endpoint_origin(origin), &recorder).await.expect("a token");
+        assert_eq!(recorder.last().uri(), elsewhere);
+    }
+    for same in ["https://AUTH.example.com./token", "https://auth.example.com:8443/token?tenant=7"] {
+        let recorder = serving(&json!({"issuer": ISSUER, "token_endpoint": same}));
+        outcome(source(ISSUER), &recorder).await.expect(same);
+    }
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_cannot_be_right_is_refused_with_its_reason() {
+    for (written, reason) in [
+        ("", "missing"),
+        ("/oauth2/token", "is not absolute"),
+        ("https://auth.example.com/a b", "is not a URL"),
+        ("https://user:pass@auth.example.com/token", "user info"),
+        ("https://auth.example.com/token#top", "fragment"),
+        ("https://auth.example.com:99999/token", "port"),
+        ("ftp://auth.example.com/token", "scheme other than https"),
+        ("http://auth.example.com/token", "plain http"),
+        ("http://127.0.0.1/token", "neither the issuer's host"),
+    ] {
+        let text = refused(source(ISSUER), &json!({"issuer": ISSUER, "token_endpoint": written})).await;
+        assert!(text.contains(reason), "{text}");
+    }
+    // Naming another origin does not allow plain http to it; and an issuer's https is not given up.
+    let downgrade = json!({"issuer": ISSUER, "token_endpoint": "http://auth.example.com/token"});
+    refused(source(ISSUER).token_endpoint_origin("http://auth.example.com"), &downgrade).await;
+    refused(source(ISSUER).allow_plain_http(), &downgrade).await;
+    let both = source(ISSUER).token_endpoint_origin("http://auth.example.com").allow_plain_http();
+    outcome(both, &serving(&downgrade)).await.expect("allowed twice");
+    assert!(refused(source(ISSUER), &json!({"issuer": ISSUER})).await.contains("names no token_endpoint"));
+    for nonsense in [json!(null), json!(7), json!(["https://auth.example.com/token"]), json!({})] {
+        let text = refused(source(ISSUER), &json!({"issuer": ISSUER, "token_endpoint": nonsense})).await;
+        assert!(text.contains("token_endpoint is "), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_the_document_is_there_is_an_error_and_no_panic() {
+    let deep = "[".repeat(100_000);
+    let large = format!(r#"{{"issuer":"{ISSUER}","x":"{}"}}"#, "x".repeat(1024 * 1024));
+    for nonsense in ["", "null", "[]", "7", "\"\"", "{", "{}", "\u{0}", "<html>", "\u{1b}[31m", &deep, &large] {
+        let text = refused(source(ISSUER), nonsense).await;
+        assert!(text.len() < 1000 && !text.contains('\u{1b}'), "{} bytes", text.len());
+    }
+    let marked = json!({"issuer": "https://a\u{1b}[31m\u{202e}b", "token_endpoint": 7});
+    let text = refused(source(ISSUER), &marked).await;
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    let recorder = server(|_| answer(404, "<html>no</html>"));
+    let error = outcome(source(ISSUER), &recorder).await.expect_err("no document");
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(StatusCode::NOT_FOUND)));
+    assert!(error.is_transient());
+    for url in [OPENID, OAUTH] {
+        assert!(error.to_string().contains(url), "{error}");
+    }
+}
+
+/// Parts of URLs, right and wrong, in any order.
+fn url() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec![
+        "https",
+        "http",
+        "HTTPS",
+        "ftp",
+        ":",
+        "://",
+        "//",
+        "/",
+        "\\",
+        "@",
+        "#",
+        "?",
+        ".",
+        "..",
+        ":443",
+        ":8443",
+        ":99999",
+        "auth.example.com",
+        "AUTH.EXAMPLE.COM",
+        "evil.test",
+        "127.0.0.1",
+        "[::1]",
+        "user",
+        "%2e",
+        "%00",
+        " ",
+        "\t",
+        "\u{e9}",
+    ]);
+    let parts = prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat());
+    prop_oneof![parts.clone(), parts.prop_map(|rest| format!("https://auth.example.com{rest}"))]
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    prop_oneof![url().prop_map(Value::from), any::<i64>().prop_map(Value::from), Just(json!(null)), Just(json!([{}]))]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_document_says_the_secret_goes_to_the_issuers_host_over_https_or_nowhere(
+        (issuer, endpoint, alias) in (prop_oneof![4 => Just(json!(ISSUER)), 1 => anything()], anything(), anything()),
+        junk in prop::collection::vec(any::<u8>(), 0..64),
+        whole in any::<bool>(),
+    ) {
+        let document = json!({"issuer": issuer, "token_endpoint": endpoint, "mtls_endpoint_aliases": {"token_endpoint": alias}});
+        let mut document = document.to_string().into_bytes();
+        if !whole {
+            document.extend(junk);
+        }
+        let recorder = Recorder::new(move |request| {
+            let post = request.method() == Method::POST;
+            Ok(Response::new(if post { TOKEN.into() } else { document.clone().into() }))
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let outcome = runtime.block_on(outcome(source(ISSUER).mtls_endpoint_aliases(), &recorder));
+        let posts: Vec<_> = recorder.seen().into_iter().filter(|request| request.method() == Method::POST).collect();
+        prop_assert_eq!(posts.len(), usize::from(outcome.is_ok()));
+        for request in posts {
+            let host = request.uri().host().map(str::to_ascii_lowercase);
+            prop_assert_eq!(host.as_deref().map(|host| host.trim_end_matches('.')), Some("auth.example.com"));
+            prop_assert_eq!(request.uri().scheme_str(), Some("https"));
+        }
+    }
+}
+
+#[test]
+fn an_issuer_that_cannot_be_right_is_refused_with_its_reason() {
+    for (issuer, reason) in [
+        ("", "missing"),
+        ("auth.example.com", "no scheme"),
+        ("https://auth.example.com?tenant=7", "query"),
+        ("https://auth.example.com#top", "fragment"),
+        ("https://user:pass@auth.example.com", "user info"),
+        ("http://auth.example.com", "plain http"),
+        ("https://auth.example.com/.well-known/openid-configuration", "is the URL of a document"),
+    ] {
+        let error = source(issuer).http_client(Recorder::issuing()).build().expect_err(issuer);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{issuer}");
+        let text = error.to_string();
+        assert!(text.starts_with("issuer: ") && text.contains(reason) && !text.contains("pass"), "{text}");
+    }
+    let known = || ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345").any_origin();
+    for pointless in [known().token_endpoint_origin("https://a.test"), known().mtls_endpoint_aliases()] {
+        let error = pointless.http_client(Recorder::issuing()).build().expect_err("nothing is discovered");
+        assert!(error.to_string().contains("`ClientCredentials::discover`"), "{error}");
+    }
+    let error = source(ISSUER).token_endpoint_origin("https://a.test/token").build().expect_err("a path");
+    assert!(error.to_string().starts_with("token_endpoint_origin: "), "{error}");
+}
+
+#[tokio::test]
+async fn the_endpoint_for_clients_with_a_certificate_is_used_where_that_is_wanted() {
+    let mut document = document();
+    document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://auth.example.com:8443/token"});
+    for (builder, expected) in [
+        (source(ISSUER), "https://auth.example.com/oauth2/token"),
+        (source(ISSUER).mtls_endpoint_aliases(), "https://auth.example.com:8443/token"),
+    ] {
+        let recorder = serving(&document);
+        outcome(builder, &recorder).await.expect("a token");
+        assert_eq!(recorder.last().uri(), expected);
+    }
+    document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://mtls.example.com/token"});
+    refused(source(ISSUER).mtls_endpoint_aliases(), &document).await;
+    for none in [json!(null), json!({}), json!({"token_endpoint": null}), json!([])] {
+        document["mtls_endpoint_aliases"] = none;
+        let recorder = serving(&document);
+        outcome(source(ISSUER).mtls_endpoint_aliases(), &recorder).await.expect("a token");
+        assert_eq!(recorder.last().uri(), "https://auth.example.com/oauth2/token");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_by_itself() {
+    let mut document = document();
+    document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://auth.example.com:8443/token"});
+    for authentication in [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()]
+    {
+        let recorder = serving(&document);
+        let builder = ClientCredentials::discover(ISSUER, "abcde", authentication).any_origin();
+        outcome(builder, &recorder).await.expect("a token");
+        assert_eq!(recorder.last().uri(), "https://auth.example.com:8443/token");
+    }
+}
+
+/// Signs with anything.
+struct Pen;
+
+#[async_trait]
+impl Signer for Pen {
+    fn algorithm(&self) -> &str {
+        "EdDSA"
+    }
+
+    async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(vec![7; 64])
+    }
+}
+
+/// A document may not have an assertion made that another server takes.
+#[tokio::test]
+async fn an_assertion_is_meant_for_the_issuer_and_not_for_what_the_document_says() {
+    let document = json!({"issuer": ISSUER, "token_endpoint": "https://named.example.com/token"});
+    let assertion = || ClientAuthentication::private_key_jwt(Pen);
+    for (assertion, audience) in
+        [(assertion(), ISSUER), (assertion().audience("https://chosen.test"), "https://chosen.test")]
+    {
+        let recorder = serving(&document);
+        let builder = ClientCredentials::discover(ISSUER, "abcde", assertion).any_origin();
+        outcome(builder.token_endpoint_origin("https://named.example.com"), &recorder).await.expect("a token");
+        let members = form(recorder.last().body().as_ref());
+        let (_, jwt) = members.iter().find(|(name, _)| name == "client_assertion").expect("an assertion");
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).expect("claims"));
+        let claims: Value = serde_json::from_slice(&claims.expect("base64")).expect("JSON");
+        assert_eq!(claims["aud"], audience);
+    }
+}
+
+#[tokio::test]
+async fn no_client_follows_a_redirect_of_a_document() {
+    let evil = support::Server::start(|_| async { support::json(&document().to_string()) }).await;
+    let location = evil.origin();
+    let redirecting = support::Server::start(move |_| {
+        let mut answer = support::answer(StatusCode::TEMPORARY_REDIRECT, "");
+        answer.headers_mut().insert(header::LOCATION, location.parse().expect("a header"));
+        async move { answer }
+    })
+    .await;
+    for (name, client) in clients() {
+        let source = with_client(source(&redirecting.origin()), client).build().expect("complete");
+        let error = ask(&source).await.expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Redirect, "{name}: {error}");
+        assert!(error.to_string().contains(&evil.origin()), "{name}: {error}");
+    }
+    let followed = evil.seen().iter().any(|request| request.method() == Method::POST);
+    assert!(!followed);
+}
+
+#[tokio::test]
+async fn every_client_discovers_and_gets_a_token_on_loopback() {
+    let server = support::Server::start(|request| async move {
+        if request.method() == Method::POST {
+            return support::json(TOKEN);
+        }
+        let issuer = format!("http://{}", request.headers()[header::HOST].to_str().expect("ASCII"));
+        support::json(&json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token")}).to_string())
+    })
+    .await;
+    for (name, client) in clients() {
+        let before = server.count();
+        let source = with_client(source(&server.origin()), client).build().expect("complete");
+        ask(&source).await.expect(name);
+        let seen = &server.seen()[before..];
+        assert_eq!(seen.len(), 2, "{name}");
+        assert_eq!(seen[0].uri(), "/.well-known/openid-configuration", "{name}");
+        for absent in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_TYPE, header::AUTHORIZATION] {
+            assert!(!seen[0].headers().contains_key(&absent), "{name}: {absent}");
+        }
+        assert_eq!(seen[1].uri(), "/token", "{name}");
+    }
+}
+
+/// A server on the paused clock, whose documents a test can take away, or never give.
+#[derive(Clone)]
+struct Paused(Arc<State>);
+
+struct State {
+    documents: AtomicUsize,
+    token_requests: Mutex<Vec<String>>,
+    mood: Mutex<Mood>,
+}
+
+#[derive(Clone)]
+enum Mood {
+    Well { token_endpoint: &'static str, delay: Duration },
+    Down(Response<Body>),
+    Silent,
+}
+
+impl Paused {
+    fn start() -> Self {
+        let mood = Mood::Well { token_endpoint: "https://auth.example.com/one", delay: Duration::from_millis(50) };
+        Self(Arc::new(State {
+            documents: AtomicUsize::new(0),
+            token_requests: Mutex::default(),
+            mood: Mutex::new(mood),
+        }))
+    }
+
+    fn set(&self, mood: Mood) {
+        *self.0.mood.lock().expect("no panic") = mood;
+    }
+
+    fn moved_to(&self, token_endpoint: &'static str) {
+        self.set(Mood::Well { token_endpoint, delay: Duration::from_millis(50) });
+    }
+
+    fn documents(&self) -> usize {
+        self.0.documents.load(Ordering::SeqCst)
+    }
+
+    fn token_requests(&self) -> Vec<String> {
+        self.0.token_requests.lock().expect("no panic").clone()
+    }
+
+    fn source(&self) -> ClientCredentials {
+        source(ISSUER).http_client(self.clone()).build().expect("complete")
+    }
+}
+
+#[async_trait]
+impl HttpClient for Paused {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let mood = self.0.mood.lock().expect("no panic").clone();
+        if request.method() == Method::POST {
+            self.0.token_requests.lock().expect("no panic").push(request.uri().path().to_owned());
+            return match mood {
+                Mood::Well { token_endpoint, .. } if request.uri() != token_endpoint => Ok(answer(404, "gone")),
+                _ => Ok(answer(200, TOKEN)),
+            };
+        }
+        self.0.documents.fetch_add(1, Ordering::SeqCst);
+        match mood {
+            Mood::Well { token_endpoint, delay } => {
+                sleep(delay).await;
+                Ok(answer(200, &json!({"issuer": ISSUER, "token_endpoint": token_endpoint})))
+            }
+            Mood::Down(response) => {
+                sleep(Duration::from_millis(50)).await;
+                Ok(response)
+            }
+            Mood::Silent => std::future::pending().await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_document_is_asked_for_once_a_day() {
+    let server = Paused::start();
+    let source = server.source();
+    for _ in 0..3 {
+        ask(&source).await.expect("a token");
+    }
+    advance(DAY - MINUTE).await;
+    ask(&source).await.expect("a token");
+    assert_eq!(server.documents(), 1);
+    server.moved_to("https://auth.example.com/two");
+    advance(MINUTE).await;
+    ask(&source).await.expect("a token");
+    assert_eq!(server.documents(), 2);
+    assert_eq!(server.token_requests(), ["/one", "/one", "/one", "/one", "/two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_document_serves_on_while_there_is_no_new_one() {
+    for mood in [Mood::Down(answer(503, "")), Mood::Down(answer(200, "{}")), Mood::Silent] {
+        let server = Paused::start();
+        let source = server.source();
+        ask(&source).await.expect("a token");
+        server.set(mood);
+        advance(DAY).await;
+        ask(&source).await.expect("the old one serves");
+        let tried = server.documents();
+        assert!(tried > 1);
+        advance(MINUTE / 2).await;
+        ask(&source).await.expect("the old one serves");
+        assert_eq!(server.documents(), tried, "not asked for again within a minute");
+        server.moved_to("https://auth.example.com/two");
+        advance(MINUTE).await;
+        ask(&source).await.expect("a token");
+        assert_eq!(server.token_requests(), ["/one", "/one", "/one", "/two"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_endpoint_that_moved_is_found_within_a_minute() {
+    let server = Paused::start();
+    let source = server.source();
+    ask(&source).await.expect("a token");
+    server.moved_to("https://auth.example.com/two");
+    advance(MINUTE / 2).await;
+    assert_eq!(ask(&source).await.expect_err("gone").status(), Some(StatusCode::NOT_FOUND));
+    ask(&source).await.expect_err("gone");
+    assert_eq!(server.documents(), 1, "not asked for again within a minute");
+    advance(MINUTE / 2).await;
+    ask(&source).await.expect("a token");
+    assert_eq!(server.documents(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_time_limit_covers_discovery_and_token_request() {
+    let server = Paused::start();
+    server.set(Mood::Silent);
+    let builder = source(ISSUER).http_client(server.clone());
+    let limited = builder.clone().timeout(Duration::from_secs(7)).build().expect("complete");
+    let started = tokio::time::Instant::now();
+    let error = ask(&limited).await.expect_err("silence");
+    assert!(error.is_timeout() && error.is_transient() && error.to_string().contains(ISSUER), "{error}");
+    assert_eq!(started.elapsed().as_secs(), 7);
+    server.set(Mood::Well { token_endpoint: "https://auth.example.com/one", delay: Duration::from_secs(6) });
+    ask(&limited).await.expect("within the limit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_server_is_retried_as_it_asks() {
+    let server = Paused::start();
+    let busy = Response::builder().status(429).header(header::RETRY_AFTER, "70").body(Body::default());
+    server.set(Mood::Down(busy.expect("a response")));
+    let error = ask(&server.source()).await.expect_err("busy");
+    assert_eq!((error.status(), error.retry_after()), (Some(StatusCode::TOO_MANY_REQUESTS), Some(70 * MINUTE / 60)));
+    assert_eq!(server.documents(), 1, "the second document is not tried");
+
+    let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
+    tokens.token().await.expect_err("busy");
+    for _ in 0..60 {
+        advance(Duration::from_secs(1)).await;
+        tokens.token().await.expect_err("held back");
+    }
+    assert_eq!(server.documents(), 2);
+    server.moved_to("https://auth.example.com/one");
+    advance(2 * MINUTE).await;
+    tokens.token().await.expect("a token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discovery_that_fails_for_a_moment_is_retried_within_the_flight() {
+    let server = Paused::start();
+    server.set(Mood::Down(answer(503, "")));
+    let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
+    let waiting = tokio::spawn(async move { tokens.token().await });
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(server.documents(), 1);
+    server.moved_to("https://auth.example.com/one");
+    waiting.await.expect("no panic").expect("a token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_does_not_hammer_the_issuer() {
+    let server = Paused::start();
+    server.set(Mood::Down(answer(404, "")));
+    let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
+    for _ in 0..600 {
+        let _ = tokens.token().await;
+        advance(Duration::from_millis(100)).await;
+    }
+    // Ten attempts, with two documents each.
+    assert!((2..=20).contains(&server.documents()), "{} requests", server.documents());
+    server.moved_to("https://auth.example.com/one");
+    advance(MINUTE).await;
+    tokens.token().await.expect("found without a restart");
+}
+
+fn scope(number: usize) -> TokenRequest {
+    TokenRequest::builder().scope(format!("scope-{number}")).build().expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_tokens_at_once_share_one_document_and_one_failure() {
+    for (well, documents) in [(true, 1), (false, 2)] {
+        let server = Paused::start();
+        if !well {
+            server.set(Mood::Down(answer(404, "")));
+        }
+        let source = Arc::new(source(ISSUER).http_client(server.clone()).build().expect("complete"));
+        let tasks: Vec<_> = (0..10)
+            .map(|number| {
+                let source = Arc::clone(&source);
+                tokio::spawn(async move { source.token(&scope(number)).await.is_ok() })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.expect("no panic"), well);
+        }
+        assert_eq!(server.documents(), documents);
+    }
+}
+
+/// As on a runtime that nobody drives any more.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_stands_still_in_the_middle_of_discovery_holds_up_nobody_for_ever() {
+    let server = Paused::start();
+    let source = server.source();
+    let request = scope(1);
+    let mut standing_still = source.token(&request);
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(standing_still.as_mut().poll(cx))).await.is_pending());
+    assert_eq!(server.documents(), 1);
+    ask(&source).await.expect("a token");
+    assert_eq!(server.documents(), 2);
+    drop(standing_still);
+}
+
+#[tokio::test]
+async fn nothing_of_the_secret_is_in_a_discovery() {
+    let recorder = serving(&document());
+    let builder = ClientCredentials::discover(ISSUER, "abcde", "s3cr3t-s3cr3t").any_origin();
+    outcome(builder.clone().header("x-key", "s3cr3t-s3cr3t"), &recorder).await.expect("a token");
+    let requests = recorder.seen();
+    assert!(!format!("{:?}", requests[0].headers()).contains("x-key"), "further headers are for the token endpoint");
+    let error = outcome(builder.clone(), &serving("{}")).await.expect_err("no document");
+    let shown = format!("{error:?} {builder:?} {:?}", builder.clone().build());
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+}

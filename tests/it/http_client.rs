@@ -1,0 +1,265 @@
+//! The seam to the token endpoint: redirects, limits of size and time, connections; with every kind of client.
+
+use crate::support;
+use crate::support::endpoint;
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::support::endpoint::{Recorder, ask, clients, source, tcp_server, with_client};
+use bytes::Bytes;
+use client_credentials::{Body, ClientAuthentication, ClientCredentials, ErrorKind, HttpClient, TokenCache};
+use http::{Response, header};
+use tokio::io::AsyncWriteExt;
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+fn redirect(status: u16, location: &str) -> Response<Bytes> {
+    let response = Response::builder().status(status).header(header::LOCATION, location);
+    response.body(Bytes::new()).expect("a response")
+}
+
+#[tokio::test]
+async fn no_redirect_is_followed_with_the_secret() {
+    for (name, client) in clients() {
+        for status in [301, 302, 303, 307, 308] {
+            let target = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+            let location = format!("{}/elsewhere", target.origin());
+            let asked = support::Server::start(move |_| {
+                let answer = redirect(status, &location);
+                async move { answer }
+            })
+            .await;
+            let url = format!("{}/token", asked.origin());
+            for authentication in [
+                ClientAuthentication::client_secret_post("s3cr3t"),
+                ClientAuthentication::client_secret_basic("s3cr3t"),
+            ] {
+                let builder = ClientCredentials::builder(&url, "abcde", authentication).any_origin();
+                let error =
+                    ask(&with_client(builder, client.clone()).build().expect("complete")).await.expect_err(name);
+                assert_eq!(error.kind(), ErrorKind::Redirect, "{name}, {status}: {error}");
+                assert!(error.to_string().contains(&target.origin()), "{name}, {status}: {error}");
+                assert!(error.to_string().contains(&url), "{name}, {status}: {error}");
+            }
+            // A finished reqwest client cannot be kept from looking where a 301, 302 or 303 leads, but it takes nothing along.
+            let own = client.is_none() || name == "hyper-util's client" || status >= 307;
+            assert!(!own || target.count() == 0, "{name}, {status}");
+            for request in target.seen() {
+                assert!(request.body().is_empty(), "{name}, {status}");
+                assert!(!request.headers().contains_key(header::AUTHORIZATION), "{name}, {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_names_the_origin_that_a_redirect_wanted() {
+    for (location, wanted) in [
+        (Some("https://login.example.com/token?session=7"), "https://login.example.com,"),
+        (Some("http://auth.example.com/token"), "http://auth.example.com,"),
+        (Some("//cdn.example.com/token"), "https://cdn.example.com,"),
+        (Some("/signin"), "another path of its own origin"),
+        (Some("signin"), "another path of its own origin"),
+        (None, "a redirect to nowhere (it names no Location), which"),
+        (Some("https://12345.example.com/"), "https://[redacted].example.com,"),
+    ] {
+        let recorder = Recorder::new(move |_| {
+            let mut response = Response::builder().status(302);
+            if let Some(location) = location {
+                response = response.header(header::LOCATION, location);
+            }
+            Ok(response.body(Body::default()).expect("a response"))
+        });
+        let source = source("https://auth.example.com/token").http_client(recorder).build().expect("complete");
+        let error = ask(&source).await.expect_err("redirected");
+        assert_eq!((error.kind(), error.status().map(|status| status.as_u16())), (ErrorKind::Redirect, Some(302)));
+        let text = error.to_string();
+        assert!(text.contains(wanted) && !text.contains("session"), "{location:?}: {text}");
+    }
+}
+
+/// Writes until the client has had enough, and counts what it took.
+async fn flood(head: &'static str, chunk: &'static [u8], written: Arc<AtomicUsize>) -> String {
+    tcp_server(move |mut stream| {
+        let written = Arc::clone(&written);
+        async move {
+            let _ = stream.write_all(head.as_bytes()).await;
+            while stream.write_all(chunk).await.is_ok() {
+                written.fetch_add(chunk.len(), Ordering::SeqCst);
+                if written.load(Ordering::SeqCst) > 64 * MEBIBYTE {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+static CHUNK: [u8; 16 * 1024] = [b'x'; 16 * 1024];
+
+#[tokio::test]
+async fn a_flood_is_cut_off_while_it_is_read() {
+    let mut chunked = format!("{:x}\r\n", CHUNK.len()).into_bytes();
+    chunked.extend_from_slice(&CHUNK);
+    chunked.extend_from_slice(b"\r\n");
+    let chunked: &'static [u8] = chunked.leak();
+    for (head, chunk) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n", &CHUNK[..]),
+        ("HTTP/1.1 200 OK\r\n\r\n", &CHUNK[..]),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunked),
+        ("HTTP/1.1 500 Oops\r\n\r\n", &CHUNK[..]),
+    ] {
+        for (name, client) in clients() {
+            let written = Arc::new(AtomicUsize::new(0));
+            let url = flood(head, chunk, Arc::clone(&written)).await;
+            let error = ask(&with_client(source(url), client).build().expect("complete")).await.expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{name}, {head}: {error}");
+            assert!(error.to_string().contains("1048576 bytes"), "{name}, {head}: {error}");
+            // What the sockets held on top.
+            assert!(written.load(Ordering::SeqCst) < 32 * MEBIBYTE, "{name}, {head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_bound_is_a_mebibyte_of_what_was_compressed() {
+    let blank = MEBIBYTE - endpoint::TOKEN.len();
+    for (blank, good) in [(blank, true), (blank + 1, false), (20 * MEBIBYTE, false)] {
+        let body = format!("{}{}", " ".repeat(blank), endpoint::TOKEN);
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(body.as_bytes()).expect("memory");
+        let compressed = Bytes::from(encoder.finish().expect("memory"));
+        let server = support::Server::start(move |_| {
+            let mut response = Response::new(compressed.clone());
+            response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+            async move { response }
+        })
+        .await;
+        for (name, client) in clients() {
+            if name == "hyper-util's client" {
+                continue; // It does not decode.
+            }
+            let outcome = ask(&with_client(source(server.origin()), client).build().expect("complete")).await;
+            assert_eq!(outcome.is_ok(), good, "{name}, {blank}: {outcome:?}");
+            assert!(good || outcome.expect_err("too large").to_string().contains("1048576 bytes"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_mebibyte_is_read_whole() {
+    let body = format!("{}{}", " ".repeat(MEBIBYTE - endpoint::TOKEN.len()), endpoint::TOKEN);
+    let server = support::Server::start(move |_| {
+        let answer = support::json(&body);
+        async move { answer }
+    })
+    .await;
+    for (name, client) in clients() {
+        ask(&with_client(source(server.origin()), client).build().expect("complete")).await.expect(name);
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_ones_own_that_reads_too_much_is_noticed() {
+    let recorder = Recorder::new(|_| Ok(Response::new(Body::from(vec![b' '; MEBIBYTE + 1]))));
+    let source = source("https://auth.example.com/token").http_client(recorder).build().expect("complete");
+    assert_eq!(ask(&source).await.expect_err("too large").kind(), ErrorKind::InvalidResponse);
+}
+
+#[tokio::test]
+async fn the_time_limit_covers_the_whole_exchange() {
+    for url in [endpoint::silent_server().await, endpoint::dripping_server().await] {
+        for (name, client) in clients() {
+            let limit = Duration::from_millis(300);
+            let source = with_client(source(&url), client).timeout(limit).build().expect("complete");
+            let start = Instant::now();
+            let error = ask(&source).await.expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{name}: {error}");
+            assert!(error.is_timeout() && error.is_transient());
+            assert!(error.to_string().contains("300ms") && error.to_string().contains(&url), "{name}: {error}");
+            assert!(start.elapsed() >= limit, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_time_limit_beyond_all_time_is_none() {
+    let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    let source = source(server.origin()).timeout(Duration::MAX).build().expect("complete");
+    TokenCache::from(source).token().await.expect("a token");
+}
+
+#[tokio::test]
+async fn a_client_s_own_time_limit_is_a_time_out_too() {
+    let client = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().expect("a client");
+    let url = endpoint::silent_server().await;
+    let error = ask(&source(url).http_client(client).build().expect("complete")).await.expect_err("a time-out");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+}
+
+#[test]
+fn without_a_runtime_or_its_timer_the_error_says_so() {
+    let source = source("https://auth.example.com/token").http_client(Recorder::issuing()).build().expect("complete");
+    let mut asked = std::pin::pin!(ask(&source));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(outcome) = asked.as_mut().poll(&mut cx) else { panic!("nothing to wait for") };
+    assert_eq!(outcome.expect_err("no runtime").kind(), ErrorKind::Runtime);
+
+    let timerless = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let error = timerless.block_on(ask(&source)).expect_err("no timer");
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+}
+
+#[tokio::test]
+async fn the_default_client_keeps_no_connection() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let open = Arc::clone(&connections);
+    let url = tcp_server(move |mut stream| {
+        let open = Arc::clone(&open);
+        async move {
+            open.fetch_add(1, Ordering::SeqCst);
+            let answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{}", endpoint::TOKEN.len(), endpoint::TOKEN);
+            let _ = stream.write_all(answer.as_bytes()).await;
+            // Until the client closes.
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1]).await;
+            open.fetch_sub(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let source = source(url).build().expect("complete");
+    for _ in 0..3 {
+        ask(&source).await.expect("a token");
+    }
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while connections.load(Ordering::SeqCst) > 0 {
+        assert!(Instant::now() < give_up, "a connection is still open");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_source_can_move_between_runtimes() {
+    let server = tokio::runtime::Runtime::new().expect("a runtime");
+    let url = server.block_on(support::Server::start(|_| async { support::json(endpoint::TOKEN) }));
+    let source = source(url.origin()).build().expect("complete");
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(ask(&source)).expect("a token");
+    }
+}
+
+#[tokio::test]
+async fn an_arc_of_a_client_is_a_client() {
+    let recorder = Recorder::issuing();
+    let shared: Arc<dyn HttpClient> = Arc::new(recorder.clone());
+    let source = source("https://auth.example.com/token").http_client(shared).build().expect("complete");
+    ask(&source).await.expect("a token");
+    assert_eq!(recorder.seen().len(), 1);
+}

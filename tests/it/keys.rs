@@ -1,0 +1,334 @@
+//! Many tokens of one source: which one a request wants, and how many are kept.
+
+use crate::support::source::{Answer, Source, down, hours, millis, minutes, seconds};
+use crate::support::{
+    fake::{Api, bearer},
+    get,
+};
+use client_credentials::{
+    AccessToken, BearerAuthLayer, ClientCredentials, Clock, Error, TokenCache, TokenRequest, TryClone,
+    testing::{self, AuthorizationServer},
+};
+use http::StatusCode;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tower::{Layer, ServiceExt};
+
+fn scope(scope: impl AsRef<str>) -> TokenRequest {
+    TokenRequest::builder().scope(scope).build().expect("a token request")
+}
+
+async fn token(tokens: &TokenCache, request: &TokenRequest) -> String {
+    tokens.token_for(request).await.expect("a token").expose_secret().to_owned()
+}
+
+fn small(source: &Source, most: usize) -> TokenCache {
+    source.builder().clock(Clock::tokio()).most_keys(most).build().expect("the settings are complete")
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_scope_resource_audience_or_parameter_is_another_token() {
+    let source = Source::new();
+    let tokens = source.cache();
+    let build = || TokenRequest::builder();
+    let different = [
+        build(),
+        build().scope("a"),
+        build().scope("b"),
+        build().scope("a b"),
+        build().resource("https://a.test"),
+        build().resource("https://a.test").resource("https://b.test"),
+        build().audience("a"),
+        build().parameter("tenant", "a"),
+        build().parameter("tenant", "b"),
+    ]
+    .map(|request| request.build().expect("a token request"));
+    for _ in 0..2 {
+        for (at, request) in different.iter().enumerate() {
+            assert_eq!(token(&tokens, request).await, format!("token-{}", at + 1), "{request:?}");
+        }
+    }
+    // The order of scopes, and naming one twice, make no difference.
+    for same in ["a b", "b a", "b a b"] {
+        assert_eq!(token(&tokens, &scope(same)).await, "token-4");
+    }
+    assert_eq!(source.count(), different.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_in_parallel() {
+    let source = Source::new();
+    source.takes(seconds(2));
+    let tokens = source.cache();
+    let start = Instant::now();
+    let mut callers = JoinSet::new();
+    for key in 0..10 {
+        let tokens = tokens.clone();
+        callers.spawn(async move { token(&tokens, &scope(format!("s{key}"))).await });
+    }
+    callers.join_all().await;
+    assert_eq!((source.count(), start.elapsed()), (10, seconds(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_of_the_request_says_which_token_it_wants() {
+    let source = Source::new();
+    let tokens = source.cache();
+    let api = Api::open();
+    let service = BearerAuthLayer::new(tokens).layer(api.clone());
+    for wanted in [None, Some(scope("a")), Some(scope("b")), Some(scope("a")), Some(TokenRequest::default())] {
+        let mut request = get("https://api.example.com");
+        if let Some(wanted) = wanted {
+            request.extensions_mut().insert(wanted);
+        }
+        service.clone().oneshot(request).await.expect("an answer");
+    }
+    let seen = api.seen();
+    let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
+    assert_eq!(carried, ["token-1", "token-2", "token-3", "token-2", "token-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_renews_the_token_that_was_rejected_and_no_other() {
+    let source = Source::new();
+    let tokens = source.cache();
+    token(&tokens, &TokenRequest::default()).await;
+    token(&tokens, &scope("a")).await;
+    token(&tokens, &scope("b")).await;
+    let api = Api::accepting("token-4", Some("Bearer error=\"invalid_token\""));
+    let service = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone).layer(api.clone());
+    let mut request = get("https://api.example.com");
+    request.extensions_mut().insert(scope("a"));
+    assert_eq!(service.oneshot(request).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(source.asked().last().expect("a token request").request, scope("a"));
+    sleep(seconds(5)).await;
+    assert_eq!(token(&tokens, &scope("a")).await, "token-4");
+    assert_eq!(token(&tokens, &scope("b")).await, "token-3");
+    assert_eq!(token(&tokens, &TokenRequest::default()).await, "token-1");
+    assert_eq!(source.count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_for_one_token_request_is_what_an_adapter_is_built_on() {
+    let source = Source::new();
+    let tokens = source.cache();
+    let orders = tokens.with_request(&scope("orders"));
+    let api = Api::accepting("none", None);
+    let send = |tokens: &TokenCache, wanted: Option<TokenRequest>| {
+        let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
+        let mut request = get("https://api.example.com");
+        if let Some(wanted) = wanted {
+            request.extensions_mut().insert(wanted);
+        }
+        service.oneshot(request)
+    };
+    assert!(orders.try_token().is_none());
+    sleep(millis(1)).await;
+    assert_eq!(orders.try_token().expect("a token").expose_secret(), "token-1");
+    assert_eq!(orders.token().await.expect("a token").expose_secret(), "token-1");
+    assert_eq!(token(&tokens, &scope("orders")).await, "token-1", "it shares its token with the cache");
+    assert_eq!(tokens.token().await.expect("a token").expose_secret(), "token-2");
+    send(&orders, None).await.expect("an answer");
+    // What a request says itself comes first.
+    send(&orders, Some(scope("stats"))).await.expect("an answer");
+    send(&orders, Some(TokenRequest::default())).await.expect("an answer");
+    let seen = api.seen();
+    let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
+    assert_eq!(carried, ["token-1", "token-4", "token-2"]);
+    // Each of these 401s is about its own token.
+    let asked: Vec<_> = source.asked().into_iter().map(|asked| asked.request).collect();
+    let (own, orders, stats) = (TokenRequest::default(), scope("orders"), scope("stats"));
+    assert_eq!(asked, [&orders, &own, &orders, &stats, &stats, &own].map(Clone::clone));
+    assert_eq!(tokens.with_request(&stats).token().await.expect("a token").expose_secret(), "token-5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_bound_the_least_used_goes_first_and_the_sources_own_never_does() {
+    let source = Source::new();
+    let tokens = small(&source, 3);
+    tokens.token().await.expect("a token");
+    for key in ["a", "b", "c"] {
+        token(&tokens, &scope(key)).await;
+    }
+    token(&tokens, &scope("a")).await;
+    assert_eq!(source.count(), 4);
+    // "b" was used least recently.
+    token(&tokens, &scope("d")).await;
+    for (key, kept) in [("c", true), ("a", true), ("d", true), ("b", false), ("c", false)] {
+        let before = source.count();
+        token(&tokens, &scope(key)).await;
+        assert_eq!(source.count() == before, kept, "{key}");
+    }
+    for key in 0..100 {
+        token(&tokens, &scope(format!("s{key}"))).await;
+    }
+    let before = source.count();
+    tokens.token().await.expect("a token");
+    assert_eq!(source.count(), before, "the source's own is still there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_keys_are_kept_where_nobody_says_otherwise() {
+    let source = Source::new();
+    let tokens = source.cache();
+    for _ in 0..2 {
+        for key in 0..1000 {
+            token(&tokens, &scope(format!("s{key}"))).await;
+        }
+    }
+    assert_eq!(source.count(), 1000);
+    token(&tokens, &scope("one-more")).await;
+    token(&tokens, &scope("s0")).await;
+    assert_eq!(source.count(), 1002, "the first one made room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_use_is_not_lost() {
+    let source = Source::new();
+    let tokens = small(&source, 2);
+    // Held by a handle.
+    let handle = tokens.with_request(&scope("handle"));
+    handle.token().await.expect("a token");
+    // On its way, with nobody left who waits for it.
+    source.takes(seconds(10));
+    assert!(tokio::time::timeout(millis(1), tokens.token_for(&scope("flying"))).await.is_err());
+    source.takes(seconds(0));
+    // Held back after a failure.
+    source.answer(Answer::Fails(Error::permanent("no such scope")));
+    tokens.token_for(&scope("failing")).await.expect_err("it fails");
+    source.answer(Answer::Lives(hours(1)));
+    // Held back after a rejection.
+    let rejected = tokens.token_for(&scope("rejected")).await.expect("a token");
+    sleep(seconds(2)).await;
+    tokens.reject(&rejected);
+    let rejected = tokens.token_for(&scope("rejected")).await.expect("a token");
+    for key in 0..100 {
+        token(&tokens, &scope(format!("s{key}"))).await;
+    }
+    let before = source.count();
+    handle.token().await.expect("a token");
+    assert_eq!(token(&tokens, &scope("handle")).await, "token-1", "the same for those who ask by name");
+    tokens.token_for(&scope("failing")).await.expect_err("it is still held back");
+    tokens.reject(&rejected);
+    assert_eq!(token(&tokens, &scope("rejected")).await, rejected.expose_secret());
+    tokens.token_for(&scope("flying")).await.expect("the token that was on its way");
+    assert_eq!(source.count(), before);
+    // When it is over, they make room like any other.
+    drop(handle);
+    sleep(minutes(10)).await;
+    for key in 0..100 {
+        token(&tokens, &scope(format!("s{key}"))).await;
+    }
+    let before = source.count();
+    token(&tokens, &scope("handle")).await;
+    assert_eq!(source.count(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_one_key_does_not_hold_back_another() {
+    let source = Source::new();
+    let tokens = source.cache();
+    source.answer(Answer::Fails(Error::permanent("no such scope")));
+    tokens.token_for(&scope("a")).await.expect_err("it fails");
+    source.answer(Answer::Lives(hours(1)));
+    let start = Instant::now();
+    token(&tokens, &scope("b")).await;
+    assert_eq!(start.elapsed(), seconds(0));
+    // A server that wants to be left alone means all of them.
+    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    tokens.token_for(&scope("c")).await.expect_err("it fails");
+    source.answer(Answer::Lives(hours(1)));
+    let before = source.count();
+    let error = tokens.token_for(&scope("d")).await.expect_err("it is held back");
+    assert!(error.retry_after().expect("when to come back") > seconds(50));
+    assert_eq!(source.count(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_keys_in_an_outage_do_not_hammer_the_endpoint() {
+    let source = Source::new();
+    source.takes(millis(100));
+    source.answer(down());
+    let tokens = source.cache();
+    let mut callers = JoinSet::new();
+    for key in 0..1000 {
+        let tokens = tokens.clone();
+        callers.spawn(async move {
+            let end = Instant::now() + minutes(2);
+            while Instant::now() < end {
+                let _ = tokens.token_for(&scope(format!("s{key}"))).await;
+                sleep(seconds(2)).await;
+            }
+        });
+    }
+    callers.join_all().await;
+    assert!(source.most_in_flight() <= 16, "{} in flight", source.most_in_flight());
+    // Those that were on their way when the first one failed, and one a second from then on.
+    assert!(source.count() <= 16 + 121, "{} token requests in two minutes", source.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_wait_in_line_are_held_back_by_what_those_before_them_are_told() {
+    let source = Source::new();
+    // So slow that the first failure does not come within the second in which nobody else may ask.
+    source.takes(millis(1500));
+    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    let tokens = source.cache();
+    let mut callers = JoinSet::new();
+    for key in 0..100 {
+        let tokens = tokens.clone();
+        callers.spawn(async move {
+            sleep(millis(10 * key)).await;
+            let error = tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails");
+            error.retry_after().expect("when to come back")
+        });
+    }
+    let waits = callers.join_all().await;
+    assert!(waits.iter().all(|wait| *wait > seconds(50)), "{waits:?}");
+    assert_eq!(source.count(), 16, "those that were on their way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_keys_of_a_refused_client_do_not_all_ask() {
+    let auth = AuthorizationServer::in_memory();
+    auth.answer_always(testing::Answer::oauth_error("invalid_client").with_delay(millis(100)));
+    let client = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
+    let client = client.any_origin().build().expect("complete");
+    let tokens = TokenCache::builder(client).clock(Clock::tokio()).build().expect("complete");
+    let (mut callers, came) = (JoinSet::new(), Instant::now());
+    for key in 0..1000 {
+        let tokens = tokens.clone();
+        callers.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
+    }
+    let errors = callers.join_all().await;
+    assert!(came.elapsed() < millis(200), "those in line were told at once: {:?}", came.elapsed());
+    assert!(errors.iter().all(|error| !error.is_transient()), "the verdict is about all of them");
+    assert_eq!(auth.token_requests().len(), 16, "those that were on their way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_retry_of_one_key_respects_what_the_endpoint_told_another() {
+    let (source, reset) = (Source::new(), std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    let tokens = source.cache();
+    let other = tokio::spawn({
+        let tokens = tokens.clone();
+        async move { tokens.token_for(&scope("other")).await }
+    });
+    source.takes(millis(20));
+    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    sleep(millis(1)).await;
+    source.takes(millis(0));
+    source.answer(Answer::Fails(Error::transient(reset)));
+    tokens.token_for(&scope("reset")).await.expect_err("it fails");
+    other.await.expect("no panic").expect_err("it fails");
+    assert_eq!(source.count(), 2, "one each");
+}
+
+#[test]
+fn a_bound_of_none_is_refused() {
+    let source = AccessToken::new("abcde").expect("a token");
+    let error = TokenCache::builder(source).any_origin().most_keys(0).build().expect_err("it is refused");
+    assert!(error.to_string().starts_with("most_keys: zero"), "{error}");
+}

@@ -1,0 +1,320 @@
+//! What the log says of a token's life, and that no secret is in it.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use crate::support::told::Log;
+use client_credentials::{
+    AccessToken, BearerAuthLayer, Body, ClientCredentials, Clock, Error, HttpClient, TokenCache, TokenRequest,
+    TryClone, async_trait, token_fn,
+};
+use http::{Request, Response};
+use tower::ServiceExt;
+use tracing::Level;
+
+const SECRET: &str = "s3cr3t-of-the-client";
+const TOKEN: &str = "t0ken-that-was-issued";
+
+/// Answers the first token requests as the list says, and all others with a token for an hour.
+struct Endpoint {
+    answers: Vec<(u16, &'static str, Option<&'static str>)>,
+    count: AtomicUsize,
+}
+
+#[async_trait]
+impl HttpClient for Endpoint {
+    async fn send(&self, _request: Request<Body>) -> Result<Response<Body>, Error> {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let token = format!(r#"{{"access_token":"{TOKEN}-{number}","token_type":"Bearer","expires_in":3600}}"#);
+        let Some((status, body, retry_after)) = self.answers.get(number).copied() else {
+            return Ok(Response::new(token.into()));
+        };
+        let answer = Response::builder().status(status);
+        let answer = match retry_after {
+            Some(seconds) => answer.header("retry-after", seconds),
+            None => answer,
+        };
+        Ok(answer.body(if status == 200 && body.is_empty() { token.into() } else { body.into() }).expect("a response"))
+    }
+}
+
+fn tokens(answers: Vec<(u16, &'static str, Option<&'static str>)>) -> TokenCache {
+    let source = ClientCredentials::builder("https://auth.example.com/oauth2/token?tenant=a", "abcde", SECRET)
+        .scope("stats")
+        .http_client(Endpoint { answers, count: AtomicUsize::new(0) })
+        .origin("https://api.example.com")
+        .build()
+        .expect("the settings are complete");
+    TokenCache::builder(source).clock(Clock::tokio()).build().expect("the source names its origins")
+}
+
+const OK: (u16, &str, Option<&str>) = (200, "", None);
+
+#[tokio::test(start_paused = true)]
+async fn a_first_token_and_its_renewal_are_told() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![]);
+    tokens.token().await.expect("a token");
+    let of_source = r#"source="https://auth.example.com/oauth2/token""#;
+    assert_eq!(log.take(Level::INFO), [format!("access token obtained: {of_source} expires_in=3600")]);
+
+    for _ in 0..100 {
+        tokens.token().await.expect("a token");
+    }
+    assert_eq!(log.all(), "", "a token at hand is served without a word");
+
+    tokio::time::advance(Duration::from_secs(3000)).await;
+    tokens.token().await.expect("a token");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(log.take(Level::INFO), [format!("access token renewed: {of_source} expires_in=3600")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_renewal_says_how_long_the_old_token_serves_and_when_the_next_attempt_is() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![OK, (503, "down for maintenance", Some("7"))]);
+    tokens.token().await.expect("a token");
+    // 10 s of leeway are no life.
+    tokio::time::advance(Duration::from_secs(3600 - 10 - 14 * 60 - 30)).await;
+    tokens.token().await.expect("the old token");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let told = log.take(Level::WARN).join("\n");
+    assert!(told.starts_with("renewal failed; serving the old token for another 14 min, next attempt in "), "{told}");
+    for part in ["HTTP 503: down for maintenance", r#"error.type="status""#, "status_code=503", "usable_for=8"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_the_log_says_why_and_for_how_long_token_requests_are_held_back() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![(401, r#"{"error":"invalid_client","error_description":"unknown client"}"#, None)]);
+    for _ in 0..10 {
+        tokens.token().await.expect_err("refused");
+    }
+    let told = log.take(Level::INFO);
+    assert_eq!(told.len(), 1, "held back callers add nothing: {told:?}");
+    assert!(told[0].starts_with("no access token; token requests are held back for 10 s:"), "{told:?}");
+    for part in ["invalid_client (HTTP 401): unknown client", "check client_id", r#"error.type="invalid_client""#] {
+        assert!(told[0].contains(part), "{part} in {told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discovery_is_told_and_so_is_an_old_document_that_serves_on() {
+    let (log, _guard) = Log::start();
+    let document =
+        (200, r#"{"issuer":"https://auth.example.com","token_endpoint":"https://auth.example.com/token"}"#, None);
+    let answers = vec![document, OK, (503, "", None), OK];
+    let source = ClientCredentials::discover("https://auth.example.com", "abcde", SECRET)
+        .http_client(Endpoint { answers, count: AtomicUsize::new(0) })
+        .origin("https://api.example.com")
+        .build()
+        .expect("the settings are complete");
+    let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("the source names its origins");
+    tokens.token().await.expect("a token");
+    let of_source = r#"source="https://auth.example.com""#;
+    let told = log.take(Level::INFO);
+    assert_eq!(
+        told[0],
+        format!(r#"token endpoint discovered: {of_source} token_endpoint="https://auth.example.com/token""#)
+    );
+    tokio::time::advance(Duration::from_secs(25 * 3600)).await;
+    tokens.token().await.expect("a token");
+    let told = log.take(Level::WARN);
+    assert!(
+        told[0].starts_with(&format!(
+            "discovery failed; going on with the token endpoint that was discovered 25 h ago: {of_source}"
+        )),
+        "{told:?}"
+    );
+    assert!(told[0].contains("HTTP 503") && told[0].contains(r#"error.type="status""#), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_retry_is_told() {
+    let (log, _guard) = Log::start();
+    tokens(vec![(502, "", None)]).token().await.expect("the second attempt's token");
+    let told = log.take(Level::INFO);
+    assert!(told[0].starts_with("token request failed; trying again in "), "{told:?}");
+    assert!(told[1].starts_with("access token obtained"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_exchange_is_a_span_that_follows_from_the_callers() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![(502, "", None)]);
+    let caller = tracing::info_span!("caller");
+    log.all();
+    tracing::Instrument::instrument(tokens.token(), caller).await.expect("a token");
+    let all = log.all();
+    let told: Vec<_> = all.lines().filter(|line| line.contains("token_request")).collect();
+    let open = r#"open token_request: source="https://auth.example.com/oauth2/token" attempt="#;
+    let scope = r#"record token_request: scope="stats""#;
+    let follows = "token_request follows caller";
+    assert_eq!(told[..3], [format!("{open}1").as_str(), follows, scope], "{all}");
+    assert_eq!(told[3], r#"record token_request: outcome="error""#, "{all}");
+    assert_eq!(told[4], r#"record token_request: error.type="status""#, "{all}");
+    assert_eq!(told[5], "record token_request: http.response.status_code=502", "{all}");
+    assert!(told[6].starts_with("record token_request: duration="), "{all}");
+    assert_eq!(told[7..10], [format!("{open}2").as_str(), follows, scope], "{all}");
+    assert_eq!(told[10], r#"record token_request: outcome="ok""#, "{all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_scope_of_a_request_is_told() {
+    let (log, _guard) = Log::start();
+    let request = TokenRequest::builder().scope("admin").build().expect("a scope");
+    tokens(vec![]).token_for(&request).await.expect("a token");
+    let told = log.all();
+    assert!(told.contains(r#"obtained: source="https://auth.example.com/oauth2/token" scope="admin""#), "{told}");
+    assert!(told.contains(r#"open token_request: source="https://auth.example.com/oauth2/token" scope="admin""#));
+    assert!(!told.contains("stats"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_makes_room_for_another_is_told() {
+    let (log, _guard) = Log::start();
+    let source = token_fn(|_| async { AccessToken::new(TOKEN) });
+    let tokens = TokenCache::builder(source).any_origin().most_keys(2).clock(Clock::tokio()).build().expect("complete");
+    for (scope, told) in [("a", 0), ("b", 0), ("c", 1)] {
+        let request = TokenRequest::builder().scope(scope).build().expect("a scope");
+        tokens.token_for(&request).await.expect("a token");
+        let room = "the least used of 2 access tokens made room for another: source=\"token source\" count=1";
+        let mut lines = log.take(Level::DEBUG);
+        lines.retain(|line| line.starts_with("the least used"));
+        assert_eq!(lines, vec![room; told], "{scope}");
+    }
+}
+
+async fn send(tokens: &TokenCache, url: &str, status: u16) {
+    let service = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone);
+    let api = tower::service_fn(move |_: Request<String>| async move {
+        Ok::<_, std::io::Error>(Response::builder().status(status).body(String::new()).expect("a response"))
+    });
+    let service = tower::ServiceBuilder::new().layer(service).service(api);
+    let request = Request::get(url).body(String::new()).expect("a request");
+    service.oneshot(request).await.expect("an answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_names_the_origin_and_hints_at_the_scope_where_the_token_is_fresh() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![]);
+    let url = "https://api.example.com/stats";
+    send(&tokens, url, 200).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    send(&tokens, url, 401).await;
+    let told = log.take(Level::WARN);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("an access token was rejected 10 min after it was issued: source="), "{told:?}");
+    assert!(told[0].contains(r#"origin="https://api.example.com""#), "{told:?}");
+
+    for _ in 0..10 {
+        send(&tokens, url, 401).await;
+    }
+    let told = log.take(Level::WARN);
+    assert_eq!(told.len(), 1, "said once, until the next renewal is due: {told:?}");
+    assert!(
+        told[0]
+            .starts_with("a new access token was rejected too; a scope may be missing, or the audience may be wrong;"),
+        "{told:?}"
+    );
+
+    // Old by now, but nobody ever accepted it.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    send(&tokens, url, 401).await;
+    let told = log.take(Level::WARN);
+    assert!(told[0].contains("rejected 10 min after it was issued; a scope may be missing"), "{told:?}");
+
+    let fresh = self::tokens(vec![]);
+    send(&fresh, url, 401).await;
+    let told = log.take(Level::WARN);
+    assert!(told[0].contains("rejected 0 ms after it was issued; a scope may be missing"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_origin_is_named_once() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![]);
+    for _ in 0..10 {
+        send(&tokens, "https://elsewhere.example.com/a", 200).await;
+        send(&tokens, "https://another.example.com/b", 200).await;
+    }
+    let told = log.take(Level::INFO);
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (line, origin) in told.iter().zip(["https://elsewhere.example.com", "https://another.example.com"]) {
+        assert!(line.starts_with("no access token attached: the origin is not among those named"), "{line}");
+        assert!(line.contains(origin), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_would_carry_its_token_over_plain_http_is_named_once() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![]);
+    let layer = BearerAuthLayer::new(tokens);
+    for _ in 0..10 {
+        let api =
+            tower::service_fn(|_: Request<String>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
+        let service = tower::ServiceBuilder::new().layer(layer.clone()).service(api);
+        let request = Request::get("http://api.example.com/a").body(String::new()).expect("a request");
+        service.oneshot(request).await.expect_err("refused");
+    }
+    let told = log.take(Level::ERROR);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("request not sent: its access token would go over plain http"), "{told:?}");
+    assert!(told[0].contains(r#"origin="http://api.example.com""#), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_server_asked_for_is_told_as_such() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens(vec![(429, "slow down", Some("60"))]);
+    tokens.token().await.expect_err("busy");
+    let told = log.take(Level::ERROR).join("\n");
+    assert!(told.contains(", as `Retry-After` asks: "), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_one_source_are_told_apart_by_all_that_was_asked_for() {
+    let (log, _guard) = Log::start();
+    let request = TokenRequest::builder().audience("https://orders").resource("https://a").resource("https://b");
+    tokens(vec![]).token_for(&request.build().expect("complete")).await.expect("a token");
+    let told = log.all();
+    let key = r#"resource="https://a https://b" audience="https://orders""#;
+    assert!(told.contains(&format!("obtained: source=\"https://auth.example.com/oauth2/token\" {key}")), "{told}");
+    assert!(told.contains(&format!("open token_request: source=\"https://auth.example.com/oauth2/token\" {key}")));
+    assert!(told.contains(r#"record token_request: scope="stats""#), "the scope is left to the source: {told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_and_no_token_is_in_any_event_or_span() {
+    let (log, _guard) = Log::start();
+    let leaky = r#"{"error":"invalid_client","error_description":"s3cr3t-of-the-client is wrong"}"#;
+    let tokens = tokens(vec![OK, (502, "", None), (401, leaky, None), (503, SECRET, Some("3"))]);
+    let url = "https://api.example.com/stats";
+    for seconds in [1, 3000, 20, 20, 3600, 3600] {
+        send(&tokens, url, 200).await;
+        send(&tokens, url, 401).await;
+        send(&tokens, "https://elsewhere.example.com/", 200).await;
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+    let told = log.all();
+    assert!(told.contains("renewal failed") && told.contains("rejected"), "{told}");
+    assert!(!told.contains(SECRET) && !told.contains(TOKEN), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_told() {
+    let (log, _guard) = Log::start();
+    let source = token_fn(|_| async { std::future::pending::<Result<AccessToken, Error>>().await });
+    let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("complete");
+    tokens.token().await.expect_err("hangs");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let told = log.all();
+    assert!(told.contains("no access token; token requests are held back"), "{told}");
+    assert!(told.contains(r#"error.type="timeout""#), "{told}");
+}

@@ -1,0 +1,63 @@
+//! Everything that a test can see through the public API and within one process, a module for each capability.
+
+#[cfg(feature = "test-util")]
+mod attaching;
+mod auto_traits;
+#[cfg(feature = "test-util")]
+mod cache;
+mod client_authentication;
+#[cfg(feature = "serde")]
+mod configuration;
+#[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
+mod discovery;
+#[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
+mod documents;
+#[cfg(feature = "reqwest-middleware")]
+mod errors;
+#[cfg(feature = "reqwest-middleware")]
+mod http_client;
+#[cfg(feature = "test-util")]
+mod keys;
+#[cfg(all(feature = "tracing", feature = "test-util"))]
+mod log;
+#[cfg(all(feature = "metrics", feature = "test-util"))]
+mod metrics;
+#[cfg(feature = "reqwest-middleware")]
+mod middleware;
+#[cfg(feature = "test-util")]
+mod model;
+#[cfg(feature = "test-util")]
+mod origins;
+#[cfg(feature = "jwt")]
+mod private_key;
+#[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
+mod redaction;
+#[cfg(feature = "test-util")]
+mod redirects;
+#[cfg(feature = "test-util")]
+mod rejection;
+#[cfg(feature = "test-util")]
+mod runtimes;
+#[cfg(feature = "test-util")]
+mod scenarios;
+#[cfg(feature = "reqwest-middleware")]
+mod secrets;
+#[cfg(feature = "reqwest-middleware")]
+mod stacks;
+#[cfg(feature = "test-util")]
+mod status;
+mod support;
+#[cfg(all(feature = "test-util", feature = "reqwest-middleware"))]
+mod testing;
+#[cfg(feature = "reqwest-middleware")]
+mod token_request;
+mod token_response;
+#[cfg(feature = "reqwest")]
+mod tonic;
+#[cfg(feature = "test-util")]
+mod tower_contract;
+#[cfg(feature = "reqwest-middleware")]
+mod untouched;
+mod vonage;
+#[cfg(all(feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
+mod wrong_order;

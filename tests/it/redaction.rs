@@ -1,0 +1,413 @@
+//! No secret and no token in anything that comes out: every path, every `Debug`, the log at its finest, every metric's label.
+
+use crate::support;
+use crate::support::endpoint;
+use crate::support::keys;
+use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
+
+use crate::support::endpoint::{Log, Recorder, ask, clients, form, with_client};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use bytes::Bytes;
+use client_credentials::{
+    AccessToken, BearerAuthLayer, BearerAuthMiddleware, Body, ClientAuthentication, ClientCredentials,
+    ClientCredentialsBuilder, Error, Origins, Secret, Signer, TokenCache, TokenRequest, TowerClient, TryClone,
+    async_trait, token_fn,
+};
+use http::{Request, Response, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tower::ServiceExt;
+
+/// Of characters that change in every encoding.
+const SECRET: &str = "Se/cr+et=\u{fc}&%\"\\<'> 7Q";
+const PARAMETER: &str = "Pa/ra+me=\u{fc}&%\"\\<'> 9W";
+const TOKEN: &str = "To/ke+n=&%\"\\<'>5R";
+const REFRESH: &str = "Re/fr+sh=&%\"\\<'>3E";
+
+/// Everything that came out.
+#[derive(Default)]
+struct Output(Vec<(String, String)>);
+
+impl Output {
+    fn debug(&mut self, what: &str, value: &impl Debug) {
+        self.0.push((what.to_owned(), format!("{value:?}\n{value:#?}")));
+    }
+
+    fn error(&mut self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        self.0.push((what.to_owned(), format!("{error:?}\n{error:#?}")));
+        let mut next = Some(error);
+        while let Some(error) = next {
+            self.0.push((what.to_owned(), error.to_string()));
+            next = error.source();
+        }
+    }
+
+    fn outcome<T: Debug>(&mut self, what: &str, outcome: Result<T, Error>) {
+        match outcome {
+            Ok(value) => self.debug(what, &value),
+            Err(error) => self.error(what, &error),
+        }
+    }
+
+    fn assert_clean(&self) {
+        assert!(self.0.len() > 50, "{} outputs are too few to have come from every path", self.0.len());
+        for mark in [SECRET, PARAMETER, TOKEN, REFRESH] {
+            for written in forms(mark).into_iter().chain(parts(mark)) {
+                for (what, text) in &self.0 {
+                    assert!(!text.contains(&written), "{what}: {written:?} is in {text}");
+                }
+            }
+        }
+    }
+}
+
+fn forms(mark: &str) -> Vec<String> {
+    let percent = utf8_percent_encode(mark, NON_ALPHANUMERIC).to_string();
+    let json = serde_json::Value::from(mark).to_string();
+    let html = mark.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut forms = vec![
+        mark.to_owned(),
+        form_urlencoded::byte_serialize(mark.as_bytes()).collect(),
+        lower_case_escapes(&percent),
+        percent.clone(),
+        percent.replace("%20", "+"),
+        json[1..json.len() - 1].to_owned(),
+        json[1..json.len() - 1].replace('/', "\\/"),
+        format!("{mark:?}").trim_matches('"').to_owned(),
+        html.replace('\'', "&#39;"),
+        html,
+    ];
+    forms.extend(base64s(mark));
+    forms
+}
+
+/// As a part of something longer, too.
+fn base64s(mark: &str) -> Vec<String> {
+    let texts = ["", "a", "ab"].map(|before| format!("{before}{mark}"));
+    texts.iter().flat_map(|text| [STANDARD_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(text)]).collect()
+}
+
+/// What is left if only a part comes through.
+fn parts(mark: &str) -> Vec<String> {
+    let base64s = base64s(mark);
+    let inner = base64s.iter().map(|encoded| encoded[4..encoded.len() - 3].to_owned());
+    inner.chain([mark[..9].to_owned()]).collect()
+}
+
+fn lower_case_escapes(percent: &str) -> String {
+    let Some((first, rest)) = percent.split_once('%') else { return percent.to_owned() };
+    let escaped = rest.split('%').map(|part| format!("%{}{}", part[..2].to_lowercase(), &part[2..]));
+    std::iter::once(first.to_owned()).chain(escaped).collect()
+}
+
+/// With secrets of every origin.
+fn authentications() -> Vec<ClientAuthentication> {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("redaction-secret");
+        std::fs::write(&path, SECRET).expect("a file");
+        path
+    });
+    vec![
+        ClientAuthentication::client_secret_post(SECRET),
+        ClientAuthentication::client_secret_basic(Secret::file(&*FILE)),
+        ClientAuthentication::client_secret_basic_raw(Secret::from_fn(|| async { Ok(SECRET) })),
+    ]
+}
+
+struct Kms(String);
+
+#[async_trait]
+impl Signer for Kms {
+    fn algorithm(&self) -> &str {
+        "EdDSA"
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(keys::signature(&self.0, message))
+    }
+}
+
+/// Those that are signed are others each time.
+fn assertions() -> Vec<ClientAuthentication> {
+    vec![
+        ClientAuthentication::client_assertion(SECRET),
+        ClientAuthentication::private_key_jwt(Kms(keys::Key::ed25519().pem().to_owned())).into(),
+        #[cfg(feature = "jwt")]
+        ClientAuthentication::client_secret_jwt(SECRET).into(),
+    ]
+}
+
+fn builder(url: &str, authentication: ClientAuthentication) -> ClientCredentialsBuilder {
+    ClientCredentials::builder(url, "abcde", authentication).parameter("password", PARAMETER).any_origin()
+}
+
+fn token_response() -> serde_json::Value {
+    serde_json::json!({"access_token": TOKEN, "refresh_token": REFRESH, "expires_in": 3600, "token_type": "Bearer"})
+}
+
+/// Answers of a server that repeats all it is told, in every encoding.
+fn echoes(request: &str) -> Vec<Response<Bytes>> {
+    let sent: Vec<String> = form_urlencoded::parse(request.as_bytes()).map(|(_, value)| value.into_owned()).collect();
+    let mut said: Vec<String> = [SECRET, PARAMETER, TOKEN, REFRESH].iter().flat_map(|mark| forms(mark)).collect();
+    said.push(request.to_owned());
+    said.push(format!("{sent:?}"));
+    said.push(STANDARD_NO_PAD.encode(request));
+    said.push(STANDARD_NO_PAD.encode(format!("abcde:{SECRET}")));
+    let mut answers = Vec::new();
+    for text in said {
+        let tokens = token_response();
+        let mut with = |status: u16, body: String| {
+            answers.push(Response::builder().status(status).body(Bytes::from(body)).expect("a response"));
+        };
+        let mut oauth = tokens.clone();
+        for name in ["error", "error_description", "error_uri"] {
+            oauth[name] = text.clone().into();
+        }
+        for status in [200, 400, 503] {
+            with(status, oauth.to_string());
+        }
+        // Where there is no token response, nobody can know what is a token.
+        let is_token = forms(TOKEN).contains(&text) || forms(REFRESH).contains(&text);
+        for status in [400, 500] {
+            if !is_token {
+                with(status, format!("<html>{text}</html>"));
+                with(status, serde_json::json!({"message": text}).to_string());
+                with(status, serde_json::json!({"members": {text.as_str(): 1}}).to_string());
+                with(status, serde_json::json!({"errors": [{"a": text}]}).to_string().replace('/', "\\/"));
+            }
+        }
+        with(200, format!("<html>{text}</html>"));
+        with(200, tokens.to_string()[..60].to_owned());
+        for name in ["token_type", "expires_in", "access_token", "refresh_in"] {
+            let mut wrong = tokens.clone();
+            wrong[name] = text.clone().into();
+            with(200, wrong.to_string());
+            wrong[name] = serde_json::json!([text]);
+            with(200, wrong.to_string());
+        }
+        if is_token {
+            continue;
+        }
+        if let Ok(value) = http::HeaderValue::from_bytes(text.as_bytes()) {
+            for (status, name) in
+                [(302, header::LOCATION), (200, header::CONTENT_TYPE), (200, header::CONTENT_ENCODING)]
+            {
+                let response = Response::builder().status(status).header(name, value.clone());
+                answers.push(response.body(Bytes::from_static(b"<html>")).expect("a response"));
+            }
+        }
+        if let Ok(host) =
+            http::HeaderValue::from_str(&format!("https://{}.example.com/", text.replace(['/', '\\'], "")))
+        {
+            let response = Response::builder().status(307).header(header::LOCATION, host);
+            answers.push(response.body(Bytes::new()).expect("a response"));
+        }
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
+    let mut output = Output::default();
+    for authentication in authentications() {
+        let recorder = Recorder::issuing();
+        let source = builder("https://auth.example.com/token", authentication.clone());
+        ask(&source.clone().http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
+        let request = recorder.last();
+        output.debug("the request", &request);
+        let body = String::from_utf8(request.body().as_ref().to_vec()).expect("a form");
+        for answer in echoes(&body) {
+            let what = format!("{authentication:?}, {}", String::from_utf8_lossy(answer.body()));
+            let recorder = Recorder::new(move |_| Ok(answer.clone().map(Body::from)));
+            let source = source.clone().http_client(recorder).build().expect("complete");
+            output.outcome(&what, ask(&source).await);
+        }
+    }
+    output.assert_clean();
+}
+
+#[tokio::test]
+async fn one_form_of_writing_within_another_is_in_no_error() {
+    let mut output = Output::default();
+    for authentication in authentications() {
+        for said in forms(SECRET).iter().flat_map(|form| forms(form)) {
+            let body = serde_json::json!({"error": "invalid_request", "error_description": said}).to_string();
+            let what = format!("{authentication:?}, {said}");
+            let recorder = Recorder::new(move |_| {
+                Ok(Response::builder().status(400).body(Body::from(body.clone())).expect("a response"))
+            });
+            let source = builder("https://auth.example.com/token", authentication.clone()).http_client(recorder);
+            output.outcome(&what, ask(&source.build().expect("complete")).await);
+        }
+    }
+    output.assert_clean();
+}
+
+#[tokio::test]
+async fn an_assertion_that_a_server_repeats_is_in_no_error() {
+    fn sent(request: &Request<Body>) -> [String; 2] {
+        let members = form(request.body().as_ref());
+        let assertion = members.into_iter().find(|(name, _)| name == "client_assertion").expect("an assertion").1;
+        [assertion.rsplit('.').next().expect("a signature").to_owned(), assertion]
+    }
+    for authentication in assertions() {
+        for number in 0..forms("a").len() {
+            for status in [400, 401, 503] {
+                let recorder = Recorder::new(move |request| {
+                    let said = sent(request).map(|sent| forms(&sent)[number].clone());
+                    let body = serde_json::json!({"error": "invalid_client", "error_description": said.join(" ")});
+                    let body = if status == 503 { said.join(" ") } else { body.to_string() };
+                    Ok(Response::builder().status(status).body(Body::from(body)).expect("a response"))
+                });
+                let source = ClientCredentials::builder("https://auth.example.com", "abcde", authentication.clone());
+                let source = source.any_origin().http_client(recorder.clone()).build().expect("complete");
+                let error = ask(&source).await.expect_err("a failure");
+                let text = format!("{error} {error:?}");
+                assert!(text.matches("[redacted]").count() >= 2, "{text}");
+                for form in sent(&recorder.last()).iter().flat_map(|sent| forms(sent)) {
+                    assert!(!text.contains(&form), "{form} is in {text}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_logged_counted_or_shown_on_any_path() {
+    let log = Log::default();
+    let _guard = log.capture();
+    #[cfg(feature = "metrics")]
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    #[cfg(feature = "metrics")]
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let mut output = Output::default();
+    for (name, client) in clients() {
+        let ours = client.is_none();
+        for authentication in authentications().into_iter().chain(assertions().into_iter().filter(|_| ours)) {
+            let api = support::Server::start(|request| async move {
+                let good = request.headers().get(header::AUTHORIZATION).is_some();
+                support::answer(if good { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, "")
+            })
+            .await;
+            let auth = support::Server::start(|request| async move {
+                // Each second answer is a failure that repeats the request.
+                let body = String::from_utf8_lossy(request.body()).into_owned();
+                if request.uri().query().is_some() {
+                    let body = serde_json::json!({"error": "invalid_client", "error_description": body});
+                    let mut response = support::json(&body.to_string());
+                    *response.status_mut() = StatusCode::UNAUTHORIZED;
+                    return response;
+                }
+                support::json(&token_response().to_string())
+            })
+            .await;
+            let url = format!("{}/token", auth.origin());
+            let source = || with_client(builder(&url, authentication.clone()), client.clone());
+            output.debug(name, &source());
+            output.debug(name, &source().build().expect("complete"));
+            output.debug(name, &ask(&source().build().expect("complete")).await.expect("a token"));
+            let failing = with_client(builder(&format!("{url}?fail"), authentication.clone()), client.clone());
+            output.outcome(name, ask(&failing.clone().build().expect("complete")).await);
+
+            let tokens = TokenCache::from(source().build().expect("complete"));
+            let middleware = BearerAuthMiddleware::new(tokens.clone());
+            let layer = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone);
+            output.debug(name, &tokens);
+            output.debug(name, &middleware);
+            output.debug(name, &layer);
+            let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
+            output.debug(name, &client.get(api.origin()).send().await.expect("an answer"));
+            let service = tower::ServiceBuilder::new().layer(layer).service(support::hyper_client());
+            output.debug(name, &service);
+            output.debug(name, &service.oneshot(support::get(&api.origin())).await.expect("an answer"));
+            output.outcome(name, TokenCache::from(failing.build().expect("complete")).token().await);
+            for request in api.seen() {
+                output.debug(name, &request.uri());
+            }
+        }
+    }
+    output.0.push(("the log".to_owned(), log.text()));
+    assert!(log.text().contains("invalid_client") && log.text().contains("TRACE"));
+    assert!(log.text().contains("token_request{") && log.text().contains("close"), "spans, too");
+    #[cfg(feature = "metrics")]
+    {
+        let exposition = recorder.handle().render();
+        assert!(exposition.contains("invalid_client") && exposition.contains("rejections_total"), "{exposition}");
+        output.0.push(("the metrics".to_owned(), exposition));
+    }
+    output.assert_clean();
+}
+
+#[tokio::test]
+async fn nothing_is_in_the_failures_of_the_transport() {
+    let log = Log::default();
+    let _guard = log.capture();
+    let mut output = Output::default();
+    let refused = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+    let closing = endpoint::tcp_server(|stream| async move { drop(stream) }).await;
+    let silent = endpoint::silent_server().await;
+    let urls =
+        [format!("http://{refused}"), closing, silent, "https://127.0.0.1:1".into(), "http://none.invalid".into()];
+    for (name, client) in clients() {
+        for url in &urls {
+            for authentication in authentications() {
+                let source = with_client(builder(url, authentication), client.clone());
+                let source = source.allow_plain_http().timeout(Duration::from_millis(100)).build().expect("complete");
+                output.error(name, &ask(&source).await.expect_err("a failure"));
+            }
+        }
+    }
+    output.0.push(("the log".to_owned(), log.text()));
+    output.assert_clean();
+}
+
+#[test]
+fn no_debug_and_no_refusal_shows_anything() {
+    let mut output = Output::default();
+    for authentication in authentications().into_iter().chain(assertions()) {
+        output.debug("authentication", &authentication);
+        output.debug("builder", &builder("https://auth.example.com", authentication));
+    }
+    output.debug("a secret", &Secret::from(SECRET));
+    #[cfg(feature = "jwt")]
+    {
+        output.debug("an assertion", &ClientAuthentication::client_secret_jwt(SECRET));
+        for pem in [SECRET.to_owned(), keys::pem("PRIVATE KEY", SECRET.as_bytes()), format!("-----BEGIN {SECRET}")] {
+            output.error("a key", &client_credentials::PrivateKey::rs256(pem).expect_err("refused"));
+        }
+    }
+    let request = TokenRequest::builder().parameter("password", PARAMETER);
+    output.debug("a request's builder", &request);
+    output.debug("a request", &request.build().expect("complete"));
+    let token = AccessToken::new(TOKEN).expect("a token").with_scope("a");
+    output.debug("a token", &token);
+    output.debug("its header", &token.authorization());
+    output.debug("a cache of it", &TokenCache::builder(token.clone()).any_origin());
+    output.debug("a cache of it", &TokenCache::builder(token.clone()).any_origin().build());
+    output.debug("a body", &Body::from(SECRET));
+    output.debug("a request of it", &Request::new(Body::from(SECRET)));
+    let held = token.clone();
+    output.debug("a closure that holds it", &token_fn(move |_| std::future::ready(Ok(held.clone()))));
+    output.debug("a client", &TowerClient::<_, http_body_util::Full<Bytes>>::new(support::hyper_client()));
+    for bad in [format!("{TOKEN}\n"), format!("\u{fc}{TOKEN}"), format!("{TOKEN} {TOKEN}")] {
+        output.error("a token that cannot be sent", &AccessToken::new(bad).expect_err("refused"));
+    }
+    let secret = utf8_percent_encode(SECRET, NON_ALPHANUMERIC).to_string();
+    for url in ["https://abcde:{}@auth.example.com", "https://{}@auth.example.com", "https://auth.example.com/#{}"] {
+        let url = url.replace("{}", &secret);
+        let source = ClientCredentials::builder(&url, "abcde", SECRET).any_origin().http_client(Recorder::issuing());
+        output.error("a URL with a secret", &source.build().expect_err("refused"));
+        if url.contains('@') {
+            output.error("an origin with a secret", &Origins::new([url]).expect_err("refused"));
+        }
+    }
+    for form in forms(SECRET) {
+        let parameter = TokenRequest::builder().parameter("client_secret", &form);
+        output.error("a parameter that is reserved", &parameter.build().expect_err("refused"));
+        let source = ClientCredentials::builder("https://auth.example.com", "", form.as_str()).any_origin();
+        output.error("an id that is missing", &source.build().expect_err("refused"));
+    }
+    output.assert_clean();
+}

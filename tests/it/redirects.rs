@@ -1,0 +1,148 @@
+//! Redirects: a layer around ours looks at each hop anew, and the token stays where it belongs.
+
+use crate::support;
+use crate::support::{
+    fake::{Api, Body, bearer, tokens},
+    get,
+};
+#[cfg(feature = "reqwest")]
+use client_credentials::{AccessToken, TokenCache};
+use client_credentials::{BearerAuthLayer, Error, ErrorKind, TokenRequest, TryClone};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_http::follow_redirect::FollowRedirectLayer;
+
+/// Sends from `https://api.example.com/start` to `location`, and answers 200 there.
+fn redirecting(location: &'static str) -> Api {
+    Api::new(move |request| match request.uri().path() {
+        "/start" => redirect(location),
+        _ => Response::default(),
+    })
+}
+
+fn redirect(location: &str) -> Response<Body> {
+    Response::builder().status(307).header("location", location).body(Full::default()).expect("a response")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_layer_outside_does_not_carry_the_token_to_another_origin() {
+    let (with, without) = (Some("token-1"), None);
+    let table = [
+        ("/end", with),
+        ("https://api.example.com/end", with),
+        ("https://API.example.com:443/end", with),
+        // Listed itself, so that it gets a token of its own right.
+        ("https://other.example.com/end", with),
+        ("https://evil.test/end", without),
+        ("https://api.example.com.evil.test/end", without),
+        ("https://api.example.com@evil.test/end", without),
+        ("https://api.example.com:8443/end", without),
+        ("//evil.test/end", without),
+    ];
+    for (location, expected) in table {
+        let (builder, count) = tokens();
+        let builder = builder.origin("https://api.example.com").origin("https://other.example.com");
+        let api = redirecting(location);
+        let service = ServiceBuilder::new()
+            .layer(FollowRedirectLayer::new())
+            .layer(BearerAuthLayer::new(builder.build().expect("a cache")).with_replay(TryClone))
+            .service(api.clone());
+        let answer = service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{location}");
+        let seen = api.seen();
+        assert_eq!(seen.len(), 2, "{location}");
+        assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (with, expected), "{location}");
+        assert_eq!(count.get(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_to_plain_http_on_a_host_named_with_https_is_an_error_before_it_is_followed() {
+    let (builder, _) = tokens();
+    let api = redirecting("http://api.example.com/end");
+    let service = ServiceBuilder::new()
+        .layer(FollowRedirectLayer::new())
+        .layer(BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache")))
+        .service(api.clone());
+    let error = service.oneshot(get("https://api.example.com/start")).await.expect_err("it is refused");
+    assert_eq!(Error::find(&*error).expect("ours").kind(), ErrorKind::InsecureTransport);
+    assert_eq!(api.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
+    let (builder, count) = tokens();
+    let api = Api::new(|request| match (request.uri().path(), bearer(request)) {
+        ("/start", _) => redirect("/end"),
+        (_, Some("token-2")) => Response::default(),
+        _ => support::fake::rejection(None),
+    });
+    let layer = BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache"));
+    let service = FollowRedirectLayer::new().layer(layer.with_replay(TryClone).layer(api.clone()));
+    let answer = service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    let seen = api.seen();
+    let hops: Vec<_> = seen.iter().map(|request| (request.uri().path(), bearer(request))).collect();
+    assert_eq!(hops, [("/start", Some("token-1")), ("/end", Some("token-1")), ("/end", Some("token-2"))]);
+    assert_eq!(count.get(), 2);
+}
+
+/// tower-http drops a request's extensions on the way to another host, and with them which token it wants.
+#[tokio::test(start_paused = true)]
+async fn behind_a_redirect_to_another_host_the_token_is_that_of_the_handle() {
+    let scope = |scope: &str| TokenRequest::builder().scope(scope).build().expect("a token request");
+    for (location, own) in [("/end", "token-1"), ("https://other.example.com/end", "token-2")] {
+        let (builder, _) = tokens();
+        let tokens = builder.origin("https://api.example.com").origin("https://other.example.com").build();
+        let tokens = tokens.expect("a cache").with_request(&scope("handle"));
+        let api = redirecting(location);
+        let service = FollowRedirectLayer::new().layer(BearerAuthLayer::new(tokens).layer(api.clone()));
+        let mut request = get("https://api.example.com/start");
+        request.extensions_mut().insert(scope("request"));
+        service.oneshot(request).await.expect("an answer");
+        let seen = api.seen();
+        assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), Some(own)), "{location}");
+    }
+}
+
+/// The wrong order, in which the layer within decides. tower-http's own policy drops the header.
+#[tokio::test(start_paused = true)]
+async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() {
+    let (builder, _) = tokens();
+    let api = redirecting("https://evil.test/end");
+    let service = ServiceBuilder::new()
+        .layer(BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache")))
+        .layer(FollowRedirectLayer::new())
+        .service(api.clone());
+    service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
+    let seen = api.seen();
+    assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), None));
+}
+
+/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones, between two servers.
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn neither_reqwests_own_redirects_nor_a_layers_carry_the_token_to_another_server() {
+    let elsewhere = support::Server::start(|_| async { Response::default() }).await;
+    let location = elsewhere.origin();
+    let api = support::Server::start(move |_| {
+        let redirect = Response::builder().status(307).header("location", &location).body(bytes::Bytes::new());
+        async move { redirect.expect("a response") }
+    })
+    .await;
+    let token = AccessToken::new("abcde12345").expect("a token");
+    let layer = BearerAuthLayer::new(TokenCache::builder(token).origin(api.origin()).build().expect("a cache"));
+    let layer = layer.with_replay(TryClone);
+
+    let url = api.origin().parse().expect("a URL");
+    let service = layer.layer(reqwest::Client::new());
+    let answer = service.oneshot(reqwest::Request::new(http::Method::GET, url)).await.expect("an answer");
+    assert_eq!((answer.status(), elsewhere.count()), (StatusCode::OK, 1));
+    let service = ServiceBuilder::new().layer(FollowRedirectLayer::new()).layer(layer).service(support::hyper_client());
+    let answer = service.oneshot(get(&api.origin())).await.expect("an answer");
+    assert_eq!((answer.status(), elsewhere.count()), (StatusCode::OK, 2));
+
+    assert!(api.seen().iter().all(|request| bearer(request) == Some("abcde12345")));
+    assert!(elsewhere.seen().iter().all(|request| !request.headers().contains_key("authorization")));
+}

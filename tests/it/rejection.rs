@@ -1,0 +1,357 @@
+//! A token that an API rejects before it expired: replaced once for all, and the request sent again.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crate::support::{
+    fake::{Api, Body, api_tokens, bearer, rejection, tokens, tokens_by},
+    get,
+};
+use client_credentials::{AccessToken, BearerAuthLayer, Error, TokenCache, TryClone, grpc_unauthenticated, replay_fn};
+use http::{Method, Request, Response, StatusCode, Version, header::AUTHORIZATION};
+use http_body_util::{BodyExt, Full};
+use tokio::time::{Instant, advance, sleep};
+use tower::{Layer, ServiceExt};
+
+const URL: &str = "https://api.example.com/stats";
+const EXPLICIT: Option<&str> = Some("Bearer error=\"invalid_token\"");
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_token_is_renewed_and_the_request_sent_once_more() {
+    for challenge in [EXPLICIT, Some("Bearer"), None] {
+        let (tokens, count) = api_tokens();
+        let api = Api::accepting("token-2", challenge);
+        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
+        let answer = service.oneshot(get(URL)).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{challenge:?}");
+        assert_eq!(count.get(), 2);
+        assert_eq!(api.count(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_rejection_is_the_answer() {
+    let (tokens, count) = api_tokens();
+    let api = Api::accepting("none", EXPLICIT);
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
+    let answer = service.oneshot(get(URL)).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((count.get(), api.count()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_rejected_in_flight_make_one_token_request() {
+    for challenge in [EXPLICIT, None] {
+        let (tokens, count) = api_tokens();
+        tokens.token().await.expect("a token");
+        advance(Duration::from_secs(60)).await;
+        let api = Api::accepting("token-2", challenge);
+        // All are on their way when the first of them is rejected, and come back one after the other.
+        let order = Arc::new(Mutex::new(0));
+        let slow = tower::ServiceBuilder::new().map_future(move |answer| {
+            let order = Arc::clone(&order);
+            async move {
+                let place = {
+                    let mut order = order.lock().expect("no panic");
+                    *order += 1;
+                    *order
+                };
+                sleep(Duration::from_millis(10 * place)).await;
+                answer.await
+            }
+        });
+        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(slow.service(api.clone()));
+        let callers: Vec<_> = (0..100).map(|_| tokio::spawn(service.clone().oneshot(get(URL)))).collect();
+        for caller in callers {
+            assert_eq!(caller.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
+        }
+        assert_eq!(count.get(), 2, "one to begin with, one for all of them");
+        assert_eq!(api.count(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_that_comes_after_the_cache_moved_on_fetches_nothing() {
+    let (tokens, count) = api_tokens();
+    let old = tokens.token().await.expect("a token");
+    tokens.reject(&old);
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(tokens.token().await.expect("a token").expose_secret(), "token-2");
+    tokens.reject(&old);
+    let api = Api::accepting("token-2", EXPLICIT);
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
+    assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(count.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_rejects_everything_does_not_make_us_hammer_the_token_endpoint() {
+    for (challenge, pause) in [(EXPLICIT, 1), (None, 10)] {
+        let (tokens, count) = api_tokens();
+        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(Api::new(move |_| rejection(challenge)));
+        let start = Instant::now();
+        let mut first_minute = None;
+        // A thousand a second while it is new, and then enough to notice every chance.
+        while start.elapsed() < Duration::from_secs(3600) {
+            let pause = if first_minute.is_none() { pause } else { 1000 };
+            let answer = service.clone().oneshot(get(URL)).await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+            sleep(Duration::from_millis(pause)).await;
+            if start.elapsed() >= Duration::from_secs(60) {
+                first_minute.get_or_insert(count.get());
+            }
+        }
+        assert!(first_minute <= Some(4), "{first_minute:?} token requests in the first minute");
+        assert!(count.get() <= 20, "{} token requests in an hour", count.get());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_apis_never_notice_that_a_third_one_rejects_their_token() {
+    for challenge in [EXPLICIT, None] {
+        let (builder, count) = tokens();
+        let tokens = builder.origin("https://*.example.com").build().expect("a cache");
+        let api = Api::new(move |request| match request.uri().host() {
+            Some("bad.example.com") => rejection(challenge),
+            _ => Response::default(),
+        });
+        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
+        service.clone().oneshot(get("https://a.example.com")).await.expect("a token");
+        let bad = service.clone();
+        let bad = tokio::spawn(async move {
+            loop {
+                let _ = bad.clone().oneshot(get("https://bad.example.com")).await;
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let start = Instant::now();
+        let mut longest = Duration::ZERO;
+        while start.elapsed() < Duration::from_secs(60) {
+            for url in ["https://a.example.com", "https://b.example.com"] {
+                let sent = Instant::now();
+                let answer = service.clone().oneshot(get(url)).await.expect("an answer");
+                assert_eq!(answer.status(), StatusCode::OK);
+                longest = longest.max(sent.elapsed());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        bad.abort();
+        assert!(count.get() <= 4, "{} token requests in a minute", count.get());
+        // A token request takes 50 ms; an explicit rejection is waited for, because the token may be dead everywhere.
+        let most = if challenge.is_some() { Duration::from_millis(1000) } else { Duration::ZERO };
+        assert!(longest <= most, "{longest:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_not_about_the_token_cause_neither_renewal_nor_replay() {
+    let answer = |status: u16, challenge: Option<&str>| {
+        let mut response = rejection(challenge);
+        *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        response
+    };
+    let table = [
+        (401, Some("Bearer error=\"insufficient_scope\", scope=\"admin\"")),
+        (401, Some("Basic realm=\"api\"")),
+        (403, EXPLICIT),
+        (403, None),
+        (407, EXPLICIT),
+        (200, EXPLICIT),
+        (500, None),
+    ];
+    for (status, challenge) in table {
+        let (tokens, count) = api_tokens();
+        let api = Api::new(move |_| answer(status, challenge));
+        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
+        assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), status);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!((count.get(), api.count()), (1, 1), "{status} {challenge:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_of_the_callers_own_header_is_none_of_ours() {
+    let (tokens, count) = api_tokens();
+    tokens.token().await.expect("a token");
+    let api = Api::accepting("token-2", EXPLICIT);
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
+    // Even where it repeats our token.
+    let mut request = get(URL);
+    request.headers_mut().insert(AUTHORIZATION, "Bearer token-1".parse().expect("a value"));
+    assert_eq!(service.oneshot(request).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((count.get(), api.count()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_leaves_the_401_to_the_caller_with_its_body() {
+    let (builder, _) = tokens_by(|number| match number {
+        1 => Ok("token-1".into()),
+        _ => Err(Error::transient("the server is down")),
+    });
+    let api = Api::accepting("token-2", EXPLICIT);
+    let service =
+        BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).with_replay(TryClone).layer(api.clone());
+    let answer = service.clone().oneshot(get(URL)).await.expect("an answer, not an error");
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+    assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
+    // While renewals are held back, the rejection costs the caller nothing.
+    let sent = Instant::now();
+    let answer = service.oneshot(get(URL)).await.expect("an answer");
+    assert_eq!((answer.status(), sent.elapsed()), (StatusCode::UNAUTHORIZED, Duration::ZERO));
+    assert_eq!(api.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_new_token() {
+    for challenge in [EXPLICIT, None] {
+        let (tokens, count) = api_tokens();
+        let api = Api::accepting("token-2", challenge);
+        let once = BearerAuthLayer::new(tokens).layer(api.clone());
+        assert_eq!(once.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(api.count(), 1);
+        assert_eq!(once.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!((api.count(), count.get()), (2, 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_well() {
+    for challenge in [EXPLICIT, None] {
+        let (tokens, count) = api_tokens();
+        tokens.token().await.expect("a token");
+        advance(Duration::from_secs(60)).await;
+        let api = Api::accepting("token-2", challenge);
+        let slow = tower::ServiceBuilder::new().map_future(|answer| async {
+            sleep(Duration::from_millis(10)).await;
+            answer.await
+        });
+        let service = BearerAuthLayer::new(tokens).layer(slow.service(api.clone()));
+        let callers: Vec<_> = (0..100).map(|_| tokio::spawn(service.clone().oneshot(get(URL)))).collect();
+        for caller in callers {
+            let answer = caller.await.expect("no panic").expect("an answer");
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
+            // Whoever has the 401 finds the new token, whatever becomes of the others.
+            assert_eq!(service.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+        }
+        assert_eq!((count.get(), api.count()), (2, 200));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_function_says_which_requests_are_sent_again() {
+    let (tokens, _) = api_tokens();
+    let api = Api::accepting("token-2", EXPLICIT);
+    let only_get = replay_fn(|request: &Request<Body>| (request.method() == Method::GET).then(|| request.clone()));
+    let service = BearerAuthLayer::new(tokens).with_replay(only_get).layer(api.clone());
+    let post = Request::post(URL).body(Full::from("once")).expect("a request");
+    assert_eq!(service.clone().oneshot(post).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(api.seen().iter().filter(|request| request.method() == Method::POST).count(), 1);
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Mark(u8);
+
+#[tokio::test(start_paused = true)]
+async fn the_request_that_is_sent_again_is_the_original_one() {
+    let (tokens, _) = api_tokens();
+    let api = Api::accepting("token-2", EXPLICIT);
+    let request = Request::put("https://api.example.com/a%20b/?q=1&q=2")
+        .version(Version::HTTP_2)
+        .header("x-one", "1")
+        .header("x-two", "first")
+        .header("x-two", "second")
+        .extension(Mark(7))
+        .body(Full::from("the body"))
+        .expect("a request");
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
+    assert_eq!(service.oneshot(request).await.expect("an answer").status(), StatusCode::OK);
+    let seen = api.seen();
+    assert_eq!(seen.len(), 2);
+    for (request, token) in seen.into_iter().zip(["Bearer token-1", "Bearer token-2"]) {
+        assert_eq!(request.method(), Method::PUT);
+        assert_eq!(request.uri(), "https://api.example.com/a%20b/?q=1&q=2");
+        assert_eq!(request.version(), Version::HTTP_2);
+        assert_eq!(request.headers().len(), 4);
+        assert_eq!(request.headers().get_all("x-two").iter().collect::<Vec<_>>(), ["first", "second"]);
+        assert_eq!(request.headers().get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), [token]);
+        assert_eq!(request.extensions().get(), Some(&Mark(7)));
+        assert_eq!(request.into_body().collect().await.expect("a body").to_bytes(), "the body");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_gives_the_same_token_again_causes_no_replay_and_no_loop() {
+    let tokens = TokenCache::builder(AccessToken::new("fixed").expect("a token"));
+    let tokens = tokens.any_origin().clock(client_credentials::Clock::tokio()).build().expect("a cache");
+    let api = Api::accepting("another", EXPLICIT);
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
+    for _ in 0..3 {
+        assert_eq!(service.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(api.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_predicate_counts_other_answers_as_rejections() {
+    let (tokens, count) = api_tokens();
+    let api = Api::new(|request| {
+        match bearer(request) {
+            Some("token-1") => Response::builder().status(403).header("x-reason", "expired").body(Full::default()),
+            _ => Response::builder().status(200).body(Full::default()),
+        }
+        .expect("a response")
+    });
+    let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
+    let plain = layer.clone().layer(api.clone());
+    assert_eq!(plain.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::FORBIDDEN);
+    let layer = layer.with_rejection(|status, headers| {
+        status == StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "expired")
+    });
+    assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(count.get(), 2);
+}
+
+/// Some servers answer a dead token with a challenge of another scheme.
+#[tokio::test(start_paused = true)]
+async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_gives_another_reason() {
+    for challenge in ["Token", "Basic realm=\"api\"", "Bearer error=\"expired_token\""] {
+        let (tokens, count) = api_tokens();
+        let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
+        let layer = layer.with_rejection(|status, _| status == StatusCode::UNAUTHORIZED);
+        let service = layer.layer(Api::accepting("token-2", Some(challenge)));
+        assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK, "{challenge}");
+        assert_eq!(count.get(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_status_16_without_trailers_counts_where_it_was_asked_for() {
+    let grpc = |status: &'static str| {
+        move |request: &Request<Body>| {
+            let status = if bearer(request) == Some("token-1") { status } else { "0" };
+            Response::builder().header("grpc-status", status).body(Full::default()).expect("a response")
+        }
+    };
+    for (asked_for, status, renewed) in
+        [(true, "16", true), (true, "0", false), (true, "7", false), (false, "16", false)]
+    {
+        let (tokens, count) = api_tokens();
+        let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
+        let layer = if asked_for { layer.with_rejection(grpc_unauthenticated) } else { layer };
+        layer.layer(Api::new(grpc(status))).oneshot(get(URL)).await.expect("an answer");
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(count.get() == 2, renewed, "asked for: {asked_for}, status {status}");
+    }
+    // An answer with a body has its status in the trailers; a plain 200 says nothing.
+    let (tokens, count) = api_tokens();
+    let layer = BearerAuthLayer::new(tokens).with_replay(TryClone).with_rejection(grpc_unauthenticated);
+    layer.layer(Api::open()).oneshot(get(URL)).await.expect("an answer");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(count.get(), 1);
+}

@@ -1,0 +1,319 @@
+//! One cache, and runtimes that come, go, stand still or are not there: on real time.
+
+use std::{
+    sync::{LazyLock, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use crate::support::source::{Answer, Source, hours, millis, minutes, seconds};
+use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
+use tokio::runtime::{Builder, Runtime};
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn multi_thread() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Polls a future where there is no runtime.
+fn without_runtime<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    std::thread::spawn(|| block_on(future)).join().expect("no panic")
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::sleep(millis(1)),
+        }
+    }
+}
+
+fn cache(source: &Source) -> TokenCache {
+    source.builder().build().expect("the settings are complete")
+}
+
+async fn token(tokens: &TokenCache) -> Result<String, Error> {
+    tokens.token().await.map(|token| token.expose_secret().to_owned())
+}
+
+#[test]
+fn a_static_cache_serves_many_short_lived_runtimes() {
+    static SOURCE: LazyLock<Source> = LazyLock::new(Source::new);
+    static TOKENS: LazyLock<TokenCache> = LazyLock::new(|| cache(&SOURCE));
+    let threads: Vec<_> = (0..8)
+        .map(|thread| {
+            std::thread::spawn(move || {
+                for _ in 0..50 {
+                    let runtime = if thread % 2 == 0 { current_thread() } else { multi_thread() };
+                    assert_eq!(runtime.block_on(token(&TOKENS)).expect("a token"), "token-1");
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    assert_eq!(SOURCE.count(), 1);
+}
+
+#[test]
+fn a_runtime_that_ends_in_the_middle_of_a_fetch_leaves_it_to_the_next_caller() {
+    for runtime in [current_thread, multi_thread] {
+        let source = Source::new();
+        source.answer(Answer::Hangs);
+        let tokens = cache(&source);
+        let first = runtime();
+        first.block_on(async {
+            let _ = tokio::time::timeout(millis(20), tokens.token()).await;
+        });
+        assert_eq!(source.in_flight(), 1);
+        first.shutdown_background();
+        source.answer(Answer::Lives(hours(1)));
+        assert_eq!(runtime().block_on(token(&tokens)).expect("a token"), "token-2");
+    }
+}
+
+#[test]
+fn callers_elsewhere_take_over_when_the_runtime_of_a_fetch_ends() {
+    let source = Source::new();
+    source.answer(Answer::Hangs);
+    let tokens = cache(&source);
+    let first = multi_thread();
+    first.block_on(async {
+        let _ = tokio::time::timeout(millis(20), tokens.token()).await;
+    });
+    let waiting = {
+        let tokens = tokens.clone();
+        std::thread::spawn(move || current_thread().block_on(token(&tokens)))
+    };
+    std::thread::sleep(millis(50));
+    source.answer(Answer::Lives(hours(1)));
+    first.shutdown_background();
+    assert_eq!(waiting.join().expect("no panic").expect("a token"), "token-2");
+}
+
+#[test]
+fn a_runtime_that_ends_before_the_first_poll_leaves_the_fetch_to_the_next_caller() {
+    let source = Source::new();
+    let tokens = cache(&source);
+    let first = current_thread();
+    {
+        let _entered = first.enter();
+        assert!(tokens.try_token().is_none());
+    }
+    drop(first);
+    assert_eq!(source.count(), 0, "never polled");
+    assert_eq!(current_thread().block_on(token(&tokens)).expect("a token"), "token-1");
+}
+
+#[test]
+fn a_fetch_that_nobody_drives_is_taken_over_after_its_deadline() {
+    let source = Source::new().with_time_limit(millis(100));
+    let tokens = cache(&source);
+    let frozen = current_thread();
+    {
+        let _entered = frozen.enter();
+        assert!(tokens.try_token().is_none());
+    }
+    let (begun, driven) = (Instant::now(), current_thread());
+    assert_eq!(driven.block_on(token(&tokens)).expect("a token"), "token-1");
+    assert!(begun.elapsed() >= millis(100), "the flight was given its time");
+    // Thawed, the old flight finds that somebody has taken over.
+    frozen.block_on(async { tokio::time::sleep(millis(20)).await });
+    assert_eq!(source.count(), 1);
+    assert_eq!(driven.block_on(token(&tokens)).expect("a token"), "token-1");
+}
+
+#[test]
+fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
+    let source = Source::new().with_time_limit(millis(100));
+    let tokens = cache(&source);
+    let scope = |key: usize| TokenRequest::builder().scope(format!("s{key}")).build().expect("a token request");
+    let frozen = current_thread();
+    source.answer(Answer::Hangs);
+    {
+        let _entered = frozen.enter();
+        for key in 0..40 {
+            assert!(tokens.with_request(&scope(key)).try_token().is_none());
+        }
+    }
+    frozen.block_on(tokio::task::yield_now());
+    assert_eq!(source.in_flight(), 16);
+    source.answer(Answer::Lives(hours(1)));
+    let begun = Instant::now();
+    for key in 30..50 {
+        current_thread().block_on(tokens.token_for(&scope(key))).expect("a token");
+    }
+    assert!(begun.elapsed() < seconds(20), "{:?}", begun.elapsed());
+    drop(frozen);
+}
+
+#[test]
+fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
+    let source = Source::new();
+    source.answer(Answer::Hangs);
+    let tokens = cache(&source);
+    let first = std::thread::spawn({
+        let tokens = tokens.clone();
+        move || {
+            current_thread().block_on(async {
+                let _ = tokio::time::timeout(millis(200), tokens.token()).await;
+                panic!("a test that fails")
+            })
+        }
+    });
+    std::thread::sleep(millis(50));
+    let waiting = std::thread::spawn({
+        let tokens = tokens.clone();
+        move || current_thread().block_on(token(&tokens))
+    });
+    std::thread::sleep(millis(50));
+    source.answer(Answer::Lives(hours(1)));
+    assert!(first.join().is_err());
+    assert_eq!(waiting.join().expect("no panic").expect("a token"), "token-2");
+}
+
+#[test]
+fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_it_thaws() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    let (frozen, driven) = (current_thread(), current_thread());
+    {
+        let _entered = frozen.enter();
+        assert!(tokens.try_token().is_none());
+    }
+    clock.jump_wall_clock(60_000);
+    source.answer(Answer::Hangs);
+    let visit = || driven.block_on(async { tokio::time::timeout(millis(20), tokens.token()).await.is_err() });
+    assert!(visit(), "it waits for the second flight");
+    frozen.block_on(async { tokio::time::sleep(millis(20)).await });
+    for _ in 0..3 {
+        // Long enough for another to start, if there were none.
+        clock.jump_wall_clock(2_000);
+        assert!(visit(), "it waits for the second flight too");
+    }
+    assert_eq!(source.count(), 1);
+}
+
+#[test]
+fn every_thread_has_the_new_token_as_soon_as_one_has_it() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    let runtime = current_thread();
+    let first = runtime.block_on(tokens.token()).expect("a token");
+    let everywhere = || {
+        std::thread::scope(|scope| {
+            let at_hand = || tokens.try_token().expect("a token").expose_secret().to_owned();
+            let threads: Vec<_> = (0..64).map(|_| scope.spawn(at_hand)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(everywhere(), vec!["token-1"; 64]);
+    clock.jump_wall_clock(2_000);
+    runtime.block_on(async {
+        tokens.reject(&first);
+        assert_eq!(token(&tokens).await.expect("a token"), "token-2");
+    });
+    assert_eq!(everywhere(), vec!["token-2"; 64]);
+}
+
+#[test]
+fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
+    let source = Source::new();
+    let tokens = cache(&source);
+    let error = without_runtime({
+        let tokens = tokens.clone();
+        async move { token(&tokens).await }
+    })
+    .expect_err("no runtime");
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert!(tokens.try_token().is_none());
+    assert_eq!(source.count(), 0);
+
+    assert_eq!(current_thread().block_on(token(&tokens)).expect("a token"), "token-1");
+    let cached = without_runtime({
+        let tokens = tokens.clone();
+        async move { token(&tokens).await }
+    });
+    assert_eq!(cached.expect("a token"), "token-1");
+    assert_eq!(tokens.try_token().expect("a token").expose_secret(), "token-1");
+}
+
+#[test]
+fn outside_of_a_runtime_an_aging_token_is_served() {
+    let source = Source::new();
+    source.answer(Answer::Lives(minutes(5)));
+    let tokens = source.builder().clock(Clock::default()).renewal_share(0.9).build().expect("complete");
+    current_thread().block_on(token(&tokens)).expect("a token");
+    let first = tokens.try_token().expect("a token");
+    tokens.reject(&first);
+    assert_eq!(tokens.try_token().expect("still usable").expose_secret(), "token-1");
+    assert_eq!(source.count(), 1);
+}
+
+#[test]
+fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error() {
+    let source = Source::new();
+    let tokens = cache(&source);
+    let timerless = Builder::new_current_thread().build().expect("a runtime");
+    let error = timerless.block_on(token(&tokens)).expect_err("no timer");
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert!(error.to_string().contains("enable_time"), "{error}");
+    assert_eq!(source.count(), 0);
+
+    current_thread().block_on(token(&tokens)).expect("a token");
+    assert_eq!(timerless.block_on(token(&tokens)).expect("a token"), "token-1");
+}
+
+#[test]
+fn a_local_set_is_a_place_like_any_other() {
+    let source = Source::new();
+    source.takes(millis(5));
+    let tokens = cache(&source);
+    let set = tokio::task::LocalSet::new();
+    let runtime = current_thread();
+    let answers = set.block_on(&runtime, async {
+        let callers: Vec<_> = (0..10)
+            .map(|_| {
+                let tokens = tokens.clone();
+                tokio::task::spawn_local(async move { token(&tokens).await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for caller in callers {
+            answers.push(caller.await.expect("no panic").expect("a token"));
+        }
+        answers
+    });
+    assert!(answers.iter().all(|token| token == "token-1"));
+    assert_eq!(source.count(), 1);
+}
+
+#[test]
+fn a_source_that_blocks_its_thread_is_taken_over() {
+    struct Blocks(Source, Mutex<Option<mpsc::Receiver<()>>>);
+    #[async_trait]
+    impl TokenSource for Blocks {
+        async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+            let blocks = self.1.lock().expect("no panic").take();
+            if let Some(blocks) = blocks {
+                let _ = blocks.recv();
+            }
+            self.0.token(request).await
+        }
+
+        fn time_limit(&self) -> Duration {
+            millis(100)
+        }
+    }
+    let (end, blocks) = mpsc::channel();
+    let source = Source::new();
+    let blocking = Blocks(source.clone(), Mutex::new(Some(blocks)));
+    let tokens = TokenCache::builder(blocking).any_origin().build().expect("complete");
+    let runtime = Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
+    assert_eq!(runtime.block_on(token(&tokens)).expect("a token"), "token-1");
+    drop(end);
+}

@@ -1,0 +1,441 @@
+//! Ids and secrets that come from a file or a function, and that change.
+
+use crate::support::endpoint;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::support::endpoint::{Recorder, TOKEN, ask, form};
+use client_credentials::{Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret};
+use http::Response;
+
+const URL: &str = "https://auth.example.com/oauth2/token";
+
+/// A file of a test's own.
+fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("secrets-{name}"));
+    std::fs::write(&path, content).expect("a file");
+    path
+}
+
+fn source(secret: impl Into<ClientAuthentication>, client: &Recorder) -> ClientCredentials {
+    ClientCredentials::builder(URL, "abcde", secret).any_origin().http_client(client.clone()).build().expect("complete")
+}
+
+fn secret_in(request: &http::Request<Body>) -> String {
+    form(request.body().as_ref()).into_iter().find(|(name, _)| name == "client_secret").expect("a secret").1
+}
+
+fn invalid_client(description: &str) -> Response<Body> {
+    let body = serde_json::json!({"error": "invalid_client", "error_description": description});
+    Response::builder().status(401).body(Body::from(body.to_string())).expect("a response")
+}
+
+/// Knows one secret at a time.
+fn server(knows: &Arc<Mutex<&'static str>>) -> Recorder {
+    let knows = Arc::clone(knows);
+    Recorder::new(move |request| {
+        let known = secret_in(request) == *knows.lock().expect("no panic");
+        Ok(if known { Response::new(Body::from(TOKEN)) } else { invalid_client("unknown") })
+    })
+}
+
+/// A function that gives what is set.
+fn function() -> (Secret, Arc<Mutex<&'static str>>) {
+    let value = Arc::new(Mutex::new("first"));
+    let given = Arc::clone(&value);
+    (Secret::from_fn(move || std::future::ready(Ok(*given.lock().expect("no panic")))), value)
+}
+
+fn set(value: &Mutex<&'static str>, to: &'static str) {
+    *value.lock().expect("no panic") = to;
+}
+
+fn secrets(client: &Recorder) -> Vec<String> {
+    client.seen().iter().map(secret_in).collect()
+}
+
+#[tokio::test]
+async fn a_file_is_read_for_each_token_request_without_the_line_end_at_its_end() {
+    let path = file("line-end", "12345\n");
+    let client = Recorder::issuing();
+    let source = source(Secret::file(&path), &client);
+    for (content, expected) in
+        [("12345\n", "12345"), ("67890\r\n", "67890"), (" a\nb ", " a\nb "), ("\u{fc}\n\n", "\u{fc}")]
+    {
+        std::fs::write(&path, content).expect("a file");
+        ask(&source).await.expect("a token");
+        assert_eq!(secret_in(&client.last()), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_id_comes_from_a_file_or_a_function_too() {
+    let id = file("id", "from-a-file\n");
+    let secret = file("id-secret", "12345\n");
+    let client = Recorder::issuing();
+    let builder = |id: Secret, authentication: ClientAuthentication| {
+        let builder = ClientCredentials::builder(URL, id, authentication).any_origin();
+        builder.http_client(client.clone()).build().expect("complete")
+    };
+    ask(&builder(Secret::file(&id), Secret::file(&secret).into())).await.expect("a token");
+    let members = form(client.last().body().as_ref());
+    assert!(members.contains(&("client_id".into(), "from-a-file".into())));
+    assert!(members.contains(&("client_secret".into(), "12345".into())));
+
+    let function = || Secret::from_fn(|| async { Ok("from:a-function") });
+    ask(&builder(function(), ClientAuthentication::none())).await.expect("a token");
+    assert!(form(client.last().body().as_ref()).contains(&("client_id".into(), "from:a-function".into())));
+    // What is refused when an id is fixed is refused when it is read.
+    let raw = ClientAuthentication::client_secret_basic_raw(Secret::file(&secret));
+    let error = ask(&builder(function(), raw)).await.expect_err("a colon");
+    assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("client_id: has a `:`"), "{error}");
+    let empty = builder(Secret::from_fn(|| async { Ok("") }), ClientAuthentication::none());
+    assert!(ask(&empty).await.expect_err("empty").to_string().contains("client_id: empty"));
+    assert_eq!(client.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_holds_no_secret_is_an_error_that_names_it_and_not_its_content() {
+    let client = Recorder::issuing();
+    for (name, content, reason) in [
+        ("empty", &b""[..], "is empty"),
+        ("blank", b"\r\n", "is empty"),
+        ("mark", b"\xef\xbb\xbf\r\n", "is empty"),
+        ("latin", b"s3cr3t\xfc", "is not UTF-8"),
+        ("large", &[b's'; 64 * 1024 + 1], "is larger than 64 KiB"),
+    ] {
+        let path = file(name, content);
+        let error = ask(&source(Secret::file(&path), &client)).await.expect_err(name);
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(&format!("client_secret: the file {} {reason}", path.display())), "{text}");
+        assert!(!text.contains("s3cr3t") && !text.contains("ssss"), "{text}");
+        assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
+    }
+    let missing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("secrets-missing");
+    for path in [missing, PathBuf::from(env!("CARGO_TARGET_TMPDIR"))] {
+        let error = ask(&source(Secret::file(&path), &client)).await.expect_err("unreadable");
+        assert!(error.to_string().contains(&format!("the file {} cannot be read", path.display())), "{error}");
+        assert!(
+            std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
+            "{error:?}"
+        );
+        assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
+    }
+    assert!(client.seen().is_empty());
+}
+
+/// As editors on Windows write it.
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_a_secret() {
+    let client = Recorder::issuing();
+    let path = file("marked", "\u{feff}one\r\n");
+    ask(&source(Secret::file(&path), &client)).await.expect("a token");
+    assert_eq!(secrets(&client), ["one"]);
+}
+
+/// Whoever looks for the reason looks at the vault, and not at the server.
+#[tokio::test(start_paused = true)]
+async fn credentials_that_never_come_are_told_from_a_server_that_never_answers() {
+    let never = || std::future::pending::<Result<String, Error>>();
+    for authentication in [
+        ClientAuthentication::client_secret_post(Secret::from_fn(never)),
+        ClientAuthentication::client_assertion(Secret::from_fn(never)),
+        ClientAuthentication::from_fn(std::future::pending),
+    ] {
+        let client = Recorder::issuing();
+        let error = ask(&source(authentication.clone(), &client)).await.expect_err("nothing came");
+        let says = format!("the client's credentials ({authentication:?}) were not there within 30s");
+        assert!(error.to_string().ends_with(&says), "{error}");
+        assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
+        assert!(client.seen().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_time_limit_may_be_as_long_as_there_is() {
+    let builder = ClientCredentials::builder(URL, "id", "secret").any_origin().http_client(Recorder::issuing());
+    let tokens = client_credentials::TokenCache::from(builder.timeout(Duration::MAX).build().expect("complete"));
+    tokens.token().await.expect("a token");
+}
+
+#[test]
+fn a_file_without_a_path_is_refused_when_it_is_built() {
+    for (id, secret, field) in [("id", Secret::file(""), "client_secret: "), ("", Secret::from("s"), "client_id: ")] {
+        let builder = ClientCredentials::builder(URL, id, secret).any_origin().http_client(Recorder::issuing());
+        let error = builder.build().expect_err(field);
+        assert!(error.to_string().starts_with(field), "{error}");
+    }
+    let builder = ClientCredentials::builder(URL, Secret::file(""), "secret").any_origin();
+    let error = builder.http_client(Recorder::issuing()).build().expect_err("no path");
+    assert_eq!(error.to_string(), "client_id: the path of its file is empty");
+}
+
+#[tokio::test]
+async fn the_failure_of_a_function_is_the_cause_and_says_whether_it_may_pass() {
+    let client = Recorder::issuing();
+    for (cause, transient) in [(Error::transient("vault is sealed"), true), (Error::permanent("no such path"), false)] {
+        let secret = Secret::from_fn(move || std::future::ready(Err::<String, _>(cause.clone())));
+        let error = ask(&source(secret, &client)).await.expect_err("a failure");
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credentials, transient));
+        assert!(error.to_string().contains("client_secret: its function failed"), "{error}");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+    assert!(client.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_that_changed_while_it_was_refused_is_tried_within_the_same_call() {
+    let (secret, value) = function();
+    let changed = Arc::clone(&value);
+    let client = Recorder::new(move |request| {
+        set(&changed, "second");
+        Ok(if secret_in(request) == "second" { Response::new(Body::from(TOKEN)) } else { invalid_client("unknown") })
+    });
+    ask(&source(secret, &client)).await.expect("a token");
+    assert_eq!(secrets(&client), ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_did_not_change_is_tried_once() {
+    let knows = Arc::new(Mutex::new("other"));
+    let path = file("unchanged", "first");
+    for secret in [Secret::from("first"), Secret::file(path), function().0] {
+        let client = server(&knows);
+        ask(&source(secret, &client)).await.expect_err("refused");
+        assert_eq!(client.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn only_a_verdict_about_the_client_has_the_secret_read_again() {
+    for (status, body, requests) in [
+        (400, r#"{"error":"invalid_client"}"#, 2),
+        // Keycloak, and whoever takes the status seriously.
+        (401, r#"{"error":"unauthorized_client"}"#, 2),
+        (400, r#"{"error":"invalid_scope"}"#, 1),
+        (401, "<html>", 1),
+        (429, r#"{"error":"invalid_client"}"#, 1),
+        (503, "", 1),
+    ] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let secret = Secret::from_fn(move || {
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            async move { Ok(number.to_string()) }
+        });
+        let client =
+            Recorder::new(move |_| Ok(Response::builder().status(status).body(body.into()).expect("a response")));
+        ask(&source(secret, &client)).await.expect_err(body);
+        // A function that never gives the same twice makes no loop.
+        assert_eq!(client.seen().len(), requests, "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn for_ten_minutes_after_a_change_the_previous_secret_is_tried_once_too() {
+    let knows = Arc::new(Mutex::new("first"));
+    let (secret, value) = function();
+    let client = server(&knows);
+    let source = source(secret, &client);
+    ask(&source).await.expect("a token");
+    set(&value, "second");
+    ask(&source).await.expect("a token, by the secret that the server still knows");
+    tokio::time::advance(Duration::from_secs(9 * 60 + 59)).await;
+    ask(&source).await.expect("a token still");
+    assert_eq!(secrets(&client), ["first", "second", "first", "second", "first"]);
+
+    set(&knows, "third");
+    assert_eq!(ask(&source).await.expect_err("refused").response().expect("a code").error, "invalid_client");
+    assert_eq!(secrets(&client)[5..], ["second", "first"], "each once");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    set(&knows, "first");
+    ask(&source).await.expect_err("the previous secret is history");
+    assert_eq!(secrets(&client)[7..], ["second"]);
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn the_log_says_that_the_previous_secret_was_accepted() {
+    let log = endpoint::Log::default();
+    let _guard = log.capture();
+    let (secret, value) = function();
+    let source = source(secret, &server(&Arc::new(Mutex::new("first"))));
+    ask(&source).await.expect("a token");
+    let says = "the server refused the client's new secret, and accepted its previous one";
+    assert!(!log.text().contains(says));
+    set(&value, "second");
+    ask(&source).await.expect("a token");
+    let text = log.text();
+    assert!(text.contains(says) && text.contains("WARN"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_secrets_of_earlier_attempts_puts_none_into_an_error() {
+    let (secret, value) = function();
+    let changed = Arc::clone(&value);
+    let client = Recorder::new(move |request| {
+        set(&changed, "second");
+        Ok(invalid_client(&format!("{} is neither first nor second", secret_in(request))))
+    });
+    let error = ask(&source(secret, &client)).await.expect_err("refused");
+    assert_eq!(secrets(&client), ["first", "second"]);
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("is neither") && !text.contains("first") && !text.contains("second"), "{text}");
+}
+
+#[test]
+fn a_secret_shows_where_it_comes_from_and_never_what_it_is() {
+    let fixed = Secret::from("s3cr3t");
+    assert_eq!(format!("{fixed:?} {:?}", Secret::from(secrecy::SecretString::from("s3cr3t"))), "[redacted] [redacted]");
+    assert_eq!(format!("{:?}", Secret::file("/run/secrets/a")), "file \"/run/secrets/a\"");
+    assert_eq!(format!("{:?}", Secret::from_fn(|| async { Ok("s3cr3t") })), "function");
+    let builder = |id: Secret| format!("{:?}", ClientCredentials::builder(URL, id, "s3cr3t"));
+    assert!(builder("abcde".into()).contains("client_id: \"abcde\""));
+    assert!(builder(Secret::file("/run/id")).contains("client_id: file \"/run/id\""));
+}
+
+#[cfg(feature = "test-util")]
+mod while_token_requests_are_held_back {
+    use client_credentials::{Clock, TokenCache, TokenRequest};
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn cache(source: ClientCredentials) -> TokenCache {
+        // Behind an `Arc`, which hands on what the source knows.
+        TokenCache::builder(Arc::new(source)).clock(Clock::tokio()).build().expect("complete")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_changes_ends_it_within_a_second() {
+        let path = file("held-back", "wrong");
+        let client = server(&Arc::new(Mutex::new("right")));
+        let tokens = cache(source(Secret::file(&path), &client));
+        tokens.token().await.expect_err("refused");
+        sleep(3 * SECOND).await;
+        assert!(tokens.token().await.expect_err("held back").retry_after().is_some());
+        std::fs::write(&path, "right\n").expect("a file");
+        sleep(SECOND + SECOND / 10).await;
+        tokens.token().await.expect("a token, long before the ten seconds are over");
+        assert_eq!(secrets(&client), ["wrong", "right"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_stays_or_cannot_be_read_does_not() {
+        for then in [Some("wrong\n"), Some(""), None] {
+            let path = file("held-back-unchanged", "wrong");
+            let client = server(&Arc::new(Mutex::new("right")));
+            let tokens = cache(source(Secret::file(&path), &client));
+            tokens.token().await.expect_err("refused");
+            match then {
+                Some(content) => std::fs::write(&path, content).expect("a file"),
+                None => std::fs::remove_file(&path).expect("removed"),
+            }
+            for _ in 0..9 {
+                sleep(SECOND).await;
+                tokens.token().await.expect_err("held back");
+            }
+            assert_eq!(client.seen().len(), 1, "{then:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_function_is_called_every_ten_seconds_and_ends_it_too() {
+        let (secret, value) = function();
+        let client = server(&Arc::new(Mutex::new("second")));
+        let tokens = cache(source(secret, &client));
+        for wait in [0, 11, 21] {
+            sleep(wait * SECOND).await;
+            tokens.token().await.expect_err("refused");
+        }
+        assert_eq!(client.seen().len(), 3, "held back for 40 s now");
+        sleep(12 * SECOND).await;
+        set(&value, "second");
+        sleep(9 * SECOND).await;
+        tokens.token().await.expect("a token, half way through");
+        assert_eq!(secrets(&client), ["first", "first", "first", "second"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_old_token_lives_too() {
+        let path = file("held-back-alive", "first");
+        let knows = Arc::new(Mutex::new("first"));
+        let client = server(&knows);
+        let tokens = cache(source(Secret::file(&path), &client));
+        let old = tokens.token().await.expect("a token");
+        set(&knows, "second");
+        advance(46 * 60 * SECOND).await;
+        tokens.token().await.expect("the old token, and a renewal that fails");
+        sleep(SECOND).await;
+        tokens.token().await.expect("the old token, without a renewal");
+        assert_eq!(secrets(&client), ["first", "first"]);
+        std::fs::write(&path, "second").expect("a file");
+        sleep(2 * SECOND).await;
+        assert_eq!(tokens.token().await.expect("the old token").expose_secret(), old.expose_secret());
+        sleep(SECOND).await;
+        assert_eq!(secrets(&client), ["first", "first", "second"], "renewed at the next request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn for_every_token_that_was_refused_with_it() {
+        let path = file("held-back-scopes", "wrong");
+        let client = server(&Arc::new(Mutex::new("right")));
+        let tokens = cache(source(Secret::file(&path), &client));
+        let other = TokenRequest::builder().scope("other").build().expect("a request");
+        let (own, others) = tokio::join!(tokens.token(), tokens.token_for(&other));
+        own.expect_err("refused");
+        others.expect_err("refused");
+        assert_eq!(secrets(&client), ["wrong", "wrong"], "both were on their way");
+        std::fs::write(&path, "right").expect("a file");
+        sleep(2 * SECOND).await;
+        tokens.token().await.expect("a token, long before the ten seconds are over");
+        tokens.token_for(&other).await.expect("the other token too");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_is_not_hammered_with_a_secret_that_never_stops_changing() {
+        let count = AtomicUsize::new(0);
+        let changing =
+            Secret::from_fn(move || std::future::ready(Ok(count.fetch_add(1, Ordering::SeqCst).to_string())));
+        let client = Recorder::new(|_| Ok(invalid_client("unknown")));
+        let tokens = cache(source(changing, &client));
+        let mut seen = Vec::new();
+        for _ in 0..10 {
+            let before = client.seen().len();
+            for _ in 0..60 {
+                let _ = tokens.token().await;
+                sleep(SECOND).await;
+            }
+            seen.push(client.seen().len() - before);
+        }
+        assert!(seen[0] <= 10 && seen[1..].iter().all(|requests| *requests <= 4), "{seen:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_asked_for_is_waited_out() {
+        let path = file("held-back-retry-after", "wrong");
+        let client = Recorder::new(|_| {
+            let mut response = invalid_client("unknown");
+            response.headers_mut().insert("retry-after", 120.into());
+            Ok(response)
+        });
+        let tokens = cache(source(Secret::file(&path), &client));
+        tokens.token().await.expect_err("refused");
+        std::fs::write(&path, "right").expect("a file");
+        let other = TokenRequest::builder().scope("other").build().expect("a request");
+        for _ in 0..119 {
+            sleep(SECOND).await;
+            tokens.token().await.expect_err("held back");
+            tokens.token_for(&other).await.expect_err("held back");
+        }
+        assert_eq!(secrets(&client), ["wrong"]);
+    }
+}

@@ -1,0 +1,318 @@
+//! The layer and the middleware over, under and between what people really stack, against servers on loopback.
+
+use crate::support;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::support::{AuthorizationServer, Server, get, hyper_client};
+use bytes::Bytes;
+use client_credentials::{
+    BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, Error, ErrorKind, TokenCache, TryClone, replay_fn,
+};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{sync::Barrier, task::JoinSet};
+use tower::{
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt, retry::Policy, spawn_ready::SpawnReadyLayer,
+    util::BoxCloneSyncService,
+};
+use tower_http::follow_redirect::FollowRedirectLayer;
+
+/// Sends a GET through a stack.
+type Send = Arc<
+    dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<StatusCode, BoxError>> + std::marker::Send>>
+        + Sync
+        + std::marker::Send,
+>;
+
+/// Name, how many requests it has in flight at once, and how it is made.
+type Stack = (&'static str, usize, fn(TokenCache) -> Send);
+
+const STACKS: &[Stack] = &[
+    ("hyper over HTTP/1", 100, |tokens| over(layer(tokens).service(hyper_client()), get)),
+    ("hyper over HTTP/2", 100, |tokens| {
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+        over(layer(tokens).service(client), get)
+    }),
+    ("reqwest::Client as a service", 100, |tokens| over(layer(tokens).service(reqwest::Client::new()), reqwest_get)),
+    ("reqwest's ClientWithMiddleware as a service", 100, |tokens| {
+        let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).build();
+        over(layer(tokens).service(client), reqwest_get)
+    }),
+    ("the middleware", 100, |tokens| {
+        let middleware = BearerAuthMiddleware::new(tokens);
+        let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
+        Arc::new(move |url| {
+            let sent = client.get(url).send();
+            Box::pin(async move { Ok(sent.await?.status()) })
+        })
+    }),
+    ("boxed bodies", 100, |tokens| {
+        type Body = BoxBody<Bytes, BoxError>;
+        let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+        let empty = || Empty::new().map_err(|never| match never {}).boxed();
+        let layer = BearerAuthLayer::new(tokens)
+            .with_replay(replay_fn(move |request: &Request<Body>| copy_of_a_get(request, empty())));
+        over(ServiceBuilder::new().layer(layer).service(client), |url| {
+            get(url).map(|body| body.map_err(|never| match never {}).boxed())
+        })
+    }),
+    ("axum's bodies", 100, |tokens| {
+        use axum::body::Body;
+        let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+        let layer = BearerAuthLayer::new(tokens)
+            .with_replay(replay_fn(|request: &Request<Body>| copy_of_a_get(request, Body::empty())));
+        over(ServiceBuilder::new().layer(layer).service(client), |url| get(url).map(Body::new))
+    }),
+    ("between buffers", 100, |tokens| {
+        let service = ServiceBuilder::new().buffer(128).layer(bearer(tokens)).buffer(128).service(hyper_client());
+        over(service, get)
+    }),
+    ("over a concurrency limit of one", 1, |tokens| {
+        over(layer(tokens).concurrency_limit(1).service(hyper_client()), get)
+    }),
+    ("under a concurrency limit of one", 1, |tokens| {
+        over(ServiceBuilder::new().concurrency_limit(1).layer(bearer(tokens)).service(hyper_client()), get)
+    }),
+    ("over a buffer of one and a concurrency limit of one", 1, |tokens| {
+        over(layer(tokens).buffer(1).concurrency_limit(1).service(hyper_client()), get)
+    }),
+    ("over a rate limit, which is not `Clone`, behind a buffer", 100, |tokens| {
+        over(layer(tokens).buffer(128).rate_limit(1000, Duration::from_secs(1)).service(hyper_client()), get)
+    }),
+    ("under a layer that spawns readiness, behind a buffer", 100, |tokens| {
+        let ready = SpawnReadyLayer::new();
+        let service = ServiceBuilder::new().buffer(128).layer(ready).layer(bearer(tokens)).concurrency_limit(128);
+        over(service.service(hyper_client()), get)
+    }),
+    ("between load shedding, over a concurrency limit", 100, |tokens| {
+        let limited = ServiceBuilder::new().load_shed().concurrency_limit(100).service(hyper_client());
+        over(ServiceBuilder::new().load_shed().layer(bearer(tokens)).service(limited), get)
+    }),
+    ("between boxes", 100, |tokens| {
+        let within = BoxCloneSyncService::new(hyper_client());
+        over(BoxCloneSyncService::new(layer(tokens).service(within)), get)
+    }),
+    ("under timeout, retry and redirect", 100, |tokens| {
+        let service = ServiceBuilder::new()
+            .timeout(Duration::from_secs(20))
+            .retry(OnServerErrors { left: 3 })
+            .layer(FollowRedirectLayer::new())
+            .layer(bearer(tokens))
+            .service(hyper_client());
+        over(service, get)
+    }),
+    ("over timeout, retry and redirect", 100, |tokens| {
+        let service = layer(tokens)
+            .layer(FollowRedirectLayer::new())
+            .retry(OnServerErrors { left: 3 })
+            .timeout(Duration::from_secs(20))
+            .service(hyper_client());
+        over(service, get)
+    }),
+    ("as an optional layer", 100, |tokens| {
+        let service = ServiceBuilder::new().option_layer(Some(bearer(tokens))).map_err(BoxError::from);
+        over(service.service(hyper_client()), get)
+    }),
+    ("two of ours", 100, |tokens| over(layer(tokens.clone()).layer(bearer(tokens)).service(hyper_client()), get)),
+];
+
+fn bearer(tokens: TokenCache) -> BearerAuthLayer<TryClone> {
+    BearerAuthLayer::new(tokens).with_replay(TryClone)
+}
+
+fn layer(
+    tokens: TokenCache,
+) -> ServiceBuilder<tower::layer::util::Stack<BearerAuthLayer<TryClone>, tower::layer::util::Identity>> {
+    ServiceBuilder::new().layer(bearer(tokens))
+}
+
+fn reqwest_get(url: &str) -> reqwest::Request {
+    reqwest::Request::new(http::Method::GET, url.parse().expect("a URL"))
+}
+
+/// Bodies that are not `Clone` can still be known to be empty.
+fn copy_of_a_get<B>(request: &Request<B>, empty: B) -> Option<Request<B>> {
+    let mut copy = Request::new(empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    (request.method() == http::Method::GET).then_some(copy)
+}
+
+trait Answered {
+    fn status(&self) -> StatusCode;
+}
+
+impl<B> Answered for Response<B> {
+    fn status(&self) -> StatusCode {
+        self.status()
+    }
+}
+
+impl Answered for reqwest::Response {
+    fn status(&self) -> StatusCode {
+        self.status()
+    }
+}
+
+fn over<S, Req>(service: S, request: fn(&str) -> Req) -> Send
+where
+    S: Service<Req> + Clone + Sync + std::marker::Send + 'static,
+    S::Response: Answered,
+    S::Error: Into<BoxError>,
+    S::Future: std::marker::Send,
+    Req: std::marker::Send + 'static,
+{
+    Arc::new(move |url| {
+        let service = service.clone();
+        Box::pin(async move { Ok(service.oneshot(request(&url)).await.map_err(Into::into)?.status()) })
+    })
+}
+
+/// Three attempts in all where the answer is a server error.
+#[derive(Clone)]
+struct OnServerErrors {
+    left: usize,
+}
+
+impl<B: Clone, Res> Policy<Request<B>, Response<Res>, BoxError> for OnServerErrors {
+    type Future = std::future::Ready<()>;
+
+    fn retry(&mut self, _: &mut Request<B>, result: &mut Result<Response<Res>, BoxError>) -> Option<Self::Future> {
+        let again = result.as_ref().is_ok_and(|answer| answer.status().is_server_error()) && self.left > 1;
+        self.left -= 1;
+        again.then(|| std::future::ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        Some(request.clone())
+    }
+}
+
+fn cache(auth: &AuthorizationServer, api: &str) -> TokenCache {
+    ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api).build().expect("a source").into()
+}
+
+/// Under `/work` it waits until `together` requests are there, revokes their token, and then answers them all.
+async fn revoking_api(auth: Arc<AuthorizationServer>, together: usize) -> Server {
+    let issued = auth.issued();
+    let (all_there, all_revoked) = (Arc::new(Barrier::new(together)), Arc::new(Barrier::new(together)));
+    let revoked = Arc::new(AtomicBool::new(false));
+    Server::start(move |request| {
+        let (auth, issued, revoked) = (Arc::clone(&auth), issued.clone(), Arc::clone(&revoked));
+        let (all_there, all_revoked) = (Arc::clone(&all_there), Arc::clone(&all_revoked));
+        async move {
+            if request.uri().path() == "/work" && !revoked.load(Ordering::SeqCst) {
+                if all_there.wait().await.is_leader() {
+                    auth.revoke_all();
+                    revoked.store(true, Ordering::SeqCst);
+                }
+                all_revoked.wait().await;
+            }
+            issued.check(&request)
+        }
+    })
+    .await
+}
+
+async fn over_every_stack<F: Future<Output = ()> + std::marker::Send + 'static>(test: fn(Stack) -> F) {
+    // A few at a time: a hundred connections with both their ends in this process are many files to have open.
+    for some in STACKS.chunks(4) {
+        let running: Vec<_> = some.iter().map(|stack| (stack.0, tokio::spawn(test(*stack)))).collect();
+        for (name, task) in running {
+            tokio::time::timeout(Duration::from_secs(60), task).await.expect(name).expect(name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_requests_in_flight_while_their_token_is_revoked_are_answered_for_one_token_request() {
+    over_every_stack(|(_, together, build)| async move {
+        let auth = Arc::new(AuthorizationServer::start(Duration::from_secs(3600)).await);
+        let api = revoking_api(Arc::clone(&auth), together).await;
+        let send = build(cache(&auth, &api.origin()));
+        assert_eq!(send(api.origin()).await.expect("an answer"), StatusCode::OK);
+        let mut callers = JoinSet::new();
+        for _ in 0..100 {
+            callers.spawn(send(format!("{}/work", api.origin())));
+        }
+        while let Some(answer) = callers.join_next().await {
+            assert_eq!(answer.expect("no panic").expect("an answer"), StatusCode::OK);
+        }
+        assert_eq!(auth.token_requests(), 2, "the first token, and one for all");
+    })
+    .await;
+}
+
+/// Many at a time, of one service that is not cloned for each of them.
+#[tokio::test]
+async fn a_stream_of_requests_through_one_service_is_answered_across_a_revocation() {
+    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let api = auth.protected_api().await;
+    let service = layer(cache(&auth, &api.origin())).concurrency_limit(3).service(hyper_client());
+    for _ in 0..2 {
+        let url = api.origin();
+        let requests = tokio_stream::iter((0..50).map(move |_| get(&url)));
+        let mut answers = service.clone().call_all(requests).unordered();
+        while let Some(answer) = tokio_stream::StreamExt::next(&mut answers).await {
+            assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
+        }
+        auth.revoke_all();
+    }
+    assert_eq!(auth.token_requests(), 2);
+}
+
+/// An application under test, without a socket: its requests have no authority.
+#[tokio::test]
+async fn axums_router_is_a_service_like_any_other() {
+    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let issued = auth.issued();
+    let application = axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
+        let answer = issued.check(&request.map(|_| Bytes::new()));
+        async move { answer.map(axum::body::Body::from) }
+    });
+    let service = bearer(cache(&auth, "https://api.example.com")).layer(application.into_service());
+    for _ in 0..2 {
+        assert_eq!(service.clone().oneshot(get("/stats")).await.expect("an answer").status(), StatusCode::OK);
+        auth.revoke_all();
+    }
+    assert_eq!(auth.token_requests(), 2);
+}
+
+#[tokio::test]
+async fn why_there_is_no_token_is_found_in_the_error_of_every_stack() {
+    over_every_stack(|(_, _, build)| async move {
+        let refuses = Server::start(|_| async {
+            support::answer(StatusCode::UNAUTHORIZED, r#"{"error":"invalid_client","error_description":"who?"}"#)
+        })
+        .await;
+        let source = ClientCredentials::builder(refuses.origin(), "abcde", "12345").any_origin().build();
+        let send = build(source.expect("a source").into());
+        let error = send("https://api.example.com".into()).await.expect_err("no token");
+        let error = Error::find(&*error).expect("ours");
+        assert_eq!(error.kind(), ErrorKind::ErrorResponse);
+        assert_eq!(error.response().expect("a response").error, "invalid_client");
+        assert!(!error.is_transient());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_error_that_is_not_ours_is_not_taken_for_ours() {
+    over_every_stack(|(_, _, build)| async move {
+        let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+        let gone = Server::start(|_| async { Response::default() }).await.origin();
+        let send = build(cache(&auth, &gone));
+        let error = send(gone).await.expect_err("nobody listens there");
+        assert!(Error::find(&*error).is_none(), "{error:?}");
+    })
+    .await;
+}

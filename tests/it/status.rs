@@ -1,0 +1,106 @@
+//! What a readiness probe is told.
+
+use crate::support::source::{Answer, Source, down, hours, minutes, seconds};
+use client_credentials::{ErrorKind, TokenCache, TokenRequest};
+use tokio::time::{advance, sleep};
+
+fn ready(tokens: &TokenCache) -> bool {
+    tokens.status().is_ready()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_was_never_asked_for_a_token_is_ready_and_asking_for_its_status_starts_nothing() {
+    let source = Source::new();
+    let tokens = source.cache();
+    for _ in 0..10 {
+        assert!(ready(&tokens));
+        sleep(seconds(10)).await;
+    }
+    let status = tokens.status();
+    assert!(status.usable_for().is_none() && status.held_back_for().is_none() && !status.is_failing());
+    assert_eq!(source.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expired_while_nobody_asked_takes_no_instance_out_of_traffic() {
+    let source = Source::new();
+    let tokens = source.cache();
+    tokens.token().await.expect("a token");
+    assert_eq!(tokens.status().usable_for(), Some(hours(1) - seconds(10)), "until the leeway before its end");
+    advance(hours(2)).await;
+    let status = tokens.status();
+    assert!(status.is_ready() && status.usable_for().is_none() && status.last_error().is_none());
+    assert_eq!(source.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_renewal_leaves_an_instance_ready_as_long_as_its_token_lives() {
+    let source = Source::new();
+    let tokens = source.cache();
+    tokens.token().await.expect("a token");
+    source.answer(down());
+    advance(minutes(50)).await;
+    tokens.token().await.expect("the old token");
+    sleep(seconds(1)).await;
+    let status = tokens.status();
+    assert!(status.is_ready() && status.is_failing());
+    assert_eq!(status.last_error().map(client_credentials::Error::kind), Some(ErrorKind::Transport));
+    advance(minutes(10)).await;
+    assert!(!ready(&tokens));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_brings_the_same_token_again_shows_as_a_failure() {
+    for (rejected, expected) in [(true, "that an API rejected"), (false, "with no more time to live")] {
+        let source = Source::new();
+        source.answer(Answer::Named("the-same", hours(1)));
+        let tokens = source.cache();
+        let first = tokens.token().await.expect("a token");
+        advance(minutes(46)).await;
+        source.answer(Answer::Named("the-same", minutes(14)));
+        if rejected {
+            tokens.reject(&first);
+        }
+        tokens.token().await.expect("the old token");
+        sleep(seconds(1)).await;
+        assert_eq!(source.count(), 2);
+        let status = tokens.status();
+        let error = status.last_error().expect("a failure").to_string();
+        assert!(status.is_ready() && error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_alone_bring_a_failed_instance_back_and_ask_no_more_than_traffic_would() {
+    let source = Source::new();
+    source.answer(down());
+    let tokens = source.cache();
+    tokens.token().await.expect_err("down");
+    let status = tokens.status();
+    assert!(!status.is_ready());
+    let wait = status.held_back_for().expect("held back");
+    assert!(wait > seconds(0) && wait <= seconds(1), "{wait:?}");
+    for _ in 0..600 {
+        assert!(!ready(&tokens));
+        sleep(seconds(1)).await;
+    }
+    assert!(source.count() > 20 && source.count() <= 10 + 9 * 4, "{} token requests in ten minutes", source.count());
+    source.answer(Answer::Lives(hours(1)));
+    sleep(seconds(31)).await;
+    tokens.status();
+    sleep(seconds(1)).await;
+    assert!(ready(&tokens) && !tokens.status().is_failing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_endpoint_said_to_another_key_shows() {
+    let source = Source::new();
+    let wait = seconds(60);
+    source.answer(Answer::Fails(client_credentials::Error::transient("busy").with_retry_after(wait)));
+    let tokens = source.cache();
+    let other = TokenRequest::builder().scope("other").build().expect("a scope");
+    tokens.token_for(&other).await.expect_err("busy");
+    let status = tokens.status();
+    assert!(!status.is_ready());
+    assert!(status.held_back_for().is_some_and(|held| held >= wait), "{status:?}");
+}

@@ -1,0 +1,20 @@
+//! Servers for the tests; and an API and a source without any network.
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+#[cfg(feature = "test-util")]
+mod authorization;
+pub mod endpoint;
+#[cfg(feature = "test-util")]
+pub mod fake;
+pub mod keys;
+mod servers;
+#[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
+pub mod situations;
+#[cfg(feature = "test-util")]
+pub mod source;
+#[cfg(all(feature = "tracing", feature = "test-util"))]
+pub mod told;
+
+#[cfg(feature = "test-util")]
+pub use authorization::*;
+pub use servers::*;

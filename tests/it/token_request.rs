@@ -1,0 +1,331 @@
+//! What the token endpoint is sent (RFC 6749 section 4.4.2).
+
+use crate::support;
+use crate::support::endpoint;
+use crate::support::endpoint::{Recorder, ask, clients, form, source, with_client};
+use client_credentials::{
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenRequest, TokenSource,
+    vonage::Region,
+};
+use http::{Method, header};
+
+const URL: &str = "https://auth.example.com/oauth2/token";
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut pairs: Vec<_> = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    pairs.sort();
+    pairs
+}
+
+fn sorted(body: &[u8]) -> Vec<(String, String)> {
+    let mut pairs = form(body);
+    pairs.sort();
+    pairs
+}
+
+/// What is sent for a builder whose client is replaced.
+async fn sent(builder: ClientCredentialsBuilder) -> http::Request<client_credentials::Body> {
+    let recorder = Recorder::issuing();
+    ask(&builder.http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
+    recorder.last()
+}
+
+#[tokio::test]
+async fn the_documented_example_of_vonage_comes_out_as_documented() {
+    let request =
+        sent(ClientCredentials::vonage(Region::Emea, "abcde", "12345").scope("agents-availability:read")).await;
+    assert_eq!(request.uri(), "https://emea.cc.vonage.com/Auth/connect/token");
+    let body = String::from_utf8(request.body().as_ref().to_vec()).expect("ASCII");
+    let mut members: Vec<_> = body.split('&').collect();
+    members.sort_unstable();
+    let documented =
+        ["client_id=abcde", "client_secret=12345", "grant_type=client_credentials", "scope=agents-availability%3Aread"];
+    assert_eq!(members, documented);
+}
+
+#[tokio::test]
+async fn every_client_posts_the_same_form() {
+    for (name, client) in clients() {
+        let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+        let url = format!("{}/token?tenant=a%20b", server.origin());
+        let source = with_client(source(url).scope("a b"), client).build().expect("complete");
+        ask(&source).await.expect(name);
+        let seen = server.seen();
+        assert_eq!(seen.len(), 1, "{name}");
+        let (request, headers) = (&seen[0], seen[0].headers());
+        assert_eq!(request.method(), Method::POST, "{name}");
+        assert_eq!(request.uri(), "/token?tenant=a%20b", "{name}");
+        assert_eq!(headers[header::CONTENT_TYPE], "application/x-www-form-urlencoded", "{name}");
+        assert_eq!(headers[header::ACCEPT], "application/json", "{name}");
+        assert_eq!(headers[header::CONTENT_LENGTH], request.body().len().to_string(), "{name}");
+        let agent = headers[header::USER_AGENT].to_str().expect("ASCII");
+        assert!(agent.starts_with("client-credentials/"), "{name}: {agent}");
+        for absent in [header::AUTHORIZATION, header::REFERER, header::COOKIE] {
+            assert!(!headers.contains_key(&absent), "{name}: {absent}");
+        }
+        let expected = [
+            ("grant_type", "client_credentials"),
+            ("scope", "a b"),
+            ("client_id", "abcde"),
+            ("client_secret", "12345"),
+        ];
+        assert_eq!(sorted(request.body()), pairs(&expected), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_with_a_user_agent_keeps_it() {
+    let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    let client = reqwest::Client::builder().user_agent("my-service/7").build().expect("a client");
+    let url = format!("{}/token", server.origin());
+    ask(&source(&url).http_client(client.clone()).build().expect("complete")).await.expect("a token");
+    let client = reqwest_middleware::ClientBuilder::new(client).build();
+    ask(&source(&url).http_client(client).build().expect("complete")).await.expect("a token");
+    for request in server.seen() {
+        assert_eq!(request.headers()[header::USER_AGENT], "my-service/7");
+    }
+}
+
+#[tokio::test]
+async fn scopes_are_joined_by_one_space_in_the_order_given() {
+    for (scopes, expected) in [
+        (&[][..], None),
+        (&["stats"][..], Some("stats")),
+        (&["z", "a b", "m"][..], Some("z a b m")),
+        (&["https://api.example.com/.default"][..], Some("https://api.example.com/.default")),
+    ] {
+        let builder = scopes.iter().fold(source(URL), ClientCredentialsBuilder::scope);
+        let members = form(sent(builder).await.body().as_ref());
+        let scope = members.iter().find(|(name, _)| name == "scope").map(|(_, value)| value.as_str());
+        assert_eq!(scope, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_commas_between_scopes_gets_them() {
+    let body = sent(source(URL).scope("z a").scope("m").comma_separated_scopes()).await.into_body();
+    assert!(form(body.as_ref()).contains(&("scope".into(), "z,a,m".into())));
+    let none = sent(source(URL).comma_separated_scopes()).await.into_body();
+    assert!(!form(none.as_ref()).iter().any(|(name, _)| name == "scope"));
+}
+
+#[test]
+fn a_scope_outside_of_the_grammar_is_refused() {
+    for scope in ["", " ", "a  b", " a", "a ", "a\"b", "a\\b", "a\tb", "a\nb", "a\u{7f}", "é", "a\u{a0}b"] {
+        let error = source(URL).scope(scope).http_client(Recorder::issuing()).build().expect_err(scope);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{scope:?}");
+        assert!(error.to_string().starts_with("scope: "), "{error}");
+        assert!(TokenRequest::builder().scope(scope).build().is_err(), "{scope:?}");
+    }
+}
+
+#[tokio::test]
+async fn further_parameters_and_every_resource_are_sent() {
+    let builder = source(URL)
+        .resource("https://one.example.com")
+        .resource("https://two.example.com")
+        .audience("https://audience.example.com")
+        .parameter("x", "1")
+        .parameter("x", "2&3");
+    let members = sorted(sent(builder).await.body().as_ref());
+    let expected = [
+        ("audience", "https://audience.example.com"),
+        ("client_id", "abcde"),
+        ("client_secret", "12345"),
+        ("grant_type", "client_credentials"),
+        ("resource", "https://one.example.com"),
+        ("resource", "https://two.example.com"),
+        ("x", "1"),
+        ("x", "2&3"),
+    ];
+    assert_eq!(members, pairs(&expected));
+}
+
+#[test]
+fn a_parameter_that_the_grant_writes_itself_is_refused() {
+    for name in ["", "grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"] {
+        let error = source(URL).parameter(name, "x").http_client(Recorder::issuing()).build().expect_err(name);
+        assert!(error.to_string().starts_with("parameter: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn further_headers_are_sent_beside_the_usual_ones_and_are_marked_sensitive() {
+    let builder = source(URL).header("X-Merchant-Id", "7abcde").header("x-tag", "1").header("x-tag", "2");
+    let shown = format!("{builder:?}");
+    assert!(shown.contains("x-merchant-id") && !shown.contains("7abcde"), "{shown}");
+    let headers = sent(builder).await.headers().clone();
+    assert_eq!(headers["x-merchant-id"], "7abcde");
+    assert!(headers["x-merchant-id"].is_sensitive());
+    assert_eq!(headers.get_all("x-tag").iter().collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(headers[header::CONTENT_TYPE], "application/x-www-form-urlencoded");
+    assert_eq!(headers[header::ACCEPT], "application/json");
+}
+
+#[tokio::test]
+async fn a_further_header_that_the_server_repeats_is_not_in_the_error() {
+    let recorder = Recorder::new(|_| {
+        let body = r#"{"error":"invalid_client","error_description":"what is 7abcde12?"}"#;
+        Ok(http::Response::builder().status(401).body(client_credentials::Body::from(body)).expect("a response"))
+    });
+    let source = source(URL).header("x-merchant-id", "7abcde12").http_client(recorder).build().expect("complete");
+    let error = ask(&source).await.expect_err("refused");
+    assert!(error.to_string().contains("what is [redacted]?"), "{error}");
+}
+
+#[test]
+fn a_header_that_the_token_request_has_by_itself_or_that_is_none_is_refused() {
+    for (name, value) in [
+        ("authorization", "x"),
+        ("Content-Type", "x"),
+        ("content-length", "7"),
+        ("HOST", "x"),
+        ("transfer-encoding", "chunked"),
+        ("connection", "close"),
+        ("accept", "x"),
+        ("user-agent", "x"),
+        ("", "x"),
+        ("a b", "x"),
+        ("x-tag", "a\nb: c"),
+        ("x-tag", "\u{7f}"),
+    ] {
+        let error = source(URL).header(name, value).http_client(Recorder::issuing()).build().expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().starts_with("header: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_grant_can_have_another_name() {
+    let body = sent(source(URL).grant_type("account_credentials").parameter("account_id", "7")).await.into_body();
+    assert!(form(body.as_ref()).contains(&("grant_type".into(), "account_credentials".into())));
+}
+
+#[tokio::test]
+async fn a_request_overrides_the_defaults_of_the_source() {
+    let recorder = Recorder::issuing();
+    let source = source(URL).scope("default").audience("here").http_client(recorder.clone()).build().expect("complete");
+    let wanted = TokenRequest::builder().scope("other").build().expect("a request");
+    source.token(&wanted).await.expect("a token");
+    let members = form(recorder.last().body().as_ref());
+    assert!(members.contains(&("scope".into(), "other".into())));
+    assert!(members.contains(&("audience".into(), "here".into())));
+}
+
+#[tokio::test]
+async fn basic_credentials_are_form_urlencoded_and_then_base64() {
+    use ClientAuthentication as Auth;
+    // The right column is base64 of what the middle one says.
+    for (id, authentication, decoded) in [
+        ("abcde", Auth::client_secret_basic("12345"), "abcde:12345"),
+        ("-._~", Auth::client_secret_basic("-._~"), "-._~:-._~"),
+        ("a b", Auth::client_secret_basic("c+d"), "a%20b:c%2Bd"),
+        ("a:b", Auth::client_secret_basic("ü&=/%"), "a%3Ab:%C3%BC%26%3D%2F%25"),
+        ("a b", Auth::client_secret_basic_raw("c+d:e"), "a b:c+d:e"),
+        ("id", Auth::client_secret_basic(""), "id:"),
+    ] {
+        let builder = ClientCredentials::builder(URL, id, authentication).any_origin();
+        let request = sent(builder).await;
+        let value = &request.headers()[header::AUTHORIZATION];
+        let encoded = value.to_str().expect("ASCII").strip_prefix("Basic ").expect("the scheme");
+        let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).expect("base64");
+        assert_eq!(String::from_utf8(bytes).expect("UTF-8"), decoded);
+        assert!(value.is_sensitive());
+        assert_eq!(form(request.body().as_ref()), pairs(&[("grant_type", "client_credentials")]));
+    }
+}
+
+#[test]
+fn raw_basic_refuses_an_id_with_a_colon() {
+    let authentication = ClientAuthentication::client_secret_basic_raw("secret");
+    let builder = ClientCredentials::builder(URL, "a:b", authentication).any_origin();
+    let error = builder.http_client(Recorder::issuing()).build().expect_err("refused");
+    assert!(error.to_string().starts_with("client_id: "), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_secret_and_none_are_different_things() {
+    let empty = sent(ClientCredentials::builder(URL, "id", "").any_origin()).await;
+    assert!(form(empty.body().as_ref()).contains(&("client_secret".into(), String::new())));
+    let none = sent(ClientCredentials::builder(URL, "id", ClientAuthentication::none()).any_origin()).await;
+    assert_eq!(sorted(none.body().as_ref()), pairs(&[("client_id", "id"), ("grant_type", "client_credentials")]));
+    for request in [empty, none] {
+        assert!(!request.headers().contains_key(header::AUTHORIZATION));
+    }
+}
+
+#[test]
+fn a_token_url_that_cannot_be_right_is_refused_with_its_reason() {
+    let mut reasons = Vec::new();
+    for (url, reason) in [
+        ("", "missing"),
+        ("/oauth2/token", "is not absolute"),
+        ("auth.example.com/oauth2/token", "has no scheme"),
+        ("https://auth.example.com/a b", "is not a URL"),
+        ("https://", "is not a URL"),
+        ("https://user:pass@auth.example.com/token", "user info"),
+        ("https://@auth.example.com/token", "user info"),
+        ("https://auth.example.com/token#top", "fragment"),
+        ("https://auth.example.com:99999/token", "port"),
+        ("ftp://auth.example.com/token", "scheme other than https"),
+        ("http://auth.example.com/token", "plain http"),
+        ("http://127.0.0.1.example.com/token", "plain http"),
+        ("http://localhost.example.com/token", "plain http"),
+    ] {
+        let error = source(url).http_client(Recorder::issuing()).build().expect_err(url);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{url}");
+        let text = error.to_string();
+        assert!(text.starts_with("token_url: ") && text.contains(reason), "{url}: {text}");
+        assert!(!text.contains("pass"), "{text}");
+        reasons.push(reason);
+    }
+    assert!(reasons.len() > 9);
+}
+
+#[test]
+fn plain_http_is_for_loopback_and_for_those_who_say_so() {
+    for url in [
+        "http://127.0.0.1:4000/token",
+        "http://127.1.2.3/token",
+        "http://localhost/token",
+        "http://LOCALHOST:1/token",
+        "http://[::1]:4000/token",
+    ] {
+        source(url).http_client(Recorder::issuing()).build().expect(url);
+    }
+    let plain = source("http://auth.example.com/token").http_client(Recorder::issuing());
+    plain.clone().build().expect_err("refused");
+    plain.allow_plain_http().build().expect("allowed");
+}
+
+#[test]
+fn what_else_is_missing_is_named() {
+    for (builder, field) in [
+        (ClientCredentials::builder(URL, "", "secret").any_origin(), "client_id: "),
+        (ClientCredentials::builder(URL, "id", "secret"), "origin: "),
+        (source(URL).grant_type(""), "grant_type: "),
+        (source(URL).timeout(std::time::Duration::ZERO), "timeout: "),
+        (source(URL).audience(""), "audience: "),
+        (source(URL).resource(""), "resource: "),
+        (source(URL).origin("https://api.example.com/v1"), "origin: "),
+    ] {
+        let error = builder.http_client(Recorder::issuing()).build().expect_err(field);
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().starts_with(field), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_debug_of_the_request_shows_no_secret() {
+    for authentication in [
+        ClientAuthentication::client_secret_post("s3cr3t"),
+        ClientAuthentication::client_secret_basic("s3cr3t"),
+        ClientAuthentication::client_secret_basic_raw("s3cr3t"),
+    ] {
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "id:s3cr3t");
+        let request = sent(ClientCredentials::builder(URL, "id", authentication).any_origin()).await;
+        for text in [format!("{request:?}"), format!("{:?}", request.body()), format!("{:#?}", request.headers())] {
+            assert!(!text.contains("s3cr3t") && !text.contains(&encoded), "{text}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The layer around tonic's channel: real calls, to gRPC's health service on loopback.
+
+use crate::support;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::support::{AuthorizationServer, Server};
+use bytes::Bytes;
+use client_credentials::{
+    BearerAuthLayer, ClientCredentials, Error, TokenCache, TokenRequest, TryClone, grpc_unauthenticated,
+};
+use http_body_util::{BodyExt, Full};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{
+    Code, Request, Status,
+    body::Body,
+    service::interceptor::{InterceptedService, InterceptorLayer},
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A health service that refuses every call whose token was not issued, and where it is.
+async fn health(auth: &AuthorizationServer) -> String {
+    let issued = auth.issued();
+    let check = move |call: Request<()>| {
+        let header = call.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        if header.is_some_and(|header| issued.is_good(header)) {
+            Ok(call)
+        } else {
+            Err(Status::unauthenticated("who are you?"))
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+    let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
+    let (_, service) = tonic_health::server::health_reporter();
+    let service = InterceptedService::new(service, check);
+    let server = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    origin
+}
+
+fn cache(auth: &AuthorizationServer, origin: &str) -> TokenCache {
+    ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(origin).build().expect("a source").into()
+}
+
+fn channel(origin: &str) -> Channel {
+    Endpoint::from_shared(origin.to_owned()).expect("an endpoint").connect_lazy()
+}
+
+fn ask() -> HealthCheckRequest {
+    HealthCheckRequest::default()
+}
+
+#[tokio::test]
+async fn unary_and_streaming_calls_carry_the_token_beside_interceptors() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let seen = Arc::new(AtomicBool::new(false));
+    let saw = Arc::clone(&seen);
+    let stack = ServiceBuilder::new()
+        .layer(InterceptorLayer::new(|mut call: Request<()>| {
+            call.metadata_mut().insert("x-outside", "1".parse().expect("a value"));
+            Ok(call)
+        }))
+        .layer(BearerAuthLayer::new(cache(&auth, &origin)))
+        .layer(InterceptorLayer::new(move |call: Request<()>| {
+            let both = call.metadata().contains_key("x-outside") && call.metadata().contains_key("authorization");
+            saw.store(both, Ordering::SeqCst);
+            Ok(call)
+        }))
+        .service(channel(&origin));
+    let mut client = HealthClient::new(stack);
+    for _ in 0..3 {
+        client.check(ask()).await.expect("an answer");
+    }
+    let mut watched = client.watch(ask()).await.expect("a stream").into_inner();
+    watched.message().await.expect("a message").expect("the first one");
+    assert!(seen.load(Ordering::SeqCst), "the inner interceptor sees what was added outside of it");
+    assert_eq!(auth.token_requests(), 1);
+}
+
+#[tokio::test]
+async fn metadata_of_the_caller_named_authorization_wins() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(cache(&auth, &origin))).service(channel(&origin));
+    let mut call = Request::new(ask());
+    call.metadata_mut().insert("authorization", "Bearer mine".parse().expect("a value"));
+    let refused = HealthClient::new(stack).check(call).await.expect_err("not a good token");
+    assert_eq!((refused.code(), auth.token_requests()), (Code::Unauthenticated, 0));
+}
+
+#[tokio::test]
+async fn an_extension_of_the_call_says_which_token_it_wants() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(cache(&auth, &origin))).service(channel(&origin));
+    let mut client = HealthClient::new(stack);
+    for _ in 0..2 {
+        let mut call = Request::new(ask());
+        call.extensions_mut().insert(TokenRequest::builder().scope("orders").build().expect("a token request"));
+        client.check(call).await.expect("an answer");
+    }
+    let asked = auth.received();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].scope(), Some("orders"));
+}
+
+/// A client that was given its origin writes it into each request.
+#[tokio::test]
+async fn an_origin_that_was_not_named_gets_no_token() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let tokens = cache(&auth, "https://orders.example.com");
+    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).service(channel(&origin));
+    let mut client = HealthClient::with_origin(stack, origin.parse().expect("a URI"));
+    assert_eq!(client.check(ask()).await.expect_err("no token").code(), Code::Unauthenticated);
+    assert_eq!(auth.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_call_renews_the_token_where_grpcs_status_counts_and_the_next_call_succeeds() {
+    for counts in [true, false] {
+        let auth = AuthorizationServer::start(HOUR).await;
+        let origin = health(&auth).await;
+        let layer = BearerAuthLayer::new(cache(&auth, &origin));
+        let layer = if counts { layer.with_rejection(grpc_unauthenticated) } else { layer };
+        let mut client = HealthClient::new(ServiceBuilder::new().layer(layer).service(channel(&origin)));
+        client.check(ask()).await.expect("an answer");
+        auth.revoke_all();
+        assert_eq!(client.check(ask()).await.expect_err("revoked").code(), Code::Unauthenticated);
+        assert_eq!(client.check(ask()).await.is_ok(), counts);
+        assert_eq!(auth.token_requests(), if counts { 2 } else { 1 });
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_calls_in_flight_while_their_token_is_revoked_make_one_token_request() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let layer = BearerAuthLayer::new(cache(&auth, &origin)).with_rejection(grpc_unauthenticated);
+    let client = HealthClient::new(ServiceBuilder::new().layer(layer).service(channel(&origin)));
+    client.clone().check(ask()).await.expect("an answer");
+    auth.revoke_all();
+    let mut callers = JoinSet::new();
+    for _ in 0..100 {
+        let mut client = client.clone();
+        callers.spawn(async move {
+            match client.check(ask()).await {
+                // tonic's bodies cannot be copied, so that it is the caller who calls again.
+                Err(status) if status.code() == Code::Unauthenticated => client.check(ask()).await,
+                answer => answer,
+            }
+        });
+    }
+    while let Some(answer) = callers.join_next().await {
+        answer.expect("no panic").expect("an answer");
+    }
+    assert_eq!(auth.token_requests(), 2);
+}
+
+/// Unary calls alone: their body is collected before it reaches us, so that it can be copied.
+#[tokio::test]
+async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let layer = BearerAuthLayer::new(cache(&auth, &origin)).with_rejection(grpc_unauthenticated).with_replay(TryClone);
+    let stack = ServiceBuilder::new()
+        .filter_async(|request: http::Request<Body>| async {
+            let (parts, body) = request.into_parts();
+            let body = Full::new(body.collect().await?.to_bytes());
+            Ok::<_, BoxError>(http::Request::from_parts(parts, body))
+        })
+        .layer(layer)
+        .map_request(|request: http::Request<Full<Bytes>>| request.map(Body::new))
+        .service(channel(&origin));
+    // Without the box and an error that is none, a spawned call does not compile ("implementation of `From` is not general enough").
+    let stack = ServiceBuilder::new().map_err(to_status).service(stack);
+    let client = HealthClient::new(BoxCloneSyncService::new(stack));
+    client.clone().check(ask()).await.expect("an answer");
+    auth.revoke_all();
+    let mut callers = JoinSet::new();
+    for _ in 0..100 {
+        let mut client = client.clone();
+        callers.spawn(async move { client.check(ask()).await });
+    }
+    while let Some(answer) = callers.join_next().await {
+        answer.expect("no panic").expect("an answer, without calling again");
+    }
+    assert_eq!(auth.token_requests(), 2);
+}
+
+/// As the documentation of the layer shows it.
+fn to_status(error: BoxError) -> Status {
+    let Some(ours) = Error::find(&*error) else { return Status::from_error(error) };
+    let code = if ours.is_transient() { Code::Unavailable } else { Code::Unauthenticated };
+    let mut status = Status::new(code, ours.to_string());
+    status.set_source(Arc::new(ours.clone()));
+    status
+}
+
+#[tokio::test]
+async fn without_a_token_the_status_is_unknown_with_our_error_in_it_or_what_was_made_of_it() {
+    let refuses = |status: u16, body: &'static str| {
+        Server::start(
+            move |_| async move { support::answer(http::StatusCode::from_u16(status).expect("a status"), body) },
+        )
+    };
+    let table = [
+        (401, r#"{"error":"invalid_client"}"#, Code::Unauthenticated),
+        (429, r#"{"error":"slow_down"}"#, Code::Unavailable),
+    ];
+    for (status, body, expected) in table {
+        let endpoint = refuses(status, body).await;
+        let source = ClientCredentials::builder(endpoint.origin(), "abcde", "12345").any_origin().build();
+        let tokens = TokenCache::from(source.expect("a source"));
+        let stack = || ServiceBuilder::new().layer(BearerAuthLayer::new(tokens.clone()));
+        let plain = HealthClient::new(stack().service(channel("http://127.0.0.1:9"))).check(ask()).await;
+        let plain = plain.expect_err("no token");
+        assert_eq!(plain.code(), Code::Unknown);
+        assert!(Error::find(&plain).is_some(), "ours is found in the status");
+        let mapped = ServiceBuilder::new().map_err(to_status).service(stack().service(channel("http://127.0.0.1:9")));
+        let mapped = HealthClient::new(mapped).check(ask()).await.expect_err("no token");
+        assert_eq!(mapped.code(), expected);
+        assert!(mapped.message().contains("token"), "{}", mapped.message());
+        assert!(Error::find(&mapped).is_some(), "and in what was made of it");
+    }
+}

@@ -1,0 +1,157 @@
+//! The preset for Vonage Contact Center.
+
+use crate::support::endpoint;
+use crate::support::endpoint::{Recorder, ask};
+use client_credentials::{
+    BearerAuthLayer, Body, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenCache, vonage::Region,
+};
+use http::{Request, Response, header};
+use tower::ServiceExt;
+
+const REGIONS: [(Region, &str, &str); 3] =
+    [(Region::Emea, "emea", "emea"), (Region::Usa, "nam", "usa"), (Region::Apac, "apac", "apac")];
+
+fn vonage(region: Region) -> ClientCredentialsBuilder {
+    ClientCredentials::vonage(region, "abcde", "12345").scope("agents-availability:read")
+}
+
+fn issuing(token_type: &'static str) -> Recorder {
+    Recorder::new(move |_| {
+        let body = format!(r#"{{"access_token":"abcde12345","expires_in":7200,"token_type":"{token_type}"}}"#);
+        Ok(Response::new(Body::from(body)))
+    })
+}
+
+#[test]
+fn a_region_knows_its_urls() {
+    for (region, name, _) in REGIONS {
+        assert_eq!(region.token_url(), format!("https://{name}.cc.vonage.com/Auth/connect/token"));
+        assert_eq!(region.base_url(), format!("https://{name}.cc.vonage.com"));
+        assert_eq!(region.api_url(), format!("https://{name}.api.cc.vonage.com"));
+    }
+}
+
+#[test]
+fn a_region_is_parsed_from_its_names_in_any_case() {
+    for (region, name, other) in REGIONS {
+        for name in [name, other] {
+            for written in [name.to_owned(), name.to_uppercase(), format!("{}{}", name[..1].to_uppercase(), &name[1..])]
+            {
+                assert_eq!(written.parse::<Region>().expect("a region"), region);
+                let read: Region = serde_json::from_str(&format!("{written:?}")).expect("a region");
+                assert_eq!(read, region);
+            }
+        }
+        assert_eq!(region.to_string(), name);
+    }
+    for written in ["", "eu", "emea ", "us", "EMEA\n"] {
+        let error = written.parse::<Region>().expect_err("no region");
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().starts_with("region: "), "{error}");
+        let error = serde_json::from_value::<Region>(written.into()).expect_err("no region");
+        assert!(error.to_string().contains("`apac`"), "{error}");
+    }
+    assert!(serde_json::from_str::<Region>("7").is_err());
+}
+
+#[tokio::test]
+async fn id_and_secret_go_in_the_body() {
+    for (region, ..) in REGIONS {
+        let recorder = issuing("Bearer");
+        ask(&vonage(region).http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
+        let request = recorder.last();
+        assert_eq!(request.uri(), region.token_url());
+        assert!(!request.headers().contains_key(header::AUTHORIZATION));
+        let members = endpoint::form(request.body().as_ref());
+        assert!(members.contains(&("client_id".into(), "abcde".into())));
+        assert!(members.contains(&("client_secret".into(), "12345".into())));
+    }
+}
+
+#[test]
+fn a_scope_is_required() {
+    let builder = ClientCredentials::vonage(Region::Emea, "abcde", "12345").http_client(issuing("Bearer"));
+    let error = builder.clone().build().expect_err("no scope");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("the token endpoint requires a scope"), "{error}");
+    builder.scope("a").build().expect("complete");
+}
+
+/// Sends a request and says what came with it.
+async fn authorization(tokens: &TokenCache, url: &str) -> Option<String> {
+    let service = tower::service_fn(|request: Request<String>| async move {
+        let value = request.headers().get(header::AUTHORIZATION);
+        let value = value.map(|value| value.to_str().expect("ASCII").to_owned());
+        Ok::<_, std::convert::Infallible>(Response::new(value))
+    });
+    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens.clone())).service(service);
+    let request = Request::get(url).body(String::new()).expect("a request");
+    service.oneshot(request).await.expect("an answer").into_body()
+}
+
+#[tokio::test]
+async fn tokens_go_to_the_hosts_of_the_region_and_nowhere_else() {
+    for (region, name, _) in REGIONS {
+        let tokens = TokenCache::from(vonage(region).http_client(issuing("Bearer")).build().expect("complete"));
+        let hosts = ["cc.vonage.com", "api.cc.vonage.com", "newvoicemedia.com", "api.newvoicemedia.com"];
+        for host in hosts {
+            let sent = authorization(&tokens, &format!("https://{name}.{host}/agents")).await;
+            assert_eq!(sent.as_deref(), Some("Bearer abcde12345"), "{name}.{host}");
+        }
+        let other = if name == "emea" { "apac" } else { "emea" };
+        for host in hosts {
+            assert_eq!(authorization(&tokens, &format!("https://{other}.{host}/agents")).await, None);
+            assert_eq!(authorization(&tokens, &format!("https://{host}/agents")).await, None);
+            assert_eq!(authorization(&tokens, &format!("https://{name}.{host}.example.com/agents")).await, None);
+        }
+        assert_eq!(authorization(&tokens, "https://api.vonage.com/agents").await, None);
+    }
+}
+
+#[tokio::test]
+async fn two_hours_and_either_case_of_bearer() {
+    for token_type in ["Bearer", "bearer"] {
+        let token = ask(&vonage(Region::Apac).http_client(issuing(token_type)).build().expect("complete")).await;
+        let token = token.expect("a token");
+        assert_eq!(token.expires_in(), Some(std::time::Duration::from_secs(7200)));
+        assert_eq!(token.authorization(), "Bearer abcde12345");
+    }
+}
+
+#[tokio::test]
+async fn errors_come_in_two_shapes() {
+    for (body, kind, said) in [
+        (
+            r#"{"error":"invalid_scope","error_description":"The scope is unknown"}"#,
+            ErrorKind::ErrorResponse,
+            "The scope is unknown",
+        ),
+        (r#"{"message":"Missing scope"}"#, ErrorKind::Status, "Missing scope"),
+    ] {
+        let recorder =
+            Recorder::new(move |_| Ok(Response::builder().status(400).body(Body::from(body)).expect("a response")));
+        let error =
+            ask(&vonage(Region::Emea).http_client(recorder).build().expect("complete")).await.expect_err("refused");
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_new_token_that_is_rejected_hints_at_a_missing_scope() {
+    let log = endpoint::Log::default();
+    let _guard = log.capture();
+    let tokens = TokenCache::from(vonage(Region::Emea).http_client(issuing("Bearer")).build().expect("complete"));
+    let service = tower::service_fn(|_: Request<String>| async {
+        let mut response = Response::new(String::new());
+        *response.status_mut() = http::StatusCode::UNAUTHORIZED;
+        Ok::<_, std::convert::Infallible>(response)
+    });
+    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).service(service);
+    let request = Request::get(Region::Emea.api_url()).body(String::new()).expect("a request");
+    let answer = service.oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), http::StatusCode::UNAUTHORIZED);
+    let log = log.text();
+    assert!(log.contains("a scope may be missing") && log.contains("https://emea.api.cc.vonage.com"), "{log}");
+}

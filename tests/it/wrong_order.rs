@@ -1,0 +1,101 @@
+//! What the log tells somebody whose requests go without a token. A binary of its own, since a log belongs to a whole process.
+
+use crate::support;
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
+use crate::support::{Server, fake::Api, get};
+use client_credentials::{AccessToken, BearerAuthLayer, BearerAuthMiddleware, TokenCache, TokenCacheBuilder};
+use http::{Response, header::AUTHORIZATION};
+use tower::{Layer, ServiceExt};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn take(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *self.0.lock().expect("no panic"))).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn tokens(origins: &[&str]) -> TokenCache {
+    let builder = TokenCache::builder(AccessToken::new("abcde12345").expect("a token"));
+    origins.iter().fold(builder, TokenCacheBuilder::origin).build().expect("a cache")
+}
+
+#[tokio::test]
+async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(move || writer.clone()).init();
+
+    // An origin that was not named: once for each, however many requests.
+    let service = BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(Api::open());
+    for _ in 0..3 {
+        service.clone().oneshot(get("https://other.example.com/")).await.expect("an answer");
+    }
+    let text = log.take();
+    assert_eq!(text.matches("WARN client_credentials: no access token attached").count(), 1, "{text}");
+    assert!(text.contains("https://other.example.com"), "{text}");
+
+    // As a layer of a server, where requests have a path and a Host header.
+    let mut request = get("/stats");
+    request.headers_mut().insert("host", "my-service.example.com".parse().expect("a value"));
+    service.clone().oneshot(request).await.expect("an answer");
+    assert!(
+        log.take().contains("no access token attached: the origin is not among those named"),
+        "a Host header counts"
+    );
+
+    // Behind a layer that sets the header.
+    let mut request = get("https://api.example.com/");
+    request.headers_mut().insert(AUTHORIZATION, "Basic YTpi".parse().expect("a value"));
+    service.oneshot(request).await.expect("an answer");
+    assert!(log.take().contains("the request has an Authorization header already"));
+
+    // Without a replay.
+    let rejecting = Api::accepting("none", None);
+    let service = BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(rejecting);
+    service.oneshot(get("https://api.example.com/")).await.expect("an answer");
+    let text = log.take();
+    assert!(text.contains("is not sent again: there is no copy of it (`with_replay`"), "{text}");
+
+    // A 401 that is about something else.
+    for challenge in ["Basic realm=\"api\"", "Bearer error=\"insufficient_scope\""] {
+        let service =
+            BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(Api::accepting("none", Some(challenge)));
+        service.oneshot(get("https://api.example.com/")).await.expect("an answer");
+        let text = log.take();
+        assert!(text.contains("a 401 does not reject the access token") && text.contains("with_rejection"), "{text}");
+        assert!(text.contains("https://api.example.com"), "{text}");
+    }
+
+    // A redirect within the client.
+    let end = Server::start(|_| async { support::challenge("Bearer") }).await;
+    let location = format!("{}/end", end.origin());
+    let start = Server::start(move |_| {
+        let redirect = Response::builder().status(302).header("location", &location).body(bytes::Bytes::new());
+        async move { redirect.expect("a response") }
+    })
+    .await;
+    let middleware = BearerAuthMiddleware::new(tokens(&[&start.origin(), &end.origin()]));
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
+    for _ in 0..2 {
+        client.get(start.origin()).send().await.expect("an answer");
+    }
+    let text = log.take();
+    assert_eq!(text.matches("a 401 came from another origin than the one asked").count(), 1, "{text}");
+    assert!(text.contains(&end.origin()), "{text}");
+}
