@@ -102,14 +102,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attach;
 mod bearer_auth;
 mod cache;
 mod challenge;
 mod client_credentials;
 mod error;
 mod http_client;
-mod log;
-mod metrics;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;
@@ -136,10 +135,8 @@ pub use crate::client_credentials::PrivateKey;
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
-    bearer_auth::{
-        BearerAuth, BearerAuthLayer, BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, ResponseFuture,
-        TryClone, grpc_unauthenticated, replay_fn,
-    },
+    attach::{BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TryClone, grpc_unauthenticated, replay_fn},
+    bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
     cache::{Status, TokenCache, TokenCacheBuilder},
     client_credentials::{
         ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,

@@ -10,7 +10,7 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use crate::{
-    bearer_auth::{Attach, Attached, Bearer, Rejected, Replay, TryClone},
+    attach::{Attach, Attached, Bearer, Rejected, Replay, TryClone},
     cache::TokenCache,
     http_client::IsTokenRequest,
     source::TokenRequest,

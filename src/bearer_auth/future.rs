@@ -8,11 +8,10 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{
-    BearerRequest, BearerResponse, Replay,
-    bearer::{Attached, Pending},
+use crate::{
+    attach::{Attached, BearerRequest, BearerResponse, Pending, Replay},
+    error::{BoxError, Error},
 };
-use crate::error::{BoxError, Error};
 
 pin_project! {
     /// The response future of [`BearerAuth`](super::BearerAuth).

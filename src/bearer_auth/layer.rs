@@ -1,8 +1,11 @@
 use http::{HeaderMap, StatusCode};
 use tower_layer::Layer;
 
-use super::{BearerAuth, NoReplay, bearer::Bearer};
-use crate::cache::TokenCache;
+use super::BearerAuth;
+use crate::{
+    attach::{Bearer, NoReplay},
+    cache::TokenCache,
+};
 
 /// For clients: attaches a bearer token to every outgoing request, and renews it.
 ///
@@ -70,7 +73,7 @@ use crate::cache::TokenCache;
 /// ```
 ///
 /// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. An `option_layer` wants one error type, whether the layer is there
-/// or not: `.option_layer(layer).map_err(BoxError::from)`. For a body that is not `Clone`, see [`TryClone`](super::TryClone).
+/// or not: `.option_layer(layer).map_err(BoxError::from)`. For a body that is not `Clone`, see [`TryClone`](crate::TryClone).
 ///
 /// # A rejected token
 ///
@@ -113,7 +116,7 @@ use crate::cache::TokenCache;
 /// # }
 /// ```
 ///
-/// A gRPC server refuses a token with `grpc-status: 16` and no 401, which counts where [`grpc_unauthenticated`](super::grpc_unauthenticated) says so: the call
+/// A gRPC server refuses a token with `grpc-status: 16` and no 401, which counts where [`grpc_unauthenticated`](crate::grpc_unauthenticated) says so: the call
 /// fails as `Unauthenticated`, and the next one has a new token. To send unary calls again, collect their body first, since tonic's is not `Clone`:
 ///
 /// ```
@@ -154,8 +157,8 @@ impl BearerAuthLayer {
 }
 
 impl<R> BearerAuthLayer<R> {
-    /// Sends a request again, once, if its token was rejected and another one could be had: [`TryClone`](super::TryClone), or
-    /// [`replay_fn`](super::replay_fn) for bodies that are copied otherwise.
+    /// Sends a request again, once, if its token was rejected and another one could be had: [`TryClone`](crate::TryClone), or
+    /// [`replay_fn`](crate::replay_fn) for bodies that are copied otherwise.
     ///
     /// Not the default, since it would not compile over every body. A request that cannot be copied is sent once.
     pub fn with_replay<T>(self, replay: T) -> BearerAuthLayer<T> {
@@ -165,7 +168,7 @@ impl<R> BearerAuthLayer<R> {
     /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means.
     ///
     /// For servers with other habits: a 403 for an expired token, a 401 whose challenge is of another scheme (`Basic`, `Token`, `OAuth`) or has an error code of its
-    /// own, or a gRPC status ([`grpc_unauthenticated`](super::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
+    /// own, or a gRPC status ([`grpc_unauthenticated`](crate::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
     /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to everything.
     ///
     /// ```

@@ -2,15 +2,15 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use super::{
-    BearerRequest, BearerResponse, Replay, ResponseFuture,
-    bearer::{Attach, Bearer},
+use super::ResponseFuture;
+use crate::{
+    attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
+    error::BoxError,
 };
-use crate::error::BoxError;
 
 /// For clients: attaches a bearer token to every request that goes through. Made by [`BearerAuthLayer`](super::BearerAuthLayer).
 #[derive(Clone, Debug)]
-pub struct BearerAuth<S, R = super::NoReplay> {
+pub struct BearerAuth<S, R = NoReplay> {
     inner: S,
     bearer: Bearer,
     replay: R,

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    log::Caller,
+    report::log::Caller,
     source::TokenRequest,
     token::AccessToken,
 };

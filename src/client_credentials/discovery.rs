@@ -21,8 +21,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     http_client::{Body, HttpClient, IsTokenRequest, MOST_BYTES, too_large},
-    log,
     origin::{Origins, Permission, Target, is_same_host},
+    report::log,
 };
 
 /// A token endpoint that works is looked up this seldom.

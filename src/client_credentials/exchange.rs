@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     http_client::Body,
-    log,
+    report::log,
     source::{TokenRequest, TokenSource},
     token::AccessToken,
 };

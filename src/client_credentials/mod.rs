@@ -32,8 +32,8 @@ use self::{
 use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
-    log,
     origin::Origins,
+    report::log,
     runtime,
     source::{TokenRequest, TokenSource},
     token::AccessToken,

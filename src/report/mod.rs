@@ -1,5 +1,8 @@
 //! Tells the log and the metrics what happens. Nothing of it is on the way of a request whose token is at hand.
 
+pub(crate) mod log;
+mod metrics;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -7,14 +10,8 @@ use std::{
 
 use http::StatusCode;
 
-use crate::{
-    challenge::Rejection,
-    error::Error,
-    log::{self, Caller, Span},
-    metrics,
-    source::TokenRequest,
-    token::AccessToken,
-};
+use self::log::{Caller, Span};
+use crate::{challenge::Rejection, error::Error, source::TokenRequest, token::AccessToken};
 
 /// Speaks for the tokens of one source.
 #[derive(Clone, Debug)]
