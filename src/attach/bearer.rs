@@ -264,7 +264,7 @@ impl Attached {
             return None;
         };
         if let (None, Some(target)) = (&origin, answered_by) {
-            self.rules.tokens.answered_elsewhere(&target);
+            self.rules.tokens.refused_elsewhere(&target);
         }
         Some(Rejected { origin: origin?, rejection })
     }
@@ -284,7 +284,7 @@ impl Attached {
     pub(crate) fn replayed<Res: Response>(&self, response: &Res) {
         let (status, tokens) = (response.status(), &self.rules.tokens);
         let rejected = self.read(response);
-        tokens.replayed(rejected.is_some());
+        tokens.report().replayed(rejected.is_some());
         match rejected {
             Some(Rejected { origin, .. }) => log::fresh_token_rejected(&origin),
             None if status == StatusCode::UNAUTHORIZED || status.is_server_error() => {}

@@ -38,7 +38,7 @@ use crate::{
     challenge::Rejection,
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
-    origin::{Mentioned, Origins, Permission, Target},
+    origin::{Mentioned, Origins},
     report::Reporter,
     runtime,
     source::{TokenRequest, TokenSource},
@@ -215,33 +215,19 @@ impl TokenCache {
         self.slot(token.request()).accepted(origin);
     }
 
-    /// A request was sent again with another token, which the API rejected too or not.
-    pub(crate) fn replayed(&self, rejected: bool) {
-        self.shared.context.report.replayed(rejected);
-    }
-
+    /// Where the tokens may go.
     #[inline]
     pub(crate) fn origins(&self) -> &Origins {
         &self.shared.origins
     }
 
-    pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
-        let permission = self.shared.origins.permit(target);
-        if !matches!(permission, Permission::Granted(_)) && self.shared.mentioned.is_first(target) {
-            let origin = target.to_origin();
-            match permission {
-                Permission::Insecure => self.shared.context.report.insecure(&origin),
-                _ => self.shared.context.report.not_attached(&origin),
-            }
-        }
-        permission
+    /// The origins that the log has mentioned.
+    pub(crate) fn mentioned(&self) -> &Mentioned {
+        &self.shared.mentioned
     }
 
-    /// A request to one of our origins was refused by another one, which a redirect within the client led to.
-    pub(crate) fn answered_elsewhere(&self, target: &Target<'_>) {
-        if self.shared.mentioned.is_first(target) {
-            self.shared.context.report.answered_elsewhere(&target.to_origin());
-        }
+    pub(crate) fn report(&self) -> &Reporter {
+        &self.shared.context.report
     }
 
     fn slot(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
