@@ -129,7 +129,7 @@ impl Bearer {
         };
         if let Some(at) = position
             && *method != Method::CONNECT
-            && let Some(token) = rules.tokens.at_hand(wanted)
+            && let Some(token) = rules.tokens.cached(wanted)
         {
             return rules.give(token, Destination::Listed(at), request, copy);
         }
@@ -155,7 +155,7 @@ impl Rules {
             Ok(None) => return Attach::Not,
             Err(error) => return Attach::Refuse(error),
         };
-        match self.tokens.at_hand(wanted.as_ref()) {
+        match self.tokens.cached(wanted.as_ref()) {
             Some(token) => self.give(token, destination, request, copy),
             None => Attach::Wait(Pending { wanted, destination, rules: Arc::clone(self) }),
         }
@@ -239,9 +239,23 @@ impl Attached {
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejected> {
         if response.status() != StatusCode::UNAUTHORIZED && self.rules.also_rejected.is_none() {
+            if self.rules.tokens.has_streaks() {
+                self.accepted(response.status(), response.answered_by().as_ref());
+            }
             return None;
         }
         self.read_closely(response.status(), response.headers(), response.answered_by())
+    }
+
+    /// A response that comes from behind the check of the token says that it was accepted.
+    #[cold]
+    fn accepted(&self, status: StatusCode, answered_by: Option<&Target<'_>>) {
+        if status != StatusCode::UNAUTHORIZED
+            && !status.is_server_error()
+            && let Some(origin) = self.asked(answered_by)
+        {
+            self.rules.tokens.accepted(&self.token, &origin);
+        }
     }
 
     #[cold]
@@ -260,6 +274,8 @@ impl Attached {
         let Some(rejection) = rejection else {
             if status == StatusCode::UNAUTHORIZED {
                 log::not_a_rejection(&origin.unwrap_or_default());
+            } else if self.rules.tokens.has_streaks() {
+                self.accepted(status, answered_by.as_ref());
             }
             return None;
         };
@@ -290,7 +306,7 @@ impl Attached {
             None if status == StatusCode::UNAUTHORIZED || status.is_server_error() => {}
             None => {
                 if let Some(origin) = self.asked(response.answered_by().as_ref()) {
-                    tokens.accepted(&self.token, &origin);
+                    tokens.accepted_in_place(&self.token, &origin);
                 }
             }
         }

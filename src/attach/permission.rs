@@ -3,6 +3,7 @@
 use crate::{
     cache::TokenCache,
     origin::{Permission, Target},
+    report::log,
 };
 
 impl TokenCache {
@@ -11,8 +12,8 @@ impl TokenCache {
         if !matches!(permission, Permission::Granted(_)) && self.mentioned().is_first(target) {
             let origin = target.to_origin();
             match permission {
-                Permission::Insecure => self.report().insecure(&origin),
-                _ => self.report().not_attached(&origin),
+                Permission::Insecure => log::insecure(self.report().source(), &origin),
+                _ => log::not_attached(self.report().source(), &origin),
             }
         }
         permission
@@ -21,7 +22,7 @@ impl TokenCache {
     /// A request to one of our origins was refused by another one, which a redirect within the client led to.
     pub(super) fn refused_elsewhere(&self, target: &Target<'_>) {
         if self.mentioned().is_first(target) {
-            self.report().answered_elsewhere(&target.to_origin());
+            log::answered_elsewhere(self.report().source(), &target.to_origin());
         }
     }
 }
