@@ -1,5 +1,5 @@
-//! A gRPC client whose calls carry tokens: the layer around tonic's channel. A real call, to a server on loopback that checks
-//! the token: `cargo run --example tonic`.
+//! A gRPC client whose calls carry tokens: the layer around tonic's channel. A real call, to a server on loopback that
+//! checks the token: `cargo run --example tonic`.
 
 use client_credentials::{BearerAuthLayer, ClientCredentials, testing::AuthorizationServer};
 use tokio_stream::wrappers::TcpListenerStream;

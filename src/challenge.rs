@@ -1,8 +1,8 @@
 //! What the `WWW-Authenticate` fields of an answer say about the token (RFC 9110 section 11.6.1, RFC 6750 section 3).
 //!
-//! Read here and not by the crate `http-auth`, which takes the grammar at its word and stops at the first deviation: a missing or another divider, a token68
-//! (`Negotiate YII…=`), a letter beyond ASCII, a quote that is never closed. Servers write all of these, and it leaves a third of the dead tokens in the table
-//! below unread.
+//! Read here and not by the crate `http-auth`, which takes the grammar at its word and stops at the first deviation: a
+//! missing or another divider, a token68 (`Negotiate YII…=`), a letter beyond ASCII, a quote that is never closed.
+//! Servers write all of these, and it leaves a third of the dead tokens in the table below unread.
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
@@ -56,8 +56,8 @@ fn is_bearer(scheme: &str) -> bool {
     scheme.eq_ignore_ascii_case("bearer")
 }
 
-/// A lenient reading of one field: `name=value` belongs to the challenge before it, a word behind a comma begins one, and so does `Bearer`
-/// anywhere. Commas, semicolons and spaces all divide, since servers write all of them.
+/// A lenient reading of one field: `name=value` belongs to the challenge before it, a word behind a comma begins one,
+/// and so does `Bearer` anywhere. Commas, semicolons and spaces all divide, since servers write all of them.
 fn read(text: &str, found: &mut Vec<Challenge>) {
     let mut rest = text;
     let mut begins = true;
@@ -304,7 +304,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_field_makes_it_panic(fields in prop::collection::vec(prop::collection::vec(0x20u8..=0xff, 0..200), 0..5)) {
+        fn no_field_makes_it_panic(
+            fields in prop::collection::vec(prop::collection::vec(0x20u8..=0xff, 0..200), 0..5),
+        ) {
             let fields: Vec<Vec<u8>> =
                 fields.into_iter().map(|field| field.into_iter().filter(|byte| *byte != 0x7f).collect()).collect();
             let _ = read(&fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -312,7 +314,9 @@ mod tests {
 
         #[test]
         fn nor_does_one_made_of_what_challenges_are_made_of(parts in prop::collection::vec(
-            prop::sample::select(vec!["Bearer", "Basic", "error", "realm", "invalid_token", "=", "\"", "\\", ",", ";", " ", "\t", "\u{fc}"]),
+            prop::sample::select(vec![
+                "Bearer", "Basic", "error", "realm", "invalid_token", "=", "\"", "\\", ",", ";", " ", "\t", "\u{fc}",
+            ]),
             0..60,
         )) {
             let _ = read(&[parts.concat().as_bytes()]);

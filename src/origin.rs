@@ -108,8 +108,8 @@ impl Origins {
         self.listed.extend(other.listed);
     }
 
-    /// The position of a listed origin that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins are
-    /// compared.
+    /// The position of a listed origin that is written exactly so. Most requests need no more; [`permit`](Self::permit)
+    /// compares as origins are compared.
     #[inline]
     pub(crate) fn position(&self, uri: &Uri) -> Option<usize> {
         let scheme = Scheme::written(uri.scheme_str()?)?;

@@ -25,8 +25,8 @@ pin_project! {
     }
 }
 
-/// Only what waits for a token is boxed, and what is kept meanwhile; it waits for a network anyway. What is left is as small as it can be, since
-/// futures are moved about.
+/// Only what waits for a token is boxed, and what is kept meanwhile; it waits for a network anyway. What is left is as
+/// small as it can be, since futures are moved about.
 type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pin_project! {

@@ -11,28 +11,31 @@ use crate::{
 ///
 /// (A server that checks tokens wants another layer, such as tower-http's `AsyncRequireAuthorizationLayer`.)
 ///
-/// Over any `tower::Service` of a client: hyper-util's, `reqwest::Client`, tonic's channel, or layers around them. Its error is a
-/// [`BoxError`](tower_service::Service::Error): the service's own as it was, or ours, which [`Error::find`](crate::Error::find) finds.
+/// Over any `tower::Service` of a client: hyper-util's, `reqwest::Client`, tonic's channel, or layers around them. Its
+/// error is a [`BoxError`](tower_service::Service::Error): the service's own as it was, or ours, which
+/// [`Error::find`](crate::Error::find) finds.
 ///
 /// ```no_run
 /// # use client_credentials::{BearerAuthLayer, ClientCredentials, TryClone};
 /// # fn main() -> Result<(), client_credentials::Error> {
-/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(http::Response::new(())) });
+/// # type Response = http::Response<()>;
+/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(Response::default()) });
 /// let source = ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
 ///     .origin("https://api.example.com")
 ///     .build()?;
 /// let service = tower::ServiceBuilder::new()
 ///     .layer(BearerAuthLayer::new(source).with_replay(TryClone))
 ///     .service(client);
-/// # let _: &dyn tower::Service<http::Request<String>, Response = http::Response<()>, Error = _, Future = _> = &service;
+/// # let _: &dyn tower::Service<http::Request<String>, Response = Response, Error = _, Future = _> = &service;
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Which layer goes where
 ///
-/// In a `ServiceBuilder` the first layer is the outermost. Put retry and redirect layers and the time limit of the whole call before this one, and the time limit
-/// of one attempt, concurrency limits, load shedding and buffers behind it. What is seen otherwise:
+/// In a `ServiceBuilder` the first layer is the outermost. Put retry and redirect layers and the time limit of the
+/// whole call before this one, and the time limit of one attempt, concurrency limits, load shedding and buffers behind
+/// it. What is seen otherwise:
 ///
 /// | behind this layer (nearer to the client) | what is seen |
 /// |---|---|
@@ -46,21 +49,24 @@ use crate::{
 /// | a short time limit | it covers the wait for a first token, and the replay |
 /// | another `BearerAuthLayer` | the outermost one attaches; the others leave its header alone |
 ///
-/// A concurrency limit on either side: a request that waits for a token holds its permit. Token requests that go through the same limit find no room where every
-/// request waits for them, and end with a time-out: give them a client of their own.
+/// A concurrency limit on either side: a request that waits for a token holds its permit. Token requests that go
+/// through the same limit find no room where every request waits for them, and end with a time-out: give them a client
+/// of their own.
 ///
-/// A request that goes without a token because of its origin, and why, is in the log (target `client_credentials`), once for each origin. A `CONNECT` request goes as it
-/// is: it speaks to a proxy.
+/// A request that goes without a token because of its origin, and why, is in the log (target `client_credentials`),
+/// once for each origin. A `CONNECT` request goes as it is: it speaks to a proxy.
 ///
 /// # If it does not compile
 ///
-/// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays. hyper-util's, reqwest's and tonic's clients are.
-/// For one that is not, such as tower's `RateLimit` or `BoxService`, the compiler says so:
+/// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays.
+/// hyper-util's, reqwest's and tonic's clients are. For one that is not, such as tower's `RateLimit` or `BoxService`,
+/// the compiler says so:
 ///
 /// ```compile_fail,E0599
 /// # use client_credentials::{BearerAuthLayer, TokenCache};
 /// # fn example(tokens: TokenCache) {
-/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(http::Response::new(())) });
+/// # type Response = http::Response<()>;
+/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(Response::default()) });
 /// # let second = std::time::Duration::from_secs(1);
 /// tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).rate_limit(5, second).service(client);
 /// # }
@@ -72,20 +78,23 @@ use crate::{
 ///           `RateLimit<_>: Clone`
 /// ```
 ///
-/// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. An `option_layer` wants one error type, whether the layer is there
-/// or not: `.option_layer(layer).map_err(BoxError::from)`. For a body that is not `Clone`, see [`TryClone`](crate::TryClone).
+/// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. An
+/// `option_layer` wants one error type, whether the layer is there or not:
+/// `.option_layer(layer).map_err(BoxError::from)`. For a body that is not `Clone`, see [`TryClone`](crate::TryClone).
 ///
 /// # A rejected token
 ///
-/// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without it, the answer goes to the caller when the renewal
-/// has ended, so that the caller's next request has the new token. Nothing but a replay shows that a new token was accepted where the old one was not; without one, the next
-/// rejection within ten seconds (then twenty, forty … up to five minutes) renews nothing.
+/// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without it, the answer
+/// goes to the caller when the renewal has ended, so that the caller's next request has the new token. Nothing but a
+/// replay shows that a new token was accepted where the old one was not; without one, the next rejection within ten
+/// seconds (then twenty, forty … up to five minutes) renews nothing.
 ///
 /// # Which token
 ///
-/// A [`TokenRequest`](crate::TokenRequest) among the request's `http::Extensions` says which one; without it, the token of the cache's handle is meant
-/// ([`TokenCache::with_request`]). A redirect layer may drop the extensions, and with them which token: tower-http's does so on the way to another host, and before its
-/// version 0.7 on each hop. The token of the handle stays.
+/// A [`TokenRequest`](crate::TokenRequest) among the request's `http::Extensions` says which one; without it, the token
+/// of the cache's handle is meant ([`TokenCache::with_request`]). A redirect layer may drop the extensions, and with
+/// them which token: tower-http's does so on the way to another host, and before its version 0.7 on each hop. The token
+/// of the handle stays.
 ///
 /// # With tonic
 ///
@@ -116,8 +125,9 @@ use crate::{
 /// # }
 /// ```
 ///
-/// A gRPC server refuses a token with `grpc-status: 16` and no 401, which counts where [`grpc_unauthenticated`](crate::grpc_unauthenticated) says so: the call
-/// fails as `Unauthenticated`, and the next one has a new token. To send unary calls again, collect their body first, since tonic's is not `Clone`:
+/// A gRPC server refuses a token with `grpc-status: 16` and no 401, which counts where
+/// [`grpc_unauthenticated`](crate::grpc_unauthenticated) says so: the call fails as `Unauthenticated`, and the next one
+/// has a new token. To send unary calls again, collect their body first, since tonic's is not `Clone`:
 ///
 /// ```
 /// # use client_credentials::{BearerAuthLayer, TokenCache, TryClone, grpc_unauthenticated};
@@ -157,8 +167,8 @@ impl BearerAuthLayer {
 }
 
 impl<R> BearerAuthLayer<R> {
-    /// Sends a request again, once, if its token was rejected and another one could be had: [`TryClone`](crate::TryClone), or
-    /// [`replay_fn`](crate::replay_fn) for bodies that are copied otherwise.
+    /// Sends a request again, once, if its token was rejected and another one could be had:
+    /// [`TryClone`](crate::TryClone), or [`replay_fn`](crate::replay_fn) for bodies that are copied otherwise.
     ///
     /// Not the default, since it would not compile over every body. A request that cannot be copied is sent once.
     pub fn with_replay<T>(self, replay: T) -> BearerAuthLayer<T> {
@@ -167,15 +177,18 @@ impl<R> BearerAuthLayer<R> {
 
     /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means.
     ///
-    /// For servers with other habits: a 403 for an expired token, a 401 whose challenge is of another scheme (`Basic`, `Token`, `OAuth`) or has an error code of its
-    /// own, or a gRPC status ([`grpc_unauthenticated`](crate::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
-    /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to everything.
+    /// For servers with other habits: a 403 for an expired token, a 401 whose challenge is of another scheme (`Basic`,
+    /// `Token`, `OAuth`) or has an error code of its own, or a gRPC status
+    /// ([`grpc_unauthenticated`](crate::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
+    /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to
+    /// everything.
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuthLayer, TokenCache};
     /// # let tokens = TokenCache::builder(AccessToken::new("abcde12345")?).any_origin().build()?;
     /// BearerAuthLayer::new(tokens).with_rejection(|status, headers| {
-    ///     status == http::StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "token expired")
+    ///     let expired = headers.get("x-reason").is_some_and(|reason| reason == "token expired");
+    ///     status == http::StatusCode::FORBIDDEN && expired
     /// });
     /// # Ok::<(), client_credentials::Error>(())
     /// ```

@@ -8,7 +8,8 @@ use crate::{
     error::BoxError,
 };
 
-/// For clients: attaches a bearer token to every request that goes through. Made by [`BearerAuthLayer`](super::BearerAuthLayer).
+/// For clients: attaches a bearer token to every request that goes through. Made by
+/// [`BearerAuthLayer`](super::BearerAuthLayer).
 #[derive(Clone, Debug)]
 pub struct BearerAuth<S, R = NoReplay> {
     inner: S,
@@ -62,8 +63,8 @@ where
                 ResponseFuture::sent(self.inner.call(request), attached, spare)
             }
             Attach::Wait(pending) => {
-                // The service that was polled ready is the one to call: it is taken along, and a clone, which must be polled again,
-                // stays.
+                // The service that was polled ready is the one to call: it is taken along, and a clone, which must be
+                // polled again, stays.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::waiting(pending, request, ready, self.replay.clone())

@@ -1,5 +1,5 @@
-//! What the documents quote is what the crate says: every situation that they tell of is brought about, and the quotes are looked for in
-//! what was logged and returned. And their links lead somewhere.
+//! What the documents quote is what the crate says: every situation that they tell of is brought about, and the quotes
+//! are looked for in what was logged and returned. And their links lead somewhere.
 
 use std::path::Path;
 

@@ -120,7 +120,8 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
     assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), None));
 }
 
-/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones, between two servers.
+/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones,
+/// between two servers.
 #[cfg(feature = "reqwest")]
 #[tokio::test]
 async fn neither_reqwests_own_redirects_nor_a_layers_carry_the_token_to_another_server() {
