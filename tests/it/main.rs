@@ -14,6 +14,8 @@ mod discovery;
 mod documents;
 #[cfg(feature = "reqwest-middleware")]
 mod errors;
+#[cfg(target_os = "linux")]
+mod faketime;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
