@@ -39,6 +39,8 @@ mod redirects;
 #[cfg(feature = "test-util")]
 mod rejection;
 #[cfg(feature = "test-util")]
+mod reqwest_0_12;
+#[cfg(feature = "test-util")]
 mod runtimes;
 #[cfg(feature = "test-util")]
 mod scenarios;
