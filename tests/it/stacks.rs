@@ -309,9 +309,9 @@ async fn why_there_is_no_token_is_found_in_the_error_of_every_stack() {
 async fn an_error_that_is_not_ours_is_not_taken_for_ours() {
     over_every_stack(|(_, _, build)| async move {
         let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
-        let gone = Server::start(|_| async { Response::default() }).await.origin();
-        let send = build(cache(&auth, &gone));
-        let error = send(gone).await.expect_err("nobody listens there");
+        let nobody = support::Nobody::new();
+        let send = build(cache(&auth, &nobody.origin()));
+        let error = send(nobody.origin()).await.expect_err("nobody listens there");
         assert!(Error::find(&*error).is_none(), "{error:?}");
     })
     .await;

@@ -16,6 +16,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use wiremock::ResponseTemplate;
 
 type Answer = dyn Fn(&Request<Body>) -> Result<Response<Body>, Error> + Send + Sync;
 
@@ -84,6 +85,30 @@ pub fn with_client(builder: ClientCredentialsBuilder, client: Option<Arc<dyn Htt
 /// A source that is complete but for what the test is about.
 pub fn source(token_url: impl Into<String>) -> ClientCredentialsBuilder {
     ClientCredentials::builder(token_url, "abcde", "12345").any_origin()
+}
+
+/// The token request of this source, as its HTTP client gets it: not only what is sent, but also which headers are marked
+/// sensitive, and to which URL, though it be one with TLS.
+pub async fn sent(source: ClientCredentialsBuilder) -> Request<Body> {
+    #[derive(Clone, Default)]
+    struct Keep(Arc<Mutex<Option<Request<Body>>>>);
+
+    #[async_trait]
+    impl HttpClient for Keep {
+        async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+            *self.0.lock().expect("no panic") = Some(request);
+            Ok(Response::new(Body::from(TOKEN)))
+        }
+    }
+
+    let keep = Keep::default();
+    ask(&source.http_client(keep.clone()).build().expect("complete")).await.expect("a token");
+    keep.0.lock().expect("no panic").take().expect("a request")
+}
+
+/// The response of a token endpoint that issues [`TOKEN`].
+pub fn token_response() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_raw(TOKEN, "application/json")
 }
 
 pub async fn ask(source: &ClientCredentials) -> Result<AccessToken, Error> {

@@ -1,4 +1,4 @@
-//! Servers on loopback that answer what a test says, and HTTP/2 too.
+//! HTTP servers on loopback: wiremock's, and one by hand for responses that wait for something.
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
@@ -17,10 +17,38 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::net::TcpListener;
+use wiremock::{Mock, MockServer, Respond, matchers::any};
+
+/// A server that gives this response to every request.
+pub async fn responding(response: impl Respond + 'static) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(response).mount(&server).await;
+    server
+}
+
+/// All that this server was asked, in order.
+pub async fn received(server: &MockServer) -> Vec<wiremock::Request> {
+    server.received_requests().await.expect("wiremock records unless it is told not to")
+}
+
+/// An address where nobody listens. The port is bound as long as this is kept, so that no other test gets it.
+pub struct Nobody(tokio::net::TcpSocket);
+
+impl Nobody {
+    pub fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a loopback port");
+        Self(socket)
+    }
+
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.0.local_addr().expect("a bound address"))
+    }
+}
 
 type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
 
-/// An HTTP server (HTTP/1 and HTTP/2) on loopback; it ends when it is dropped.
+/// A server whose responses may wait, which those of wiremock cannot. It ends when it is dropped.
 pub struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Request<Bytes>>>>,
