@@ -55,6 +55,7 @@ mod support;
 mod testing;
 #[cfg(feature = "reqwest-middleware")]
 mod token_request;
+#[cfg(feature = "reqwest")]
 mod token_response;
 #[cfg(feature = "reqwest")]
 mod tonic;

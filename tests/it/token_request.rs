@@ -1,13 +1,17 @@
 //! What the token endpoint is sent (RFC 6749 section 4.4.2).
 
-use crate::support;
-use crate::support::endpoint;
-use crate::support::endpoint::{Recorder, ask, clients, form, source, with_client};
+use crate::support::endpoint::{ask, clients, form, sent, source, token_response, with_client};
+use crate::support::received;
 use client_credentials::{
     ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenRequest, TokenSource,
-    vonage::Region,
+    testing::AuthorizationServer, vonage::Region,
 };
-use http::{Method, header};
+use http::header;
+use serde_json::json;
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{header as has_header, header_exists, header_regex, method, path, query_param},
+};
 
 const URL: &str = "https://auth.example.com/oauth2/token";
 
@@ -21,13 +25,6 @@ fn sorted(body: &[u8]) -> Vec<(String, String)> {
     let mut pairs = form(body);
     pairs.sort();
     pairs
-}
-
-/// What is sent for a builder whose client is replaced.
-async fn sent(builder: ClientCredentialsBuilder) -> http::Request<client_credentials::Body> {
-    let recorder = Recorder::issuing();
-    ask(&builder.http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
-    recorder.last()
 }
 
 #[tokio::test]
@@ -46,22 +43,26 @@ async fn the_documented_example_of_vonage_comes_out_as_documented() {
 #[tokio::test]
 async fn every_client_posts_the_same_form() {
     for (name, client) in clients() {
-        let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
-        let url = format!("{}/token?tenant=a%20b", server.origin());
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .and(path("/token"))
+            .and(query_param("tenant", "a b"))
+            .and(has_header("content-type", "application/x-www-form-urlencoded"))
+            .and(has_header("accept", "application/json"))
+            .and(header_regex("user-agent", "^client-credentials/"))
+            .respond_with(token_response())
+            .expect(1)
+            .named(name)
+            .mount(&server)
+            .await;
+        let url = format!("{}/token?tenant=a%20b", server.uri());
         let source = with_client(source(url).scope("a b"), client).build().expect("complete");
         ask(&source).await.expect(name);
-        let seen = server.seen();
-        assert_eq!(seen.len(), 1, "{name}");
-        let (request, headers) = (&seen[0], seen[0].headers());
-        assert_eq!(request.method(), Method::POST, "{name}");
-        assert_eq!(request.uri(), "/token?tenant=a%20b", "{name}");
-        assert_eq!(headers[header::CONTENT_TYPE], "application/x-www-form-urlencoded", "{name}");
-        assert_eq!(headers[header::ACCEPT], "application/json", "{name}");
-        assert_eq!(headers[header::CONTENT_LENGTH], request.body().len().to_string(), "{name}");
-        let agent = headers[header::USER_AGENT].to_str().expect("ASCII");
-        assert!(agent.starts_with("client-credentials/"), "{name}: {agent}");
+        let request = received(&server).await.remove(0);
+        assert_eq!(request.url.query(), Some("tenant=a%20b"), "{name}");
+        assert_eq!(request.headers[header::CONTENT_LENGTH], request.body.len().to_string(), "{name}");
         for absent in [header::AUTHORIZATION, header::REFERER, header::COOKIE] {
-            assert!(!headers.contains_key(&absent), "{name}: {absent}");
+            assert!(!request.headers.contains_key(&absent), "{name}: {absent}");
         }
         let expected = [
             ("grant_type", "client_credentials"),
@@ -69,21 +70,20 @@ async fn every_client_posts_the_same_form() {
             ("client_id", "abcde"),
             ("client_secret", "12345"),
         ];
-        assert_eq!(sorted(request.body()), pairs(&expected), "{name}");
+        assert_eq!(sorted(&request.body), pairs(&expected), "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_client_with_a_user_agent_keeps_it() {
-    let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    let server = MockServer::start().await;
+    let kept = Mock::given(has_header("user-agent", "my-service/7")).respond_with(token_response()).expect(2);
+    kept.mount(&server).await;
     let client = reqwest::Client::builder().user_agent("my-service/7").build().expect("a client");
-    let url = format!("{}/token", server.origin());
+    let url = format!("{}/token", server.uri());
     ask(&source(&url).http_client(client.clone()).build().expect("complete")).await.expect("a token");
     let client = reqwest_middleware::ClientBuilder::new(client).build();
     ask(&source(&url).http_client(client).build().expect("complete")).await.expect("a token");
-    for request in server.seen() {
-        assert_eq!(request.headers()[header::USER_AGENT], "my-service/7");
-    }
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_server_that_wants_commas_between_scopes_gets_them() {
 #[test]
 fn a_scope_outside_of_the_grammar_is_refused() {
     for scope in ["", " ", "a  b", " a", "a ", "a\"b", "a\\b", "a\tb", "a\nb", "a\u{7f}", "é", "a\u{a0}b"] {
-        let error = source(URL).scope(scope).http_client(Recorder::issuing()).build().expect_err(scope);
+        let error = source(URL).scope(scope).http_client(AuthorizationServer::in_memory()).build().expect_err(scope);
         assert_eq!(error.kind(), ErrorKind::Configuration, "{scope:?}");
         assert!(error.to_string().starts_with("scope: "), "{error}");
         assert!(TokenRequest::builder().scope(scope).build().is_err(), "{scope:?}");
@@ -144,7 +144,8 @@ async fn further_parameters_and_every_resource_are_sent() {
 #[test]
 fn a_parameter_that_the_grant_writes_itself_is_refused() {
     for name in ["", "grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"] {
-        let error = source(URL).parameter(name, "x").http_client(Recorder::issuing()).build().expect_err(name);
+        let error =
+            source(URL).parameter(name, "x").http_client(AuthorizationServer::in_memory()).build().expect_err(name);
         assert!(error.to_string().starts_with("parameter: "), "{error}");
     }
 }
@@ -164,11 +165,11 @@ async fn further_headers_are_sent_beside_the_usual_ones_and_are_marked_sensitive
 
 #[tokio::test]
 async fn a_further_header_that_the_server_repeats_is_not_in_the_error() {
-    let recorder = Recorder::new(|_| {
-        let body = r#"{"error":"invalid_client","error_description":"what is 7abcde12?"}"#;
-        Ok(http::Response::builder().status(401).body(client_credentials::Body::from(body)).expect("a response"))
-    });
-    let source = source(URL).header("x-merchant-id", "7abcde12").http_client(recorder).build().expect("complete");
+    let server = MockServer::start().await;
+    let refusal = json!({"error": "invalid_client", "error_description": "what is 7abcde12?"});
+    let repeating = ResponseTemplate::new(401).set_body_json(refusal);
+    Mock::given(header_exists("x-merchant-id")).respond_with(repeating).mount(&server).await;
+    let source = source(server.uri()).header("x-merchant-id", "7abcde12").build().expect("complete");
     let error = ask(&source).await.expect_err("refused");
     assert!(error.to_string().contains("what is [redacted]?"), "{error}");
 }
@@ -189,7 +190,8 @@ fn a_header_that_the_token_request_has_by_itself_or_that_is_none_is_refused() {
         ("x-tag", "a\nb: c"),
         ("x-tag", "\u{7f}"),
     ] {
-        let error = source(URL).header(name, value).http_client(Recorder::issuing()).build().expect_err(name);
+        let error =
+            source(URL).header(name, value).http_client(AuthorizationServer::in_memory()).build().expect_err(name);
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(error.to_string().starts_with("header: "), "{error}");
     }
@@ -203,13 +205,12 @@ async fn the_grant_can_have_another_name() {
 
 #[tokio::test]
 async fn a_request_overrides_the_defaults_of_the_source() {
-    let recorder = Recorder::issuing();
-    let source = source(URL).scope("default").audience("here").http_client(recorder.clone()).build().expect("complete");
+    let auth = AuthorizationServer::in_memory();
+    let source = source(URL).scope("default").audience("here").http_client(auth.clone()).build().expect("complete");
     let wanted = TokenRequest::builder().scope("other").build().expect("a request");
     source.token(&wanted).await.expect("a token");
-    let members = form(recorder.last().body().as_ref());
-    assert!(members.contains(&("scope".into(), "other".into())));
-    assert!(members.contains(&("audience".into(), "here".into())));
+    let asked = auth.token_requests().remove(0);
+    assert_eq!((asked.scope(), asked.parameter("audience")), (Some("other"), Some("here")));
 }
 
 #[tokio::test]
@@ -239,7 +240,7 @@ async fn basic_credentials_are_form_urlencoded_and_then_base64() {
 fn raw_basic_refuses_an_id_with_a_colon() {
     let authentication = ClientAuthentication::client_secret_basic_raw("secret");
     let builder = ClientCredentials::builder(URL, "a:b", authentication).any_origin();
-    let error = builder.http_client(Recorder::issuing()).build().expect_err("refused");
+    let error = builder.http_client(AuthorizationServer::in_memory()).build().expect_err("refused");
     assert!(error.to_string().starts_with("client_id: "), "{error}");
 }
 
@@ -272,7 +273,7 @@ fn a_token_url_that_cannot_be_right_is_refused_with_its_reason() {
         ("http://127.0.0.1.example.com/token", "plain http"),
         ("http://localhost.example.com/token", "plain http"),
     ] {
-        let error = source(url).http_client(Recorder::issuing()).build().expect_err(url);
+        let error = source(url).http_client(AuthorizationServer::in_memory()).build().expect_err(url);
         assert_eq!(error.kind(), ErrorKind::Configuration, "{url}");
         let text = error.to_string();
         assert!(text.starts_with("token_url: ") && text.contains(reason), "{url}: {text}");
@@ -291,9 +292,9 @@ fn plain_http_is_for_loopback_and_for_those_who_say_so() {
         "http://LOCALHOST:1/token",
         "http://[::1]:4000/token",
     ] {
-        source(url).http_client(Recorder::issuing()).build().expect(url);
+        source(url).http_client(AuthorizationServer::in_memory()).build().expect(url);
     }
-    let plain = source("http://auth.example.com/token").http_client(Recorder::issuing());
+    let plain = source("http://auth.example.com/token").http_client(AuthorizationServer::in_memory());
     plain.clone().build().expect_err("refused");
     plain.allow_plain_http().build().expect("allowed");
 }
@@ -309,7 +310,7 @@ fn what_else_is_missing_is_named() {
         (source(URL).resource(""), "resource: "),
         (source(URL).origin("https://api.example.com/v1"), "origin: "),
     ] {
-        let error = builder.http_client(Recorder::issuing()).build().expect_err(field);
+        let error = builder.http_client(AuthorizationServer::in_memory()).build().expect_err(field);
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(error.to_string().starts_with(field), "{error}");
     }

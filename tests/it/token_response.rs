@@ -2,25 +2,24 @@
 
 use std::time::Duration;
 
-use crate::support::endpoint::{Recorder, ask, source};
-use client_credentials::{AccessToken, Body, Error, ErrorKind};
-use http::{Response, header};
+use crate::support::{
+    endpoint::{ask, source},
+    responding,
+};
+use client_credentials::{AccessToken, Error, ErrorKind};
+use wiremock::ResponseTemplate;
 
-const URL: &str = "https://auth.example.com/oauth2/token";
-
-fn answering(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Recorder {
-    let body = body.into();
-    Recorder::new(move |_| {
-        let mut response = Response::builder().status(status);
-        if !content_type.is_empty() {
-            response = response.header(header::CONTENT_TYPE, content_type);
-        }
-        Ok(response.body(Body::from(body.clone())).expect("a response"))
-    })
+fn response(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> ResponseTemplate {
+    let response = ResponseTemplate::new(status);
+    match content_type {
+        "" => response.set_body_bytes(body),
+        _ => response.set_body_raw(body, content_type),
+    }
 }
 
-async fn read_as(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Result<AccessToken, Error> {
-    ask(&source(URL).http_client(answering(status, content_type, body)).build().expect("complete")).await
+async fn read_as(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Result<AccessToken, Error> {
+    let server = responding(response(status, content_type, body)).await;
+    ask(&source(server.uri()).build().expect("complete")).await
 }
 
 async fn read(body: impl Into<Vec<u8>>) -> Result<AccessToken, Error> {
@@ -96,7 +95,8 @@ async fn another_token_type_needs_permission_and_is_sent_as_bearer() {
         let error = read(body.clone()).await.expect_err(named);
         assert_eq!(error.kind(), ErrorKind::InvalidResponse);
         assert!(error.to_string().contains(named), "{error}");
-        let builder = source(URL).http_client(answering(200, "application/json", body));
+        let server = responding(response(200, "application/json", body)).await;
+        let builder = source(server.uri());
         let allowed = builder.clone().accept_token_type(named.to_uppercase()).build().expect("complete");
         assert_eq!(ask(&allowed).await.expect(named).authorization(), "Bearer abcde");
         let other = builder.accept_token_type("something else").build().expect("complete");
@@ -188,8 +188,8 @@ async fn the_granted_scope_can_be_seen() {
         ("null", None),
     ] {
         let body = format!(r#"{{"access_token":"t","scope":{written}}}"#);
-        let asked = source(URL).scope("a b").http_client(answering(200, "application/json", body));
-        let token = ask(&asked.build().expect("complete")).await.expect(written);
+        let server = responding(response(200, "application/json", body)).await;
+        let token = ask(&source(server.uri()).scope("a b").build().expect("complete")).await.expect(written);
         assert_eq!(token.scope(), expected, "{written}");
     }
     assert_eq!(read(r#"{"access_token":"t"}"#).await.expect("a token").scope(), None);
@@ -253,11 +253,8 @@ async fn a_success_without_a_token_response_names_status_and_content_type() {
 
 #[tokio::test]
 async fn a_compressed_answer_that_nobody_decodes_is_named() {
-    let recorder = Recorder::new(|_| {
-        let response = Response::builder().header(header::CONTENT_ENCODING, "br");
-        Ok(response.body(Body::from(vec![0x1b, 0x0f])).expect("a response"))
-    });
-    let error = ask(&source(URL).http_client(recorder).build().expect("complete")).await.expect_err("no token");
+    let server = responding(response(200, "", [0x1b, 0x0f]).insert_header("content-encoding", "br")).await;
+    let error = ask(&source(server.uri()).build().expect("complete")).await.expect_err("no token");
     assert!(error.to_string().contains("br"), "{error}");
 }
 

@@ -1,9 +1,10 @@
 //! The preset for Vonage Contact Center.
 
-use crate::support::endpoint;
-use crate::support::endpoint::{Recorder, ask};
+use crate::support::endpoint::{self, ask, sent};
 use client_credentials::{
-    BearerAuthLayer, Body, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenCache, vonage::Region,
+    BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenCache,
+    testing::{Answer, AuthorizationServer},
+    vonage::Region,
 };
 use http::{Request, Response, header};
 use tower::ServiceExt;
@@ -15,11 +16,11 @@ fn vonage(region: Region) -> ClientCredentialsBuilder {
     ClientCredentials::vonage(region, "abcde", "12345").scope("agents-availability:read")
 }
 
-fn issuing(token_type: &'static str) -> Recorder {
-    Recorder::new(move |_| {
-        let body = format!(r#"{{"access_token":"abcde12345","expires_in":7200,"token_type":"{token_type}"}}"#);
-        Ok(Response::new(Body::from(body)))
-    })
+fn issuing(token_type: &str) -> AuthorizationServer {
+    let body = format!(r#"{{"access_token":"abcde12345","expires_in":7200,"token_type":"{token_type}"}}"#);
+    let auth = AuthorizationServer::in_memory();
+    auth.answer_always(Answer::status(200).with_body(body));
+    auth
 }
 
 #[test]
@@ -57,9 +58,7 @@ fn a_region_is_parsed_from_its_names_in_any_case() {
 #[tokio::test]
 async fn id_and_secret_go_in_the_body() {
     for (region, ..) in REGIONS {
-        let recorder = issuing("Bearer");
-        ask(&vonage(region).http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
-        let request = recorder.last();
+        let request = sent(vonage(region)).await;
         assert_eq!(request.uri(), region.token_url());
         assert!(!request.headers().contains_key(header::AUTHORIZATION));
         let members = endpoint::form(request.body().as_ref());
@@ -128,10 +127,9 @@ async fn errors_come_in_two_shapes() {
         ),
         (r#"{"message":"Missing scope"}"#, ErrorKind::Status, "Missing scope"),
     ] {
-        let recorder =
-            Recorder::new(move |_| Ok(Response::builder().status(400).body(Body::from(body)).expect("a response")));
-        let error =
-            ask(&vonage(Region::Emea).http_client(recorder).build().expect("complete")).await.expect_err("refused");
+        let auth = AuthorizationServer::in_memory();
+        auth.answer_always(Answer::status(400).with_body(body));
+        let error = ask(&vonage(Region::Emea).http_client(auth).build().expect("complete")).await.expect_err("refused");
         assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(said), "{error}");
     }
