@@ -11,38 +11,40 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::support::endpoint::{Recorder, TOKEN, ask, form};
+use crate::support::endpoint::{ask, form, token_response};
 use crate::support::keys::{Jwt, Key};
+use crate::support::{received, responding};
 use client_credentials::{
-    Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, async_trait,
+    ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, async_trait,
+    testing::{Answer, AuthorizationServer, ReceivedTokenRequest},
 };
-use http::{Request, Response, header};
+use http::header;
+use wiremock::ResponseTemplate;
 
 const URL: &str = "https://Auth.example.com/oauth2/token?tenant=a";
 
-fn source(authentication: impl Into<ClientAuthentication>, client: &Recorder) -> ClientCredentials {
-    ClientCredentials::builder(URL, "abcde", authentication)
-        .any_origin()
-        .http_client(client.clone())
-        .build()
-        .expect("complete")
+fn source(authentication: impl Into<ClientAuthentication>, server: &AuthorizationServer) -> ClientCredentials {
+    let builder = ClientCredentials::builder(URL, "abcde", authentication).any_origin();
+    builder.http_client(server.clone()).build().expect("complete")
 }
 
-fn assertion(request: &Request<Body>) -> String {
-    form(request.body().as_ref()).into_iter().find(|(name, _)| name == "client_assertion").expect("an assertion").1
+fn assertion(request: &ReceivedTokenRequest) -> String {
+    request.parameter("client_assertion").expect("an assertion").to_owned()
 }
 
-fn jwts(client: &Recorder) -> Vec<Jwt> {
-    client.seen().iter().map(|request| Jwt::read(&assertion(request))).collect()
+fn jwts(server: &AuthorizationServer) -> Vec<Jwt> {
+    server.token_requests().iter().map(|request| Jwt::read(&assertion(request))).collect()
 }
 
-fn refusal(code: &str, date: Option<SystemTime>) -> Response<Body> {
-    let builder = Response::builder().status(400);
-    let builder = match date {
-        Some(date) => builder.header(header::DATE, httpdate::fmt_http_date(date)),
-        None => builder,
-    };
-    builder.body(Body::from(format!(r#"{{"error":"{code}"}}"#))).expect("a response")
+fn refusal(code: &str, date: Option<SystemTime>) -> Answer {
+    let refusal = Answer::status(400).with_body(format!(r#"{{"error":"{code}"}}"#));
+    date.map_or(refusal.clone(), |date| refusal.with_header("date", &httpdate::fmt_http_date(date)))
+}
+
+fn refusing(code: &str, date: Option<SystemTime>) -> AuthorizationServer {
+    let server = AuthorizationServer::in_memory();
+    server.answer_always(refusal(code, date));
+    server
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -70,22 +72,22 @@ fn kms() -> Arc<Kms> {
 
 #[tokio::test]
 async fn private_key_jwt_sends_a_signed_assertion_and_nothing_else() {
-    let client = Recorder::issuing();
+    let server = AuthorizationServer::in_memory();
     let kms = kms();
     let before = seconds(SystemTime::now());
-    ask(&source(ClientAuthentication::private_key_jwt(Arc::clone(&kms)), &client)).await.expect("a token");
+    ask(&source(ClientAuthentication::private_key_jwt(Arc::clone(&kms)), &server)).await.expect("a token");
     let after = seconds(SystemTime::now());
 
-    let request = client.last();
+    let request = server.token_requests().remove(0);
     assert!(!request.headers().contains_key(header::AUTHORIZATION));
-    let mut names: Vec<_> = form(request.body().as_ref());
-    names.retain(|(name, _)| name != "client_assertion");
+    let mut names: Vec<_> = request.parameters().collect();
+    names.retain(|(name, _)| *name != "client_assertion");
     let expected = [
         ("grant_type", "client_credentials"),
         ("client_id", "abcde"),
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
     ];
-    assert_eq!(names, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(names, expected);
 
     let jwt = Jwt::read(&assertion(&request));
     assert!(kms.0.signed(&jwt));
@@ -102,13 +104,13 @@ async fn private_key_jwt_sends_a_signed_assertion_and_nothing_else() {
 
 #[tokio::test]
 async fn audience_key_id_and_lifetime_can_be_chosen() {
-    let client = Recorder::issuing();
+    let server = AuthorizationServer::in_memory();
     let authentication = ClientAuthentication::private_key_jwt(kms())
         .audience("https://issuer.example.com")
         .key_id("2026-11")
         .lifetime(Duration::from_secs(300));
-    ask(&source(authentication, &client)).await.expect("a token");
-    let jwt = &jwts(&client)[0];
+    ask(&source(authentication, &server)).await.expect("a token");
+    let jwt = &jwts(&server)[0];
     assert_eq!(jwt.claims["aud"], "https://issuer.example.com");
     assert_eq!(jwt.header, serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": "2026-11"}));
     assert_eq!(jwt.seconds("exp"), jwt.seconds("iat") + 300);
@@ -125,32 +127,28 @@ fn what_no_assertion_can_have_is_refused_when_it_is_built() {
         (assertion().lifetime(Duration::MAX), "lifetime: "),
     ] {
         let builder = ClientCredentials::builder(URL, "abcde", authentication).any_origin();
-        let error = builder.http_client(Recorder::issuing()).build().expect_err(field);
+        let error = builder.http_client(AuthorizationServer::in_memory()).build().expect_err(field);
         assert!(error.kind() == ErrorKind::Configuration && error.to_string().starts_with(field), "{error}");
     }
     let builder = ClientCredentials::builder(URL, "abcde", ClientAuthentication::client_assertion(Secret::file("")));
-    let error = builder.any_origin().http_client(Recorder::issuing()).build().expect_err("no path");
+    let error = builder.any_origin().http_client(AuthorizationServer::in_memory()).build().expect_err("no path");
     assert!(error.to_string().starts_with("client_assertion: "), "{error}");
 }
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn every_attempt_has_a_fresh_assertion_quick_retries_too() {
-    let count = Arc::new(AtomicUsize::new(0));
-    let client = Recorder::new(move |_| {
-        Ok(match count.fetch_add(1, Ordering::SeqCst) {
-            0 | 1 => Response::builder().status(503).body(Body::default()).expect("a response"),
-            _ => Response::new(Body::from(TOKEN)),
-        })
-    });
-    let source = source(ClientAuthentication::private_key_jwt(kms()), &client);
+    let server = AuthorizationServer::in_memory();
+    server.answer_next(Answer::status(503));
+    server.answer_next(Answer::status(503));
+    let source = source(ClientAuthentication::private_key_jwt(kms()), &server);
     let tokens = client_credentials::TokenCache::builder(source)
         .clock(client_credentials::Clock::tokio())
         .build()
         .expect("complete");
     tokens.token().await.expect("a token at the third attempt");
     let mut identities: Vec<_> =
-        jwts(&client).iter().map(|jwt| jwt.claims["jti"].as_str().expect("text").to_owned()).collect();
+        jwts(&server).iter().map(|jwt| jwt.claims["jti"].as_str().expect("text").to_owned()).collect();
     assert!(identities.len() == 3 && identities.iter().all(|jti| jti.len() == 32), "{identities:?}");
     identities.sort_unstable();
     identities.dedup();
@@ -164,19 +162,30 @@ async fn a_clock_that_is_off_is_corrected_once_by_the_servers_date() {
     for (date, code) in
         [(now + HOUR, "invalid_client"), (now - HOUR, "invalid_grant"), (now + 1000 * HOUR, "invalid_request")]
     {
-        // Takes what is neither old nor of the future.
-        let client = Recorder::new(move |request| {
-            let jwt = Jwt::read(&assertion(request));
-            let valid = (jwt.seconds("iat")..jwt.seconds("exp")).contains(&seconds(date));
-            Ok(if valid { Response::new(Body::from(TOKEN)) } else { refusal(code, Some(date)) })
-        });
-        let source = source(ClientAuthentication::private_key_jwt(kms()), &client);
+        // Accepts what is neither old nor of the future.
+        let server = responding(move |request: &wiremock::Request| {
+            let jwt = posted_jwt(request);
+            if (jwt.seconds("iat")..jwt.seconds("exp")).contains(&seconds(date)) {
+                return token_response();
+            }
+            let refusal = ResponseTemplate::new(400).set_body_json(serde_json::json!({ "error": code }));
+            refusal.insert_header("date", httpdate::fmt_http_date(date))
+        })
+        .await;
+        let authentication = ClientAuthentication::private_key_jwt(kms());
+        let source = ClientCredentials::builder(server.uri(), "abcde", authentication).any_origin().build();
+        let source = source.expect("complete");
         ask(&source).await.expect("a token at the second attempt");
-        let seen = jwts(&client);
+        let seen: Vec<_> = received(&server).await.iter().map(posted_jwt).collect();
         assert!(seen.len() == 2 && seen[0].claims["jti"] != seen[1].claims["jti"], "{seen:?}");
         ask(&source).await.expect("a token at the first attempt");
-        assert_eq!(client.seen().len(), 3);
+        assert_eq!(received(&server).await.len(), 3);
     }
+}
+
+fn posted_jwt(request: &wiremock::Request) -> Jwt {
+    let assertion = form(&request.body).into_iter().find(|(name, _)| name == "client_assertion");
+    Jwt::read(&assertion.expect("an assertion").1)
 }
 
 #[tokio::test]
@@ -191,22 +200,21 @@ async fn an_assertion_is_not_sent_again_where_the_clock_is_not_to_blame() {
         // Refused all the same.
         ("invalid_client", Some(off), 2),
     ] {
-        let client = Recorder::new(move |_| Ok(refusal(code, date)));
-        ask(&source(ClientAuthentication::private_key_jwt(kms()), &client)).await.expect_err(code);
-        assert_eq!(client.seen().len(), requests, "{code} {date:?}");
+        let server = refusing(code, date);
+        ask(&source(ClientAuthentication::private_key_jwt(kms()), &server)).await.expect_err(code);
+        assert_eq!(server.token_requests().len(), requests, "{code} {date:?}");
     }
     // Two servers that do not agree.
-    let count = Arc::new(AtomicUsize::new(0));
-    let client = Recorder::new(move |_| {
-        let hours = count.fetch_add(1, Ordering::SeqCst) as u64 % 2;
-        Ok(refusal("invalid_client", Some(now + Duration::from_secs(3600 * (1 + hours)))))
-    });
-    ask(&source(ClientAuthentication::private_key_jwt(kms()), &client)).await.expect_err("refused");
-    assert_eq!(client.seen().len(), 2);
+    let server = AuthorizationServer::in_memory();
+    for hours in [1, 2, 1, 2] {
+        server.answer_next(refusal("invalid_client", Some(now + Duration::from_secs(3600 * hours))));
+    }
+    ask(&source(ClientAuthentication::private_key_jwt(kms()), &server)).await.expect_err("refused");
+    assert_eq!(server.token_requests().len(), 2);
     // Where no time is sent, the time does not matter.
-    let client = Recorder::new(move |_| Ok(refusal("invalid_client", Some(off))));
-    ask(&source("12345", &client)).await.expect_err("refused");
-    assert_eq!(client.seen().len(), 1);
+    let server = refusing("invalid_client", Some(off));
+    ask(&source("12345", &server)).await.expect_err("refused");
+    assert_eq!(server.token_requests().len(), 1);
 }
 
 /// What a service that keeps keys has at a moment: the key and the name that the server knows it by belong together.
@@ -219,12 +227,12 @@ async fn a_key_that_changes_is_asked_for_anew_each_time_together_with_its_name()
         let (name, key) = current[count.fetch_add(1, Ordering::SeqCst).min(1)].clone();
         std::future::ready(Ok(ClientAuthentication::private_key_jwt(key).key_id(name)))
     });
-    let client = Recorder::issuing();
-    let source = source(authentication, &client);
+    let server = AuthorizationServer::in_memory();
+    let source = source(authentication, &server);
     for _ in 0..2 {
         ask(&source).await.expect("a token");
     }
-    for (jwt, (name, key)) in jwts(&client).iter().zip(&keys) {
+    for (jwt, (name, key)) in jwts(&server).iter().zip(&keys) {
         assert_eq!(jwt.header["kid"], *name);
         assert_eq!(jwt.claims["aud"], URL);
         assert!(key.0.signed(jwt), "{name}");
@@ -234,31 +242,30 @@ async fn a_key_that_changes_is_asked_for_anew_each_time_together_with_its_name()
 /// So that a server's `Date` corrects it, like any assertion that is made here.
 #[tokio::test]
 async fn an_assertion_of_a_function_is_made_again_by_the_servers_time() {
-    let server = SystemTime::now() + Duration::from_secs(3600);
-    let client = Recorder::new(move |_| Ok(refusal("invalid_client", Some(server))));
+    let server = refusing("invalid_client", Some(SystemTime::now() + Duration::from_secs(3600)));
     let key = kms();
     let authentication = ClientAuthentication::from_fn(move || {
         std::future::ready(Ok(ClientAuthentication::private_key_jwt(Arc::clone(&key))))
     });
-    let error = ask(&source(authentication, &client)).await.expect_err("refused");
-    assert_eq!(client.seen().len(), 2);
+    let error = ask(&source(authentication, &server)).await.expect_err("refused");
+    assert_eq!(server.token_requests().len(), 2);
     assert!(error.to_string().contains("that the server knows the key"), "{error}");
 }
 
 #[tokio::test]
 async fn the_failure_of_a_function_is_the_cause_and_says_whether_it_may_pass() {
-    let client = Recorder::issuing();
+    let server = AuthorizationServer::in_memory();
     for (outcome, transient) in [
         (Err(Error::transient("the vault is sealed")), true),
         (Err(Error::permanent("no such key")), false),
         (Ok(ClientAuthentication::private_key_jwt(kms()).key_id("")), false),
     ] {
         let authentication = ClientAuthentication::from_fn(move || std::future::ready(outcome.clone()));
-        let error = ask(&source(authentication, &client)).await.expect_err("no assertion");
+        let error = ask(&source(authentication, &server)).await.expect_err("no assertion");
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credentials, transient));
         assert!(error.to_string().contains("client_assertion: its function failed"), "{error}");
     }
-    assert!(client.seen().is_empty());
+    assert!(server.token_requests().is_empty());
 }
 
 struct Failing(Result<Vec<u8>, Error>);
@@ -276,40 +283,40 @@ impl Signer for Failing {
 
 #[tokio::test]
 async fn the_failure_of_a_signer_is_the_cause_and_says_whether_it_may_pass() {
-    let client = Recorder::issuing();
+    let server = AuthorizationServer::in_memory();
     for (outcome, transient, says) in [
         (Err(Error::transient("throttled")), true, "the signer failed"),
         (Err(Error::permanent("no such key")), false, "the signer failed"),
         // ASN.1, as most services give it.
         (Ok(vec![0x30; 71]), false, "the signer gave 71 bytes, where ES256 has 64: r and s, not ASN.1"),
     ] {
-        let source = source(ClientAuthentication::private_key_jwt(Failing(outcome)), &client);
+        let source = source(ClientAuthentication::private_key_jwt(Failing(outcome)), &server);
         let error = ask(&source).await.expect_err(says);
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credentials, transient));
         assert!(error.to_string().contains(&format!("private_key_jwt: {says}")), "{error}");
     }
-    assert!(client.seen().is_empty());
+    assert!(server.token_requests().is_empty());
 }
 
 #[tokio::test]
 async fn a_ready_made_assertion_is_read_anew_each_time_and_sent_as_it_is() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("authentication-token");
     std::fs::write(&path, "header.claims.one\n").expect("a file");
-    let client = Recorder::issuing();
-    let of_file = source(ClientAuthentication::client_assertion(Secret::file(&path)), &client);
+    let server = AuthorizationServer::in_memory();
+    let of_file = source(ClientAuthentication::client_assertion(Secret::file(&path)), &server);
     ask(&of_file).await.expect("a token");
     std::fs::write(&path, "header.claims.two\n").expect("a file");
     ask(&of_file).await.expect("a token");
     let count = AtomicUsize::new(0);
     let function =
         Secret::from_fn(move || std::future::ready(Ok(format!("call.{}.x", count.fetch_add(1, Ordering::SeqCst)))));
-    let of_function = source(ClientAuthentication::client_assertion(function), &client);
+    let of_function = source(ClientAuthentication::client_assertion(function), &server);
     ask(&of_function).await.expect("a token");
     ask(&of_function).await.expect("a token");
-    let sent: Vec<_> = client.seen().iter().map(assertion).collect();
+    let sent: Vec<_> = server.token_requests().iter().map(assertion).collect();
     assert_eq!(sent, ["header.claims.one", "header.claims.two", "call.0.x", "call.1.x"]);
-    for request in client.seen() {
-        let names: Vec<_> = form(request.body().as_ref()).into_iter().map(|(name, _)| name).collect();
+    for request in server.token_requests() {
+        let names: Vec<_> = request.parameters().map(|(name, _)| name).collect();
         assert_eq!(names, ["grant_type", "client_id", "client_assertion_type", "client_assertion"]);
         assert!(!request.headers().contains_key(header::AUTHORIZATION));
     }
@@ -326,21 +333,20 @@ async fn a_ready_made_assertion_that_is_refused_is_not_tried_again() {
     let count = AtomicUsize::new(0);
     let function =
         Secret::from_fn(move || std::future::ready(Ok(format!("call.{}.x", count.fetch_add(1, Ordering::SeqCst)))));
-    let client = Recorder::new(|_| Ok(refusal("invalid_client", None)));
-    ask(&source(ClientAuthentication::client_assertion(function), &client)).await.expect_err("refused");
-    assert_eq!(client.seen().len(), 1);
+    let server = refusing("invalid_client", None);
+    ask(&source(ClientAuthentication::client_assertion(function), &server)).await.expect_err("refused");
+    assert_eq!(server.token_requests().len(), 1);
 }
 
 #[tokio::test]
 async fn with_a_client_certificate_only_the_id_is_in_the_body() {
     for authentication in [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()]
     {
-        let client = Recorder::issuing();
-        ask(&source(authentication.clone(), &client)).await.expect("a token");
-        let request = client.last();
+        let server = AuthorizationServer::in_memory();
+        ask(&source(authentication.clone(), &server)).await.expect("a token");
+        let request = server.token_requests().remove(0);
         let expected = [("grant_type", "client_credentials"), ("client_id", "abcde")];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(form(request.body().as_ref()), expected, "{authentication:?}");
+        assert_eq!(request.parameters().collect::<Vec<_>>(), expected, "{authentication:?}");
         assert!(!request.headers().contains_key(header::AUTHORIZATION));
 
         // The certificate is the HTTP client's.
@@ -360,22 +366,22 @@ async fn a_refusal_says_what_to_check_for_the_method() {
         (ClientAuthentication::tls_client_auth(), "the certificate"),
         (ClientAuthentication::none(), "wants a secret"),
     ] {
-        let client = Recorder::new(|_| Ok(refusal("invalid_client", None)));
-        let error = ask(&source(authentication, &client)).await.expect_err("refused");
+        let server = refusing("invalid_client", None);
+        let error = ask(&source(authentication, &server)).await.expect_err("refused");
         assert!(error.to_string().contains(says), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_the_secret() {
-    let client = Recorder::new(|_| Ok(refusal("invalid_client", None)));
+    let server = refusing("invalid_client", None);
     for (secret, encoded) in [("a-b.c_d~9", false), ("s/e+c", true), ("+", true), ("\u{e9}", true)] {
         for (authentication, other) in [
             (ClientAuthentication::client_secret_basic(secret), true),
             (ClientAuthentication::client_secret_basic_raw(secret), false),
             (ClientAuthentication::client_secret_post(secret), false),
         ] {
-            let error = ask(&source(authentication, &client)).await.expect_err("refused").to_string();
+            let error = ask(&source(authentication, &server)).await.expect_err("refused").to_string();
             assert_eq!(error.contains("try `client_secret_basic_raw`"), encoded && other, "{error}");
             assert!(secret == "+" || !error.contains(secret), "{error}");
         }
@@ -386,9 +392,9 @@ async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_t
 #[tokio::test]
 async fn a_refusal_without_a_code_says_what_to_check_too() {
     for status in [401, 403] {
-        let client =
-            Recorder::new(move |_| Ok(Response::builder().status(status).body(Body::default()).expect("a response")));
-        let error = ask(&source("12345", &client)).await.expect_err("refused");
+        let server = AuthorizationServer::in_memory();
+        server.answer_always(Answer::status(status));
+        let error = ask(&source("12345", &server)).await.expect_err("refused");
         let says = "(check client_id and client_secret, and how they are sent: in the body or as Basic)";
         assert!(error.to_string().ends_with(&format!("HTTP {status} {says}")), "{error}");
         assert!(error.is_transient(), "it may be something before the server");

@@ -5,6 +5,7 @@ mod attaching;
 mod auto_traits;
 #[cfg(feature = "test-util")]
 mod cache;
+#[cfg(feature = "reqwest")]
 mod client_authentication;
 #[cfg(feature = "serde")]
 mod configuration;
@@ -30,7 +31,7 @@ mod middleware;
 mod model;
 #[cfg(feature = "test-util")]
 mod origins;
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "jwt", feature = "reqwest"))]
 mod private_key;
 #[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 mod redaction;

@@ -2,28 +2,28 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::endpoint::{Recorder, TOKEN, ask, form};
+use crate::support::endpoint::{ask, form, sent, token_response};
 use crate::support::keys::{Jwt, Key, pem};
+use crate::support::{received, responding};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use client_credentials::{Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, PrivateKey, Secret};
-use http::Response;
+use client_credentials::{
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, PrivateKey, Secret,
+    testing::AuthorizationServer,
+};
+use wiremock::ResponseTemplate;
 
 const URL: &str = "https://auth.example.com/oauth2/token";
 
-fn source(authentication: impl Into<ClientAuthentication>, client: &Recorder) -> ClientCredentials {
-    ClientCredentials::builder(URL, "abcde", authentication)
-        .any_origin()
-        .http_client(client.clone())
-        .build()
-        .expect("complete")
+fn source(token_url: &str, authentication: impl Into<ClientAuthentication>) -> ClientCredentialsBuilder {
+    ClientCredentials::builder(token_url, "abcde", authentication).any_origin()
 }
 
-fn jwt(request: &http::Request<Body>) -> Jwt {
-    let members = form(request.body().as_ref());
+fn jwt(body: &[u8]) -> Jwt {
+    let members = form(body);
     assert!(!members.iter().any(|(name, _)| name == "client_secret"));
     Jwt::read(&members.iter().find(|(name, _)| name == "client_assertion").expect("an assertion").1)
 }
@@ -53,9 +53,8 @@ async fn every_algorithm_signs_with_every_format_of_its_key() {
         for (format, pem) in &key.private {
             let signer = private_key(pem).expect(format);
             assert_eq!(format!("{signer:?}"), format!("PrivateKey({algorithm})"));
-            let client = Recorder::issuing();
-            ask(&source(ClientAuthentication::private_key_jwt(signer).key_id("k"), &client)).await.expect("a token");
-            let jwt = jwt(&client.last());
+            let request = sent(source(URL, ClientAuthentication::private_key_jwt(signer).key_id("k"))).await;
+            let jwt = jwt(request.body().as_ref());
             assert_eq!(jwt.header, serde_json::json!({"alg": algorithm, "typ": "JWT", "kid": "k"}), "{format}");
             assert!(key.signed(&jwt), "{algorithm}, {format}");
             assert!(!key_for(algorithm).signed(&jwt), "by another key");
@@ -161,53 +160,53 @@ fn what_is_no_private_key_is_refused_by_what_it_is() {
 #[tokio::test]
 async fn a_certificate_gives_the_thumbprint() {
     let certificate = rcgen::generate_simple_self_signed(["client.example.com".to_owned()]).expect("a certificate");
-    let client = Recorder::issuing();
     let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
     let authentication = ClientAuthentication::private_key_jwt(key).certificate(certificate.cert.pem());
-    ask(&source(authentication, &client)).await.expect("a token");
+    let request = sent(source(URL, authentication)).await;
     let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.cert.der());
-    assert_eq!(jwt(&client.last()).header["x5t#S256"], URL_SAFE_NO_PAD.encode(expected));
+    assert_eq!(jwt(request.body().as_ref()).header["x5t#S256"], URL_SAFE_NO_PAD.encode(expected));
 
     for wrong in ["", "certificate", Key::p256().pem()] {
         let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
         let authentication = ClientAuthentication::private_key_jwt(key).certificate(wrong);
-        let builder = ClientCredentials::builder(URL, "abcde", authentication).any_origin();
-        let error = builder.http_client(Recorder::issuing()).build().expect_err("no certificate");
+        let error = source(URL, authentication)
+            .http_client(AuthorizationServer::in_memory())
+            .build()
+            .expect_err("no certificate");
         assert!(error.to_string().starts_with("certificate: "), "{error}");
     }
 }
 
 #[tokio::test]
 async fn client_secret_jwt_signs_with_the_secret_and_does_not_send_it() {
-    let client = Recorder::issuing();
-    ask(&source(ClientAuthentication::client_secret_jwt("s3cr3t").audience("here"), &client)).await.expect("a token");
-    let jwt = jwt(&client.last());
+    let request = sent(source(URL, ClientAuthentication::client_secret_jwt("s3cr3t").audience("here"))).await;
+    let jwt = jwt(request.body().as_ref());
     assert_eq!(jwt.header, serde_json::json!({"alg": "HS256", "typ": "JWT"}));
     assert_eq!((&jwt.claims["iss"], &jwt.claims["aud"]), (&"abcde".into(), &"here".into()));
     assert!(jwt.has_hmac("s3cr3t") && !jwt.has_hmac("another"));
-    assert!(!String::from_utf8_lossy(client.last().body().as_ref()).contains("s3cr3t"));
+    assert!(!String::from_utf8_lossy(request.body().as_ref()).contains("s3cr3t"));
 }
 
 #[tokio::test]
 async fn a_secret_that_signs_may_change_like_one_that_is_sent() {
     let knows = Arc::new(Mutex::new("first"));
     let known = Arc::clone(&knows);
-    let client = Recorder::new(move |request| {
-        Ok(if jwt(request).has_hmac(*known.lock().expect("no panic")) {
-            Response::new(Body::from(TOKEN))
-        } else {
-            Response::builder().status(401).body(Body::from(r#"{"error":"invalid_client"}"#)).expect("a response")
-        })
-    });
+    let server = responding(move |request: &wiremock::Request| {
+        if jwt(&request.body).has_hmac(*known.lock().expect("no panic")) {
+            return token_response();
+        }
+        ResponseTemplate::new(401).set_body_json(serde_json::json!({"error": "invalid_client"}))
+    })
+    .await;
     let value = Arc::new(Mutex::new("first"));
     let given = Arc::clone(&value);
     let secret = Secret::from_fn(move || std::future::ready(Ok(*given.lock().expect("no panic"))));
-    let source = source(ClientAuthentication::client_secret_jwt(secret), &client);
+    let source = source(&server.uri(), ClientAuthentication::client_secret_jwt(secret)).build().expect("complete");
     ask(&source).await.expect("a token");
     *value.lock().expect("no panic") = "second";
     ask(&source).await.expect("a token, by the secret that the server still knows");
     *knows.lock().expect("no panic") = "second";
     ask(&source).await.expect("a token");
-    let signed: Vec<_> = client.seen().iter().map(|request| jwt(request).has_hmac("first")).collect();
+    let signed: Vec<_> = received(&server).await.iter().map(|request| jwt(&request.body).has_hmac("first")).collect();
     assert_eq!(signed, [true, false, true, false]);
 }
