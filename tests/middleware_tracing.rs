@@ -7,14 +7,13 @@ mod support;
 use std::{
     io::Write,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use client_credentials::{BearerAuthMiddleware, ClientCredentials};
+use client_credentials::{BearerAuthMiddleware, ClientCredentials, testing::AuthorizationServer};
 use http::StatusCode;
 use reqwest_middleware::ClientBuilder;
 use reqwest_tracing::TracingMiddleware;
-use support::AuthorizationServer;
+use support::protected_api;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 #[derive(Clone, Default)]
@@ -46,9 +45,9 @@ async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
         .with_writer(move || writer.clone())
         .init();
     for outside in [true, false] {
-        let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
-        let api = auth.protected_api().await;
-        let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.origin()).build();
+        let auth = AuthorizationServer::start().await;
+        let api = protected_api(&auth).await;
+        let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.uri()).build();
         let bearer = BearerAuthMiddleware::new(source.expect("a source"));
         let builder = ClientBuilder::new(reqwest::Client::new());
         let client = if outside {
@@ -58,10 +57,10 @@ async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
         }
         .build();
         for _ in 0..2 {
-            assert_eq!(client.get(api.origin()).send().await.expect("an answer").status(), StatusCode::OK);
+            assert_eq!(client.get(api.uri()).send().await.expect("an answer").status(), StatusCode::OK);
             auth.revoke_all();
         }
-        assert_eq!(auth.token_requests(), 2);
+        assert_eq!(auth.token_requests().len(), 2);
         let text = log.take();
         assert!(text.contains("http.response.status_code") && text.contains("access token renewed"), "{text}");
         assert!(!text.contains("token-1") && !text.contains("token-2") && !text.contains("12345"), "{text}");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    fake::{Api, api_tokens, bearer, tokens, tokens_by},
+    fake::{Api, api_tokens, bearer, tokens},
     get,
 };
 use bytes::Bytes;
@@ -97,7 +97,8 @@ async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_token_the_request_is_not_sent_and_the_caller_gets_the_cause() {
-    let (builder, _) = tokens_by(|_| Err(Error::permanent("the secret was withdrawn")));
+    let withdrawn = token_fn(|_| async { Err(Error::permanent("the secret was withdrawn")) });
+    let builder = TokenCache::builder(withdrawn).clock(Clock::tokio());
     let api = Api::open();
     let service = BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).layer(api.clone());
     let error = service.oneshot(get(URL)).await.expect_err("no token");

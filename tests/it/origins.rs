@@ -1,14 +1,13 @@
 //! Where a token may go.
 
 use crate::support;
-use crate::support::endpoint;
 use crate::support::{
     fake::{Api, bearer, tokens},
     get,
 };
 use client_credentials::{
     AccessToken, BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenCache,
-    TokenRequest, TokenSource, async_trait,
+    TokenRequest, TokenSource, async_trait, testing::AuthorizationServer,
 };
 use tower::{Layer, ServiceExt};
 
@@ -180,7 +179,7 @@ fn nothing_builds_without_an_origin_and_the_error_says_what_to_write() {
 
 fn credentials() -> ClientCredentialsBuilder {
     ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345")
-        .http_client(endpoint::Recorder::issuing())
+        .http_client(AuthorizationServer::in_memory())
 }
 
 /// Forgets to hand on the origins of the source within.

@@ -6,10 +6,11 @@ use std::{
 };
 
 use crate::support::{
-    fake::{Api, Body, api_tokens, bearer, rejection, tokens, tokens_by},
+    fake::{Api, Body, api_tokens, bearer, rejection, tokens},
     get,
+    source::{Source, down},
 };
-use client_credentials::{AccessToken, BearerAuthLayer, Error, TokenCache, TryClone, grpc_unauthenticated, replay_fn};
+use client_credentials::{AccessToken, BearerAuthLayer, TokenCache, TryClone, grpc_unauthenticated, replay_fn};
 use http::{Method, Request, Response, StatusCode, Version, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, advance, sleep};
@@ -187,13 +188,12 @@ async fn a_rejection_of_the_callers_own_header_is_none_of_ours() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_fails_leaves_the_401_to_the_caller_with_its_body() {
-    let (builder, _) = tokens_by(|number| match number {
-        1 => Ok("token-1".into()),
-        _ => Err(Error::transient("the server is down")),
-    });
+    let source = Source::new();
+    let tokens = source.cache();
+    tokens.token().await.expect("a token");
+    source.answer(down());
     let api = Api::accepting("token-2", EXPLICIT);
-    let service =
-        BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).with_replay(TryClone).layer(api.clone());
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
     let answer = service.clone().oneshot(get(URL)).await.expect("an answer, not an error");
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(answer.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");

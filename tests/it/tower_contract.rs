@@ -8,8 +8,9 @@ use std::{
 };
 
 use crate::support::{
-    fake::{Body, api_tokens, bearer, rejection, tokens_by},
+    fake::{Body, api_tokens, bearer, rejection},
     get,
+    source::{Answer, Source},
 };
 use client_credentials::{BearerAuthLayer, Error, TryClone};
 use http::{Request, Response, StatusCode};
@@ -120,12 +121,13 @@ async fn an_error_of_the_service_passes_through_as_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn readiness_is_that_of_the_service_and_knows_nothing_of_tokens() {
-    let (builder, count) = tokens_by(|_| Err(Error::permanent("no token for you")));
-    let layer = BearerAuthLayer::new(builder.any_origin().build().expect("a cache"));
+    let source = Source::new();
+    source.answer(Answer::Fails(Error::permanent("no token for you")));
+    let layer = BearerAuthLayer::new(source.cache());
     let (mut service, mut handle) = mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
     handle.allow(2);
     assert!(matches!(service.poll_ready(), Poll::Ready(Ok(()))));
-    assert_eq!(count.get(), 0);
+    assert_eq!(source.count(), 0);
     assert!(Error::find(&*service.call(get(URL)).await.expect_err("no token")).is_some());
     assert!(matches!(service.poll_ready(), Poll::Ready(Ok(()))));
     handle.send_error(Broken(1));

@@ -5,57 +5,28 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{AuthorizationServer, Server, answer, get, hyper_client};
+use crate::support::{bearer, get, head_server, hyper_client, received, responding};
 use bytes::Bytes;
-use client_credentials::{BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone};
+use client_credentials::{
+    BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone, testing::AuthorizationServer,
+};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::Notify,
     time::{sleep, timeout},
 };
 use tower::{Layer, ServiceExt};
+use wiremock::ResponseTemplate;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server of bytes: what becomes of a connection whose first head is there.
-async fn server<F, Fut>(handle: F) -> String
-where
-    F: Fn(String, TcpStream) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = std::io::Result<()>> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
-    let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
-    let handle = Arc::new(handle);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let handle = Arc::clone(&handle);
-            tokio::spawn(async move {
-                let head = head(&mut stream).await;
-                handle(head, stream).await
-            });
-        }
-    });
-    origin
-}
-
-async fn head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => break,
-        }
-    }
-    String::from_utf8_lossy(&head).to_ascii_lowercase()
-}
-
 async fn cache(auth: &AuthorizationServer, origin: &str) -> TokenCache {
-    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(origin).build();
-    let tokens = TokenCache::from(source.expect("a source"));
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
+    let tokens = TokenCache::from(source.origin(origin).build().expect("a source"));
     tokens.token().await.expect("a token");
     tokens
 }
@@ -70,8 +41,8 @@ async fn echoes(origin: &str, io: impl AsyncReadExt + AsyncWriteExt) {
 
 #[tokio::test]
 async fn an_upgrade_gets_its_token_and_becomes_the_callers_connection() {
-    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
-    let origin = server(|head, mut stream| async move {
+    let auth = AuthorizationServer::in_memory();
+    let origin = head_server(|head, mut stream| async move {
         assert!(head.contains("authorization: bearer token-1\r\n") && head.contains("upgrade: websocket\r\n"));
         stream
             .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
@@ -121,7 +92,7 @@ async fn bytes_server(seen: Arc<Mutex<Vec<String>>>) -> String {
 #[tokio::test]
 async fn the_second_attempt_is_the_first_one_to_the_byte_but_for_the_token() {
     for middleware in [false, true] {
-        let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+        let auth = AuthorizationServer::in_memory();
         let seen = Arc::<Mutex<Vec<String>>>::default();
         let origin = bytes_server(Arc::clone(&seen)).await;
         let tokens = cache(&auth, &origin).await;
@@ -147,27 +118,23 @@ async fn the_second_attempt_is_the_first_one_to_the_byte_but_for_the_token() {
 
 #[tokio::test]
 async fn a_proxys_407_is_the_callers_affair() {
-    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
-    let proxy = Server::start(|_| async {
-        let mut refused = answer(StatusCode::PROXY_AUTHENTICATION_REQUIRED, "who are you?");
-        refused.headers_mut().insert("proxy-authenticate", "Basic realm=\"proxy\"".parse().expect("a value"));
-        refused
-    })
-    .await;
+    let auth = AuthorizationServer::in_memory();
+    let refused = ResponseTemplate::new(407).insert_header("proxy-authenticate", "Basic realm=\"proxy\"");
+    let proxy = responding(refused).await;
     let tokens = cache(&auth, "http://api.test").await;
-    let through = reqwest::Client::builder().proxy(reqwest::Proxy::http(proxy.origin()).expect("a proxy")).build();
+    let through = reqwest::Client::builder().proxy(reqwest::Proxy::http(proxy.uri()).expect("a proxy")).build();
     let client = reqwest_middleware::ClientBuilder::new(through.expect("a client"))
         .with(BearerAuthMiddleware::new(tokens))
         .build();
     let refused = client.get("http://api.test/").send().await.expect("an answer");
     assert_eq!(refused.status(), StatusCode::PROXY_AUTHENTICATION_REQUIRED);
     sleep(Duration::from_millis(1200)).await;
-    assert_eq!((proxy.count(), auth.token_requests()), (1, 1));
+    assert_eq!((received(&proxy).await.len(), auth.token_requests().len()), (1, 1));
 }
 
 /// Answers 401 with a body that never ends, until somebody hangs up, to every token but the second.
 async fn endless(hung_up: Arc<Notify>) -> String {
-    server(move |head, mut stream| {
+    head_server(move |head, mut stream| {
         let hung_up = Arc::clone(&hung_up);
         async move {
             if head.contains("bearer token-2\r\n") {
@@ -187,7 +154,7 @@ async fn endless(hung_up: Arc<Notify>) -> String {
 #[tokio::test]
 async fn a_401_without_an_end_is_hung_up_on_and_sent_again() {
     for middleware in [false, true] {
-        let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+        let auth = AuthorizationServer::in_memory();
         let hung_up = Arc::new(Notify::new());
         let origin = endless(Arc::clone(&hung_up)).await;
         let tokens = cache(&auth, &origin).await;
@@ -208,7 +175,7 @@ async fn a_401_without_an_end_is_hung_up_on_and_sent_again() {
 
 #[tokio::test]
 async fn a_401_without_an_end_reaches_the_caller_where_nothing_is_sent_again() {
-    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let auth = AuthorizationServer::in_memory();
     let origin = endless(Arc::default()).await;
     let service = BearerAuthLayer::new(cache(&auth, &origin).await).layer(hyper_client());
     let mut answer = timeout(SOON, service.oneshot(get(&origin))).await.expect("in time").expect("an answer");
@@ -219,7 +186,7 @@ async fn a_401_without_an_end_reaches_the_caller_where_nothing_is_sent_again() {
 
 /// Answers 401 to the head of a request, and reads the body only of those with the second token.
 async fn hasty() -> String {
-    server(|head, mut stream| async move {
+    head_server(|head, mut stream| async move {
         if !head.contains("bearer token-2\r\n") {
             stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await?;
             // Open, but unread.
@@ -241,7 +208,7 @@ async fn hasty() -> String {
 async fn a_401_before_the_upload_has_ended_is_sent_again_from_the_beginning() {
     let large = Bytes::from(vec![b'x'; 32 * 1024 * 1024]);
     for middleware in [false, true] {
-        let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+        let auth = AuthorizationServer::in_memory();
         let origin = hasty().await;
         let tokens = cache(&auth, &origin).await;
         let status = timeout(SOON, async {
@@ -262,16 +229,15 @@ async fn a_401_before_the_upload_has_ended_is_sent_again_from_the_beginning() {
 /// The streams share a connection, and those that were answered early are reset.
 #[tokio::test]
 async fn a_401_before_the_upload_has_ended_is_sent_again_over_http_2_as_well() {
-    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let auth = AuthorizationServer::in_memory();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
     let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
-    let issued = auth.issued();
+    let issuer = auth.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let issued = issued.clone();
+            let issuer = issuer.clone();
             let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-                let header = request.headers()["authorization"].to_str().expect("ASCII").to_owned();
-                let good = issued.is_good(&header);
+                let good = issuer.accepts(bearer(request.headers()).expect("a token"));
                 async move {
                     let read = if good { request.into_body().collect().await?.to_bytes().len() } else { 0 };
                     let mut answer = http::Response::new(Full::new(Bytes::from(read.to_string())));
@@ -298,12 +264,12 @@ async fn a_401_before_the_upload_has_ended_is_sent_again_over_http_2_as_well() {
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), large.len().to_string());
     }
-    assert_eq!(auth.token_requests(), 2);
+    assert_eq!(auth.token_requests().len(), 2);
 }
 
 #[tokio::test]
 async fn a_401_before_an_endless_upload_has_ended_reaches_the_caller() {
-    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
+    let auth = AuthorizationServer::in_memory();
     let origin = hasty().await;
     let first = tokio_stream::once(Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from_static(b"first"))));
     let endless = tokio_stream::StreamExt::chain(first, tokio_stream::pending());

@@ -1,35 +1,10 @@
-//! What the log tells somebody whose requests go without a token. A binary of its own, since a log belongs to a whole
-//! process.
+//! What the log tells somebody whose requests go without a token.
 
-use crate::support;
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
-use crate::support::{Server, fake::Api, get};
+use crate::support::{endpoint::Log, fake::Api, get, responding};
 use client_credentials::{AccessToken, BearerAuthLayer, BearerAuthMiddleware, TokenCache, TokenCacheBuilder};
-use http::{Response, header::AUTHORIZATION};
+use http::header::AUTHORIZATION;
 use tower::{Layer, ServiceExt};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut *self.0.lock().expect("no panic"))).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use wiremock::ResponseTemplate;
 
 fn tokens(origins: &[&str]) -> TokenCache {
     let builder = TokenCache::builder(AccessToken::new("abcde12345").expect("a token"));
@@ -39,8 +14,7 @@ fn tokens(origins: &[&str]) -> TokenCache {
 #[tokio::test]
 async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() {
     let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(move || writer.clone()).init();
+    let _guard = log.capture();
 
     // An origin that was not named: once for each, however many requests.
     let service = BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(Api::open());
@@ -84,19 +58,15 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
     }
 
     // A redirect within the client.
-    let end = Server::start(|_| async { support::challenge("Bearer") }).await;
-    let location = format!("{}/end", end.origin());
-    let start = Server::start(move |_| {
-        let redirect = Response::builder().status(302).header("location", &location).body(bytes::Bytes::new());
-        async move { redirect.expect("a response") }
-    })
-    .await;
-    let middleware = BearerAuthMiddleware::new(tokens(&[&start.origin(), &end.origin()]));
+    let end = responding(ResponseTemplate::new(401).insert_header("www-authenticate", "Bearer")).await;
+    let redirect = ResponseTemplate::new(302).insert_header("location", format!("{}/end", end.uri()));
+    let start = responding(redirect).await;
+    let middleware = BearerAuthMiddleware::new(tokens(&[&start.uri(), &end.uri()]));
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
     for _ in 0..2 {
-        client.get(start.origin()).send().await.expect("an answer");
+        client.get(start.uri()).send().await.expect("an answer");
     }
     let text = log.take();
     assert_eq!(text.matches("a 401 came from another origin than the one asked").count(), 1, "{text}");
-    assert!(text.contains(&end.origin()), "{text}");
+    assert!(text.contains(&end.uri()), "{text}");
 }

@@ -175,6 +175,11 @@ impl Log {
         tracing_subscriber::util::SubscriberInitExt::set_default(subscriber)
     }
 
+    /// What was logged since this was asked last.
+    pub fn take(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *self.0.lock().expect("no panic"))).into_owned()
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned()
     }

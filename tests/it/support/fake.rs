@@ -1,55 +1,38 @@
-//! A source and an API without a network, for tests on tokio's paused clock.
+//! An API without a network, and tokens for it, for tests on tokio's paused clock.
 
 use std::{
     convert::Infallible,
     future::{Ready, ready},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenCacheBuilder, TokenRequest, token_fn};
-use http::{Request, Response, header::AUTHORIZATION};
+use client_credentials::{Clock, TokenCache, TokenCacheBuilder};
+use http::{Request, Response};
 use http_body_util::Full;
 use tower::Service;
+
+use super::source::Source;
 
 pub type Body = Full<Bytes>;
 
 /// How many tokens were asked for.
-#[derive(Clone, Default)]
-pub struct Count(Arc<AtomicUsize>);
+#[derive(Clone)]
+pub struct Count(Source);
 
 impl Count {
     pub fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    fn next(&self) -> usize {
-        self.0.fetch_add(1, Ordering::SeqCst) + 1
+        self.0.count()
     }
 }
 
 /// Tokens `token-1`, `token-2` … that take 50 ms to get and live for an hour.
 pub fn tokens() -> (TokenCacheBuilder, Count) {
-    tokens_by(|number| Ok(format!("token-{number}")))
-}
-
-/// What `issue` makes of the number of the token request.
-pub fn tokens_by(issue: impl Fn(usize) -> Result<String, Error> + Send + Sync + 'static) -> (TokenCacheBuilder, Count) {
-    let count = Count::default();
-    let counter = count.clone();
-    let source = token_fn(move |_: TokenRequest| {
-        let token = issue(counter.next());
-        async move {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            Ok(AccessToken::new(token?)?.with_expires_in(Duration::from_secs(3600)))
-        }
-    });
-    (TokenCache::builder(source).clock(Clock::tokio()), count)
+    let source = Source::new();
+    source.takes(Duration::from_millis(50));
+    (TokenCache::builder(source.clone()).clock(Clock::tokio()), Count(source))
 }
 
 /// For `https://api.example.com` alone.
@@ -115,7 +98,7 @@ impl Service<Request<Body>> for Api {
 
 /// The bearer token of a request.
 pub fn bearer<B>(request: &Request<B>) -> Option<&str> {
-    request.headers().get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    super::bearer(request.headers())
 }
 
 pub fn rejection(challenge: Option<&str>) -> Response<Body> {

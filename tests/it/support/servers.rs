@@ -16,7 +16,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
 use wiremock::{Mock, MockServer, Respond, matchers::any};
 
 /// A server that gives this response to every request.
@@ -44,6 +47,38 @@ impl Nobody {
     pub fn origin(&self) -> String {
         format!("http://{}", self.0.local_addr().expect("a bound address"))
     }
+}
+
+/// A server of bytes, by hand: what becomes of a connection once the head of its first request, in lower case, has been read.
+pub async fn head_server<F, Fut>(handle: F) -> String
+where
+    F: Fn(String, TcpStream) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+    let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
+    let handle = Arc::new(handle);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let handle = Arc::clone(&handle);
+            tokio::spawn(async move {
+                let head = head(&mut stream).await;
+                handle(head, stream).await
+            });
+        }
+    });
+    origin
+}
+
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8_lossy(&head).to_ascii_lowercase()
 }
 
 type Answer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
