@@ -17,6 +17,8 @@ mod documents;
 mod errors;
 #[cfg(target_os = "linux")]
 mod faketime;
+#[cfg(feature = "test-util")]
+mod fleet;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
