@@ -1,4 +1,5 @@
-//! The life of one token, on a paused clock.
+//! What no scenario says of one token's life: sources of one's own that hang, panic or issue expired tokens, rejections that are
+//! reported by hand, handles, and the tasks of the runtime. All else is in `tests/scenarios`.
 
 use std::{
     pin::Pin,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use crate::support::source::{Answer, Source, down, hours, millis, minutes, seconds};
-use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
+use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::{
     task::JoinSet,
     time::{Instant, advance, sleep},
@@ -20,7 +21,7 @@ async fn token(tokens: &TokenCache) -> String {
     tokens.token().await.expect("a token").expose_secret().to_owned()
 }
 
-/// Answers of so many callers that come at the same time, and how long the last of them waited.
+/// What so many callers get that come at the same time, and how long the last of them waited.
 async fn herd(tokens: &TokenCache, callers: usize) -> (Vec<Result<String, Error>>, Duration) {
     let came = Instant::now();
     let mut herd = JoinSet::new();
@@ -56,99 +57,6 @@ async fn the_second_caller_is_served_from_the_cache() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_cold_callers_share_one_token_request() {
-    let source = Source::new();
-    source.takes(millis(50));
-    let (answers, waited) = herd(&source.cache(), 10_000).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|token| token == "token-1")));
-    assert_eq!(source.count(), 1);
-    assert!(waited < millis(60), "the last caller waited {waited:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn ten_thousand_cold_callers_share_one_failure() {
-    let source = Source::new();
-    source.takes(millis(50));
-    source.answer(Answer::Fails(Error::permanent("no such client")));
-    let (answers, waited) = herd(&source.cache(), 10_000).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(|error| !error.is_transient())));
-    assert_eq!(source.count(), 1);
-    assert!(waited < millis(60), "the last caller waited {waited:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_first_failure_is_tried_again_before_anybody_sees_it() {
-    let source = Source::new();
-    source.answer(Answer::Fails(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset))));
-    let tokens = source.cache();
-    let mended = source.clone();
-    tokio::spawn(async move {
-        while mended.count() < 2 {
-            sleep(millis(1)).await;
-        }
-        mended.answer(Answer::Lives(hours(1)));
-    });
-    let (answers, waited) = herd(&tokens, 100).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|token| token == "token-3")), "{answers:?}");
-    assert!(waited < millis(1300), "{waited:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_caller_that_goes_away_harms_nobody() {
-    let source = Source::new();
-    source.takes(millis(50));
-    let tokens = source.cache();
-    let first = tokio::spawn({
-        let tokens = tokens.clone();
-        async move { tokens.token().await }
-    });
-    let others = tokio::spawn({
-        let tokens = tokens.clone();
-        async move { herd(&tokens, 100).await.0 }
-    });
-    sleep(millis(10)).await;
-    first.abort();
-    let answers = others.await.expect("no panic");
-    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|token| token == "token-1")));
-    assert_eq!(source.count(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_aging_token_is_renewed_beside_the_traffic() {
-    let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens).await;
-    source.takes(seconds(5));
-    advance(minutes(44)).await;
-    assert_eq!(source.count(), 1);
-    advance(minutes(2)).await;
-    for _ in 0..100 {
-        let came = Instant::now();
-        assert_eq!(token(&tokens).await, "token-1");
-        assert_eq!(came.elapsed(), Duration::ZERO);
-    }
-    sleep(seconds(6)).await;
-    assert_eq!(token(&tokens).await, "token-2");
-    assert_eq!(source.count(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_renewal_that_fails_costs_nothing_while_the_old_token_lives() {
-    for failure in [Error::transient("down"), Error::permanent("no such client")] {
-        let source = Source::new();
-        let tokens = source.cache();
-        token(&tokens).await;
-        source.answer(Answer::Fails(failure));
-        advance(minutes(46)).await;
-        let (failed, slowest) = steady_traffic(&tokens, minutes(13)).await;
-        assert!(failed.is_empty(), "{failed:?}");
-        assert_eq!(slowest, Duration::ZERO);
-        let attempts = source.count() - 1;
-        assert!((4..=30).contains(&attempts), "{attempts} renewals in thirteen minutes");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
     let source = Source::new();
     let tokens = source.cache();
@@ -168,72 +76,16 @@ async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn during_an_outage_callers_fail_at_once_with_the_cause_and_recover_without_a_restart() {
+async fn the_error_of_the_source_is_the_cause_of_what_callers_get_while_token_requests_are_held_back() {
     let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens).await;
     source.answer(down());
-    advance(hours(1)).await;
-    let _ = steady_traffic(&tokens, minutes(1)).await;
-
-    let came = Instant::now();
-    let error = tokens.token().await.expect_err("the server is down");
-    assert_eq!(came.elapsed(), Duration::ZERO);
-    assert!(error.is_transient());
-    let retry_after = error.retry_after().expect("when to come back");
-    assert!((millis(500)..=seconds(30)).contains(&retry_after), "{retry_after:?}");
+    let tokens = source.cache();
+    tokens.token().await.expect_err("the server is down");
+    let error = tokens.token().await.expect_err("held back");
+    assert_eq!((source.count(), error.is_transient()), (1, true));
+    assert!(error.retry_after().is_some(), "{error}");
     let cause = std::error::Error::source(&error).expect("the cause");
     assert!(cause.to_string().contains("the token source failed"), "{cause}");
-
-    source.answer(Answer::Lives(hours(1)));
-    sleep(retry_after).await;
-    token(&tokens).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outage_causes_ten_token_requests_in_its_first_minute_and_four_in_each_later_one() {
-    for _ in 0..20 {
-        let source = Source::new();
-        source.answer(Answer::Fails(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))));
-        let tokens = source.cache();
-        let _ = steady_traffic(&tokens, minutes(10)).await;
-        let first = source.count_within(Duration::ZERO, minutes(1));
-        assert!((5..=10).contains(&first), "{first} in the first minute");
-        for minute in 1..10 {
-            let count = source.count_within(minutes(minute), minutes(minute + 1));
-            assert!((1..=4).contains(&count), "{count} in minute {minute}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn nobody_asks_before_the_server_wants_to_be_asked_again() {
-    let source = Source::new();
-    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(7))));
-    let tokens = source.cache();
-    let error = tokens.token().await.expect_err("busy");
-    let when = error.retry_after().expect("when to come back");
-    assert!((seconds(7)..=seconds(14)).contains(&when), "{when:?}");
-    sleep(when - millis(100)).await;
-    let error = tokens.token().await.expect_err("held back");
-    assert!(error.retry_after().expect("when to come back") <= millis(100));
-    assert_eq!(source.count(), 1);
-    source.answer(Answer::Lives(hours(1)));
-    sleep(millis(101)).await;
-    token(&tokens).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_token_that_has_expired_on_arrival_serves_those_who_waited_for_it() {
-    let source = Source::new();
-    source.answer(Answer::Lives(Duration::ZERO));
-    let tokens = source.cache();
-    let (answers, _) = herd(&tokens, 100).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|token| token == "token-1")));
-    let (failed, slowest) = steady_traffic(&tokens, minutes(1)).await;
-    assert!(failed.is_empty(), "{failed:?}");
-    assert!(slowest <= seconds(1), "{slowest:?}");
-    assert!((50..=61).contains(&source.count()), "{} token requests", source.count());
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,25 +104,6 @@ async fn a_renewal_that_brings_a_dead_token_costs_nothing_while_the_old_one_live
     source.answer(Answer::Lives(hours(1)));
     sleep(minutes(1)).await;
     assert_ne!(token(&tokens).await, "token-1");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_token_that_the_server_counts_down_makes_no_hot_loop() {
-    let source = Source::new();
-    let tokens = source.cache();
-    let end = Instant::now() + minutes(10);
-    let counting = source.clone();
-    tokio::spawn(async move {
-        while Instant::now() < end {
-            counting.answer(Answer::Named("the-same", end - Instant::now()));
-            sleep(millis(100)).await;
-        }
-        counting.answer(Answer::Named("the-same", Duration::ZERO));
-    });
-    sleep(millis(1)).await;
-    let (failed, _) = steady_traffic(&tokens, minutes(10)).await;
-    assert!(failed.is_empty(), "{failed:?}");
-    assert!(source.count() <= 25, "{} token requests", source.count());
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,26 +131,6 @@ async fn caches_renew_at_different_moments_and_each_at_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_suspend_the_wall_clock_says_that_the_token_is_dead() {
-    let (source, clock) = (Source::new(), Clock::tokio());
-    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
-    token(&tokens).await;
-    clock.jump_wall_clock(3_600_000);
-    assert_eq!(token(&tokens).await, "token-2");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wall_clock_that_is_set_back_does_not_keep_a_token_alive() {
-    let (source, clock) = (Source::new(), Clock::tokio());
-    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
-    token(&tokens).await;
-    clock.jump_wall_clock(-3_600_000);
-    assert_eq!(token(&tokens).await, "token-1");
-    advance(hours(1)).await;
-    assert_eq!(token(&tokens).await, "token-2");
-}
-
-#[tokio::test(start_paused = true)]
 async fn dropping_the_last_handle_ends_what_is_in_flight() {
     let source = Source::new();
     source.answer(Answer::Hangs);
@@ -331,37 +144,6 @@ async fn dropping_the_last_handle_ends_what_is_in_flight() {
     drop(other);
     sleep(millis(1)).await;
     assert_eq!(source.in_flight(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_panics_is_an_error_and_not_started_in_a_loop() {
-    let source = Source::new();
-    source.answer(Answer::Panics);
-    let tokens = source.cache();
-    let (answers, _) = herd(&tokens, 100).await;
-    for answer in answers {
-        assert_eq!(answer.expect_err("it panicked").kind(), ErrorKind::Panicked);
-    }
-    assert_eq!(source.count(), 1);
-    let _ = steady_traffic(&tokens, minutes(1)).await;
-    assert!(source.count() <= 10, "{} token requests", source.count());
-    source.answer(Answer::Lives(hours(1)));
-    sleep(seconds(30)).await;
-    token(&tokens).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_caller_gives_up_after_its_wait_limit_and_the_token_request_goes_on() {
-    let source = Source::new();
-    source.takes(seconds(20));
-    let tokens = source.builder().clock(Clock::tokio()).wait_limit(seconds(5)).build().expect("complete");
-    let came = Instant::now();
-    let error = tokens.token().await.expect_err("too slow");
-    assert!(error.is_timeout());
-    assert_eq!(came.elapsed().as_secs(), 5);
-    sleep(seconds(16)).await;
-    assert_eq!(token(&tokens).await, "token-1");
-    assert_eq!(source.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,7 +164,7 @@ async fn a_rejected_token_is_replaced_once_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_token_serves_on_where_no_other_can_be_had() {
+async fn a_rejected_token_stays_in_use_where_no_other_can_be_obtained() {
     for answer in [down(), Answer::Hangs] {
         let source = Source::new();
         let tokens = source.cache();
@@ -428,94 +210,16 @@ async fn rejections_of_every_new_token_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_traffic_no_token_requests() {
-    let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens).await;
-    sleep(hours(48)).await;
-    assert_eq!(source.count(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cache_that_is_kept_warm_never_makes_a_caller_wait() {
-    let source = Source::new();
-    let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");
-    assert!(tokens.try_token().is_none());
-    sleep(millis(1)).await;
-    source.takes(seconds(5));
-    for _ in 0..10 {
-        sleep(hours(3)).await;
-        let came = Instant::now();
-        token(&tokens).await;
-        assert_eq!(came.elapsed(), Duration::ZERO);
-    }
-    assert!((40..=42).contains(&source.count()), "{} token requests in thirty hours", source.count());
-}
-
-#[tokio::test(start_paused = true)]
-async fn keeping_warm_outlives_an_outage_and_ends_with_the_last_handle() {
+async fn the_task_that_keeps_a_cache_warm_ends_with_the_last_handle() {
     let source = Source::new();
     let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");
     token(&tokens).await;
-    source.answer(down());
     sleep(hours(2)).await;
-    source.answer(Answer::Lives(hours(1)));
-    sleep(minutes(1)).await;
-    assert!(tokens.try_token().is_some(), "nobody had to ask");
     let metrics = tokio::runtime::Handle::current().metrics();
     assert_eq!(metrics.num_alive_tasks(), 1);
     drop(tokens);
     sleep(millis(1)).await;
     assert_eq!(metrics.num_alive_tasks(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn keeping_warm_notices_a_suspend() {
-    let (source, clock) = (Source::new(), Clock::tokio());
-    let tokens = source.builder().clock(clock.clone()).keep_warm().build().expect("complete");
-    token(&tokens).await;
-    clock.jump_wall_clock(8 * 3_600_000);
-    sleep(minutes(1)).await;
-    assert_eq!(source.count(), 2);
-    assert_eq!(tokens.try_token().expect("a token").expose_secret(), "token-2");
-}
-
-#[tokio::test(start_paused = true)]
-async fn keeping_warm_outlives_a_source_that_panics() {
-    let source = Source::new();
-    let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");
-    token(&tokens).await;
-    source.answer(Answer::Panics);
-    sleep(hours(2)).await;
-    source.answer(Answer::Lives(hours(1)));
-    sleep(minutes(6)).await;
-    assert!(tokens.try_token().is_some(), "nobody had to ask");
-}
-
-#[tokio::test(start_paused = true)]
-async fn keeping_warm_outlives_an_outage_in_which_others_ask_for_tokens() {
-    let source = Source::new();
-    source.answer(Answer::Lives(minutes(5)));
-    source.takes(millis(100));
-    let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");
-    token(&tokens).await;
-    source.answer(down());
-    let mut others = JoinSet::new();
-    for key in 0..100 {
-        let tokens = tokens.clone();
-        let request = TokenRequest::builder().scope(format!("s{key}")).build().expect("a token request");
-        others.spawn(async move {
-            let end = Instant::now() + minutes(10);
-            while Instant::now() < end {
-                let _ = tokens.token_for(&request).await;
-                sleep(millis(500)).await;
-            }
-        });
-    }
-    others.join_all().await;
-    source.answer(Answer::Lives(minutes(5)));
-    sleep(minutes(6)).await;
-    assert!(tokens.try_token().is_some(), "nobody had to ask");
 }
 
 #[tokio::test(start_paused = true)]
@@ -538,7 +242,7 @@ async fn a_short_retry_after_is_waited_out_however_short_the_time_limit_of_an_ex
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_of_zero_is_none() {
+async fn a_retry_after_of_zero_in_the_error_of_a_source_is_ignored() {
     let source = Source::new();
     let tokens = source.cache();
     for error in [Error::transient("down"), Error::permanent("refused")] {
