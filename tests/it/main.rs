@@ -29,6 +29,8 @@ mod log;
 mod metrics;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
+#[cfg(all(feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
+mod middleware_tracing;
 #[cfg(feature = "test-util")]
 mod model;
 #[cfg(feature = "test-util")]

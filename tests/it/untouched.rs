@@ -22,7 +22,8 @@ use tokio::{
 use tower::{Layer, ServiceExt};
 use wiremock::ResponseTemplate;
 
-const SOON: Duration = Duration::from_secs(10);
+/// So that a test that hangs fails; no machine takes as long otherwise.
+const SOON: Duration = Duration::from_secs(60);
 
 async fn cache(auth: &AuthorizationServer, origin: &str) -> TokenCache {
     let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());

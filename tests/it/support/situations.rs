@@ -28,6 +28,7 @@ use http::{Method, Request, Response};
 use tokio::time::{advance, sleep};
 use tower::ServiceExt;
 use tracing::Level;
+use wiremock::ResponseTemplate;
 
 use super::{
     keys::{Key, pem},
@@ -352,20 +353,16 @@ async fn apis(errors: &mut Errors) {
 
 /// A redirect that reqwest follows by itself.
 async fn redirects(errors: &mut Errors) {
-    let auth = AuthorizationServer::start().await;
-    let end = ProtectedApi::start(&auth).await;
-    let location = format!("{}/end", end.origin());
-    let start = support::Server::start(move |_| {
-        let redirect = Response::builder().status(302).header("location", &location).body(Bytes::new());
-        async move { redirect.expect("a response") }
-    })
-    .await;
-    let tokens = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(start.origin());
+    let auth = AuthorizationServer::in_memory();
+    let end = support::responding(ResponseTemplate::new(401).insert_header("www-authenticate", "Bearer")).await;
+    let redirect = ResponseTemplate::new(302).insert_header("location", format!("{}/end", end.uri()));
+    let start = support::responding(redirect).await;
+    let tokens = source(auth.token_url(), auth.clone()).origin(start.uri());
     let middleware = BearerAuthMiddleware::new(tokens.build().expect("complete"));
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
-    client.get(start.origin()).send().await.expect("an answer");
+    client.get(start.uri()).send().await.expect("an answer");
     // And one of a token endpoint, to a client that follows it.
-    let redirecting = ClientCredentials::builder(start.origin(), "abcde", "12345").any_origin();
+    let redirecting = ClientCredentials::builder(start.uri(), "abcde", "12345").any_origin();
     let redirecting = redirecting.http_client(reqwest::Client::new()).build().expect("complete");
     errors.outcome(TokenCache::from(redirecting).token().await);
 }

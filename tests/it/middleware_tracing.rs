@@ -1,49 +1,15 @@
-//! reqwest-tracing around the middleware and within it. A binary of its own, since a log belongs to a whole process.
-#![cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
+//! reqwest-tracing around the middleware and within it.
 
-#[path = "it/support/mod.rs"]
-mod support;
-
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
+use crate::support::{endpoint::Log, protected_api};
 use client_credentials::{BearerAuthMiddleware, ClientCredentials, testing::AuthorizationServer};
 use http::StatusCode;
 use reqwest_middleware::ClientBuilder;
 use reqwest_tracing::TracingMiddleware;
-use support::protected_api;
-use tracing_subscriber::fmt::format::FmtSpan;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut *self.0.lock().expect("no panic"))).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test]
 async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
     let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(FmtSpan::FULL)
-        .with_writer(move || writer.clone())
-        .init();
+    let _guard = log.capture();
     for outside in [true, false] {
         let auth = AuthorizationServer::start().await;
         let api = protected_api(&auth).await;
