@@ -75,8 +75,8 @@ const BY_HAND: &str = "";
 ///
 /// # Why a quarter
 ///
-/// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 98,
-/// 195 or 475 without a token if they renew five minutes before the end, and 0, 1 or 318 if they renew a quarter before it. When 1 000
+/// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 97,
+/// 192 or 474 without a token if they renew five minutes before the end, and 0, 1 or 317 if they renew a quarter before it. When 1 000
 /// instances restart at once against a limit of 100 token requests a minute, the last is served after 9.8 minutes, of 10 that the limit
 /// allows for. (`FLEET=1000 cargo test --test it fleet -- --nocapture` in the repository computes these figures.)
 #[derive(Clone)]
