@@ -1,6 +1,7 @@
 //! Why a token is renewed a quarter of its lifetime early: a fleet of instances, each with a cache of its own.
 //!
-//! `FLEET=1000 cargo test --test it fleet -- --nocapture` prints the figures that the documentation of `TokenCache` quotes.
+//! `FLEET=1000 cargo test --test it fleet -- --nocapture` prints the figures that the documentation of `TokenCache`
+//! quotes.
 
 use std::{
     io,
@@ -18,12 +19,12 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a token is used: until the leeway before its end.
 const USABLE: Duration = Duration::from_secs(3590);
 
-/// How many instances there are. Two hundred, for a test of seconds, unless the environment says otherwise.
+/// How many instances there are: two hundred, for a test of seconds, unless the environment says otherwise.
 fn instances() -> usize {
     std::env::var("FLEET").map_or(200, |number| number.parse().expect("FLEET is a number of instances"))
 }
 
-/// What the authorization server makes of a token request at this time, counted from the start: whether it issues a token.
+/// What the authorization server makes of a token request at this time, counted from the start.
 type Respond = dyn FnMut(Duration) -> Result<(), Error> + Send;
 
 struct Fleet {
@@ -85,7 +86,7 @@ impl TokenSource for Instance {
     }
 }
 
-/// The instances start at any time within `start`. Each asks as soon as it may, as it does that has traffic all the time.
+/// The instances start at any time within `start`. Each asks as soon as it may, like one that has traffic all the time.
 async fn run(
     share: f64,
     start: Duration,
@@ -109,8 +110,7 @@ async fn run(
         caches.push(cache);
     }
     sleep(end.saturating_sub(start)).await;
-    let figures = fleet.lock().expect("no panic").figures.clone();
-    figures
+    fleet.lock().map(|fleet| fleet.figures.clone()).expect("no panic")
 }
 
 /// An outage of this length, which begins when the renewals of the fleet are spread evenly.
@@ -168,7 +168,8 @@ async fn a_fleet_that_restarts_at_once_is_served_at_the_pace_of_the_server() {
     };
     let figures = run(0.25, seconds(1), hours(2), respond).await;
     println!(
-        "restart of {of} against {a_minute} a minute: the last is served after {:.1} min; {} in the busiest minute, {} in two hours",
+        "restart of {of} against {a_minute} a minute: the last is served after {:.1} min; \
+         {} in the busiest minute, {} in two hours",
         figures.all_served.as_secs_f64() / 60.0,
         figures.busiest_minute(),
         figures.token_requests

@@ -10,7 +10,8 @@ use wiremock::{MockServer, ResponseTemplate};
 
 use super::servers::{Server, answer, challenge, received, responding};
 
-/// What an API responds that accepts the tokens of this server: 200 and the request's body; to all others 401 with a challenge (RFC 6750).
+/// What an API responds that accepts the tokens of this server: 200 and the request's body. To all others 401 with a
+/// challenge (RFC 6750).
 pub fn checked_by(auth: &testing::AuthorizationServer) -> impl Fn(&wiremock::Request) -> ResponseTemplate + use<> {
     let auth = auth.clone();
     move |request| {

@@ -87,8 +87,8 @@ pub fn source(token_url: impl Into<String>) -> ClientCredentialsBuilder {
     ClientCredentials::builder(token_url, "abcde", "12345").any_origin()
 }
 
-/// The token request of this source, as its HTTP client gets it: not only what is sent, but also which headers are marked
-/// sensitive, and to which URL, though it be one with TLS.
+/// The token request of this source, as its HTTP client gets it: to a URL with TLS, too, and with headers that are
+/// marked sensitive, which no server sees.
 pub async fn sent(source: ClientCredentialsBuilder) -> Request<Body> {
     #[derive(Clone, Default)]
     struct Keep(Arc<Mutex<Option<Request<Body>>>>);

@@ -1,4 +1,6 @@
 //! An API without a network, and tokens for it, for tests on tokio's paused clock.
+//!
+//! The API of `testing` responds as RFC 6750 says. This one responds as a test says, with any challenge to any request.
 
 use std::{
     convert::Infallible,

@@ -49,7 +49,8 @@ impl Nobody {
     }
 }
 
-/// A server of bytes, by hand: what becomes of a connection once the head of its first request, in lower case, has been read.
+/// A server of bytes, by hand: what becomes of a connection once the head of its first request has been read, which is
+/// given in lower case.
 pub async fn head_server<F, Fut>(handle: F) -> String
 where
     F: Fn(String, TcpStream) -> Fut + Send + Sync + 'static,
