@@ -1,7 +1,8 @@
 //! A token source that does what a test says.
 //!
 //! The authorization server of `testing` is on the other side of a token request. This one is in the source's place: it
-//! panics, hangs beyond its time limit, counts what is in flight, and notes when it was asked and which tokens were rejected.
+//! panics, hangs beyond its time limit, counts what is in flight, and notes when it was asked and which tokens were
+//! rejected.
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
