@@ -1,10 +1,15 @@
 //! What can go wrong, classified once, where it is made.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+use crate::http_client::Fault;
+
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+const SOURCE_FAILED: &str = "the token source failed";
+const SOURCE_REFUSED: &str = "the token source refused";
 
 /// Why there is no token, or why one was not attached.
 ///
@@ -22,7 +27,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
     transient: bool,
     status: Option<StatusCode>,
     response: Option<ErrorResponse>,
@@ -40,18 +45,22 @@ pub enum ErrorKind {
     Credentials,
     /// The HTTP client has no TLS, and the token endpoint is `https`.
     TlsMissing,
-    /// The TLS handshake failed, most often because of a certificate.
+    /// The TLS handshake failed, most often because of a certificate; or the port does not speak TLS.
     Tls,
     /// The host name could not be resolved.
     Dns,
     /// No connection could be made (refused, unreachable).
     Connect,
-    /// The connection was reset or closed before the answer was complete.
+    /// A proxy cannot be reached, asks for credentials, or refuses to connect to the server.
+    Proxy,
+    /// The connection, or the HTTP/2 stream, was reset or closed before the response was complete.
     Reset,
     /// A time limit passed.
     Timeout,
-    /// Another failure of the HTTP client or of a user's own source.
+    /// Another failure of the HTTP client, or of a source of your own ([`Error::transient`]).
     Transport,
+    /// A source or an HTTP client of your own refused ([`Error::permanent`]).
+    Refused,
     /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
     Redirect,
     /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot be used (RFC 8414 section 3.3).
@@ -83,19 +92,19 @@ pub struct ErrorResponse {
 impl Error {
     /// A failure that may pass by itself: the token request is tried again, with back-off.
     ///
-    /// For sources of your own. Where the cause is an [`io::Error`] or has one beneath it, it decides the kind.
+    /// For sources and HTTP clients of your own. Where the cause is a failure of the transport, such as an
+    /// [`io::Error`](std::io::Error), or has one beneath it, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        let kind = classify(&*cause);
-        Self::new(kind, "the token source failed").caused_by(cause)
+        Self::new(Fault::of(&*cause).kind(), SOURCE_FAILED).caused_by(cause)
     }
 
     /// A failure that will not pass by itself, such as a refused credential.
     ///
-    /// For sources of your own. It is still tried again, at most once in ten seconds at first and once a minute later, so
+    /// For sources and HTTP clients of your own. It is still tried again, at most once in ten seconds at first and once a minute later, so
     /// that a mended server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self::new(ErrorKind::Transport, "the token source refused").lasting().caused_by(cause.into())
+        Self::new(ErrorKind::Refused, SOURCE_REFUSED).lasting().caused_by(cause.into())
     }
 
     /// States when the server wants to be asked again; no caller asks before. Zero states nothing.
@@ -166,9 +175,11 @@ impl Error {
             ErrorKind::Tls => "tls",
             ErrorKind::Dns => "dns",
             ErrorKind::Connect => "connect",
+            ErrorKind::Proxy => "proxy",
             ErrorKind::Reset => "reset",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Transport => "transport",
+            ErrorKind::Refused => "refused",
             ErrorKind::Redirect => "redirect",
             ErrorKind::InvalidResponse => "invalid_response",
             ErrorKind::Status => "status",
@@ -220,8 +231,13 @@ impl Error {
         self.with(|inner| inner.source = Some(Arc::from(cause)))
     }
 
-    pub(crate) fn with_advice(self, advice: &'static str) -> Self {
-        self.with(|inner| inner.advice = Some(advice))
+    pub(crate) fn with_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        self.with(|inner| inner.advice = Some(advice.into()))
+    }
+
+    /// The same failure, with this advice where it has none.
+    pub(crate) fn or_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        if self.inner.advice.is_some() { self } else { self.with_advice(advice) }
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
@@ -270,10 +286,21 @@ impl Error {
         self.inner.response.as_ref().is_some_and(|response| response.error == "invalid_client")
     }
 
+    /// Whether it was made by somebody else's code, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
+    pub(crate) fn is_from_source(&self) -> bool {
+        [SOURCE_FAILED, SOURCE_REFUSED].contains(&&*self.inner.message)
+    }
+
+    /// Whether the server was perhaps never reached.
+    pub(crate) fn is_about_the_way(&self) -> bool {
+        matches!(self.inner.kind, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
+    }
+
     /// Whether the same token request may be sent again within the second: nobody has worked on it.
     pub(crate) fn is_quick_retry(&self) -> bool {
         match self.inner.kind {
             ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Reset => true,
+            ErrorKind::Proxy => self.inner.transient,
             ErrorKind::Status | ErrorKind::ErrorResponse => {
                 self.inner.status.is_some_and(|status| matches!(status.as_u16(), 500 | 502 | 503 | 504))
             }
@@ -293,65 +320,10 @@ impl Error {
     }
 }
 
-/// What a transport's failure was, by the [`io::Error`] or the words in its chain.
-///
-/// The HTTP clients keep their connector's errors private, so that words are all there is for some of them.
-pub(crate) fn classify(error: &(dyn StdError + 'static)) -> ErrorKind {
-    let mut kind = ErrorKind::Transport;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<Error>() {
-            return error.kind();
-        }
-        let text = words(error).to_ascii_lowercase();
-        if text.contains("scheme is not http") {
-            return ErrorKind::TlsMissing;
-        }
-        let of_tls = ["certificate", "handshake", "tls ", "fatal alert", "corrupt message", "ssl routines"];
-        if of_tls.iter().any(|words| text.contains(words)) {
-            return ErrorKind::Tls;
-        }
-        if text.contains("dns error") || text.contains("failed to lookup address") {
-            return ErrorKind::Dns;
-        }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            kind = match error.kind() {
-                io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::UnexpectedEof => ErrorKind::Reset,
-                io::ErrorKind::TimedOut => ErrorKind::Timeout,
-                io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::AddrNotAvailable => ErrorKind::Connect,
-                _ => kind,
-            };
-        } else if kind == ErrorKind::Transport {
-            if text.contains("connection closed before message completed") || text.contains("incompletemessage") {
-                kind = ErrorKind::Reset;
-            } else if text.contains("timed out") {
-                kind = ErrorKind::Timeout;
-            }
-        }
-        next = error.source();
-    }
-    kind
-}
-
-/// What an error says itself. reqwest quotes the URL, whose words are nobody's failure.
-fn words(error: &(dyn StdError + 'static)) -> String {
-    #[cfg(feature = "reqwest")]
-    if error.is::<reqwest::Error>() {
-        return String::new();
-    }
-    error.to_string()
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.message)?;
-        if let Some(advice) = self.inner.advice {
+        if let Some(advice) = &self.inner.advice {
             write!(f, " ({advice})")?;
         }
         Ok(())
@@ -363,7 +335,7 @@ impl fmt::Debug for Error {
         let inner = &*self.inner;
         let mut debug = f.debug_struct("Error");
         debug.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
-        if let Some(advice) = inner.advice {
+        if let Some(advice) = &inner.advice {
             debug.field("advice", &advice);
         }
         if let Some(status) = inner.status {

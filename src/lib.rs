@@ -155,7 +155,7 @@ pub use crate::{
         ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
     },
     error::{Error, ErrorKind, ErrorResponse},
-    http_client::{Body, HttpClient, TowerClient},
+    http_client::{Body, HttpClient, IntoHttpClient, TowerClient},
     origin::Origins,
     source::{TokenFn, TokenRequest, TokenRequestBuilder, TokenSource, token_fn},
     token::AccessToken,

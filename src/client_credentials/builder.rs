@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     error::Error,
-    http_client::HttpClient,
+    http_client::{HttpClient, IntoHttpClient},
     origin::Origins,
-    source::{TokenRequest, TokenRequestBuilder},
+    report::log,
+    source::{TokenRequest, TokenRequestBuilder, TokenSource},
 };
 
 /// Makes a [`ClientCredentials`].
@@ -196,10 +197,20 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sends the token requests with this client: a `reqwest::Client`, a [`TowerClient`](crate::TowerClient), or an [`HttpClient`] of your
-    /// own. For proxies, private certificate authorities and client certificates.
-    pub fn http_client(mut self, client: impl HttpClient) -> Self {
-        self.http_client = Some(Arc::new(client));
+    /// Sends the token requests with this client: a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned off, a finished
+    /// `reqwest::Client`, a [`TowerClient`](crate::TowerClient), or an [`HttpClient`] of your own. For proxies, private certificate
+    /// authorities and client certificates.
+    ///
+    /// Redirects are never followed with the secret. A finished `reqwest::Client` that may follow them is warned about in the log: a 301,
+    /// 302 or 303 of the token endpoint makes it ask the other host, with the names and values of [`header`](Self::header), and with the
+    /// token URL and its query as the `Referer`.
+    pub fn http_client(mut self, client: impl IntoHttpClient) -> Self {
+        match client.into_http_client() {
+            Ok(client) => self.http_client = Some(client),
+            Err(error) => {
+                self.refused.get_or_insert(error);
+            }
+        }
         self
     }
 
@@ -271,7 +282,7 @@ impl ClientCredentialsBuilder {
             }
             None => default_client()?,
         };
-        Ok(ClientCredentials {
+        let source = ClientCredentials {
             server,
             client_id: self.client_id,
             authentication: self.authentication,
@@ -285,13 +296,17 @@ impl ClientCredentialsBuilder {
             http_client,
             timeout: self.timeout,
             token_types: self.token_types,
-        })
+        };
+        if source.http_client.follows_redirects() {
+            log::follows_redirects(source.name());
+        }
+        Ok(source)
     }
 }
 
 #[cfg(feature = "reqwest")]
 fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
-    Ok(Arc::new(crate::http_client::with_reqwest::DefaultClient::new()?))
+    Ok(Arc::new(crate::http_client::DefaultClient::new()?))
 }
 
 #[cfg(not(feature = "reqwest"))]

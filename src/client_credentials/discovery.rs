@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    http_client::{Body, HttpClient, IsTokenRequest, MOST_BYTES, too_large},
+    http_client::{self, Body, HttpClient, IsTokenRequest, MOST_BYTES, too_large},
     origin::{Origins, Permission, Target, is_same_host},
     report::log,
 };
@@ -177,7 +177,7 @@ impl Discovery {
     async fn look_up(&self, client: &dyn HttpClient) -> Result<Endpoint, Error> {
         let mut said: Option<Error> = None;
         for url in &self.urls {
-            let outcome = match client.send(request(url)).await {
+            let outcome = match http_client::send(client, request(url)).await {
                 Ok(response) => self.read(&response),
                 Err(error) => Err(error),
             };

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    http_client::Body,
+    http_client::{self, Body},
     report::log,
     source::{TokenRequest, TokenSource},
     token::AccessToken,
@@ -86,7 +86,7 @@ impl ClientCredentials {
         let proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock);
         let mut proof = self.in_time(deadline, proof).await?;
         secrets.append(&mut proof.secrets);
-        self.http_client.send(request::build(self, endpoint, request, &proof)).await
+        http_client::send(&*self.http_client, request::build(self, endpoint, request, &proof)).await
     }
 
     /// With an error of its own, since it is not the server that takes so long.

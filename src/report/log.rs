@@ -216,6 +216,15 @@ pub(crate) fn answered_elsewhere(source: &str, origin: &str) {
     );
 }
 
+pub(crate) fn follows_redirects(source: &str) {
+    event!(
+        warn,
+        source,
+        "the HTTP client may follow redirects of the token endpoint, and take headers and the token URL to another host; \
+         turn redirects off, or give `.http_client(..)` a `reqwest::ClientBuilder`"
+    );
+}
+
 pub(crate) fn previous_secret_accepted(source: &str) {
     event!(warn, source, "the server refused the client's new secret, and accepted its previous one");
 }

@@ -1,0 +1,58 @@
+//! The client that sends the token requests where the application brings none.
+
+use std::{sync::OnceLock, time::Duration};
+
+use async_trait::async_trait;
+use http::{Request, Response, uri::Scheme};
+
+use super::{HttpClient, body::Body, reqwest_client::build};
+use crate::{
+    error::{Error, ErrorKind},
+    origin::is_loopback,
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Goes through the proxies of the environment, but never to loopback: plain http is allowed there since nobody is on the way.
+#[derive(Debug)]
+pub(crate) struct DefaultClient {
+    client: reqwest::Client,
+    direct: OnceLock<reqwest::Client>,
+}
+
+impl DefaultClient {
+    pub(crate) fn new() -> Result<Self, Error> {
+        Ok(Self { client: build(settings())?, direct: OnceLock::new() })
+    }
+
+    fn direct(&self) -> Result<&reqwest::Client, Error> {
+        if let Some(client) = self.direct.get() {
+            return Ok(client);
+        }
+        let client = build(settings().no_proxy())?;
+        Ok(self.direct.get_or_init(|| client))
+    }
+}
+
+fn settings() -> reqwest::ClientBuilder {
+    // An idle connection that died unnoticed is the classic failure at a renewal; one handshake an hour costs nothing.
+    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).pool_max_idle_per_host(0)
+}
+
+#[async_trait]
+impl HttpClient for DefaultClient {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let loopback = is_loopback(request.uri().host().unwrap_or_default());
+        let variable = if request.uri().scheme() == Some(&Scheme::HTTP) { "HTTP_PROXY" } else { "HTTPS_PROXY" };
+        let client = if loopback { self.direct()? } else { &self.client };
+        client.send(request).await.map_err(|error| match error.kind() {
+            ErrorKind::Tls => {
+                error.or_advice("to trust a private certificate authority, bring a client with `.http_client(..)`")
+            }
+            _ if error.is_about_the_way() && !loopback => error.or_advice(format!(
+                "if a proxy is on the way, set `{variable}`, or bring a client with `.http_client(..)`"
+            )),
+            _ => error,
+        })
+    }
+}
