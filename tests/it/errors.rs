@@ -1,15 +1,13 @@
 //! What a failure says, and how it is classified.
 
 use crate::support;
-use crate::support::endpoint;
 use std::{error::Error as _, io, time::Duration};
 
-use crate::support::endpoint::{Recorder, ask, clients, source, tcp_server, with_client};
+use crate::support::endpoint::{Recorder, ask, source};
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, Body, Error, ErrorKind, TokenCache, TokenRequest, token_fn,
 };
 use http::{Response, StatusCode};
-use tokio::io::AsyncWriteExt;
 
 const URL: &str = "https://auth.example.com/oauth2/token?tenant=7";
 
@@ -153,109 +151,6 @@ async fn a_proxy_that_wants_to_know_who_asks_is_no_verdict() {
     }
 }
 
-/// Kinds are told apart on real sockets, with every client.
-#[tokio::test]
-async fn a_refused_connection_is_told_apart() {
-    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
-    for (name, client) in clients() {
-        let own = client.is_none();
-        let url = format!("http://{port}/token?secret=no");
-        let error = ask(&with_client(source(url), client).build().expect("complete")).await.expect_err(name);
-        assert_eq!(error.kind(), ErrorKind::Connect, "{name}: {error:?}");
-        assert!(error.is_transient(), "{name}");
-        assert_eq!(error.to_string().contains(".http_client(..)"), own, "{name}: {error}");
-        let chain = chain(&error);
-        assert!(chain.contains("refused") && !chain.contains("secret"), "{name}: {chain}");
-    }
-}
-
-#[tokio::test]
-async fn a_reset_is_told_apart() {
-    let reset = tcp_server(|stream| async move {
-        let _ = stream.into_std().map(|stream| socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)));
-    })
-    .await;
-    let closed = tcp_server(|stream| async move { drop(stream) }).await;
-    let short = tcp_server(|mut stream| async move {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"access").await;
-    })
-    .await;
-    for url in [&reset, &closed, &short] {
-        for (name, client) in clients() {
-            let error = ask(&with_client(source(url), client).build().expect("complete")).await.expect_err(name);
-            assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {url}: {error:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_host_without_an_address_is_told_apart() {
-    for (name, client) in clients() {
-        let builder = source("http://tls-handshake-certificate.invalid/token").allow_plain_http();
-        let error = ask(&with_client(builder, client).build().expect("complete")).await.expect_err(name);
-        assert_eq!(error.kind(), ErrorKind::Dns, "{name}: {error:?}");
-    }
-}
-
-#[tokio::test]
-async fn garbage_instead_of_http_is_a_failure_of_the_transport() {
-    let url = tcp_server(|mut stream| async move {
-        let _ = stream.write_all(b"220 mail.example.com ESMTP\r\n").await;
-    })
-    .await;
-    for (name, client) in clients() {
-        let error = ask(&with_client(source(&url), client).build().expect("complete")).await.expect_err(name);
-        assert_eq!(error.kind(), ErrorKind::Transport, "{name}: {error:?}");
-        assert!(error.is_transient());
-    }
-}
-
-#[tokio::test]
-async fn a_client_without_tls_is_told_apart() {
-    let error =
-        ask(&source("https://127.0.0.1:1/token").http_client(endpoint::tower_client()).build().expect("complete"))
-            .await
-            .expect_err("no TLS");
-    assert_eq!(error.kind(), ErrorKind::TlsMissing, "{error:?}");
-    assert!(!error.is_transient());
-    for advice in ["`rustls`", "`native-tls`", ".http_client(..)"] {
-        assert!(error.to_string().contains(advice), "{error}");
-    }
-}
-
-#[cfg(feature = "rustls")]
-#[tokio::test]
-async fn a_certificate_that_nobody_signed_is_told_apart() {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let key =
-        tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).expect("a key");
-    let config = tokio_rustls::rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![signed.cert.der().clone()], key)
-        .expect("a configuration");
-    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(acceptor.accept(stream));
-        }
-    });
-    let plain = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
-    let not_tls = plain.origin().replace("http://", "https://");
-    for url in [format!("https://localhost:{port}/token"), not_tls] {
-        for (name, client) in clients() {
-            if name == "hyper-util's client" {
-                continue; // It has no TLS.
-            }
-            let own = client.is_none();
-            let error = ask(&with_client(source(&url), client).build().expect("complete")).await.expect_err(name);
-            assert_eq!(error.kind(), ErrorKind::Tls, "{name}, {url}: {error:?}");
-            assert_eq!(error.to_string().contains(".http_client(..)"), own, "{name}: {error}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn the_cause_is_kept() {
     let recorder = Recorder::new(|_| Err(Error::transient(io::Error::from(io::ErrorKind::ConnectionReset))));
@@ -275,8 +170,8 @@ fn a_source_of_ones_own_classifies_its_failures() {
         (Error::transient(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Timeout, true),
         (Error::transient(io::Error::from(io::ErrorKind::ConnectionRefused)), ErrorKind::Connect, true),
         (Error::transient(io::Error::other("certificate expired")), ErrorKind::Tls, true),
-        (Error::permanent("revoked"), ErrorKind::Transport, false),
-        (Error::permanent(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Transport, false),
+        (Error::permanent("revoked"), ErrorKind::Refused, false),
+        (Error::permanent(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Refused, false),
     ] {
         assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{error:?}");
         assert!(error.source().is_some());

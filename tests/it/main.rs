@@ -32,6 +32,8 @@ mod model;
 mod origins;
 #[cfg(feature = "jwt")]
 mod private_key;
+#[cfg(feature = "reqwest-middleware")]
+mod proxies;
 #[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 mod redaction;
 #[cfg(feature = "test-util")]
@@ -60,6 +62,8 @@ mod token_response;
 mod tonic;
 #[cfg(feature = "test-util")]
 mod tower_contract;
+#[cfg(feature = "reqwest-middleware")]
+mod transport;
 #[cfg(feature = "reqwest-middleware")]
 mod untouched;
 mod vonage;

@@ -6,7 +6,10 @@ mod authorization;
 pub mod endpoint;
 #[cfg(feature = "test-util")]
 pub mod fake;
+#[cfg(feature = "reqwest-middleware")]
+pub mod faults;
 pub mod keys;
+pub mod process;
 mod servers;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
 pub mod situations;
