@@ -124,5 +124,5 @@ pub(crate) fn redirected(target: &str) -> Error {
         ErrorKind::Redirect,
         format!("the response is a redirect to {target}, which is not followed: where it leads could get a secret"),
     )
-    .with_advice("configure the URL that answers itself")
+    .with_advice("configure the URL that it leads to")
 }

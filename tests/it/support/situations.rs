@@ -153,17 +153,30 @@ async fn keys(errors: &mut Errors) {
 
 /// What happens on the way to it.
 async fn transports(errors: &mut Errors) {
-    let failures: [fn() -> io::Error; 5] = [
+    let failures: [fn() -> io::Error; 13] = [
         || io::ErrorKind::ConnectionRefused.into(),
         || io::ErrorKind::ConnectionReset.into(),
         || io::Error::other("failed to lookup address information"),
         || io::Error::other("invalid peer certificate: UnknownIssuer"),
         || io::Error::other("invalid URL, scheme is not http"),
+        || io::Error::other("received corrupt message of type InvalidContentType"),
+        || io::Error::other("received fatal alert: CertificateRequired"),
+        || io::Error::other("received fatal alert: HandshakeFailure"),
+        || io::Error::other("operation was canceled"),
+        || io::Error::other("tunnel error: proxy authorization required"),
+        || io::Error::other("tunnel error: unsuccessful"),
+        || io::Error::other("tunnel error: unexpected end of file"),
+        || io::Error::other("tunnel error: failed to create underlying connection"),
     ];
     for failure in failures {
         let service = tower::service_fn(move |_: Request<Bytes>| async move { Err::<Response<String>, _>(failure()) });
         errors.outcome(over(source("https://auth.example.com/token", TowerClient::new(service))).token().await);
     }
+    let not_http = tower::service_fn(|_: Request<Bytes>| async {
+        Err::<Response<String>, _>(io::Error::other("invalid HTTP version parsed"))
+    });
+    let plain = source("http://auth.example.com/token", TowerClient::new(not_http)).allow_plain_http();
+    errors.outcome(over(plain).token().await);
     let slow = AuthorizationServer::in_memory();
     slow.answer_always(Answer::hang());
     let patient = source(slow.token_url(), slow.clone()).timeout(Duration::from_secs(60));
