@@ -101,8 +101,8 @@ impl Error {
 
     /// A failure that will not pass by itself, such as a refused credential.
     ///
-    /// For sources and HTTP clients of your own. It is still tried again, at most once in ten seconds at first and once a minute later, so
-    /// that a mended server is found without a restart.
+    /// For sources and HTTP clients of your own. It is still tried again, at most once in ten seconds at first and once
+    /// a minute later, so that a mended server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
         Self::new(ErrorKind::Refused, SOURCE_REFUSED).lasting().caused_by(cause.into())
     }
@@ -286,7 +286,7 @@ impl Error {
         self.inner.response.as_ref().is_some_and(|response| response.error == "invalid_client")
     }
 
-    /// Whether it was made by somebody else's code, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
+    /// Whether somebody else's code made it, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
     pub(crate) fn is_from_source(&self) -> bool {
         [SOURCE_FAILED, SOURCE_REFUSED].contains(&&*self.inner.message)
     }

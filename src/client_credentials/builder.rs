@@ -197,13 +197,13 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sends the token requests with this client: a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned off, a finished
-    /// `reqwest::Client`, a [`TowerClient`](crate::TowerClient), or an [`HttpClient`] of your own. For proxies, private certificate
-    /// authorities and client certificates.
+    /// Sends the token requests with this client: a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned
+    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an [`HttpClient`] of your own. For
+    /// proxies, private certificate authorities and client certificates.
     ///
-    /// Redirects are never followed with the secret. A finished `reqwest::Client` that may follow them is warned about in the log: a 301,
-    /// 302 or 303 of the token endpoint makes it ask the other host, with the names and values of [`header`](Self::header), and with the
-    /// token URL and its query as the `Referer`.
+    /// Redirects are never followed with the secret. The log warns about a finished `reqwest::Client` that may follow
+    /// them: a 301, 302 or 303 of the token endpoint makes it ask the other host, with the headers of
+    /// [`header`](Self::header), and with the token URL and its query as the `Referer`.
     pub fn http_client(mut self, client: impl IntoHttpClient) -> Self {
         match client.into_http_client() {
             Ok(client) => self.http_client = Some(client),

@@ -1,6 +1,7 @@
 //! What a failure of a transport was: by the types and the I/O kinds in its chain of causes first, by their words last.
 //!
-//! Most connectors keep their error types private, and naming those of h2 or of a TLS library would be a dependency each.
+//! Most connectors keep their error types private, and naming those of h2 or of a TLS library would be a dependency
+//! each.
 
 use std::{borrow::Cow, error::Error as StdError, io};
 
@@ -20,6 +21,8 @@ pub(crate) enum Fault {
     NotTls,
     ClientCertificate,
     HandshakeRefused,
+    /// How a demanded certificate looks, too, where the server's alert came before hyper could report it.
+    ClosedAfterHandshake,
     Tls,
     Dns,
     Connect,
@@ -27,6 +30,7 @@ pub(crate) enum Fault {
     Unsent,
     Reset,
     Timeout,
+    /// Over plain http: perhaps it is TLS.
     NotHttp,
     Other,
 }
@@ -91,8 +95,6 @@ const WORDS: [(&str, Fault); 41] = [
     ("connection refused", Fault::Connect),
 ];
 
-const CLIENT_CERTIFICATE: &str = "give `.http_client(..)` a client that presents the client's certificate, such as a `reqwest::Client` with an `Identity`";
-
 impl Fault {
     pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
         let mut by_type = None;
@@ -117,7 +119,11 @@ impl Fault {
                 ErrorKind::Proxy
             }
             Self::TlsMissing => ErrorKind::TlsMissing,
-            Self::NotTls | Self::ClientCertificate | Self::HandshakeRefused | Self::Tls => ErrorKind::Tls,
+            Self::NotTls
+            | Self::ClientCertificate
+            | Self::HandshakeRefused
+            | Self::ClosedAfterHandshake
+            | Self::Tls => ErrorKind::Tls,
             Self::Dns => ErrorKind::Dns,
             Self::Connect => ErrorKind::Connect,
             Self::Unsent | Self::Reset => ErrorKind::Reset,
@@ -126,7 +132,16 @@ impl Fault {
         }
     }
 
-    /// What errors say, with the proxy's URL, which begins with a blank unless it is not known.
+    /// The same, of a request that was sent over `https` or not.
+    pub(super) fn over(self, https: bool) -> Self {
+        match self {
+            Self::Unsent if https => Self::ClosedAfterHandshake,
+            Self::NotHttp if https => Self::Other,
+            fault => fault,
+        }
+    }
+
+    /// What errors say; `proxy` is its URL behind a blank, or empty.
     pub(super) fn message(self, proxy: &str) -> Cow<'static, str> {
         let message = match self {
             Self::ProxyCredentials => return format!("the proxy{proxy} asks for credentials").into(),
@@ -135,8 +150,9 @@ impl Fault {
             Self::ProxyUnreachable => return format!("the proxy{proxy} cannot be reached").into(),
             Self::TlsMissing => "the HTTP client has no TLS",
             Self::NotTls => "the server's port does not speak TLS",
-            Self::ClientCertificate => "the server demands a certificate of the client",
+            Self::ClientCertificate => "the server demands a client certificate, and got none that it accepts",
             Self::HandshakeRefused => "the server refused the TLS handshake",
+            Self::ClosedAfterHandshake => "the server closed the connection after the TLS handshake",
             Self::Tls => "the TLS connection failed",
             Self::Dns => "the host name could not be resolved",
             Self::Connect => "no connection could be made",
@@ -149,10 +165,8 @@ impl Fault {
     }
 
     pub(super) fn advice(self) -> Option<&'static str> {
-        Some(match self {
-            Self::ProxyCredentials => {
-                "put them into the proxy's URL, such as `http://user:password@proxy.example.com:3128`"
-            }
+        let advice = match self {
+            Self::ProxyCredentials => "put them into the proxy's URL, as `http://user:password@proxy.example.com:3128`",
             Self::ProxyRefused => {
                 "allow the server's host at the proxy, or name it in `NO_PROXY` to go around the proxy"
             }
@@ -163,27 +177,19 @@ impl Fault {
                 "enable this crate's feature `rustls` or `native-tls`, or bring a client with `.http_client(..)`"
             }
             Self::NotTls => "check the scheme and the port of the URL",
-            Self::ClientCertificate => CLIENT_CERTIFICATE,
-            Self::HandshakeRefused => {
-                "it may demand a certificate of the client: give `.http_client(..)` a client that presents one"
+            Self::ClientCertificate => "give `.http_client(..)` a `reqwest::ClientBuilder` with an `identity(..)`",
+            Self::HandshakeRefused | Self::ClosedAfterHandshake => {
+                "it may demand a client certificate: give `.http_client(..)` a `reqwest::ClientBuilder` with an \
+                 `identity(..)`"
             }
+            Self::NotHttp => "if the port speaks TLS, write the URL with `https`",
             _ => return None,
-        })
+        };
+        Some(advice)
     }
 
-    /// The error for a request that was sent over `https` or not.
-    pub(super) fn error(self, https: bool, proxy: &str) -> Error {
-        let error = match self {
-            // It is how a demanded certificate looks where the server's alert came too early for hyper.
-            Self::Unsent if https => {
-                Error::new(ErrorKind::Tls, "the server closed the connection after the TLS handshake").with_advice(
-                    "it may demand a certificate of the client: give `.http_client(..)` a client that presents one",
-                )
-            }
-            Self::NotHttp if !https => Error::new(ErrorKind::Transport, self.message(proxy))
-                .with_advice("if the port speaks TLS, write the URL with `https`"),
-            _ => Error::new(self.kind(), self.message(proxy)),
-        };
+    pub(super) fn error(self, proxy: &str) -> Error {
+        let error = Error::new(self.kind(), self.message(proxy));
         let error = if self == Self::ProxyCredentials { error.lasting() } else { error };
         match self.advice() {
             Some(advice) => error.with_advice(advice),
@@ -197,7 +203,7 @@ pub(super) fn failed(cause: BoxError, https: bool, proxy: &str) -> Error {
     if let Some(error) = Error::find(&*cause) {
         return error.clone();
     }
-    Fault::of(&*cause).error(https, proxy).caused_by(without_debug_data(cause))
+    Fault::of(&*cause).over(https).error(proxy).caused_by(without_debug_data(cause))
 }
 
 /// An error and its causes. What an [`io::Error`] wraps is a cause, too; its `source` skips it.

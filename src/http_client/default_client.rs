@@ -13,7 +13,8 @@ use crate::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Goes through the proxies of the environment, but never to loopback: plain http is allowed there since nobody is on the way.
+/// Goes through the proxies of the environment, but never to loopback: plain http is allowed there because nobody is on
+/// the way.
 #[derive(Debug)]
 pub(crate) struct DefaultClient {
     client: reqwest::Client,

@@ -21,12 +21,13 @@ pub use self::{body::Body, tower_client::TowerClient};
 pub(crate) use self::{body::MOST_BYTES, classify::Fault};
 use crate::error::{Error, ErrorKind};
 
-/// Sends one request to a token endpoint, or one for the document that names it ([`ClientCredentials::discover`](crate::ClientCredentials::discover)).
+/// Sends one request to a token endpoint, or one for the document that names it
+/// ([`ClientCredentials::discover`](crate::ClientCredentials::discover)).
 ///
-/// Implemented for `reqwest::Client`, for `reqwest_middleware::ClientWithMiddleware`, and for tower services by [`TowerClient`]. An
-/// implementation of your own does not follow redirects (the body is a secret), stops reading at 1 MiB, and hands on
-/// `http::Request::extensions` where it can (they mark the request as a token request, for adapters of this crate in the same client).
-/// The time limit is kept by the caller.
+/// Implemented for `reqwest::Client`, for `reqwest_middleware::ClientWithMiddleware`, and for tower services by
+/// [`TowerClient`]. An implementation of your own does not follow redirects (the body is a secret), stops reading at
+/// 1 MiB, and hands on `http::Request::extensions` where it can (they mark the request as a token request, for adapters
+/// of this crate in the same client). The time limit is kept by the caller.
 #[async_trait]
 pub trait HttpClient: Send + Sync + 'static {
     /// Sends the request. Failures of the transport are [`Error::transient`]: the kind is found in the chain of causes.
@@ -38,8 +39,8 @@ pub trait HttpClient: Send + Sync + 'static {
         name.rsplit("::").next().unwrap_or_default()
     }
 
-    /// Whether it may follow redirects on its own, and so take headers of the token request to another host. Such a client is
-    /// warned about in the log, once for each source that is built with it.
+    /// Whether it may follow redirects on its own, and so take headers of the token request to another host. The log
+    /// warns about such a client, once for each source that is built with it.
     fn follows_redirects(&self) -> bool {
         false
     }
@@ -60,7 +61,8 @@ impl<T: HttpClient + ?Sized> HttpClient for Arc<T> {
     }
 }
 
-/// What [`http_client`](crate::ClientCredentialsBuilder::http_client) accepts: every [`HttpClient`], and a `reqwest::ClientBuilder`.
+/// What [`http_client`](crate::ClientCredentialsBuilder::http_client) accepts: every [`HttpClient`], and a
+/// `reqwest::ClientBuilder`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot send token requests",
     label = "is neither an `HttpClient` nor a `reqwest::ClientBuilder` of reqwest 0.13",
@@ -88,13 +90,14 @@ pub(crate) struct IsTokenRequest;
 
 /// Sends a request by `client`, and names it where it fails for a reason that only its own code knows.
 pub(crate) async fn send(client: &dyn HttpClient, request: Request<Body>) -> Result<Response<Body>, Error> {
-    let again = (request.uri().scheme() == Some(&Scheme::HTTPS)).then(|| request.clone());
+    let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+    let again = https.then(|| request.clone());
     let outcome = match (client.send(request).await, again) {
-        // Nothing was sent. Either the server is being restarted, or a TLS alert came too early for hyper to report it.
+        // Nothing was sent. The server may be restarting, or a TLS alert came too early for hyper to report it.
         (Err(error), Some(request)) if fault(&error) == Some(Fault::Unsent) => client.send(request).await,
         (outcome, _) => outcome,
     };
-    outcome.map_err(|error| if error.is_from_source() { of_client(error, client.name()) } else { error })
+    outcome.map_err(|error| if error.is_from_source() { of_client(error, client.name(), https) } else { error })
 }
 
 fn fault(error: &Error) -> Option<Fault> {
@@ -102,15 +105,19 @@ fn fault(error: &Error) -> Option<Fault> {
 }
 
 /// An error that a client's own code made by [`Error::transient`] or [`Error::permanent`].
-fn of_client(error: Error, client: &str) -> Error {
-    let message = match (error.kind(), fault(&error)) {
-        (ErrorKind::Refused, _) => format!("the HTTP client `{client}` refused"),
-        (_, None | Some(Fault::Other)) => format!("the HTTP client `{client}` failed"),
-        (_, Some(fault)) => format!("the HTTP client `{client}` failed: {}", fault.message("")),
+fn of_client(error: Error, client: &str, https: bool) -> Error {
+    if error.kind() == ErrorKind::Refused {
+        return error.with_message(format!("the HTTP client `{client}` refused"));
+    }
+    let fault = fault(&error).map_or(Fault::Other, |fault| fault.over(https));
+    let message = match fault {
+        Fault::Known(_) | Fault::Other => format!("the HTTP client `{client}` failed"),
+        _ => format!("the HTTP client `{client}` failed: {}", fault.message("")),
     };
-    match fault(&error).and_then(Fault::advice) {
-        Some(advice) => error.with_message(message).with_advice(advice),
-        None => error.with_message(message),
+    let error = error.with_message(message);
+    match fault.advice() {
+        Some(advice) => error.with_advice(advice),
+        None => error,
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, 
             Error::configuration("http_client: reqwest cannot build it").caused_by(Box::new(error.without_url()))
         }),
         Err(_) => Err(Error::configuration(
-            "http_client: reqwest has no TLS provider; install one before, or bring a finished client with `.http_client(..)`",
+            "http_client: reqwest has no TLS provider; install one, or give `.http_client(..)` a finished client",
         )),
     }
 }
@@ -92,7 +92,7 @@ impl Exchange {
             Self { settings: Settings::of(client), scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS) };
         // Without TLS, reqwest sends an https request to a proxy in the clear.
         if exchange.is_https() && exchange.settings.proxy(&Scheme::HTTPS).is_some() && !has_tls() {
-            return Err(Fault::TlsMissing.error(true, ""));
+            return Err(Fault::TlsMissing.error(""));
         }
         Ok(exchange)
     }

@@ -23,8 +23,8 @@ pub struct TowerClient<S, B> {
 }
 
 impl<S, B> TowerClient<S, B> {
-    /// Wraps a service. Put no redirect-following layer around it: the request carries a secret. And no concurrency limit that it
-    /// shares with the requests that wait for the token: they would hold the permits that it needs.
+    /// Wraps a service. Put no redirect-following layer around it: the request carries a secret. And no concurrency
+    /// limit that it shares with the requests that wait for the token: they would hold the permits that it needs.
     pub fn new(service: S) -> Self {
         Self { service, body: PhantomData }
     }

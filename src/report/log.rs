@@ -220,8 +220,8 @@ pub(crate) fn follows_redirects(source: &str) {
     event!(
         warn,
         source,
-        "the HTTP client may follow redirects of the token endpoint, and take headers and the token URL to another host; \
-         turn redirects off, or give `.http_client(..)` a `reqwest::ClientBuilder`"
+        "the HTTP client may follow redirects of the token endpoint, and take headers and the token URL to another \
+         host; turn redirects off, or give `.http_client(..)` a `reqwest::ClientBuilder`"
     );
 }
 

@@ -129,11 +129,12 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// One connection of HTTP/2: reads a request, begins to respond if it fails `within` the response, and fails.
-pub async fn fail_http2(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    fault: Http2,
-    within: bool,
-) -> std::io::Result<()> {
+pub async fn fail_http2(stream: impl AsyncRead + AsyncWrite + Unpin, fault: Http2, within: bool) {
+    // The client may be gone before.
+    let _ = serve(stream, fault, within).await;
+}
+
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, fault: Http2, within: bool) -> std::io::Result<()> {
     stream.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
     let body = read_request(&mut stream).await?;
