@@ -236,6 +236,7 @@ impl Error {
     }
 
     /// The same failure, with this advice where it has none.
+    #[cfg(feature = "reqwest")]
     pub(crate) fn or_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
         if self.inner.advice.is_some() { self } else { self.with_advice(advice) }
     }
@@ -289,11 +290,6 @@ impl Error {
     /// Whether somebody else's code made it, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
     pub(crate) fn is_from_source(&self) -> bool {
         [SOURCE_FAILED, SOURCE_REFUSED].contains(&&*self.inner.message)
-    }
-
-    /// Whether the server was perhaps never reached.
-    pub(crate) fn is_about_the_way(&self) -> bool {
-        matches!(self.inner.kind, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
     }
 
     /// Whether the same token request may be sent again within the second: nobody has worked on it.

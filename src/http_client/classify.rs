@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Connect,
     /// The connection ended before the request was sent, for a reason that hyper does not say.
     Unsent,
+    /// Reset, or closed, before a response; over plain http, a port of TLS does that, too.
+    NoResponse,
     Reset,
     Timeout,
     /// Over plain http: perhaps it is TLS.
@@ -47,7 +49,7 @@ const PROXY: [(&str, Fault); 7] = [
 ];
 
 /// Likewise, where neither a type nor an I/O kind says what it was.
-const WORDS: [(&str, Fault); 41] = [
+const WORDS: [(&str, Fault); 42] = [
     ("scheme is not http", Fault::TlsMissing),
     // h2 shows what was received, and loses the type of an I/O error.
     ("stream error received", Fault::Reset),
@@ -60,6 +62,7 @@ const WORDS: [(&str, Fault); 41] = [
     // OpenSSL's word for a connection that was closed in the handshake.
     ("unexpected eof", Fault::Reset),
     ("operation was canceled", Fault::Unsent),
+    ("channel closed", Fault::Unsent),
     // rustls, then OpenSSL.
     ("invalidcontenttype", Fault::NotTls),
     ("wrong version number", Fault::NotTls),
@@ -109,7 +112,12 @@ impl Fault {
         }
         let find =
             |table: &[(&str, Self)]| table.iter().find(|(text, _)| words.contains(text)).map(|(_, fault)| *fault);
-        find(&PROXY).or(by_type).or_else(|| find(&WORDS)).unwrap_or(Self::Other)
+        let before_response = ["connection reset", "before message completed"].iter().any(|text| words.contains(text))
+            && !words.contains("reading a body");
+        match find(&PROXY).or(by_type).or_else(|| find(&WORDS)).unwrap_or(Self::Other) {
+            Self::Reset if before_response => Self::NoResponse,
+            fault => fault,
+        }
     }
 
     pub(crate) fn kind(self) -> ErrorKind {
@@ -126,7 +134,7 @@ impl Fault {
             | Self::Tls => ErrorKind::Tls,
             Self::Dns => ErrorKind::Dns,
             Self::Connect => ErrorKind::Connect,
-            Self::Unsent | Self::Reset => ErrorKind::Reset,
+            Self::Unsent | Self::NoResponse | Self::Reset => ErrorKind::Reset,
             Self::Timeout => ErrorKind::Timeout,
             Self::NotHttp | Self::Other => ErrorKind::Transport,
         }
@@ -136,6 +144,7 @@ impl Fault {
     pub(super) fn over(self, https: bool) -> Self {
         match self {
             Self::Unsent if https => Self::ClosedAfterHandshake,
+            Self::NoResponse if https => Self::Reset,
             Self::NotHttp if https => Self::Other,
             fault => fault,
         }
@@ -156,7 +165,9 @@ impl Fault {
             Self::Tls => "the TLS connection failed",
             Self::Dns => "the host name could not be resolved",
             Self::Connect => "no connection could be made",
-            Self::Unsent | Self::Reset => "the connection was closed before the response was complete",
+            Self::Unsent | Self::NoResponse | Self::Reset => {
+                "the connection was closed before the response was complete"
+            }
             Self::Timeout => "the HTTP client's time limit passed",
             Self::NotHttp => "the response is not HTTP",
             Self::Known(_) | Self::Other => "the HTTP client failed",
@@ -182,7 +193,7 @@ impl Fault {
                 "it may demand a client certificate: give `.http_client(..)` a `reqwest::ClientBuilder` with an \
                  `identity(..)`"
             }
-            Self::NotHttp => "if the port speaks TLS, write the URL with `https`",
+            Self::NoResponse | Self::NotHttp => "if the port speaks TLS, write the URL with `https`",
             _ => return None,
         };
         Some(advice)

@@ -5,7 +5,11 @@ use std::{sync::OnceLock, time::Duration};
 use async_trait::async_trait;
 use http::{Request, Response, uri::Scheme};
 
-use super::{HttpClient, body::Body, reqwest_client::build};
+use super::{
+    HttpClient,
+    body::Body,
+    reqwest_client::{build, is_about_the_way},
+};
 use crate::{
     error::{Error, ErrorKind},
     origin::is_loopback,
@@ -50,7 +54,7 @@ impl HttpClient for DefaultClient {
             ErrorKind::Tls => {
                 error.or_advice("to trust a private certificate authority, bring a client with `.http_client(..)`")
             }
-            _ if error.is_about_the_way() && !loopback => error.or_advice(format!(
+            _ if is_about_the_way(&error) && !loopback => error.or_advice(format!(
                 "if a proxy is on the way, set `{variable}`, or bring a client with `.http_client(..)`"
             )),
             _ => error,

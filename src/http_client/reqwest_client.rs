@@ -21,7 +21,7 @@ use super::{
     settings::{Settings, has_tls},
 };
 use crate::{
-    error::{BoxError, Error},
+    error::{BoxError, Error, ErrorKind},
     origin::Target,
 };
 
@@ -142,12 +142,17 @@ impl Exchange {
         let error =
             classify::failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
         match proxy {
-            Some(proxy) if error.is_about_the_way() => error.or_advice(format!(
+            Some(proxy) if is_about_the_way(&error) => error.or_advice(format!(
                 "the HTTP client has the proxy {proxy} for such URLs, unless `NO_PROXY` names the host"
             )),
             _ => error,
         }
     }
+}
+
+/// Whether the server was perhaps never reached.
+pub(super) fn is_about_the_way(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
 }
 
 /// A body of one known chunk that cannot be cloned.

@@ -10,7 +10,6 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{
-    self,
     endpoint::{self, ask, clients, source, tcp_server, with_client},
     faults::{self, Http2, fail_http2, server},
 };
@@ -54,10 +53,12 @@ async fn a_reset_is_told_apart() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"access").await;
     })
     .await;
-    for url in [&reset, &closed, &short] {
+    for (url, began) in [(&reset, false), (&closed, false), (&short, true)] {
         for (name, client) in clients() {
             let error = failure(name, url, client).await;
             assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {url}: {error:?}");
+            // A port of TLS does so, too, unless it has begun to respond.
+            assert_eq!(error.to_string().contains("write the URL with `https`"), !began, "{name}: {error}");
         }
     }
 }
@@ -174,6 +175,13 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             ErrorKind::Tls,
             "none that it accepts (give",
         ),
+        // The words of a URL are nobody's failure.
+        (
+            || io::Error::other("error sending request for url (https://tls-handshake.example.com/)"),
+            true,
+            ErrorKind::Transport,
+            "`Reqwest012` failed",
+        ),
         (|| io::Error::other("out of luck"), true, ErrorKind::Transport, "`Reqwest012` failed"),
         (|| io::ErrorKind::ConnectionReset.into(), false, ErrorKind::Refused, "`Reqwest012` refused"),
     ] {
@@ -201,7 +209,10 @@ mod tls {
     };
 
     use super::*;
-    use crate::support::faults::{Identity, tls_server};
+    use crate::support::{
+        self,
+        faults::{Identity, tls_server},
+    };
 
     /// Every client that has TLS, and trusts `identity`.
     fn tls_clients(identity: &Identity) -> Clients {
