@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration}
 
 use http::StatusCode;
 
-use crate::http_client::Fault;
+use crate::http_client::{Fault, without_debug_data};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -96,7 +96,7 @@ impl Error {
     /// [`io::Error`](std::io::Error), or has one beneath it, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        Self::new(Fault::of(&*cause).kind(), SOURCE_FAILED).caused_by(cause)
+        Self::new(Fault::of(&*cause).kind(), SOURCE_FAILED).caused_by(without_debug_data(cause))
     }
 
     /// A failure that will not pass by itself, such as a refused credential.

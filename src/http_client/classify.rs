@@ -252,8 +252,8 @@ fn said(error: &(dyn StdError + 'static)) -> String {
     text.split(" for url (").next().unwrap_or_default().to_owned()
 }
 
-/// What a server writes into a GOAWAY frame may be anything, also a secret that it was sent.
-fn without_debug_data(cause: BoxError) -> BoxError {
+/// The same failure without what the server wrote into a GOAWAY frame, which may be the secret that it was sent.
+pub(crate) fn without_debug_data(cause: BoxError) -> BoxError {
     let text = chain(&*cause).map(ToString::to_string).find(|text| text.starts_with("connection error received: "));
     match text.as_deref().and_then(|text| text.split_once(" (b\"")) {
         Some((reason, _)) => reason.into(),

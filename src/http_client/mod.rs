@@ -18,7 +18,10 @@ use http::{Request, Response, uri::Scheme};
 #[cfg(feature = "reqwest")]
 pub(crate) use self::default_client::DefaultClient;
 pub use self::{body::Body, tower_client::TowerClient};
-pub(crate) use self::{body::MOST_BYTES, classify::Fault};
+pub(crate) use self::{
+    body::MOST_BYTES,
+    classify::{Fault, without_debug_data},
+};
 use crate::error::{Error, ErrorKind};
 
 /// Sends one request to a token endpoint, or one for the document that names it

@@ -175,6 +175,12 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             ErrorKind::Tls,
             "none that it accepts (give",
         ),
+        (
+            || io::Error::other("connection error received: not a result of an error (b\"client_secret=12345\")"),
+            true,
+            ErrorKind::Reset,
+            "failed: the connection was closed",
+        ),
         // The words of a URL are nobody's failure.
         (
             || io::Error::other("error sending request for url (https://tls-handshake.example.com/)"),
@@ -197,6 +203,7 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{error:?}");
             let text = error.to_string();
             assert!(text.contains("failed: the HTTP client `Reqwest012` ") && text.contains(says), "{text}");
+            assert!(!said(&error).contains("12345"), "{error:?}");
         }
     }
 }
