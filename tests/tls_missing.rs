@@ -38,6 +38,14 @@ async fn no_proxy_gets_the_secret() {
     for variable in ["https_proxy", "ALL_PROXY"] {
         process::run("in_a_process_tls_is_missing", &[(variable, &proxy)]);
     }
+    let url: reqwest::Url = proxy.parse().expect("a URL");
+    for proxy in
+        [reqwest::Proxy::all(url.clone()).expect("a proxy"), reqwest::Proxy::custom(move |_| Some(url.clone()))]
+    {
+        let client = reqwest::Client::builder().proxy(proxy);
+        let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
+        assert_eq!(ask(&source).await.expect_err("no TLS").kind(), ErrorKind::TlsMissing);
+    }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
 

@@ -91,7 +91,7 @@ impl Exchange {
         let exchange =
             Self { settings: Settings::of(client), scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS) };
         // Without TLS, reqwest sends an https request to a proxy in the clear.
-        if exchange.is_https() && exchange.settings.proxy(&Scheme::HTTPS).is_some() && !has_tls() {
+        if exchange.is_https() && exchange.settings.may_use_proxy() && !has_tls() {
             return Err(Fault::TlsMissing.error(""));
         }
         Ok(exchange)

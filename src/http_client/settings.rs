@@ -22,6 +22,11 @@ impl Settings {
         !self.0.contains("redirect_policy: \"Policy(None)\"")
     }
 
+    /// Whether there may be a proxy, also one that a function chooses.
+    pub(super) fn may_use_proxy(&self) -> bool {
+        self.0.contains("proxies: [") && !self.0.contains("proxies: [Matcher]")
+    }
+
     /// The proxy for URLs of this scheme, without credentials. Hosts that `NO_PROXY` names do not go there.
     pub(super) fn proxy(&self, scheme: &Scheme) -> Option<&str> {
         let (_, proxies) = self.0.split_once("proxies: [")?;
