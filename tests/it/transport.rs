@@ -138,6 +138,18 @@ async fn a_stream_or_a_connection_that_http2_ends_is_a_reset() {
     }
 }
 
+/// With pings, as the documents want them.
+#[tokio::test]
+async fn a_dead_connection_of_http2_is_a_reset() {
+    let (port, _) = server(|stream| fail_http2(stream, Http2::Hangs, false)).await;
+    let ping = std::time::Duration::from_millis(50);
+    let client = reqwest::Client::builder().http2_prior_knowledge();
+    let client = client.http2_keep_alive_interval(ping).http2_keep_alive_timeout(ping);
+    let client = client.into_http_client().expect("a client");
+    let error = failure("dead", &format!("http://127.0.0.1:{port}/token"), Some(client)).await;
+    assert_eq!(error.kind(), ErrorKind::Reset, "{error:?}");
+}
+
 #[tokio::test]
 async fn a_fault_of_http2_is_tried_again_like_a_reset() {
     let (port, connections) =

@@ -115,6 +115,8 @@ pub enum Http2 {
     GoAway(u32),
     ResetStream(u32),
     Closes,
+    /// Says nothing any more, not even to pings.
+    Hangs,
 }
 
 const DATA: u8 = 0;
@@ -155,11 +157,10 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, fault: Http2, wi
             }
             stream.write_all(&frame(GOAWAY, 0, 0, &payload)).await?;
         }
-        Http2::Closes => {}
+        Http2::Closes | Http2::Hangs => {}
     }
     stream.flush().await?;
-    if let Http2::ResetStream(_) = fault {
-        // The connection is good.
+    if let Http2::ResetStream(_) | Http2::Hangs = fault {
         while stream.read(&mut [0; 1024]).await? > 0 {}
     }
     stream.shutdown().await
