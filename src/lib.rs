@@ -112,6 +112,8 @@
 //!
 //! Without any of them the cache and the tower layer are left. Token requests then go through a client of yours: a
 //! tower service in a [`TowerClient`], or an [`HttpClient`].
+//!
+//! Not for wasm: token requests run as tokio tasks, with threads and clocks that a browser does not have.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

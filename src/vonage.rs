@@ -12,7 +12,7 @@ use crate::{
 
 /// A region of Vonage Contact Center.
 ///
-/// Parsed from `emea`, `usa` or `nam`, and `apac`, in any case.
+/// Parsed from `emea`, `usa` or `nam`, and `apac`, in any case, with or without white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Region {
@@ -94,12 +94,12 @@ impl FromStr for Region {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        match text.to_ascii_lowercase().as_str() {
+        match text.trim().to_ascii_lowercase().as_str() {
             "emea" => Ok(Self::Emea),
             "usa" | "nam" => Ok(Self::Usa),
             "apac" => Ok(Self::Apac),
             _ => {
-                Err(Error::configuration(format!("region: {text:?} is none; write `emea`, `usa` (or `nam`) or `apac`")))
+                Err(Error::configuration("region: is not a region; write `emea`, `usa` (or `nam`) or `apac`"))
             }
         }
     }

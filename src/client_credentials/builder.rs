@@ -116,7 +116,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Adds a resource (RFC 8707): the absolute URI of an API that the tokens are for.
+    /// Adds a resource (RFC 8707 section 2): the absolute URI of an API that the tokens are for, without a fragment.
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
         self.request = self.request.resource(resource);
         self

@@ -7,7 +7,11 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
-    ClientCredentials, Server, authentication::Credentials, endpoint::Endpoint, mask::Mask, request, response,
+    ClientCredentials, Server,
+    authentication::{Credentials, Skew},
+    endpoint::Endpoint,
+    mask::Mask,
+    request, response,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -40,11 +44,10 @@ impl ClientCredentials {
     ) -> Result<AccessToken, Error> {
         let mut secrets = Vec::new();
         let mut refused = Vec::new();
-        let mut corrected = false;
         let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
-            let response = self.send(endpoint, request, deadline, &credentials, &mut secrets).await?;
-            let error = match response::read(self, endpoint, &response, self.mask(request, &secrets)) {
+            let attempt = Attempt { endpoint, request, deadline, credentials: &credentials };
+            let error = match self.attempt(&attempt, refused.is_empty(), &mut secrets).await {
                 Ok(token) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
                         log::previous_secret_accepted(self.name());
@@ -53,10 +56,6 @@ impl ClientCredentials {
                 }
                 Err(error) => error,
             };
-            if !corrected && self.corrects_clock(&error, &response) {
-                corrected = true;
-                continue;
-            }
             if !refuses_client(&error) {
                 // Most often it is: glewlwyd's 403 is empty.
                 return Err(match error.status() {
@@ -75,18 +74,48 @@ impl ClientCredentials {
         }
     }
 
+    /// Once more by the server's clock where ours may be to blame. That counts only if it succeeds: the `Date` may be a proxy's.
+    async fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        may_correct: bool,
+        secrets: &mut Vec<Zeroizing<String>>,
+    ) -> Result<AccessToken, Error> {
+        let skew = self.clock.skew();
+        let response = self.send(attempt, skew, secrets).await?;
+        let error = match self.outcome(attempt, &response, secrets) {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        let Some(corrected) = self.correction(skew, &error, &response).filter(|_| may_correct) else {
+            return Err(error);
+        };
+        let Ok(response) = self.send(attempt, corrected, secrets).await else { return Err(error) };
+        let token = self.outcome(attempt, &response, secrets).map_err(|_| error)?;
+        self.clock.keep(corrected);
+        log::clock_corrected(self.name());
+        Ok(token)
+    }
+
     async fn send(
         &self,
-        endpoint: &Endpoint,
-        request: &TokenRequest,
-        deadline: Instant,
-        credentials: &Credentials,
+        attempt: &Attempt<'_>,
+        skew: Skew,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<Response<Body>, Error> {
-        let proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock);
-        let mut proof = self.in_time(deadline, proof).await?;
+        let proof = self.authentication.prove(attempt.credentials, &attempt.endpoint.audience, skew);
+        let mut proof = self.in_time(attempt.deadline, proof).await?;
         secrets.append(&mut proof.secrets);
-        http_client::send(&*self.http_client, request::build(self, endpoint, request, &proof)).await
+        http_client::send(&*self.http_client, request::build(self, attempt.endpoint, attempt.request, &proof)).await
+    }
+
+    fn outcome(
+        &self,
+        attempt: &Attempt<'_>,
+        response: &Response<Body>,
+        secrets: &[Zeroizing<String>],
+    ) -> Result<AccessToken, Error> {
+        response::read(self, attempt.endpoint, response, self.mask(attempt.request, secrets))
     }
 
     /// With an error of its own, since it is not the server that takes so long.
@@ -138,17 +167,21 @@ impl ClientCredentials {
         mask
     }
 
-    /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now known.
-    fn corrects_clock(&self, error: &Error, response: &Response<Body>) -> bool {
+    /// The server's clock, where an assertion may have been refused because of the time in it, by whatever code.
+    fn correction(&self, skew: Skew, error: &Error, response: &Response<Body>) -> Option<Skew> {
         let verdict = error.response().is_some() && !error.is_transient();
-        let date = response.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        let corrected =
-            verdict && self.authentication.is_by_clock() && date.is_some_and(|date| self.clock.correct(date));
-        if corrected {
-            log::clock_corrected(self.name());
-        }
-        corrected
+        let date = response.headers().get(DATE)?.to_str().ok()?;
+        let by_clock = verdict && self.authentication.is_by_clock();
+        httpdate::parse_http_date(date).ok().filter(|_| by_clock).and_then(|date| skew.by(date))
     }
+}
+
+/// What the attempts of one call have in common, and the credentials of one of them.
+struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    request: &'a TokenRequest,
+    deadline: Instant,
+    credentials: &'a Credentials,
 }
 
 /// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.

@@ -82,6 +82,10 @@ impl TokenSource for ClientCredentials {
         self.changed().await;
     }
 
+    fn defaults(&self) -> TokenRequest {
+        self.defaults.clone()
+    }
+
     fn origins(&self) -> Option<Origins> {
         Some(self.origins.clone())
     }

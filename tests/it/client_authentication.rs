@@ -14,7 +14,8 @@ use std::{
 use crate::support::endpoint::{Recorder, TOKEN, ask, form};
 use crate::support::keys::{Jwt, Key};
 use client_credentials::{
-    Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, async_trait,
+    Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, TokenRequest, TokenSource,
+    async_trait,
 };
 use http::{Request, Response, header};
 
@@ -207,6 +208,44 @@ async fn an_assertion_is_not_sent_again_where_the_clock_is_not_to_blame() {
     let client = Recorder::new(move |_| Ok(refusal("invalid_client", Some(off))));
     ask(&source("12345", &client)).await.expect_err("refused");
     assert_eq!(client.seen().len(), 1);
+}
+
+/// A proxy's `Date` is wrong; what checks the assertions has the right time.
+#[tokio::test]
+async fn a_wrong_date_costs_no_more_than_the_refusal_it_came_with() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for date in [SystemTime::now() - HOUR, SystemTime::now() + HOUR] {
+        let client = Recorder::new(move |request| {
+            let jwt = Jwt::read(&assertion(request));
+            let valid = (jwt.seconds("iat")..jwt.seconds("exp")).contains(&seconds(SystemTime::now()));
+            let bad = form(request.body().as_ref()).contains(&("scope".into(), "bad".into()));
+            Ok(match (valid, bad) {
+                (false, _) => refusal("invalid_client", Some(date)),
+                (true, true) => refusal("invalid_scope", Some(date)),
+                (true, false) => Response::new(Body::from(TOKEN)),
+            })
+        });
+        let source = source(ClientAuthentication::private_key_jwt(kms()), &client);
+        let bad = TokenRequest::builder().scope("bad").build().expect("a scope");
+        let error = source.token(&bad).await.expect_err("refused");
+        assert_eq!(error.response().expect("a verdict").error, "invalid_scope");
+        ask(&source).await.expect("a token at the first attempt");
+        assert_eq!(client.seen().len(), 3);
+    }
+}
+
+/// What fails by the server's time, whatever it is, leaves the first refusal as the error.
+#[tokio::test]
+async fn a_corrected_attempt_that_cannot_be_sent_reports_the_refusal_before_it() {
+    let count = AtomicUsize::new(0);
+    let off = SystemTime::now() + Duration::from_secs(3600);
+    let client = Recorder::new(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(refusal("invalid_client", Some(off))),
+        _ => Err(Error::transient("down")),
+    });
+    let error = ask(&source(ClientAuthentication::private_key_jwt(kms()), &client)).await.expect_err("refused");
+    assert_eq!(error.response().expect("a verdict").error, "invalid_client");
+    assert_eq!(client.seen().len(), 2);
 }
 
 /// What a service that keeps keys has at a moment: the key and the name that the server knows it by belong together.

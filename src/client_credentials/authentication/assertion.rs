@@ -150,7 +150,7 @@ impl ClientAssertion {
         client_id: &str,
         secret: &str,
         token_url: &str,
-        clock: &ServerClock,
+        skew: Skew,
     ) -> Result<Zeroizing<String>, Error> {
         let mut header = Map::new();
         header.insert("alg".into(), self.algorithm().into());
@@ -161,7 +161,7 @@ impl ClientAssertion {
         if let Some(thumbprint) = &self.thumbprint {
             header.insert("x5t#S256".into(), thumbprint.as_str().into());
         }
-        let issued_at = clock.now().saturating_sub(ALLOWED_SKEW.as_secs());
+        let issued_at = skew.now().saturating_sub(ALLOWED_SKEW.as_secs());
         let mut claims = Map::new();
         claims.insert("iss".into(), client_id.into());
         claims.insert("sub".into(), client_id.into());
@@ -217,27 +217,36 @@ fn unique() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// The time as the server has it, as far as is known: the wall clock's, until it turns out to be wrong.
+/// What is known of the server's clock: nothing, until an assertion was accepted only with the server's time.
 #[derive(Default)]
-pub(crate) struct ServerClock {
-    /// Seconds that the server is ahead.
-    ahead: AtomicI64,
-}
+pub(crate) struct ServerClock(AtomicI64);
 
 impl ServerClock {
-    /// Seconds since 1970.
-    fn now(&self) -> u64 {
-        seconds(SystemTime::now()).saturating_add_signed(self.ahead.load(Ordering::Relaxed))
+    pub(crate) fn skew(&self) -> Skew {
+        Skew(self.0.load(Ordering::Relaxed))
     }
 
-    /// Whether the server's time, from the `Date` of an answer, is another one; it is used from then on.
-    pub(crate) fn correct(&self, date: SystemTime) -> bool {
-        let wrong = self.now().abs_diff(seconds(date)) > ALLOWED_SKEW.as_secs();
-        if wrong {
-            let ahead = seconds(date).cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed());
-            self.ahead.store(ahead, Ordering::Relaxed);
-        }
-        wrong
+    /// For the assertions to come. Only what the server has accepted: a `Date` can be that of a proxy, and wrong.
+    pub(crate) fn keep(&self, skew: Skew) {
+        self.0.store(skew.0, Ordering::Relaxed);
+    }
+}
+
+/// How many seconds a server's clock is ahead of ours.
+#[derive(Clone, Copy)]
+pub(crate) struct Skew(i64);
+
+impl Skew {
+    /// The server's time, in seconds since 1970.
+    fn now(self) -> u64 {
+        seconds(SystemTime::now()).saturating_add_signed(self.0)
+    }
+
+    /// The skew by the `Date` of a response, if it differs by more than is allowed.
+    pub(crate) fn by(self, date: SystemTime) -> Option<Self> {
+        let date = seconds(date);
+        let differs = self.now().abs_diff(date) > ALLOWED_SKEW.as_secs();
+        differs.then(|| Self(date.cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed())))
     }
 }
 

@@ -19,7 +19,7 @@ use self::assertion::Signing;
 pub use self::private_key::PrivateKey;
 pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
 pub(super) use self::{
-    assertion::ServerClock,
+    assertion::{ServerClock, Skew},
     credentials::{Credentials, History},
     secret::Id,
 };
@@ -264,12 +264,7 @@ impl ClientAuthentication {
     }
 
     /// Makes what one attempt is sent with. `token_url` is the audience of an assertion, unless one was chosen.
-    pub(super) async fn prove(
-        &self,
-        credentials: &Credentials,
-        token_url: &str,
-        clock: &ServerClock,
-    ) -> Result<Proof, Error> {
+    pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, skew: Skew) -> Result<Proof, Error> {
         let id = credentials.client_id.clone();
         let secret = credentials.client_secret.clone().unwrap_or_default();
         Ok(match &self.0 {
@@ -282,7 +277,7 @@ impl ClientAuthentication {
                 let encoded = encoded(&id, &secret, *raw);
                 Proof { header: basic(&encoded), secrets: vec![secret, encoded], ..Proof::default() }
             }
-            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, clock).await?,
+            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, skew).await?,
             Method::Function(function) => {
                 let failed = |error| Error::credentials("client_assertion: its function failed", error);
                 let assertion = function().await.map_err(failed)?;
@@ -291,7 +286,7 @@ impl ClientAuthentication {
                     Some(secret) => secret.read("client_secret").await?,
                     None => secret,
                 };
-                signed(&assertion, id, secret, token_url, clock).await?
+                signed(&assertion, id, secret, token_url, skew).await?
             }
             Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?),
             Method::Tls { .. } | Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
@@ -304,9 +299,9 @@ async fn signed(
     client_id: Zeroizing<String>,
     secret: Zeroizing<String>,
     token_url: &str,
-    clock: &ServerClock,
+    skew: Skew,
 ) -> Result<Proof, Error> {
-    let made = assertion.make(&client_id, &secret, token_url, clock).await?;
+    let made = assertion.make(&client_id, &secret, token_url, skew).await?;
     let mut proof = asserted(client_id, made);
     proof.secrets.push(secret);
     Ok(proof)
