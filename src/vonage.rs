@@ -98,9 +98,7 @@ impl FromStr for Region {
             "emea" => Ok(Self::Emea),
             "usa" | "nam" => Ok(Self::Usa),
             "apac" => Ok(Self::Apac),
-            _ => {
-                Err(Error::configuration("region: is not a region; write `emea`, `usa` (or `nam`) or `apac`"))
-            }
+            _ => Err(Error::configuration("region: is not a region; write `emea`, `usa` (or `nam`) or `apac`")),
         }
     }
 }

@@ -130,6 +130,23 @@ async fn a_file_that_holds_no_secret_is_an_error_that_names_it_and_not_its_conte
     assert!(client.seen().is_empty());
 }
 
+/// Opening a pipe waits until somebody writes to it: each attempt would leave a thread behind.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_and_a_device_are_refused_without_being_opened() {
+    let pipe = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("secrets-pipe-{}", std::process::id()));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let client = Recorder::issuing();
+    for path in [&pipe, &PathBuf::from("/dev/zero")] {
+        let error = ask(&source(Secret::file(path), &client)).await.expect_err("no file");
+        assert!(error.to_string().contains(&format!("the file {} is not a regular file", path.display())), "{error}");
+        assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
+    }
+    std::fs::remove_file(&pipe).expect("it is there");
+    assert!(client.seen().is_empty());
+}
+
 /// As editors on Windows write it.
 #[tokio::test]
 async fn a_byte_order_mark_is_no_part_of_a_secret() {

@@ -2,6 +2,7 @@
 
 mod assertion;
 mod credentials;
+mod file;
 #[cfg(feature = "jwt")]
 mod private_key;
 mod secret;
@@ -190,7 +191,13 @@ impl ClientAuthentication {
             Method::ReadyMade(assertion) => assertion.check("client_assertion")?,
             _ => {}
         }
-        self.client_secret().map_or(Ok(()), |secret| secret.check("client_secret"))
+        match self.client_secret() {
+            Some(secret) if secret.fixed().is_some_and(str::is_empty) => Err(Error::configuration(
+                "client_secret: empty; a client without a secret is `ClientAuthentication::none()`",
+            )),
+            Some(secret) => secret.check("client_secret"),
+            None => Ok(()),
+        }
     }
 
     /// Whether the HTTP client is a part of it.
@@ -214,6 +221,9 @@ impl ClientAuthentication {
             }
             Method::Post(_) | Method::Basic { .. } => {
                 "check client_id and client_secret, and how they are sent: in the body or as Basic"
+            }
+            Method::Jwt(assertion) if assertion.client_secret().is_some() => {
+                "check client_id and client_secret, which signs the assertion, that the server expects HS256, and the audience: the token URL or the server's issuer"
             }
             Method::Jwt(_) | Method::Function(_) => {
                 "check client_id, that the server knows the key and its algorithm, and the audience: the token URL or the server's issuer"
