@@ -32,7 +32,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Of the time limit, what a look-up may take where there is an older document, and what one waits for another's.
 const SHARE: u32 = 4;
 
-/// Most servers have the first; RFC 8414 has the second in front of the issuer's path.
+/// Most servers have the first. RFC 8414 has the second in front of the issuer's path; some servers (django-oauth-toolkit) have it behind.
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
@@ -41,7 +41,7 @@ pub(super) struct Discovery {
     rules: Rules,
     /// The issuer's.
     url: Uri,
-    urls: [Uri; 2],
+    urls: Vec<Uri>,
     state: Mutex<State>,
     /// Whoever has no document yet asks for it alone.
     turn: tokio::sync::Mutex<()>,
@@ -96,13 +96,15 @@ impl Discovery {
             return refuse("is the URL of a document; its issuer is what stands in front of `/.well-known/`");
         }
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
-        let urls = [format!("{path}{OPENID}"), format!("{OAUTH}{path}")].map(|path| {
+        let mut paths = vec![format!("{path}{OPENID}"), format!("{OAUTH}{path}"), format!("{path}{OAUTH}")];
+        paths.dedup();
+        let urls = paths.into_iter().map(|path| {
             let mut parts = url.clone().into_parts();
             parts.path_and_query = path.parse::<PathAndQuery>().ok();
             Uri::from_parts(parts).ok()
         });
-        let [Some(openid), Some(oauth)] = urls else { return refuse("is not a URL") };
-        Ok(Self { rules, url, urls: [openid, oauth], state: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        let Some(urls) = urls.collect::<Option<Vec<_>>>() else { return refuse("is not a URL") };
+        Ok(Self { rules, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     pub(super) fn issuer(&self) -> &str {
@@ -175,7 +177,8 @@ impl Discovery {
     }
 
     async fn look_up(&self, client: &dyn HttpClient) -> Result<Endpoint, Error> {
-        let mut said: Option<Error> = None;
+        // What was wrong, and at which URLs: mostly the same at all of them, and then said once.
+        let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
             let outcome = match http_client::send(client, request(url)).await {
                 Ok(response) => self.read(&response),
@@ -183,22 +186,19 @@ impl Discovery {
             };
             let error = match outcome {
                 Ok(endpoint) => return Ok(endpoint),
-                Err(error) => error.about(&url.to_string()),
+                Err(error) if is_about_the_document(&error) => error,
+                Err(error) => return Err(error.about(&url.to_string())),
             };
-            if !is_about_the_document(&error) {
-                return Err(error);
+            match failures.iter_mut().find(|(_, known)| known.to_string() == error.to_string()) {
+                Some((urls, _)) => *urls = format!("{urls}, {url}"),
+                None => failures.push((url.to_string(), error)),
             }
-            said = Some(match said {
-                None => error,
-                Some(first) => {
-                    let both = format!("{first}; {error}");
-                    // What is wrong with a document says more than that there is none.
-                    let telling = if first.kind() == ErrorKind::InvalidResponse { first } else { error };
-                    telling.with_message(both)
-                }
-            });
         }
-        Err(said.unwrap_or_else(|| Error::new(ErrorKind::InvalidResponse, "no document")))
+        let texts: Vec<_> = failures.iter().map(|(urls, error)| format!("{urls}: {error}")).collect();
+        // What is wrong with a document says more than that there is none.
+        let telling = failures.into_iter().map(|(_, error)| error);
+        let telling = telling.min_by_key(|error| error.kind() != ErrorKind::InvalidResponse);
+        Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
     fn read(&self, response: &Response<Body>) -> Result<Endpoint, Error> {

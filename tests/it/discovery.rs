@@ -111,6 +111,37 @@ async fn the_documents_are_where_the_two_specifications_put_them() {
     }
 }
 
+/// django-oauth-toolkit has RFC 8414's document behind the issuer's path.
+#[tokio::test]
+async fn the_third_place_is_behind_the_issuers_path() {
+    let behind = "https://auth.example.com/o/.well-known/oauth-authorization-server";
+    let document =
+        json!({"issuer": "https://auth.example.com/o", "token_endpoint": "https://auth.example.com/o/token/"});
+    let recorder = server(move |url| if url == behind { answer(200, &document) } else { answer(404, "") });
+    outcome(source("https://auth.example.com/o"), &recorder).await.expect("a token");
+    assert_eq!(asked(&recorder)[2..], [format!("GET {behind}"), "POST https://auth.example.com/o/token/".to_owned()]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_at_each_place_is_said_once() {
+    let places = |path: &str| {
+        let host = "https://auth.example.com";
+        let oauth = "/.well-known/oauth-authorization-server";
+        format!("{host}{path}/.well-known/openid-configuration, {host}{oauth}{path}, {host}{path}{oauth}")
+    };
+    let issuer = "https://auth.example.com/o";
+    let error = outcome(source(issuer), &server(|_| answer(404, "<html>no</html>"))).await.expect_err("no document");
+    assert_eq!(error.to_string(), format!("discovery of {issuer} failed: {}: HTTP 404", places("/o")));
+    let text = outcome(source(issuer), &serving(&document())).await.expect_err("another issuer's").to_string();
+    let what =
+        "the document is of the issuer \"https://auth.example.com\" (write the issuer exactly as the server does)";
+    assert_eq!(text, format!("discovery of {issuer} failed: {}: {what}", places("/o")));
+    // What differs is said of each.
+    let recorder = server(|url| answer(if url.contains("-server") { 403 } else { 404 }, ""));
+    let text = outcome(source(issuer), &recorder).await.expect_err("no document").to_string();
+    assert!(text.contains("openid-configuration: HTTP 404; ") && text.matches("HTTP 403").count() == 1, "{text}");
+}
+
 #[tokio::test]
 async fn a_first_document_that_is_none_leads_to_the_second() {
     type First = fn() -> Response<Body>;
