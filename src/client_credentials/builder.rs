@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
+#[cfg(all(feature = "serde", feature = "reqwest"))]
+use super::configuration::HttpSettings;
 use super::{
     ClientAuthentication, ClientCredentials, Secret, Server,
     authentication::{History, Id, ServerClock},
@@ -30,18 +32,30 @@ pub struct ClientCredentialsBuilder {
     token_endpoint_origins: Origins,
     mtls_endpoint_aliases: bool,
     client_id: Secret,
-    authentication: ClientAuthentication,
+    /// `None`: to be set yet.
+    pub(super) authentication: Option<ClientAuthentication>,
     grant_type: String,
     request: TokenRequestBuilder,
     comma_separated_scopes: bool,
     headers: HeaderMap,
     pub(crate) origins: Origins,
     pub(crate) scope_required: bool,
-    http_client: Option<Arc<dyn HttpClient>>,
+    pub(super) transport: Transport,
     timeout: Duration,
     plain_http: bool,
     token_types: Vec<String>,
+    /// Fields that another one replaces.
+    pub(super) overridden: Vec<&'static str>,
     refused: Option<Error>,
+}
+
+/// What token requests are sent with.
+#[derive(Clone)]
+pub(super) enum Transport {
+    Default,
+    Own(Arc<dyn HttpClient>),
+    #[cfg(all(feature = "serde", feature = "reqwest"))]
+    Configured(Box<HttpSettings>),
 }
 
 #[derive(Clone)]
@@ -89,24 +103,32 @@ impl ClientCredentialsBuilder {
             token_endpoint_origins: Origins::default(),
             mtls_endpoint_aliases: false,
             client_id,
-            authentication,
+            authentication: Some(authentication),
             grant_type: "client_credentials".to_owned(),
             request: TokenRequest::builder(),
             comma_separated_scopes: false,
             headers: HeaderMap::new(),
             origins: Origins::default(),
             scope_required: false,
-            http_client: None,
+            transport: Transport::Default,
             timeout: Duration::from_secs(28),
             plain_http: false,
             token_types: Vec::new(),
+            overridden: Vec::new(),
             refused: None,
         }
     }
 
+    /// One that is not built, whatever is set on it.
+    #[cfg(feature = "serde")]
+    pub(super) fn refused(error: Error) -> Self {
+        let nowhere = Address::TokenUrl(String::new());
+        Self { refused: Some(error), ..Self::new(nowhere, "".into(), ClientAuthentication::none()) }
+    }
+
     /// Replaces how the client authenticates.
     pub fn authentication(mut self, authentication: impl Into<ClientAuthentication>) -> Self {
-        self.authentication = authentication.into();
+        self.authentication = Some(authentication.into());
         self
     }
 
@@ -206,7 +228,7 @@ impl ClientCredentialsBuilder {
     /// [`header`](Self::header), and with the token URL and its query as the `Referer`.
     pub fn http_client(mut self, client: impl IntoHttpClient) -> Self {
         match client.into_http_client() {
-            Ok(client) => self.http_client = Some(client),
+            Ok(client) => self.transport = Transport::Own(client),
             Err(error) => {
                 self.refused.get_or_insert(error);
             }
@@ -245,6 +267,11 @@ impl ClientCredentialsBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
+        let authentication = self.authentication.ok_or_else(|| {
+            Error::configuration(
+                "client_secret: missing; write it, or better `client_secret_file`, or how else the client authenticates",
+            )
+        })?;
         let server = match self.server {
             Address::TokenUrl(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
                 return Err(Error::configuration(
@@ -255,11 +282,11 @@ impl ClientCredentialsBuilder {
             Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
                 issuer,
                 origins: self.token_endpoint_origins,
-                mtls: self.mtls_endpoint_aliases || self.authentication.is_by_tls(),
+                mtls: self.mtls_endpoint_aliases || authentication.is_by_tls(),
                 plain_http: self.plain_http,
             })?)),
         };
-        self.authentication.check(&self.client_id)?;
+        authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
         }
@@ -272,20 +299,11 @@ impl ClientCredentialsBuilder {
         if self.origins.is_empty() {
             return Err(Origins::missing());
         }
-        let http_client = match self.http_client {
-            Some(client) => client,
-            None if self.authentication.is_by_tls() => {
-                return Err(Error::configuration(format!(
-                    "http_client: none, and {:?} needs one that presents the client's certificate",
-                    self.authentication
-                )));
-            }
-            None => default_client()?,
-        };
+        let http_client = self.transport.client(&authentication)?;
         let source = ClientCredentials {
             server,
             client_id: self.client_id,
-            authentication: self.authentication,
+            authentication,
             history: History::default(),
             clock: ServerClock::default(),
             grant_type: self.grant_type,
@@ -300,7 +318,29 @@ impl ClientCredentialsBuilder {
         if source.http_client.follows_redirects() {
             log::follows_redirects(source.name());
         }
+        for field in self.overridden {
+            log::overridden(source.name(), field);
+        }
         Ok(source)
+    }
+}
+
+impl Transport {
+    fn client(self, authentication: &ClientAuthentication) -> Result<Arc<dyn HttpClient>, Error> {
+        let without_certificate = || {
+            Err(Error::configuration(format!(
+                "http_client: missing, and {authentication:?} needs one that presents the client's certificate"
+            )))
+        };
+        match self {
+            Self::Own(client) => Ok(client),
+            #[cfg(all(feature = "serde", feature = "reqwest"))]
+            Self::Configured(settings) if settings.has_certificate() || !authentication.is_by_tls() => {
+                settings.client()
+            }
+            _ if authentication.is_by_tls() => without_certificate(),
+            _ => default_client(),
+        }
     }
 }
 

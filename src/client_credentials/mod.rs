@@ -9,6 +9,7 @@ mod endpoint;
 mod exchange;
 mod header;
 mod mask;
+mod preset;
 mod request;
 mod response;
 

@@ -229,6 +229,10 @@ pub(crate) fn previous_secret_accepted(source: &str) {
     event!(warn, source, "the server refused the client's new secret, and accepted its previous one");
 }
 
+pub(crate) fn overridden(source: &str, field: &str) {
+    event!(warn, source, "`{field}` is not read, since the settings have its value as well");
+}
+
 pub(crate) fn clock_corrected(source: &str) {
     event!(warn, source, "this machine's clock and the server's differ; assertions follow the server's from now on");
 }

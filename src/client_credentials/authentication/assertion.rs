@@ -38,7 +38,7 @@ pub struct ClientAssertion {
     signing: Signing,
     audience: Option<String>,
     key_id: Option<String>,
-    thumbprint: Option<String>,
+    thumbprint: Option<Thumbprint>,
     lifetime: Duration,
     refused: Option<Error>,
 }
@@ -49,6 +49,28 @@ pub(super) enum Signing {
     /// The client's secret is the key (HS256).
     #[cfg(feature = "jwt")]
     Secret(Secret),
+}
+
+#[derive(Clone)]
+enum Thumbprint {
+    #[cfg_attr(not(feature = "jwt"), allow(dead_code))]
+    Fixed(String),
+    #[cfg(all(feature = "jwt", feature = "serde"))]
+    OfFile(Secret),
+}
+
+impl Thumbprint {
+    async fn read(&self) -> Result<String, Error> {
+        match self {
+            Self::Fixed(thumbprint) => Ok(thumbprint.clone()),
+            #[cfg(all(feature = "jwt", feature = "serde"))]
+            Self::OfFile(file) => {
+                let pem = file.read("certificate_file").await?;
+                super::private_key::thumbprint(pem.as_bytes())
+                    .map_err(|error| Error::new(ErrorKind::Credentials, format!("{file:?}: {error}")).lasting())
+            }
+        }
+    }
 }
 
 impl ClientAssertion {
@@ -93,11 +115,18 @@ impl ClientAssertion {
     #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
     pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
         match super::private_key::thumbprint(pem.as_ref()) {
-            Ok(thumbprint) => self.thumbprint = Some(thumbprint),
+            Ok(thumbprint) => self.thumbprint = Some(Thumbprint::Fixed(thumbprint)),
             Err(error) => {
                 self.refused.get_or_insert(error);
             }
         }
+        self
+    }
+
+    /// As [`certificate`](Self::certificate), from a file that is read anew for each assertion.
+    #[cfg(all(feature = "jwt", feature = "serde"))]
+    pub(in crate::client_credentials) fn certificate_file(mut self, pem: Secret) -> Self {
+        self.thumbprint = Some(Thumbprint::OfFile(pem));
         self
     }
 
@@ -159,7 +188,7 @@ impl ClientAssertion {
             header.insert("kid".into(), key_id.as_str().into());
         }
         if let Some(thumbprint) = &self.thumbprint {
-            header.insert("x5t#S256".into(), thumbprint.as_str().into());
+            header.insert("x5t#S256".into(), thumbprint.read().await?.into());
         }
         let issued_at = skew.now().saturating_sub(ALLOWED_SKEW.as_secs());
         let mut claims = Map::new();
@@ -173,7 +202,11 @@ impl ClientAssertion {
         let message = format!("{}.{}", part(header), part(claims));
         let signature = match &self.signing {
             Signing::PrivateKey(signer) => {
-                let failed = |error| Error::credentials("private_key_jwt: the signer failed", error);
+                let failed = |error: Error| match error.kind() {
+                    // It says what failed by itself.
+                    ErrorKind::Credentials => error,
+                    _ => Error::credentials("private_key_jwt: the signer failed", error),
+                };
                 let signature = signer.sign(message.as_bytes()).await.map_err(failed)?;
                 check_length(signer.algorithm(), signature.len())?;
                 signature

@@ -3,6 +3,8 @@
 mod assertion;
 mod credentials;
 mod file;
+#[cfg(all(feature = "jwt", feature = "serde"))]
+mod key_file;
 #[cfg(feature = "jwt")]
 mod private_key;
 mod secret;
@@ -16,6 +18,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use self::assertion::Signing;
+#[cfg(all(feature = "jwt", feature = "serde"))]
+pub(super) use self::key_file::KeyFile;
 #[cfg(feature = "jwt")]
 pub use self::private_key::PrivateKey;
 pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
