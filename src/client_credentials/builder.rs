@@ -4,18 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
-#[cfg(all(feature = "serde", feature = "reqwest"))]
-use super::configuration::HttpSettings;
 use super::{
     ClientAuthentication, ClientCredentials, Secret, Server,
     authentication::{History, Id, ServerClock},
     discovery::{Discovery, Rules},
     endpoint::Endpoint,
     header,
+    transport::Transport,
 };
 use crate::{
     error::Error,
-    http_client::{HttpClient, IntoHttpClient},
+    http_client::IntoHttpClient,
     origin::Origins,
     report::log,
     source::{TokenRequest, TokenRequestBuilder, TokenSource},
@@ -47,15 +46,6 @@ pub struct ClientCredentialsBuilder {
     /// Fields that another one replaces.
     pub(super) overridden: Vec<&'static str>,
     refused: Option<Error>,
-}
-
-/// What token requests are sent with.
-#[derive(Clone)]
-pub(super) enum Transport {
-    Default,
-    Own(Arc<dyn HttpClient>),
-    #[cfg(all(feature = "serde", feature = "reqwest"))]
-    Configured(Box<HttpSettings>),
 }
 
 #[derive(Clone)]
@@ -323,35 +313,6 @@ impl ClientCredentialsBuilder {
         }
         Ok(source)
     }
-}
-
-impl Transport {
-    fn client(self, authentication: &ClientAuthentication) -> Result<Arc<dyn HttpClient>, Error> {
-        let without_certificate = || {
-            Err(Error::configuration(format!(
-                "http_client: missing, and {authentication:?} needs one that presents the client's certificate"
-            )))
-        };
-        match self {
-            Self::Own(client) => Ok(client),
-            #[cfg(all(feature = "serde", feature = "reqwest"))]
-            Self::Configured(settings) if settings.has_certificate() || !authentication.is_by_tls() => {
-                settings.client()
-            }
-            _ if authentication.is_by_tls() => without_certificate(),
-            _ => default_client(),
-        }
-    }
-}
-
-#[cfg(feature = "reqwest")]
-fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
-    Ok(Arc::new(crate::http_client::DefaultClient::new()?))
-}
-
-#[cfg(not(feature = "reqwest"))]
-fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
-    Err(Error::configuration("http_client: none; bring one with `.http_client(..)`, or enable the feature `reqwest`"))
 }
 
 impl std::fmt::Debug for ClientCredentialsBuilder {

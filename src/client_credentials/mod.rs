@@ -12,6 +12,7 @@ mod mask;
 mod preset;
 mod request;
 mod response;
+mod transport;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -1,6 +1,8 @@
 //! What an application puts into a file of its own, or into its environment.
 
 mod authentication;
+#[cfg(feature = "reqwest")]
+mod certificates;
 mod http;
 mod setting;
 mod table;
