@@ -113,7 +113,11 @@ mod with_tls {
 
     #[cfg(feature = "native-tls")]
     fn identity(certificate: &[u8], key: Option<&[u8]>) -> reqwest::Result<Identity> {
-        Identity::from_pkcs8_pem(certificate, key.unwrap_or(certificate))
+        // It looks for the key at the beginning.
+        const BEGIN: &[u8] = b"-----BEGIN PRIVATE KEY-----";
+        let key = key.unwrap_or(certificate);
+        let at = key.windows(BEGIN.len()).position(|window| window == BEGIN).unwrap_or_default();
+        Identity::from_pkcs8_pem(certificate, &key[at..])
     }
 
     #[cfg(not(feature = "native-tls"))]
