@@ -82,7 +82,7 @@
 //! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use. As many again may stay while they are held back | [`most_keys`](TokenCacheBuilder::most_keys) |
 //! | a discovered token endpoint is looked up again | after a day; where it fails otherwise than by an OAuth error code, after a minute | |
 //! | the previous secret is tried too | for 10 min after a change | |
-//! | an assertion can be used | for 1 min; a clock is corrected where the server's `Date` is more than 10 s off | [`lifetime`](ClientAssertion::lifetime) |
+//! | an assertion can be used | for 1 min; where the server's `Date` is more than 10 s off, a refused one is made once more by that time, which is used from then on if it is accepted | [`lifetime`](ClientAssertion::lifetime) |
 //! | size of a token response | 1 MiB | |
 //!
 //! # Errors

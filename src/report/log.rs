@@ -230,7 +230,7 @@ pub(crate) fn previous_secret_accepted(source: &str) {
 }
 
 pub(crate) fn overridden(source: &str, field: &str) {
-    event!(warn, source, "`{field}` is not read, since the settings have its value as well");
+    event!(info, source, "{field} is ignored, since the settings have the value itself");
 }
 
 pub(crate) fn clock_corrected(source: &str) {

@@ -30,8 +30,9 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// `ClientAuthentication::client_secret_jwt`, and taken wherever a [`ClientAuthentication`](crate::ClientAuthentication) is.
 ///
 /// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past, so that no server takes a clock that is a little
-/// ahead for the future; there is no `nbf`, which could only do that. If the server refuses the client and the `Date` of its answer is further off,
-/// the server's time is used from then on, and the token request is sent once more within the same call.
+/// ahead for the future; there is no `nbf`, which could only do that. If the server refuses the client and the `Date` of its response is further off,
+/// the token request is sent once more within the same call, by the server's time. If that is accepted, the server's time is used from then on; if
+/// not, the error is that of the first.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientAssertion {
