@@ -34,6 +34,8 @@ mod origins;
 mod private_key;
 #[cfg(feature = "reqwest-middleware")]
 mod proxies;
+#[cfg(feature = "reqwest-middleware")]
+mod recipes;
 #[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 mod redaction;
 #[cfg(feature = "test-util")]

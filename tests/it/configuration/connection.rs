@@ -10,8 +10,7 @@ use wiremock::{
 };
 
 use super::{SECRET, TempFile, ask, parsed, read, with};
-
-const TOKEN: &str = r#"{"access_token":"abcde12345","token_type":"Bearer","expires_in":3600}"#;
+use crate::support::endpoint::TOKEN;
 
 /// A token endpoint that only a proxy finds.
 fn behind_a_proxy(http: &Value) -> Value {
@@ -96,63 +95,8 @@ fn what_cannot_be_a_connection_is_refused_by_field() {
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates {
-    use std::sync::Arc;
-
-    use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
-    use tokio_rustls::{
-        TlsAcceptor,
-        rustls::{RootCertStore, ServerConfig, pki_types::PrivateKeyDer, server::WebPkiClientVerifier},
-    };
-
     use super::*;
-
-    struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-    impl Authority {
-        fn new() -> Self {
-            let mut params = CertificateParams::default();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params.distinguished_name.push(rcgen::DnType::CommonName, "ca.example.com");
-            let key = KeyPair::generate().expect("a key");
-            Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
-        }
-
-        fn issue(&self, name: &str) -> (Certificate, KeyPair) {
-            let key = KeyPair::generate().expect("a key");
-            let params = CertificateParams::new([name.to_owned()]).expect("a name");
-            (params.signed_by(&key, &self.0).expect("a certificate"), key)
-        }
-    }
-
-    /// A token endpoint that demands a client certificate.
-    async fn server(authority: &Authority) -> String {
-        let (certificate, key) = authority.issue("localhost");
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.0.der().clone()).expect("a root");
-        let clients = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("a verifier");
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder().with_client_cert_verifier(clients);
-        let config = config.with_single_cert(vec![certificate.der().clone()], key).expect("a configuration");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let _ = stream.read(&mut [0; 16 * 1024]).await;
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", TOKEN.len());
-                    let _ = stream.write_all(format!("{head}{TOKEN}").as_bytes()).await;
-                });
-            }
-        });
-        format!("https://localhost:{port}/token")
-    }
+    use crate::support::tls::{Authority, TlsServer};
 
     fn by_certificate(url: &str, http: &Value) -> Value {
         with(&json!({"token_url": url, "authentication": "tls_client_auth", "client_secret": null, "http": http}))
@@ -161,9 +105,10 @@ mod certificates {
     #[tokio::test]
     async fn a_private_authority_and_a_client_certificate_come_from_files() {
         let authority = Authority::new();
-        let url = server(&authority).await;
+        let server = TlsServer::start(&authority).await;
+        let url = server.url();
         let (certificate, key) = authority.issue("client.example.com");
-        let ca = TempFile::new("ca.pem", authority.0.pem());
+        let ca = TempFile::new("ca.pem", authority.pem());
         let client = TempFile::new("client.pem", certificate.pem());
         let client_key = TempFile::new("client-key.pem", key.serialize_pem());
         let both = TempFile::new("client-both.pem", certificate.pem() + &key.serialize_pem());
@@ -191,7 +136,7 @@ mod certificates {
     fn what_is_wrong_with_a_file_is_said_with_its_field_and_its_path() {
         let authority = Authority::new();
         let (certificate, key) = authority.issue("client.example.com");
-        let ca = TempFile::new("wrong-ca.pem", authority.0.pem());
+        let ca = TempFile::new("wrong-ca.pem", authority.pem());
         let key = TempFile::new("wrong-key.pem", key.serialize_pem());
         let client = TempFile::new("wrong-client.pem", certificate.pem());
         let secret = TempFile::new("wrong-secret.pem", SECRET);
