@@ -22,7 +22,7 @@ use crate::{
 
 /// Makes a [`ClientCredentials`].
 ///
-/// With the feature `serde` it can be read from an application's own file; its `Deserialize` has the fields.
+/// With the feature `serde` it can be read from an application's own file, or from its environment; its `Deserialize` has the fields.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
@@ -140,7 +140,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Adds a further parameter of the token request; a name may be repeated.
+    /// Adds a further parameter of the token request; a name may be repeated. Errors and logs do not show a value of eight characters or more that the
+    /// server repeats; a shorter one is most often a word.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request = self.request.parameter(name, value);
         self
@@ -153,7 +154,7 @@ impl ClientCredentialsBuilder {
     }
 
     /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated. Its value is
-    /// marked sensitive. Headers that the token request has by itself, such as `Authorization` and `Content-Type`, are refused.
+    /// marked sensitive, and hidden in errors if it has at least eight characters. Headers that the token request has by itself, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         match header::further(name.as_ref(), value.as_ref()) {
             Ok((name, value)) => {
