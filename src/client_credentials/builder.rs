@@ -22,7 +22,8 @@ use crate::{
 
 /// Makes a [`ClientCredentials`].
 ///
-/// With the feature `serde` it can be read from an application's own file, or from its environment; its `Deserialize` has the fields.
+/// With the feature `serde` it can be read from an application's own file, or from its environment; its `Deserialize`
+/// has the fields.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
@@ -55,8 +56,8 @@ enum Address {
 }
 
 impl ClientCredentials {
-    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the client's secret, sent in the
-    /// body (`client_secret_post`). The id can change, too.
+    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the
+    /// client's secret, sent in the body (`client_secret_post`). The id can change, too.
     pub fn builder(
         token_url: impl Into<String>,
         client_id: impl Into<Secret>,
@@ -66,17 +67,20 @@ impl ClientCredentials {
     }
 
     /// For the token endpoint that an issuer's metadata names (OpenID Connect Discovery 1.0, RFC 8414): the document at
-    /// `{issuer}/.well-known/openid-configuration`, or else at `/.well-known/oauth-authorization-server` in front of the issuer's path, or behind it.
+    /// `{issuer}/.well-known/openid-configuration`, or else at `/.well-known/oauth-authorization-server` in front of
+    /// the issuer's path, or behind it.
     ///
-    /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends in `/`). The token
-    /// endpoint must be on the issuer's host, or at a [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as
-    /// for [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
+    /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends
+    /// in `/`). The token endpoint must be on the issuer's host, or at a
+    /// [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as for
+    /// [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
     ///
     /// A signed assertion is meant for the issuer, unless its [`audience`](crate::ClientAssertion::audience) was set.
     ///
-    /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout) covers both. It is
-    /// asked for again after a day, and a minute after it was last asked for where the token endpoint fails otherwise than by an OAuth error code. If
-    /// that fails, the old one serves on; if there is none, it is a failed token request like any other.
+    /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout)
+    /// covers both. It is asked for again after a day, and a minute after it was last asked for where the token
+    /// endpoint fails otherwise than by an OAuth error code. If that fails, the old one serves on; if there is none, it
+    /// is a failed token request like any other.
     pub fn discover(
         issuer: impl Into<String>,
         client_id: impl Into<Secret>,
@@ -140,21 +144,23 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Adds a further parameter of the token request; a name may be repeated. Errors and logs do not show a value of eight characters or more that the
-    /// server repeats; a shorter one is most often a word.
+    /// Adds a further parameter of the token request; a name may be repeated. Errors and logs do not show a value of
+    /// eight characters or more that the server repeats; a shorter one is most often a word.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request = self.request.parameter(name, value);
         self
     }
 
-    /// Divides several scopes by commas instead of spaces (RFC 6749 section 3.3 wants spaces), for servers that read them so.
+    /// Divides several scopes by commas instead of spaces (RFC 6749 section 3.3 wants spaces), for servers that read
+    /// them so.
     pub fn comma_separated_scopes(mut self) -> Self {
         self.comma_separated_scopes = true;
         self
     }
 
-    /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated. Its value is
-    /// marked sensitive, and hidden in errors if it has at least eight characters. Headers that the token request has by itself, such as `Authorization` and `Content-Type`, are refused.
+    /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated.
+    /// Its value is marked sensitive, and hidden in errors if it has at least eight characters. Headers that the token
+    /// request has by itself, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         match header::further(name.as_ref(), value.as_ref()) {
             Ok((name, value)) => {
@@ -190,8 +196,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Names an origin where a [discovered](ClientCredentials::discover) token endpoint may be, for issuers that have it on another host
-    /// (Amazon Cognito: the user pool's domain). It gets the client's secret.
+    /// Names an origin where a [discovered](ClientCredentials::discover) token endpoint may be, for issuers that have
+    /// it on another host (Amazon Cognito: the user pool's domain). It gets the client's secret.
     pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
         match Origins::new([origin]) {
             Ok(origins) => self.token_endpoint_origins.extend(origins),
@@ -202,9 +208,9 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS certificate
-    /// (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one. Clients that authenticate by their certificate do so anyway; this is for those that
-    /// want tokens bound to it.
+    /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS
+    /// certificate (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one. Clients that authenticate by their
+    /// certificate do so anyway; this is for those that want tokens bound to it.
     pub fn mtls_endpoint_aliases(mut self) -> Self {
         self.mtls_endpoint_aliases = true;
         self
@@ -237,7 +243,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Allows plain `http` to a token endpoint that is not on loopback. The secret is then readable to everybody on the way.
+    /// Allows plain `http` to a token endpoint that is not on loopback. The secret is then readable to everybody on the
+    /// way.
     pub fn allow_plain_http(mut self) -> Self {
         self.plain_http = true;
         self

@@ -32,7 +32,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Of the time limit, what a look-up may take where there is an older document, and what one waits for another's.
 const SHARE: u32 = 4;
 
-/// Most servers have the first. RFC 8414 has the second in front of the issuer's path; some servers (django-oauth-toolkit) have it behind.
+/// Most servers have the first. RFC 8414 has the second in front of the issuer's path; some servers
+/// (django-oauth-toolkit) have it behind.
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 

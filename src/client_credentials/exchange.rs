@@ -74,7 +74,8 @@ impl ClientCredentials {
         }
     }
 
-    /// Once more by the server's clock where ours may be to blame. That counts only if it succeeds: the `Date` may be a proxy's.
+    /// Once more by the server's clock where ours may be to blame. That counts only if it succeeds: the `Date` may be a
+    /// proxy's.
     async fn attempt(
         &self,
         attempt: &Attempt<'_>,
@@ -154,7 +155,8 @@ impl ClientCredentials {
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
-    /// Hides what was sent in this call: secrets, and further parameters and headers, which may be some (short ones are words).
+    /// Hides what was sent in this call: secrets, and further parameters and headers, which may be some (short ones are
+    /// words).
     fn mask(&self, request: &TokenRequest, secrets: &[Zeroizing<String>]) -> Mask {
         let mut mask = Mask::default();
         for secret in secrets {

@@ -24,15 +24,18 @@ const ALLOWED_SKEW: Duration = Duration::from_secs(10);
 const SHORTEST_LIFETIME: Duration = Duration::from_secs(30);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// A client authentication by a JWT that the client signs (RFC 7523 section 3): a fresh one, with a `jti` of its own, for every attempt.
+/// A client authentication by a JWT that the client signs (RFC 7523 section 3): a fresh one, with a `jti` of its own,
+/// for every attempt.
 ///
 /// Made by [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt) and
-/// `ClientAuthentication::client_secret_jwt`, and taken wherever a [`ClientAuthentication`](crate::ClientAuthentication) is.
+/// `ClientAuthentication::client_secret_jwt`, and taken wherever a
+/// [`ClientAuthentication`](crate::ClientAuthentication) is.
 ///
-/// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past, so that no server takes a clock that is a little
-/// ahead for the future; there is no `nbf`, which could only do that. If the server refuses the client and the `Date` of its response is further off,
-/// the token request is sent once more within the same call, by the server's time. If that is accepted, the server's time is used from then on; if
-/// not, the error is that of the first.
+/// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past,
+/// so that no server takes a clock that is a little ahead for the future; there is no `nbf`, which could only do that.
+/// If the server refuses the client and the `Date` of its response is further off, the token request is sent once more
+/// within the same call, by the server's time. If that is accepted, the server's time is used from then on; if not, the
+/// error is that of the first.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientAssertion {
@@ -86,11 +89,12 @@ impl ClientAssertion {
         }
     }
 
-    /// Sets `aud`: what the server calls itself. By default it is the token URL, as it was configured; the other usual choice is the server's
-    /// issuer, which is what RFC 7523's revision asks for, and the default with [`discover`](crate::ClientCredentials::discover).
+    /// Sets `aud`: what the server calls itself. By default it is the token URL, as it was configured; the other usual
+    /// choice is the server's issuer, which is what RFC 7523's revision asks for, and the default with
+    /// [`discover`](crate::ClientCredentials::discover).
     ///
-    /// Whoever can set it can have assertions made that another server takes; so it comes from whoever configures the client, never from a server's
-    /// metadata.
+    /// Whoever can set it can have assertions made that another server takes; so it comes from whoever configures the
+    /// client, never from a server's metadata.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         let audience = audience.into();
         if audience.is_empty() {
@@ -110,8 +114,8 @@ impl ClientAssertion {
         self
     }
 
-    /// Sets `x5t#S256`, the thumbprint of the certificate that the server knows the key by (RFC 7515 section 4.1.8; Microsoft Entra ID), from that
-    /// certificate in PEM.
+    /// Sets `x5t#S256`, the thumbprint of the certificate that the server knows the key by (RFC 7515 section 4.1.8;
+    /// Microsoft Entra ID), from that certificate in PEM.
     #[cfg(feature = "jwt")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
     pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
@@ -131,7 +135,8 @@ impl ClientAssertion {
         self
     }
 
-    /// Sets how long after `iat` an assertion can be used: from 30 seconds to an hour; one minute. Each is used once, at once.
+    /// Sets how long after `iat` an assertion can be used: from 30 seconds to an hour; one minute. Each is used once,
+    /// at once.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         if !(SHORTEST_LIFETIME..=LONGEST_LIFETIME).contains(&lifetime) {
             self.refuse("lifetime: an assertion's is from 30 seconds to an hour");
@@ -224,7 +229,8 @@ impl ClientAssertion {
     }
 }
 
-/// ECDSA in a JWS is `r` and `s`, each as long as the curve's order (RFC 7518 section 3.4); services that sign give ASN.1, which differs in length.
+/// ECDSA in a JWS is `r` and `s`, each as long as the curve's order (RFC 7518 section 3.4); services that sign give
+/// ASN.1, which differs in length.
 fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     let expected = match algorithm {
         "ES256" => 64,
@@ -244,8 +250,8 @@ fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     .lasting())
 }
 
-/// 128 bits that no other assertion has, in this process or another: a server may refuse a `jti` that it has seen. The standard library draws its
-/// hashers' keys from the operating system.
+/// 128 bits that no other assertion has, in this process or another: a server may refuse a `jti` that it has seen. The
+/// standard library draws its hashers' keys from the operating system.
 fn unique() -> String {
     let half = || RandomState::new().hash_one(SystemTime::now());
     format!("{:016x}{:016x}", half(), half())

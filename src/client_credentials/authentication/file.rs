@@ -51,7 +51,8 @@ impl SecretFile {
 fn read(path: &Path) -> Result<Text, NotRead> {
     let unreadable = |error| NotRead("cannot be read", Some(Arc::new(error)));
     let kind = fs::metadata(path).map_err(unreadable)?.file_type();
-    // Opening a pipe waits until somebody writes to it; a device may have no end. Reading a directory fails with a reason of its own.
+    // Opening a pipe waits until somebody writes to it; a device may have no end. Reading a directory fails with a
+    // reason of its own.
     if !kind.is_file() && !kind.is_dir() {
         return Err(NotRead("is not a regular file", None));
     }

@@ -30,7 +30,8 @@ pub(super) use self::{
 };
 use crate::error::Error;
 
-/// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters bare.
+/// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters
+/// bare.
 pub(super) const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -86,14 +87,14 @@ impl ClientAuthentication {
         Self(Method::Basic { secret: secret.into(), raw: false })
     }
 
-    /// `client_secret_basic` without the form-urlencoding, for the many servers that do not decode it. It matters only where id or secret have
-    /// characters other than letters, digits and `-._~`.
+    /// `client_secret_basic` without the form-urlencoding, for the many servers that do not decode it. It matters only
+    /// where id or secret have characters other than letters, digits and `-._~`.
     pub fn client_secret_basic_raw(secret: impl Into<Secret>) -> Self {
         Self(Method::Basic { secret: secret.into(), raw: true })
     }
 
-    /// `client_secret_jwt`: a JWT that is signed with the secret, by HMAC with SHA-256 (RFC 7523 section 2.2, `HS256`). The secret itself is not
-    /// sent.
+    /// `client_secret_jwt`: a JWT that is signed with the secret, by HMAC with SHA-256 (RFC 7523 section 2.2, `HS256`).
+    /// The secret itself is not sent.
     ///
     /// ```
     /// use client_credentials::ClientAuthentication;
@@ -106,18 +107,20 @@ impl ClientAuthentication {
         ClientAssertion::new(Signing::Secret(secret.into()))
     }
 
-    /// `private_key_jwt`: a JWT that is signed with a private key whose public key the server knows (RFC 7523 section 2.2).
+    /// `private_key_jwt`: a JWT that is signed with a private key whose public key the server knows (RFC 7523 section
+    /// 2.2).
     ///
     /// The key is a `PrivateKey` (in PEM; feature `jwt`), or a [`Signer`] for one that is kept elsewhere.
     pub fn private_key_jwt(signer: impl Signer) -> ClientAssertion {
         ClientAssertion::new(Signing::PrivateKey(Arc::new(signer)))
     }
 
-    /// A signed JWT, as [`private_key_jwt`](Self::private_key_jwt) and `client_secret_jwt` make it, by what a function gives: for keys that change, together with their
-    /// name, their certificate or their algorithm.
+    /// A signed JWT, as [`private_key_jwt`](Self::private_key_jwt) and `client_secret_jwt` make it, by what a function
+    /// gives: for keys that change, together with their name, their certificate or their algorithm.
     ///
-    /// It is called for each token request, within the time limit of the exchange, so that a change needs no restart; after a refusal the new key is used
-    /// at the next attempt, at most a minute later. Its errors are [`Error::transient`] or [`Error::permanent`], and what its builder refuses.
+    /// It is called for each token request, within the time limit of the exchange, so that a change needs no restart;
+    /// after a refusal the new key is used at the next attempt, at most a minute later. Its errors are
+    /// [`Error::transient`] or [`Error::permanent`], and what its builder refuses.
     ///
     /// ```
     /// use client_credentials::{ClientAuthentication, Error};
@@ -138,10 +141,11 @@ impl ClientAuthentication {
         Self(Method::Function(Arc::new(move || Box::pin(function()))))
     }
 
-    /// An assertion that is ready to be sent (RFC 7521 section 4.2, RFC 7523): a JWT that somebody else issued and renews, read anew for each token
-    /// request. For workload identity federation.
+    /// An assertion that is ready to be sent (RFC 7521 section 4.2, RFC 7523): a JWT that somebody else issued and
+    /// renews, read anew for each token request. For workload identity federation.
     ///
-    /// On Kubernetes it is a projected service account token, whose audience is what the authorization server wants to see there:
+    /// On Kubernetes it is a projected service account token, whose audience is what the authorization server wants to
+    /// see there:
     ///
     /// ```yaml
     /// volumes:
@@ -165,7 +169,8 @@ impl ClientAuthentication {
         Self(Method::ReadyMade(assertion.into()))
     }
 
-    /// `tls_client_auth`: a client certificate of a public key infrastructure (RFC 8705 section 2.1); the id is in the body.
+    /// `tls_client_auth`: a client certificate of a public key infrastructure (RFC 8705 section 2.1); the id is in the
+    /// body.
     ///
     /// The certificate is the HTTP client's matter, so one is given to the builder:
     /// [`http_client`](crate::ClientCredentialsBuilder::http_client), such as a `reqwest::Client` with an `Identity`.
@@ -173,8 +178,8 @@ impl ClientAuthentication {
         Self(Method::Tls { self_signed: false })
     }
 
-    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server as it is (RFC 8705 section 2.2); otherwise as
-    /// [`tls_client_auth`](Self::tls_client_auth).
+    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server as it is (RFC 8705 section
+    /// 2.2); otherwise as [`tls_client_auth`](Self::tls_client_auth).
     pub fn self_signed_tls_client_auth() -> Self {
         Self(Method::Tls { self_signed: true })
     }

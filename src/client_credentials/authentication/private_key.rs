@@ -20,10 +20,12 @@ use zeroize::Zeroizing;
 use super::Signer;
 use crate::error::{Error, ErrorKind};
 
-/// A private key in PEM, to sign with: for [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
+/// A private key in PEM, to sign with: for
+/// [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
 ///
-/// As PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`). Other sections, such as certificates, are
-/// passed over, and so are a byte order mark and indentation. Not shown by `Debug`, and wiped when it is dropped.
+/// As PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`). Other sections,
+/// such as certificates, are passed over, and so are a byte order mark and indentation. Not shown by `Debug`, and wiped
+/// when it is dropped.
 ///
 /// ```no_run
 /// use client_credentials::{ClientAuthentication, ClientCredentials, PrivateKey};
@@ -90,7 +92,8 @@ impl PrivateKey {
         Found::in_pem(pem.as_ref())?.ed25519("EdDSA")
     }
 
-    /// An Ed25519 key, by the name that servers know newly: `Ed25519` (RFC 9864 section 2.2). The signatures are those of [`eddsa`](Self::eddsa).
+    /// An Ed25519 key, by the name that servers know newly: `Ed25519` (RFC 9864 section 2.2). The signatures are those
+    /// of [`eddsa`](Self::eddsa).
     ///
     /// # Errors
     ///

@@ -10,19 +10,22 @@ use crate::error::Error;
 
 /// A client secret, an assertion or a client's id: a value that is fixed, or one that changes.
 ///
-/// A string is a fixed one. What comes from a [file](Self::file) or a [function](Self::from_fn) is read anew for each token request, so that a
-/// change needs no restart. Not shown by `Debug`; the copies that are held are wiped when they are dropped.
+/// A string is a fixed one. What comes from a [file](Self::file) or a [function](Self::from_fn) is read anew for each
+/// token request, so that a change needs no restart. Not shown by `Debug`; the copies that are held are wiped when they
+/// are dropped.
 ///
-/// An empty string is refused when a client is built, and so is an empty file when it is read: most often it is a variable that is not set. A
-/// client without a secret is [`ClientAuthentication::none`](crate::ClientAuthentication::none). For a server that knows a client by an empty
+/// An empty string is refused when a client is built, and so is an empty file when it is read: most often it is a
+/// variable that is not set. A client without a secret is
+/// [`ClientAuthentication::none`](crate::ClientAuthentication::none). For a server that knows a client by an empty
 /// secret, which is not the same in a Basic header, a function may return one.
 ///
 /// # Rotation
 ///
-/// When the server refuses a client's secret (`invalid_client`), it is read once more; if it has changed meanwhile, the token request is sent once
-/// more within the same call. For ten minutes after a change, the previous secret is tried once too, since the server may not know the new one
-/// yet. While the cache holds token requests back after such a refusal, files are looked at every second and functions called every ten seconds; once
-/// the secret has changed, the hold-back is over (at most once a minute).
+/// When the server refuses a client's secret (`invalid_client`), it is read once more; if it has changed meanwhile, the
+/// token request is sent once more within the same call. For ten minutes after a change, the previous secret is tried
+/// once too, since the server may not know the new one yet. While the cache holds token requests back after such a
+/// refusal, files are looked at every second and functions called every ten seconds; once the secret has changed, the
+/// hold-back is over (at most once a minute).
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Secret};
@@ -49,16 +52,17 @@ impl Secret {
     /// What is in a regular file: UTF-8, at most 64 KiB, without a byte order mark and without line ends at its end.
     ///
     /// A file that cannot be read, or is empty, fails the token request with an error that names the file
-    /// ([`ErrorKind::Credentials`](crate::ErrorKind::Credentials)). It is transient: files are being replaced. A read that hangs (a network mount) is waited for within the
-    /// time limit of each exchange, and no other is begun meanwhile.
+    /// ([`ErrorKind::Credentials`](crate::ErrorKind::Credentials)). It is transient: files are being replaced. A read
+    /// that hangs (a network mount) is waited for within the time limit of each exchange, and no other is begun
+    /// meanwhile.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Origin::File(Arc::new(SecretFile::new(path.into()))))
     }
 
     /// What a function gives: for vaults and secret managers.
     ///
-    /// It is called for each token request, within the time limit of the exchange, and may keep what it has as long as it likes. Its errors
-    /// are [`Error::transient`] or [`Error::permanent`].
+    /// It is called for each token request, within the time limit of the exchange, and may keep what it has as long as
+    /// it likes. Its errors are [`Error::transient`] or [`Error::permanent`].
     ///
     /// ```
     /// use client_credentials::{Error, Secret};

@@ -102,12 +102,15 @@ const FIELDS: &[&str] = &[
 /// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, unless it is in the same file |
 /// | `http.connect_timeout` | seconds |
 ///
-/// Each field is a method of the builder or an argument of its constructors, and does the same. What is set on the builder later adds to it, or replaces it;
-/// [`http_client`](ClientCredentialsBuilder::http_client) replaces `http`, and [`authentication`](ClientCredentialsBuilder::authentication) a secret that is missing.
+/// Each field is a method of the builder or an argument of its constructors, and does the same. What is set on the
+/// builder later adds to it, or replaces it; [`http_client`](ClientCredentialsBuilder::http_client) replaces `http`,
+/// and [`authentication`](ClientCredentialsBuilder::authentication) a secret that is missing.
 ///
-/// Reading never fails because of what a field says: an error there would make parsers quote the line, and with it a secret. [`build`](ClientCredentialsBuilder::build) refuses, by
-/// the field's name and without its value: an unknown field, one that is there twice, one that does not belong to the method. A secret beside its file wins, so that a variable can replace a file;
-/// the log says so. (A parser still quotes what is no valid file to it, such as a string without its end, or a name that TOML has twice.)
+/// Reading never fails because of what a field says: an error there would make parsers quote the line, and with it a
+/// secret. [`build`](ClientCredentialsBuilder::build) refuses, by the field's name and without its value: an unknown
+/// field, one that is there twice, one that does not belong to the method. A secret beside its file wins, so that a
+/// variable can replace a file; the log says so. (A parser still quotes what is no valid file to it, such as a string
+/// without its end, or a name that TOML has twice.)
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -122,11 +125,13 @@ impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
 }
 
 impl ClientCredentialsBuilder {
-    /// From the environment: the fields of its `Deserialize` by variables whose names begin with `prefix`, in capitals, such as `AUTH_CLIENT_ID` for `AUTH_`.
-    /// A field in a table has two underscores in between: `AUTH_HTTP__PROXY`, `AUTH_PARAMETERS__ACCOUNT_ID`.
+    /// From the environment: the fields of its `Deserialize` by variables whose names begin with `prefix`, in capitals,
+    /// such as `AUTH_CLIENT_ID` for `AUTH_`. A field in a table has two underscores in between: `AUTH_HTTP__PROXY`,
+    /// `AUTH_PARAMETERS__ACCOUNT_ID`.
     ///
-    /// A variable that is empty counts as not set. Names of parameters become lower case, and those of headers have `-` for `_`. Other variables must not begin with
-    /// the prefix: [`build`](Self::build) refuses what is not a field, so that a slip does not go unnoticed.
+    /// A variable that is empty counts as not set. Names of parameters become lower case, and those of headers have `-`
+    /// for `_`. Other variables must not begin with the prefix: [`build`](Self::build) refuses what is not a field, so
+    /// that a slip does not go unnoticed.
     ///
     /// ```no_run
     /// # #[cfg(feature = "reqwest")]

@@ -8,8 +8,8 @@ use serde::{
 };
 use zeroize::Zeroizing;
 
-/// A value as it was written. Every value is accepted: an error that is raised while a parser reads makes it quote the line, and with it a
-/// secret. What is wrong is said when the client is built.
+/// A value as it was written. Every value is accepted: an error that is raised while a parser reads makes it quote the
+/// line, and with it a secret. What is wrong is said when the client is built.
 pub(super) enum Setting {
     Nothing,
     Text(Zeroizing<String>),
