@@ -39,7 +39,7 @@ mod with_reqwest {
     #[derive(Clone)]
     enum ProxyFor {
         Nothing,
-        All(Proxy),
+        All(Box<Proxy>),
     }
 
     pub(in super::super) fn read(table: &mut Table) -> Result<Option<Transport>, Error> {
@@ -67,7 +67,7 @@ mod with_reqwest {
         }
         // The cause is left out: it quotes the URL, which may have a password.
         let what = "is not a proxy's URL; write it as `http://proxy.example.com:3128`, or `none`";
-        Proxy::all(url).map(|proxy| Some(ProxyFor::All(proxy))).map_err(|_| http.refuse("proxy", what))
+        Proxy::all(url).map(|proxy| Some(ProxyFor::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
     }
 
     impl HttpSettings {
@@ -82,7 +82,7 @@ mod with_reqwest {
                 let builder = match &self.proxy {
                     None => builder,
                     Some(ProxyFor::Nothing) => builder.no_proxy(),
-                    Some(ProxyFor::All(proxy)) => builder.proxy(proxy.clone()),
+                    Some(ProxyFor::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
                 };
                 match self.connect_timeout {
                     Some(limit) => builder.connect_timeout(limit),
