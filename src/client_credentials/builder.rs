@@ -79,7 +79,7 @@ impl ClientCredentials {
     ///
     /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout)
     /// covers both. It is asked for again after a day, and a minute after it was last asked for where the token
-    /// endpoint fails otherwise than by an OAuth error code. If that fails, the old one serves on; if there is none, it
+    /// endpoint fails otherwise than by an OAuth error code. If that fails, the old one stays in use; if there is none, it
     /// is a failed token request like any other.
     pub fn discover(
         issuer: impl Into<String>,
@@ -113,7 +113,7 @@ impl ClientCredentialsBuilder {
         }
     }
 
-    /// One that is not built, whatever is set on it.
+    /// One that `build` refuses, whatever else is set.
     #[cfg(feature = "serde")]
     pub(super) fn refused(error: Error) -> Self {
         let nowhere = Address::TokenUrl(String::new());
@@ -160,7 +160,7 @@ impl ClientCredentialsBuilder {
 
     /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated.
     /// Its value is marked sensitive, and hidden in errors if it has at least eight characters. Headers that the token
-    /// request has by itself, such as `Authorization` and `Content-Type`, are refused.
+    /// request always has, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         match header::further(name.as_ref(), value.as_ref()) {
             Ok((name, value)) => {

@@ -94,7 +94,7 @@ impl Discovery {
             return refuse("has a query");
         }
         if rules.issuer.contains("/.well-known/") {
-            return refuse("is the URL of a document; its issuer is what stands in front of `/.well-known/`");
+            return refuse("is the URL of a document; its issuer is the part in front of `/.well-known/`");
         }
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
         let mut paths = vec![format!("{path}{OPENID}"), format!("{OAUTH}{path}"), format!("{path}{OAUTH}")];
@@ -119,7 +119,7 @@ impl Discovery {
             Step::Use(endpoint) => Ok(endpoint),
             Step::LookUpAgain => {
                 let outcome = timeout(limit / SHARE, self.look_up(client)).await;
-                self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time"))))
+                self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
             }
             Step::LookUp => {
                 // A bounded wait: the runtime of whoever has the turn may stand still.
@@ -215,7 +215,7 @@ impl Discovery {
             match object(response.body().as_ref()) {
                 Some(members) => self.token_endpoint(&members, &answer),
                 None => Err(invalid(format!(
-                    "the answer (HTTP {}, {} bytes, {}) is not a metadata document",
+                    "the response (HTTP {}, {} bytes, {}) is not a metadata document",
                     status.as_u16(),
                     response.body().as_ref().len(),
                     answer.header(CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
@@ -285,7 +285,7 @@ fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
-/// The server answered, and not that it is busy or down: the document may be at the other URL.
+/// The server responded, and not that it is busy or down: the document may be at the other URL.
 fn is_about_the_document(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::InvalidResponse | ErrorKind::Redirect => true,

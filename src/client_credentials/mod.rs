@@ -75,7 +75,7 @@ impl TokenSource for ClientCredentials {
         }
         let deadline = Instant::now() + self.timeout;
         tokio::time::timeout_at(deadline, self.exchange(&request, deadline)).await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout));
+            let error = Error::new(ErrorKind::Timeout, format!("no complete response within {:?}", self.timeout));
             Err(error.at_endpoint(self.name()))
         })
     }

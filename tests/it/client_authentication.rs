@@ -385,7 +385,7 @@ async fn with_a_client_certificate_only_the_id_is_in_the_body() {
         // The certificate is the HTTP client's.
         let builder = ClientCredentials::builder(URL, "abcde", authentication.clone()).any_origin();
         let error = builder.build().expect_err("no client");
-        let says = format!("http_client: none, and {authentication:?} needs one");
+        let says = format!("http_client: missing, and {authentication:?} needs one");
         assert!(error.to_string().starts_with(&says), "{error}");
     }
 }

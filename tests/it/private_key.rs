@@ -145,7 +145,7 @@ fn a_key_of_another_kind_is_refused_by_its_kind() {
                 let error = private_key(pem).expect_err(format);
                 assert_eq!(error.kind(), ErrorKind::Configuration);
                 let text = error.to_string();
-                assert!(text.starts_with(&format!("private_key: is {what} {algorithm} takes")), "{format}: {text}");
+                assert!(text.starts_with(&format!("private_key: is {what} {algorithm} needs")), "{format}: {text}");
             }
         }
     }

@@ -32,7 +32,7 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// [`ClientAuthentication`](crate::ClientAuthentication) is.
 ///
 /// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past,
-/// so that no server takes a clock that is a little ahead for the future; there is no `nbf`, which could only do that.
+/// so that a clock that is a little ahead does not look like the future; there is no `nbf`, which could only do harm.
 /// If the server refuses the client and the `Date` of its response is further off, the token request is sent once more
 /// within the same call, by the server's time. If that is accepted, the server's time is used from then on; if not, the
 /// error is that of the first.
@@ -93,12 +93,12 @@ impl ClientAssertion {
     /// choice is the server's issuer, which is what RFC 7523's revision asks for, and the default with
     /// [`discover`](crate::ClientCredentials::discover).
     ///
-    /// Whoever can set it can have assertions made that another server takes; so it comes from whoever configures the
+    /// Whoever can set it can have assertions made that another server accepts; so it comes from whoever configures the
     /// client, never from a server's metadata.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         let audience = audience.into();
         if audience.is_empty() {
-            self.refuse("audience: empty; write the server's issuer, or leave it away for the token URL");
+            self.refuse("audience: empty; write the server's issuer, or omit it for the token URL");
         }
         self.audience = Some(audience);
         self
@@ -209,7 +209,7 @@ impl ClientAssertion {
         let signature = match &self.signing {
             Signing::PrivateKey(signer) => {
                 let failed = |error: Error| match error.kind() {
-                    // It says what failed by itself.
+                    // It says what failed.
                     ErrorKind::Credentials => error,
                     _ => Error::credentials("private_key_jwt: the signer failed", error),
                 };

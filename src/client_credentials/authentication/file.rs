@@ -88,7 +88,7 @@ impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
 
     fn running_or(&self, work: impl FnOnce() -> T + Send + 'static) -> watch::Receiver<Option<T>> {
         let mut running = lock(&self.0);
-        // It has an error once its sender is gone, whatever became of it.
+        // An error: its sender is gone, and with it whoever would have sent the outcome.
         if let Some(running) = running.as_ref().filter(|running| running.has_changed().is_ok()) {
             return running.clone();
         }

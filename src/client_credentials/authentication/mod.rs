@@ -178,7 +178,7 @@ impl ClientAuthentication {
         Self(Method::Tls { self_signed: false })
     }
 
-    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server as it is (RFC 8705 section
+    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server itself (RFC 8705 section
     /// 2.2); otherwise as [`tls_client_auth`](Self::tls_client_auth).
     pub fn self_signed_tls_client_auth() -> Self {
         Self(Method::Tls { self_signed: true })

@@ -138,7 +138,7 @@ enum Found {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    /// A key that none of the algorithms takes.
+    /// A key that none of the algorithms accepts.
     Other(&'static str),
 }
 
@@ -204,7 +204,7 @@ impl Found {
             Self::Ed25519(_) => "an Ed25519 key",
             Self::Other(what) => what,
         };
-        refuse(&format!("is {what}; {algorithm} takes {wanted}"))
+        refuse(&format!("is {what}; {algorithm} needs {wanted}"))
     }
 }
 

@@ -51,7 +51,7 @@ pub trait Signer: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::transient`] if it may pass by itself, [`Error::permanent`] if not.
+    /// [`Error::transient`] if it may pass on its own, [`Error::permanent`] if not.
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
 }
 

@@ -103,7 +103,7 @@ mod with_tls {
         }
     }
 
-    /// The one that [`identity`] is for, whatever else reqwest was compiled with: its own default where there are both.
+    /// The one that [`identity`] is for, even if reqwest was compiled with another: its default where there are both.
     fn backend(builder: ClientBuilder) -> ClientBuilder {
         #[cfg(feature = "native-tls")]
         return builder.tls_backend_native();

@@ -1,4 +1,4 @@
-//! What stands in a file or in the environment, whatever it is.
+//! A value in a file or in the environment, before anybody judges it.
 
 use std::{fmt, time::Duration};
 
