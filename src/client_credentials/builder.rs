@@ -217,7 +217,7 @@ impl ClientCredentialsBuilder {
     }
 
     /// Sends the token requests with this client: a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned
-    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an [`HttpClient`] of your own. For
+    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an [`HttpClient`](crate::HttpClient) of your own. For
     /// proxies, private certificate authorities and client certificates.
     ///
     /// Redirects are never followed with the secret. The log warns about a finished `reqwest::Client` that may follow
