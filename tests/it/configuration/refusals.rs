@@ -80,6 +80,19 @@ fn an_unknown_field_is_refused_and_the_known_ones_are_named() {
     assert!(error.starts_with("`http.proxies` is not a field; the fields are `proxy`"), "{error}");
 }
 
+/// By the error that lists them.
+#[test]
+fn the_page_about_servers_names_every_field() {
+    let page = include_str!("../../../docs/providers.md");
+    let errors = [refused(&with(&json!({"x": 1}))), refused(&with(&json!({"http": {"x": 1}})))];
+    let listed = errors.iter().filter_map(|error| error.split_once("the fields are ")).map(|(_, fields)| fields);
+    let fields: Vec<_> = listed.flat_map(|fields| fields.split(", ")).collect();
+    assert!(fields.len() > 30, "{fields:?}");
+    for field in fields {
+        assert!(page.contains(field), "{field} is not on the page");
+    }
+}
+
 /// Reading has not failed, so that no parser has quoted the line.
 #[test]
 fn an_inline_table_with_an_unknown_field_quotes_no_secret() {
