@@ -9,7 +9,9 @@ use super::{
     authentication::{History, Id, ServerClock},
     discovery::{Discovery, Rules},
     endpoint::Endpoint,
+    exchange::LastExchange,
     header,
+    notices::Notices,
 };
 use crate::{
     error::Error,
@@ -285,6 +287,8 @@ impl ClientCredentialsBuilder {
             http_client,
             timeout: self.timeout,
             token_types: self.token_types,
+            notices: Notices::default(),
+            last_exchange: LastExchange::default(),
         })
     }
 }

@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
-use super::{
-    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret,
-    response::{kind, wipe},
-};
+use super::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret};
 use crate::{origin::Origins, source::TokenRequest, vonage::Region};
 
 const FIELDS: [&str; 13] = [
@@ -255,4 +253,22 @@ fn texts(name: &str, value: Value) -> Result<Vec<String>, Refusal> {
 
 fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn wipe(value: &mut Value) {
+    if let Value::String(text) = value {
+        text.zeroize();
+    }
+}
+
+/// What a value is, without its content, which may be a secret in the wrong place.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }

@@ -1,13 +1,20 @@
 //! One call of the token endpoint, and what follows when it refuses the client.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{Response, StatusCode, header::DATE};
+use http::{Response, header::DATE};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
-    ClientCredentials, Server, authentication::Credentials, endpoint::Endpoint, mask::Mask, request, response,
+    ClientCredentials, Server,
+    authentication::Credentials,
+    endpoint::Endpoint,
+    mask::Mask,
+    notices,
+    quote::Quotes,
+    request::{self, Style},
+    response::{self, Granted},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -17,13 +24,32 @@ use crate::{
     token::AccessToken,
 };
 
+/// A shorter parameter, header or query is a word, or an id.
+const LEAST_VALUE: usize = 8;
+
+/// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata document.
+#[derive(Default)]
+pub(super) struct LastExchange(Mutex<Vec<Zeroizing<String>>>);
+
+impl LastExchange {
+    fn note(&self, secrets: &[Zeroizing<String>]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = secrets.to_vec();
+    }
+
+    fn hide_in(&self, mask: &mut Mask) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|secret| mask.hide(secret));
+    }
+}
+
 impl ClientCredentials {
     pub(super) async fn exchange(&self, request: &TokenRequest, deadline: Instant) -> Result<AccessToken, Error> {
+        let mut mask = self.mask(request);
         let endpoint = match &self.server {
             Server::Known(endpoint) => Arc::clone(endpoint),
-            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout).await?,
+            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout, &mask).await?,
         };
-        let outcome = self.exchange_at(&endpoint, request, deadline).await;
+        cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
+        let outcome = self.exchange_at(&endpoint, request, deadline, &mask).await;
         if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
         {
@@ -37,6 +63,7 @@ impl ClientCredentials {
         endpoint: &Endpoint,
         request: &TokenRequest,
         deadline: Instant,
+        mask: &Mask,
     ) -> Result<AccessToken, Error> {
         let mut secrets = Vec::new();
         let mut refused = Vec::new();
@@ -44,12 +71,18 @@ impl ClientCredentials {
         let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
             let response = self.send(endpoint, request, deadline, &credentials, &mut secrets).await?;
-            let error = match response::read(self, endpoint, &response, self.mask(request, &secrets)) {
-                Ok(token) => {
+            let mut mask = mask.clone();
+            secrets.iter().for_each(|secret| mask.hide(secret));
+            let scheme = endpoint.url.scheme_str().unwrap_or_default();
+            let error = match response::read(&response, scheme, mask.clone(), &self.token_types) {
+                Ok(granted) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
                         log::previous_secret_accepted(self.name());
                     }
-                    return Ok(token);
+                    secrets.push(Zeroizing::new(granted.token.expose_secret().to_owned()));
+                    self.last_exchange.note(&secrets);
+                    self.notice(request, &granted, mask);
+                    return Ok(granted.token);
                 }
                 Err(error) => error,
             };
@@ -57,14 +90,8 @@ impl ClientCredentials {
                 corrected = true;
                 continue;
             }
-            if !refuses_client(&error) {
-                // Most often it is: glewlwyd's 403 is empty.
-                return Err(match error.status() {
-                    Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if error.kind() == ErrorKind::Status => {
-                        error.with_advice(self.authentication.advice(&credentials))
-                    }
-                    _ => error,
-                });
+            if !error.may_be_credentials() {
+                return Err(error);
             }
             let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
@@ -86,7 +113,13 @@ impl ClientCredentials {
         let proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock);
         let mut proof = self.in_time(deadline, proof).await?;
         secrets.append(&mut proof.secrets);
-        self.http_client.send(request::build(self, endpoint, request, &proof)).await
+        self.last_exchange.note(secrets);
+        let style = Style {
+            grant_type: &self.grant_type,
+            comma_separated_scopes: self.comma_separated_scopes,
+            headers: &self.headers,
+        };
+        self.http_client.send(request::build(&style, endpoint, request, &proof)).await
     }
 
     /// With an error of its own, since it is not the server that takes so long.
@@ -125,17 +158,28 @@ impl ClientCredentials {
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
-    /// Hides what was sent in this call: secrets, and further parameters and headers, which may be some (short ones are words).
-    fn mask(&self, request: &TokenRequest, secrets: &[Zeroizing<String>]) -> Mask {
+    /// Hides further parameters and headers, which may be secrets, and what the last exchange had.
+    fn mask(&self, request: &TokenRequest) -> Mask {
         let mut mask = Mask::default();
-        for secret in secrets {
-            mask.hide(secret);
-        }
+        self.last_exchange.hide_in(&mut mask);
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
-        for value in request.parameters().map(|(_, value)| value).chain(headers).filter(|value| value.len() >= 8) {
-            mask.hide(value);
-        }
+        let values = request.parameters().map(|(_, value)| value).chain(headers);
+        // What names the server is in each error anyway.
+        let values = values.filter(|value| value.len() >= LEAST_VALUE && !self.name().contains(value));
+        values.for_each(|value| mask.cut_out(value));
         mask
+    }
+
+    /// Says in the log what is odd about a token.
+    fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
+        if granted.no_lifetime {
+            self.notices.no_lifetime(self.name());
+        }
+        if let (Some(asked), Some(scope)) = (request.scope(), granted.token.scope())
+            && notices::leaves_out(&asked, scope)
+        {
+            self.notices.other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
+        }
     }
 
     /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now known.
@@ -151,7 +195,10 @@ impl ClientCredentials {
     }
 }
 
-/// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.
-fn refuses_client(error: &Error) -> bool {
-    !error.is_transient() && (error.is_invalid_client() || error.status() == Some(StatusCode::UNAUTHORIZED))
+/// Hides the token URL's query, in which some servers want a key: all of it, and each of its values.
+fn cut_out_query(mask: &mut Mask, query: &str) {
+    mask.cut_out(query);
+    query.split('&').filter(|pair| pair.len() >= LEAST_VALUE).for_each(|pair| mask.cut_out(pair));
+    let values = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
+    values.filter(|value| value.len() >= LEAST_VALUE).for_each(|value| mask.cut_out(&value));
 }
