@@ -181,7 +181,6 @@ impl fmt::Debug for AccessToken {
             .field("token", &"[redacted]")
             .field("expires_in", &self.inner.expires_in)
             .field("refresh_in", &self.inner.refresh_in)
-            .field("scope", &self.inner.scope)
             .finish_non_exhaustive()
     }
 }

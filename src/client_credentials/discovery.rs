@@ -15,10 +15,10 @@ use zeroize::Zeroizing;
 
 use super::{
     endpoint::Endpoint,
-    request::AGENT,
     mask::Mask,
     members::{Member, Members, text},
     quote::Quotes,
+    request::AGENT,
     response::{held_back, is_redirect},
 };
 use crate::{
@@ -233,7 +233,7 @@ impl Discovery {
 
     fn token_endpoint(&self, members: &Members<'_>, quotes: &Quotes) -> Result<Endpoint, Error> {
         let rules = &self.rules;
-        let issuer = string(members, "issuer").map_err(Error::lasting)?;
+        let issuer = string(members, "issuer")?;
         if *issuer != rules.issuer {
             return Err(invalid(format!("the document is of the issuer {:?}", quotes.text(&issuer)))
                 .with_advice("write the issuer exactly as the server does")

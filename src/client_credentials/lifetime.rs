@@ -48,3 +48,46 @@ pub(super) fn until_exp(token: &str, headers: &HeaderMap) -> Option<Duration> {
 pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn jwt(payload: &str) -> String {
+        format!("eyJhbGciOiJub25lIn0.{}.c2ln", URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    #[test]
+    fn the_exp_of_a_jwt_is_read_against_the_date_of_the_response() {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"));
+        for (token, left) in [
+            (jwt(r#"{"exp":784111837}"#), Some(60.0)),
+            (jwt(r#"{"exp":784111837.5,"odd":1e400}"#), Some(60.5)),
+            (jwt(r#"{"exp":"784111837"}"#), Some(60.0)),
+            (jwt(r#"{"exp":784111777}"#), None),
+            (jwt(r#"{"exp":0}"#), None),
+            (jwt(r#"{"exp":-1}"#), None),
+            (jwt(r#"{"exp":true}"#), None),
+            (jwt(r#"{"iat":784111777}"#), None),
+            (jwt("no JSON"), None),
+            ("a.b".into(), None),
+            ("a.%.c".into(), None),
+            ("opaque".into(), None),
+            (format!("{}.more", jwt(r#"{"exp":784111837}"#)), None),
+        ] {
+            assert_eq!(until_exp(&token, &headers).map(|left| left.as_secs_f64()), left, "{token}");
+        }
+        let far = until_exp(&jwt(r#"{"exp":1e400}"#), &headers);
+        assert!(far.is_some_and(|left| left > Duration::from_secs(1 << 40)), "{far:?}");
+    }
+
+    #[test]
+    fn without_a_date_our_own_clock_counts() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        let left = until_exp(&jwt(&format!(r#"{{"exp":{}}}"#, now + 600)), &HeaderMap::new());
+        assert!(left.is_some_and(|left| left > Duration::from_secs(300)), "{left:?}");
+    }
+}

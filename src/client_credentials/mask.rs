@@ -25,7 +25,9 @@ pub(super) struct Mask {
 impl Mask {
     /// A text that repeats a part of `secret` is hidden whole.
     pub(super) fn hide(&mut self, secret: &str) {
-        self.secrets.push(Zeroizing::new(secret.to_owned()));
+        if !self.secrets.iter().any(|hidden| hidden.as_str() == secret) {
+            self.secrets.push(Zeroizing::new(secret.to_owned()));
+        }
     }
 
     /// Most likely no secret, such as an account's id, so that the text around it stays. Written in another form, it hides the text as well.
@@ -74,20 +76,24 @@ impl Pattern {
         written.sort_unstable_by(|one, other| one.as_str().cmp(other));
         written.dedup();
         let length = plain(text).len().max(1);
-        let part = part(length, is_secret);
+        let part = match is_secret {
+            true => part_of_secret(length),
+            false => part_of_value(length, text.contains(':')),
+        };
         let patterns = written.into_iter().map(|written| plain(&written)).filter(|text| !text.is_empty());
-        patterns.map(|text| Self { part: (text.len() * part).div_ceil(length), text, is_secret }).collect()
+        patterns.map(|text| Self { part: (text.len() * part / length).max(1), text, is_secret }).collect()
     }
 }
 
-/// How much in a row of a text of this length tells that it is repeated. Of a value that is most likely no secret it is more: those have
-/// something in common with other texts, as URLs do.
-fn part(length: usize, is_secret: bool) -> usize {
-    match (is_secret, length) {
-        (true, ..8) => length,
-        (true, _) => length.div_ceil(2).clamp(LEAST_PART, 8),
-        (false, _) => (length * 2).div_ceil(3).clamp(8, 32).min(length),
-    }
+/// How much in a row of a secret of this length tells that it is repeated.
+fn part_of_secret(length: usize) -> usize {
+    if length < 8 { length } else { (length / 2).clamp(LEAST_PART, 8) }
+}
+
+/// More, since it is most likely no secret; and of a URI still more, since all of them have something in common.
+fn part_of_value(length: usize, is_uri: bool) -> usize {
+    let part = if is_uri { (length * 2).div_ceil(3).clamp(8, 32) } else { (length / 2).clamp(8, 16) };
+    part.min(length)
 }
 
 /// Finds parts of patterns at a cost that does not grow with their number.
@@ -102,16 +108,17 @@ impl<'a> Index<'a> {
         let parts = patterns.iter().flat_map(|pattern| pattern.text.as_bytes().windows(pattern.part)).collect();
         let lengths = patterns.iter().map(|pattern| pattern.part).collect();
         let secrets = patterns.iter().filter(|pattern| pattern.is_secret);
-        let beginnings = secrets.flat_map(|pattern| {
-            (LEAST_PART..pattern.part).map(|length| &pattern.text.as_bytes()[..length])
-        });
+        let beginnings =
+            secrets.flat_map(|pattern| (LEAST_PART..pattern.part).map(|length| &pattern.text.as_bytes()[..length]));
         Self { parts, lengths, beginnings: beginnings.collect() }
     }
 
     fn is_in(&self, text: &str, layers: usize) -> bool {
         let text = plain(text);
         let bytes = text.as_bytes();
-        let begins = |at| self.lengths.iter().any(|length| bytes.get(at..at + length).is_some_and(|part| self.parts.contains(part)));
+        let begins = |at| {
+            self.lengths.iter().any(|length| bytes.get(at..at + length).is_some_and(|part| self.parts.contains(part)))
+        };
         let longest = self.lengths.last().copied().unwrap_or_default();
         let mut ends = (bytes.len().saturating_sub(longest)..bytes.len()).map(|at| &bytes[at..]);
         ends.any(|end| self.beginnings.contains(end))
@@ -167,4 +174,142 @@ fn within_base64(text: &str, shift: usize) -> Zeroizing<String> {
     let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&shifted));
     let inner = encoded.get((shift * 8).div_ceil(6)..shifted.len() * 8 / 6).unwrap_or_default();
     Zeroizing::new(if inner.len() < LEAST_PART { String::new() } else { inner.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn hiding(secret: &str) -> Mask {
+        let mut mask = Mask::default();
+        mask.hide(secret);
+        mask
+    }
+
+    fn is_in(mask: &Mask, text: &str) -> bool {
+        mask.is_in(&[text])
+    }
+
+    fn form(text: &str) -> String {
+        form_urlencoded::byte_serialize(text.as_bytes()).collect()
+    }
+
+    fn json(text: &str) -> String {
+        serde_json::Value::from(text).to_string()
+    }
+
+    fn html(text: &str) -> String {
+        text.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;")
+    }
+
+    fn lines(text: &str) -> String {
+        text.as_bytes().chunks(16).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\r\n")
+    }
+
+    #[test]
+    fn a_secret_is_found_however_it_is_written() {
+        for secret in ["s:e+c%20r &=/?#\"\\~'<\n\u{e9}\u{1f511}", "aB3-dE5_fG7.hJ9~kL1+mN2/pQ4=", "q7w8e9r0t1"] {
+            let mask = hiding(secret);
+            let percent = percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC);
+            for written in [
+                secret.to_owned(),
+                form(secret),
+                form(secret).replacen("%2B", "%2b", 1),
+                percent.to_string(),
+                json(secret),
+                json(secret).replace('/', "\\/"),
+                html(secret),
+                secret.chars().map(|character| format!("&#x{:x};", u32::from(character))).collect(),
+                secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
+                secret.chars().map(|character| format!("\\u{{{:x}}}", u32::from(character))).collect(),
+                secret.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+                secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+                secret.bytes().map(|byte| format!("{byte:02X} ")).collect(),
+                secret.to_uppercase(),
+                secret.to_lowercase(),
+                secret.chars().flat_map(|character| [character, '\0']).collect(),
+                secret.chars().flat_map(|character| [character, '\u{200b}']).collect(),
+                secret.chars().flat_map(|character| ['\u{ad}', character]).collect(),
+                STANDARD_NO_PAD.encode(secret),
+                URL_SAFE_NO_PAD.encode(secret),
+                STANDARD_NO_PAD.encode(format!("id:{secret}:behind")),
+                STANDARD_NO_PAD.encode(format!("i:{secret}")),
+                STANDARD_NO_PAD.encode(format!("client_secret={}", form(secret))),
+                lines(&STANDARD_NO_PAD.encode(secret)),
+            ] {
+                assert!(is_in(&mask, &format!("before {written} behind")), "{written}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_within_several_layers() {
+        let secret = "s:e+c%20r &=/?#\"\\~'<";
+        let mask = hiding(secret);
+        for written in [
+            form(&form(secret)),
+            json(&json(secret)),
+            html(&html(secret)),
+            html(&json(secret)),
+            json(&html(&form(secret))),
+            STANDARD_NO_PAD.encode(form(secret)),
+            form(&STANDARD_NO_PAD.encode(form(secret))),
+            json(&lines(&STANDARD_NO_PAD.encode(secret))),
+        ] {
+            assert!(is_in(&mask, &format!("before {written} behind")), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_secret_is_enough() {
+        let mask = hiding("sk_live_aB3dE5fG7hJ9kL1m");
+        for text in [
+            "got aB3dE5fG7hJ9kL1m",
+            "got sk_live_aB3dE5...",
+            "got sk_live_****hJ9kL1m, E5fG7hJ9",
+            "unknown: sk_live_aB3",
+            "it ends there: sk_l",
+        ] {
+            assert!(is_in(&mask, text), "{text}");
+        }
+        assert!(mask.is_in(&["sk_live_aB3d", "E5fG7hJ9kL1m"]), "one half is enough");
+        assert!(hiding("aB3dE5fG7h").is_in(&["...aB3dE", "5fG7h..."]));
+        assert!(hiding("aB3dE").is_in(&["it was aB3", "dE"]), "in two texts");
+        assert!(is_in(&hiding("e"), "bed"));
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        let mut mask = hiding("12345");
+        mask.hide("");
+        assert!(!is_in(&mask, "1234 and 12346 %zz \\u12 &#; &none; \u{1f511}"));
+        assert!(is_in(&mask, "12345"));
+        assert!(!is_in(&Mask::default(), "all"));
+        assert!(!is_in(&hiding("sk_live_aB3dE5fG7hJ9kL1m"), "a key begins with sk_live here"));
+    }
+
+    #[test]
+    fn a_value_is_cut_out_and_hides_the_text_only_in_another_form() {
+        let mut mask = Mask::default();
+        for value in ["", "https://api.example.com", "account/7531"] {
+            mask.cut_out(value);
+        }
+        let text = mask.without_values("no account/7531 at https://api.example.com/v1");
+        assert_eq!(text, "no [redacted] at [redacted]/v1");
+        assert!(!is_in(&mask, &text));
+        assert!(is_in(&mask, "no account%2F7531"));
+        assert!(!is_in(&mask, "see https://auth.example.com/help"), "has much in common with a value");
+        let long = "aB3dE5fG7h".repeat(100);
+        mask.cut_out(&long);
+        assert!(is_in(&mask, &long[500..700]), "of a value that is longer than what is shown");
+    }
+
+    #[test]
+    fn texts_full_of_escapes_have_an_end() {
+        let mask = hiding(&format!("{}b", "a".repeat(64 * 1024)));
+        let _ = is_in(&mask, &"%255c%26amp;\n".repeat(100));
+        assert!(is_in(&mask, &"a".repeat(400)));
+    }
 }

@@ -172,7 +172,7 @@ fn bare(name: &str) -> String {
 
 /// Rather than a text, or a token, in the wrong place.
 fn is_name(name: &str) -> bool {
-    name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 fn is_page(headers: &HeaderMap, text: &str) -> bool {
@@ -194,10 +194,10 @@ fn title(text: &str) -> Option<String> {
 /// The first line of a plain text, if it is a sentence rather than data, which may hold a token.
 fn line(headers: &HeaderMap, text: &str) -> Option<String> {
     let head: String = text.trim_start().chars().take(2 * MOST_CHARACTERS).collect();
-    let line = head.lines().next()?.trim();
+    let line = clean(head.lines().next()?.chars(), 2 * MOST_CHARACTERS);
     let is_sentence = line.contains(' ') && !line.contains(['{', '}', '[', ']', '<', '>', '=', '"']);
     let names_token = line.to_ascii_lowercase().contains("token:");
-    (has_type(headers, "text/plain") && is_sentence && !names_token).then(|| line.to_owned())
+    (has_type(headers, "text/plain") && is_sentence && !names_token).then_some(line)
 }
 
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
@@ -233,4 +233,64 @@ fn clean(text: impl Iterator<Item = char>, most: usize) -> String {
     }
     cleaned.truncate(cleaned.trim_end().len());
     cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// However much a server sends, the work is for what is shown.
+    #[test]
+    fn no_more_is_read_than_a_few_times_what_is_shown() {
+        for flood in ["a", " ", "\u{200b}", "\u{1b}[", "\u{9b}", "%25", "\\u0061"] {
+            let read = Cell::new(0);
+            let text = flood.repeat(1 << 20);
+            let cleaned = clean(text.chars().inspect(|_| read.set(read.get() + 1)), 100);
+            assert!(cleaned.chars().count() <= 100 && read.get() <= 401, "{flood:?}: {} characters", read.get());
+        }
+    }
+
+    #[test]
+    fn a_text_is_short_and_shows_as_itself() {
+        let quotes = Quotes::new(Mask::default());
+        for (text, shown) in [
+            ("a\u{1b}[31mred\u{1b}[0m\u{7}b\u{9b}1mc", "a red b c"),
+            ("a\u{202e}b\u{200b}c\u{2066}d\u{61c}e\u{feff}f", "a b c d e f"),
+            ("  two\r\n\t words ", "two words"),
+        ] {
+            assert_eq!(quotes.text(text), shown);
+        }
+        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MOST_CHARACTERS);
+    }
+
+    #[test]
+    fn a_secret_at_the_end_of_what_is_shown_is_found() {
+        let mut mask = Mask::default();
+        mask.hide("aB3dE5fG7hJ9kL1m");
+        let escaped: String = "aB3dE5fG7hJ9kL1m".chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+        for shown in 1..40 {
+            let text = format!("{}{escaped}", "x".repeat(MOST_CHARACTERS - shown));
+            assert_eq!(Quotes::new(mask.clone()).text(&text), MASK);
+        }
+    }
+
+    #[test]
+    fn few_members_are_quoted() {
+        let quotes = Quotes::new(Mask::default());
+        let quoted = |json: &str| quotes.overview(&Members::of_json(json).expect("an object"));
+        for (json, shown) in [
+            (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, "errcode: 40013, errmsg: invalid appid"),
+            (r#"{"status":"error","msg":"no","data":{"token":"q7w8"}}"#, "data, msg: no, status: error"),
+            (r#"{"errorCode":"E1","errorSummary":"s","errorId":"i"}"#, "errorCode: E1, errorId, errorSummary: s"),
+            (r#"{"error":{"message":"m","code":17,"token":"q7w8"}}"#, "error.code: 17, error.message: m"),
+            (r#"{"errors":[{"detail":"d"},{"detail":"e"}]}"#, "errors.detail: d"),
+            (r#"{"errors":["one","two"],"detail":[]}"#, "detail, errors: one"),
+            (r#"{"success":false,"a b":1}"#, "…, success: false"),
+            ("{}", ""),
+        ] {
+            assert_eq!(quoted(json), shown, "{json}");
+        }
+    }
 }

@@ -86,8 +86,8 @@ impl Received<'_> {
     fn token(&self, token_types: &[String]) -> Result<Granted, Error> {
         let members = &self.members;
         self.check_type(token_types)?;
-        let lifetime =
-            Lifetime::read(members).map_err(|what| invalid(format!("expires_in is {what}, not a number of seconds")))?;
+        let lifetime = Lifetime::read(members)
+            .map_err(|what| invalid(format!("expires_in is {what}, not a number of seconds")))?;
         let mut text = match members.string("access_token") {
             Some(Ok(text)) => text,
             Some(Err(what)) => return Err(invalid(format!("access_token is {what}, not a string"))),
@@ -195,7 +195,11 @@ impl Received<'_> {
         let (description, uri) = (said("error_description"), said("error_uri"));
         // Known codes are no secret, whatever the secret is.
         let known = OAUTH_CODES.contains(&code);
-        let texts = [(!known).then_some(code), description.as_ref().map(|text| text.as_str()), uri.as_ref().map(|uri| uri.as_str())];
+        let texts = [
+            (!known).then_some(code),
+            description.as_ref().map(|text| text.as_str()),
+            uri.as_ref().map(|uri| uri.as_str()),
+        ];
         let [shown, error_description, error_uri] = self.quotes.texts(texts, MOST_OF_A_DESCRIPTION);
         let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MOST_CHARACTERS).collect();
         let beside = error_description.clone().or_else(|| self.quotes.beside_code(&self.members));

@@ -219,7 +219,14 @@ async fn only_a_verdict_about_the_client_has_the_secret_read_again() {
         // Keycloak, and whoever takes the status seriously.
         (401, r#"{"error":"unauthorized_client"}"#, 2),
         (400, r#"{"error":"invalid_scope"}"#, 1),
-        (401, "<html>", 1),
+        // Okta, Kong, Glewlwyd, and what stands before a server.
+        (401, r#"{"errorCode":"invalid_client","errorSummary":"no"}"#, 2),
+        (401, "<html>", 2),
+        (403, "", 2),
+        (403, r#"{"error":"Forbidden","status":403}"#, 2),
+        (403, r#"{"error":"invalid_scope"}"#, 1),
+        (400, "", 1),
+        (404, "", 1),
         (429, r#"{"error":"invalid_client"}"#, 1),
         (503, "", 1),
     ] {
@@ -286,7 +293,7 @@ async fn a_server_that_repeats_secrets_of_earlier_attempts_puts_none_into_an_err
     let error = ask(&source(secret, &client)).await.expect_err("refused");
     assert_eq!(secrets(&client), ["first", "second"]);
     let text = format!("{error} {error:?}");
-    assert!(text.contains("is neither") && !text.contains("first") && !text.contains("second"), "{text}");
+    assert!(text.contains("[redacted]") && !text.contains("first") && !text.contains("second"), "{text}");
 }
 
 #[test]
