@@ -4,7 +4,8 @@ use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc, time::Durat
 
 use http::StatusCode;
 
-/// The error codes of RFC 6749 section 5.2, RFC 8707 section 2 and OpenID Connect. They are no secret, and few enough for a metric's label.
+/// The error codes of RFC 6749 section 5.2, RFC 8707 section 2 and OpenID Connect. They are no secret, and few enough
+/// for a metric's label.
 pub(crate) const OAUTH_CODES: [&str; 9] = [
     "invalid_request",
     "invalid_client",
@@ -115,7 +116,8 @@ impl Error {
         Self::new(ErrorKind::Transport, "the token source refused").lasting().caused_by(cause.into())
     }
 
-    /// States when the server wants to be asked again; no caller asks before. Zero states nothing, and more than a day is a day.
+    /// States when the server wants to be asked again; no caller asks before. Zero states nothing, and more than a day
+    /// is a day.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
         let wait = Some(retry_after.min(LONGEST_RETRY_AFTER)).filter(|wait| !wait.is_zero());
@@ -139,8 +141,9 @@ impl Error {
         self.inner.kind
     }
 
-    /// Whether the failure may pass without anybody mending it. `false` for an OAuth error code in a 4xx, for a 401, 403 or 404 without one, for
-    /// a redirect, a wrong issuer or token type, and for wrong settings: token requests are still tried again, but seldom.
+    /// Whether the failure may pass without anybody mending it. `false` for an OAuth error code in a 4xx, for a 401,
+    /// 403 or 404 without one, for a redirect, a wrong issuer or token type, and for wrong settings: token requests are
+    /// still tried again, but seldom.
     pub fn is_transient(&self) -> bool {
         self.inner.transient
     }
@@ -297,7 +300,8 @@ impl Error {
         self.known_code() == Some("invalid_client")
     }
 
-    /// Whether other credentials may help: `invalid_client`, or a status by which servers say as much (RFC 6749 section 5.2 has 401; an empty
+    /// Whether other credentials may help: `invalid_client`, or a status by which servers say as much (RFC 6749 section
+    /// 5.2 has 401; an empty
     /// 403 can as well be about this token alone).
     pub(crate) fn may_be_credentials(&self) -> bool {
         let by_status = match self.inner.status {

@@ -112,7 +112,8 @@ impl Discovery {
         &self.rules.issuer
     }
 
-    /// The token endpoint. `limit` is the time that there is for all of a token request; `mask` hides what the server knows by now.
+    /// The token endpoint. `limit` is the time that there is for all of a token request; `mask` hides what the server
+    /// knows by now.
     pub(super) async fn endpoint(
         &self,
         client: &dyn HttpClient,

@@ -27,7 +27,8 @@ use crate::{
 /// A shorter parameter, header or query is a word, or an id.
 const LEAST_VALUE: usize = 8;
 
-/// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata document.
+/// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata
+/// document.
 #[derive(Default)]
 pub(super) struct LastExchange(Mutex<Vec<Zeroizing<String>>>);
 
@@ -182,7 +183,8 @@ impl ClientCredentials {
         }
     }
 
-    /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now known.
+    /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now
+    /// known.
     fn corrects_clock(&self, error: &Error, response: &Response<Body>) -> bool {
         let verdict = error.response().is_some() && !error.is_transient();
         let date = response.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());

@@ -30,7 +30,8 @@ impl Mask {
         }
     }
 
-    /// Most likely no secret, such as an account's id, so that the text around it stays. Written in another form, it hides the text as well.
+    /// Most likely no secret, such as an account's id, so that the text around it stays. Written in another form, it
+    /// hides the text as well.
     pub(super) fn cut_out(&mut self, value: &str) {
         self.values.push(Zeroizing::new(value.to_owned()));
     }
@@ -127,8 +128,8 @@ impl<'a> Index<'a> {
     }
 }
 
-/// What is the same however it is written: without blanks, line ends, other characters that do not show, and case. A form has `+` for a
-/// blank, and base64 has two alphabets.
+/// What is the same however it is written: without blanks, line ends, other characters that do not show, and case. A
+/// form has `+` for a blank, and base64 has two alphabets.
 fn plain(text: &str) -> Zeroizing<String> {
     let shown = text.chars().filter(|character| !is_blank(*character) && !"+-\u{fffd}".contains(*character));
     let lower = shown.flat_map(char::to_lowercase).map(|character| if character == '_' { '/' } else { character });
@@ -166,8 +167,8 @@ fn hex(text: &str) -> Zeroizing<String> {
     Zeroizing::new(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
 }
 
-/// What base64 makes of `text` where it stands `shift` bytes into a group of three, without the characters that depend on its
-/// neighbours.
+/// What base64 makes of `text` where it stands `shift` bytes into a group of three, without the characters that depend
+/// on its neighbours.
 fn within_base64(text: &str, shift: usize) -> Zeroizing<String> {
     let mut shifted = Zeroizing::new(vec![0; shift]);
     shifted.extend_from_slice(text.as_bytes());

@@ -1,4 +1,5 @@
-//! What an error quotes of a response: a few members, a line or a title; short, clean, and nothing that repeats what was sent.
+//! What an error quotes of a response: a few members, a line or a title; short, clean, and nothing that repeats what
+//! was sent.
 
 use http::{
     HeaderMap, Response, Uri,
@@ -19,7 +20,8 @@ const MOST_MEMBERS: usize = 16;
 /// A page's title stands near its beginning.
 const HEAD_OF_A_PAGE: usize = 4096;
 
-/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other is quoted: it may hold a token.
+/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other is quoted: it may hold
+/// a token.
 const QUOTED: [&str; 27] = [
     "code",
     "description",
@@ -139,7 +141,8 @@ fn quoted(members: &Members<'_>, except: &[&str]) -> String {
     said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", ")
 }
 
-/// `name: content`, if the member is one that is quoted; of an object or of an array's first item, `error.message: content`.
+/// `name: content`, if the member is one that is quoted; of an object or of an array's first item, `error.message:
+/// content`.
 fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
     if !is_quoted(name) {
         return Vec::new();

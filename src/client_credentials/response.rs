@@ -36,7 +36,8 @@ pub(super) struct Granted {
     pub no_lifetime: bool,
 }
 
-/// Reads a response. `scheme` is that of the token endpoint, `mask` hides what was sent, and `token_types` are bearer tokens by other names.
+/// Reads a response. `scheme` is that of the token endpoint, `mask` hides what was sent, and `token_types` are bearer
+/// tokens by other names.
 pub(super) fn read(
     response: &Response<Body>,
     scheme: &str,

@@ -224,7 +224,7 @@ pub(crate) fn no_lifetime(source: &str) {
     event!(
         warn,
         source,
-        "`expires_in` is zero or less, which counts as not stated: the assumed lifetime applies; said once for each source"
+        "expires_in is zero or less, which counts as not stated: the assumed lifetime applies; said once for each source"
     );
 }
 

@@ -1,4 +1,5 @@
-//! Servers that repeat what they were sent: each secret, by each way to send it, in each form and each place, is in nothing that comes out.
+//! Servers that repeat what they were sent: each secret, by each way to send it, in each form and each place, is in
+//! nothing that comes out.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -34,7 +35,7 @@ enum Sent {
 
 const SECRETS: [(&str, &[Sent]); 4] = [
     ("sk_live_aB3dE5fG7hJ9kL1mN2pQ4r", &[Sent::Post, Sent::Basic, Sent::Assertion]),
-    ("Se/cr+et=\u{fc}&%\"\\<'> 7Q-9w_8e", &[Sent::Post, Sent::Basic, Sent::RawBasic]),
+    ("Se/cr+et=\u{fc}&%\"\\<'> 7Q-9w_8e", &[Sent::Post, Sent::Basic]),
     ("q7w8e9r0t1", &[Sent::Post, Sent::RawBasic]),
     ("Zx9Yw8Vu7-Ts6Rq5Po4_Nm3Lk2", &[Sent::Query, Sent::Parameter, Sent::Header]),
 ];
@@ -226,8 +227,7 @@ async fn a_secret_comes_out_in_no_form_and_no_place() {
             let parts = parts(secret).into_iter().filter(|_| is_secret);
             for said in forms(secret).into_iter().chain(parts) {
                 for response in responses(&said) {
-                    let what = format!("{said:?} in {response:?} {:?}", response.body().as_ref());
-                    traces.assert_none_in(&said_of(source(*sent, secret), response).await, &what);
+                    traces.assert_none_in(&said_of(source(*sent, secret), response).await, &said);
                     all += 1;
                 }
             }
@@ -262,7 +262,7 @@ async fn a_token_comes_out_in_no_form_and_no_place() {
                 let source = source(Sent::Post, "12345").http_client(recorder).build().expect("complete");
                 ask(&source).await.expect("a token");
                 if let Err(error) = ask(&source).await {
-                    traces.assert_none_in(&format!("{error} {error:?}"), &format!("{said:?} in {body:?}"));
+                    traces.assert_none_in(&format!("{error} {error:?}"), &said);
                 }
             }
         }

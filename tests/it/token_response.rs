@@ -301,6 +301,90 @@ async fn one_success_that_is_empty_a_page_or_cut_off_is_tried_again_quickly() {
     }
 }
 
+/// As RFC 9068 has it: `exp` is read by the server's clock.
+#[cfg(feature = "test-util")]
+#[tokio::test(start_paused = true)]
+async fn the_exp_of_a_jwt_bounds_a_lifetime_that_is_not_stated() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use client_credentials::{Clock, TokenCache};
+
+    // The response is made at 784111777.
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (expires_in, exp, lives) in [
+        ("", 784_111_777 + 600, 600),
+        ("\"expires_in\":0,", 784_111_777 + 600, 600),
+        ("\"expires_in\":900,", 784_111_777 + 600, 900),
+        // The assumed lifetime, where that is shorter, or `exp` is past.
+        ("", 784_111_777 + 7200, 3600),
+        ("", 784_111_777 - 1, 3600),
+    ] {
+        let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"a","exp":{exp}}}"#));
+        let body = format!(r#"{{{expires_in}"access_token":"eyJhbGciOiJub25lIn0.{payload}.c2ln"}}"#);
+        let client = Recorder::new(move |_| {
+            Ok(Response::builder().header(header::DATE, date).body(Body::from(body.clone())).expect("a response"))
+        });
+        let source = source(URL).http_client(client).build().expect("complete");
+        let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
+        tokens.token().await.expect("a token");
+        let usable = tokens.status().usable_for().expect("a token").as_secs();
+        assert!(usable <= lives && usable + 15 > lives, "{expires_in} {exp}: {usable}");
+    }
+}
+
+/// As some servers write "never": one token request serves all.
+#[cfg(all(feature = "test-util", feature = "tracing"))]
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_of_zero_is_the_assumed_one_and_said_once() {
+    use client_credentials::{Clock, TokenCache};
+
+    for written in ["0", "-1"] {
+        let log = crate::support::endpoint::Log::default();
+        let _guard = log.capture();
+        let body = format!(r#"{{"access_token":"t","expires_in":{written}}}"#);
+        let client = answering(200, "application/json", body);
+        let source = source(URL).http_client(client.clone()).build().expect("complete");
+        ask(&source).await.expect("a token");
+        ask(&source).await.expect("a token");
+        let warning = "expires_in is zero or less";
+        assert_eq!(log.text().matches(warning).count(), 1, "{}", log.text());
+        let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
+        for _ in 0..10 {
+            tokens.token().await.expect("a token");
+            tokio::time::advance(Duration::from_secs(60)).await;
+        }
+        assert_eq!(client.seen().len(), 3);
+        assert!(tokens.status().usable_for() > Some(Duration::from_secs(2000)));
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_scope_that_is_dropped_or_replaced_is_said_once_for_each_scope() {
+    for (granted, says) in [
+        (r#""a b""#, false),
+        (r#""b a c""#, false),
+        (r#"["b","a"]"#, false),
+        (r#""a,b""#, false),
+        ("null", false),
+        (r#""a""#, true),
+        (r#""c""#, true),
+        (r#""""#, true),
+    ] {
+        let log = crate::support::endpoint::Log::default();
+        let _guard = log.capture();
+        let body = format!(r#"{{"access_token":"t","scope":{granted}}}"#);
+        let source = source(URL).scope("a b").http_client(answering(200, "application/json", body));
+        let source = source.build().expect("complete");
+        for _ in 0..3 {
+            ask(&source).await.expect("a token");
+        }
+        let text = log.text();
+        let said = text.matches("the server granted another scope than the one requested").count();
+        assert_eq!(said, usize::from(says), "{granted}: {text}");
+        assert!(!says || text.contains(r#"scope="a b""#), "{text}");
+    }
+}
+
 /// What nobody reads cannot be wrong.
 #[tokio::test]
 async fn odd_members_that_nobody_reads_do_not_matter() {
