@@ -4,9 +4,10 @@ use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc, time::Durat
 
 use http::StatusCode;
 
-/// The error codes of RFC 6749 section 5.2, RFC 8707 section 2 and OpenID Connect. They are no secret, and few enough
+/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are no secret, and few enough
 /// for a metric's label.
-pub(crate) const OAUTH_CODES: [&str; 9] = [
+pub(crate) const OAUTH_CODES: [&str; 10] = [
+    "access_denied",
     "invalid_request",
     "invalid_client",
     "invalid_grant",

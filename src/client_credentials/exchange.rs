@@ -199,8 +199,8 @@ impl ClientCredentials {
 
 /// Hides the token URL's query, in which some servers want a key: all of it, and each of its values.
 fn cut_out_query(mask: &mut Mask, query: &str) {
-    mask.cut_out(query);
-    query.split('&').filter(|pair| pair.len() >= LEAST_VALUE).for_each(|pair| mask.cut_out(pair));
+    let pairs = query.split('&').chain([query]);
+    pairs.filter(|pair| pair.len() >= LEAST_VALUE).for_each(|pair| mask.cut_out(pair));
     let values = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
     values.filter(|value| value.len() >= LEAST_VALUE).for_each(|value| mask.cut_out(&value));
 }

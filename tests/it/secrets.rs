@@ -252,6 +252,7 @@ async fn only_a_verdict_about_the_client_has_the_secret_read_again() {
         (403, "", 2),
         (403, r#"{"error":"Forbidden","status":403}"#, 2),
         (403, r#"{"error":"invalid_scope"}"#, 1),
+        (403, r#"{"error":"access_denied"}"#, 1),
         (400, "", 1),
         (404, "", 1),
         (429, r#"{"error":"invalid_client"}"#, 1),
