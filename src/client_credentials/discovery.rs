@@ -187,7 +187,7 @@ impl Discovery {
         let mut said: Option<Error> = None;
         for url in &self.urls {
             let outcome = match client.send(request(url)).await {
-                Ok(response) => self.read(&response, Quotes::new(mask.clone())),
+                Ok(response) => self.read(&response, &Quotes::new(mask.clone())),
                 Err(error) => Err(error),
             };
             let error = match outcome {
@@ -210,7 +210,7 @@ impl Discovery {
         Err(said.unwrap_or_else(|| Error::new(ErrorKind::InvalidResponse, "no document")))
     }
 
-    fn read(&self, response: &Response<Body>, quotes: Quotes) -> Result<Endpoint, Error> {
+    fn read(&self, response: &Response<Body>, quotes: &Quotes) -> Result<Endpoint, Error> {
         let status = response.status();
         let outcome = if is_redirect(status) {
             Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))
@@ -220,7 +220,7 @@ impl Discovery {
             Err(too_large())
         } else {
             match Members::of_json(&text(response.body().as_ref())) {
-                Some(members) => self.token_endpoint(&members, &quotes),
+                Some(members) => self.token_endpoint(&members, quotes),
                 None => Err(invalid(format!(
                     "the answer (HTTP {}, {} bytes, {}) is not a metadata document",
                     status.as_u16(),

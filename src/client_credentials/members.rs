@@ -5,12 +5,12 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// No server has so many; more are not kept.
+/// No server has so many members, or items in an array; more are not kept.
 const MOST: usize = 256;
 
 /// By their names. Of two with one name, the last counts.
@@ -113,8 +113,7 @@ impl<'a> Member<'a> {
     /// The items of an array.
     pub(super) fn items(&self) -> Option<Vec<Member<'a>>> {
         let Self::Json(json) = self else { return None };
-        let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-        Some(items.into_iter().map(|item| Member::Json(item.get())).collect())
+        serde_json::Deserializer::from_str(json).deserialize_seq(ItemsVisitor).ok()
     }
 
     pub(super) fn is_null(&self) -> bool {
@@ -161,6 +160,26 @@ impl<'de> Visitor<'de> for MembersVisitor {
             }
         }
         Ok(members)
+    }
+}
+
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Vec<Member<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element::<&RawValue>()? {
+            if items.len() < MOST {
+                items.push(Member::Json(item.get()));
+            }
+        }
+        Ok(items)
     }
 }
 

@@ -2,7 +2,7 @@
 //! was sent.
 
 use http::{
-    HeaderMap, Response, Uri,
+    HeaderMap, HeaderValue, Response, Uri,
     header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
 };
 
@@ -151,7 +151,7 @@ fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
     let member = first.as_ref().unwrap_or(member);
     let Some(inner) = member.object() else { return entry(name, member).into_iter().collect() };
     let inner = inner.iter().filter(|(inner, _)| is_quoted(inner));
-    inner.filter_map(|(inner, member)| entry(&format!("{name}.{inner}"), member)).collect()
+    inner.filter_map(|(inner, member)| entry(&format!("{name}.{inner}"), member)).take(MOST_MEMBERS).collect()
 }
 
 fn entry(name: &str, member: &Member<'_>) -> Option<String> {
@@ -204,7 +204,7 @@ fn line(headers: &HeaderMap, text: &str) -> Option<String> {
 }
 
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     content_type.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 

@@ -10,7 +10,7 @@ use http::{
 use super::{
     lifetime::{self, Lifetime},
     mask::Mask,
-    members::{Members, text},
+    members::{Member, Members, text},
     quote::{MOST_CHARACTERS, MOST_OF_A_DESCRIPTION, Quotes},
 };
 use crate::{
@@ -192,7 +192,7 @@ impl Received<'_> {
 
     fn oauth_error(&self, code: &str) -> Error {
         let status = self.response.status();
-        let said = |name: &str| self.members.get(name).and_then(|member| member.string());
+        let said = |name: &str| self.members.get(name).and_then(Member::string);
         let (description, uri) = (said("error_description"), said("error_uri"));
         // Known codes are no secret, whatever the secret is.
         let known = OAUTH_CODES.contains(&code);
