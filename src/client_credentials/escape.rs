@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 /// What an escape at the start of a text stands for, and its length.
 type Escape = fn(&[u8]) -> Option<(Vec<u8>, usize)>;
 
-/// The text without the escapes of one kind, for each kind that it has.
+/// The text without its escapes of one kind, for each kind that it has.
 pub(super) fn undone(text: &str) -> impl Iterator<Item = Zeroizing<String>> {
     [percent, backslash, entity].into_iter().filter_map(move |escape| without(text.as_bytes(), escape))
 }
@@ -58,7 +58,7 @@ fn backslash(text: &[u8]) -> Option<(Vec<u8>, usize)> {
             Some((pair.to_string().into_bytes(), 12))
         }
         b'x' => Some((vec![u8::try_from(number(rest.get(1..3)?, 16)?).ok()?], 4)),
-        // Control characters, which are no part of what is compared.
+        // Control characters are not compared.
         b'n' | b'r' | b't' | b'b' | b'f' => Some((Vec::new(), 2)),
         other => Some((vec![*other], 2)),
     }

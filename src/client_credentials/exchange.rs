@@ -159,19 +159,19 @@ impl ClientCredentials {
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
-    /// Hides further parameters and headers, which may be secrets, and what the last exchange had.
+    /// Hides further parameters and headers, which may be secrets, and the secrets of the last exchange.
     fn mask(&self, request: &TokenRequest) -> Mask {
         let mut mask = Mask::default();
         self.last_exchange.hide_in(&mut mask);
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
         let values = request.parameters().map(|(_, value)| value).chain(headers);
-        // What names the server is in each error anyway.
+        // The server's name is in each error anyway.
         let values = values.filter(|value| value.len() >= LEAST_VALUE && !self.name().contains(value));
         values.for_each(|value| mask.cut_out(value));
         mask
     }
 
-    /// Says in the log what is odd about a token.
+    /// Logs what is odd about a token.
     fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
         if granted.no_lifetime {
             self.notices.no_lifetime(self.name());

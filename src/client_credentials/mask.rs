@@ -1,4 +1,4 @@
-//! Keeps what we sent as a secret out of what a server says: a text that repeats one, in whatever form, is not shown.
+//! Keeps secrets that were sent out of what a server says: a text that repeats one, in any form, is not shown.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,10 +9,10 @@ use super::{authentication::FORM, escape};
 
 pub(super) const MASK: &str = "[redacted]";
 
-/// One form of writing may be within another this often: JSON in HTML in JSON.
+/// Escapes may be nested this deep: JSON in HTML in JSON.
 const MOST_LAYERS: usize = 3;
 
-/// A shorter part of a secret is chance.
+/// A match of fewer characters is a coincidence.
 const LEAST_PART: usize = 4;
 
 /// What was sent in one exchange and must not be shown.
@@ -30,13 +30,13 @@ impl Mask {
         }
     }
 
-    /// Most likely no secret, such as an account's id, so that the text around it stays. Written in another form, it
-    /// hides the text as well.
+    /// For a value that is probably not a secret, such as an account's id: it is removed, and the text around it stays.
+    /// In another form, it hides the text.
     pub(super) fn cut_out(&mut self, value: &str) {
         self.values.push(Zeroizing::new(value.to_owned()));
     }
 
-    /// The text without the values that stand in it as they were sent.
+    /// The text without the values that it repeats as they were sent.
     pub(super) fn without_values(&self, text: &str) -> String {
         let values = self.values.iter().filter(|value| !value.is_empty());
         values.fold(text.to_owned(), |text, value| text.replace(value.as_str(), MASK))
@@ -55,18 +55,18 @@ impl Mask {
     }
 }
 
-/// A secret in one of the forms that stay after [`plain`] and the escapes.
+/// A secret in one of the forms that remain different after [`plain`] and without escapes.
 struct Pattern {
     text: Zeroizing<String>,
-    /// So much of it in a row is no chance.
+    /// A run of this many bytes is not a coincidence.
     part: usize,
-    /// Whether less than that, at the end of a text, was cut off by the server.
+    /// Whether a shorter run counts at the end of a text, where the server may have cut it off.
     is_secret: bool,
 }
 
 impl Pattern {
     fn all_of(text: &str, is_secret: bool) -> Vec<Self> {
-        // As it is sent in a form or in a Basic header, which a server may repeat in base64.
+        // As it is sent in a form and in a Basic header, since a server may repeat those in base64.
         let form = Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
         let percent = Zeroizing::new(percent_encoding::utf8_percent_encode(text, FORM).to_string());
         let mut written = vec![hex(text)];
@@ -86,12 +86,12 @@ impl Pattern {
     }
 }
 
-/// How much in a row of a secret of this length tells that it is repeated.
+/// How long a run of a secret of this length shows that it is repeated.
 fn part_of_secret(length: usize) -> usize {
     if length < 8 { length } else { (length / 2).clamp(LEAST_PART, 8) }
 }
 
-/// More, since it is most likely no secret; and of a URI still more, since all of them have something in common.
+/// Longer, since it is probably not a secret; and longer still for a URI, since all URIs have something in common.
 fn part_of_value(length: usize, is_uri: bool) -> usize {
     let part = if is_uri { (length * 2).div_ceil(3).clamp(8, 32) } else { (length / 2).clamp(8, 16) };
     part.min(length)
@@ -128,8 +128,8 @@ impl<'a> Index<'a> {
     }
 }
 
-/// What is the same however it is written: without blanks, line ends, other characters that do not show, and case. A
-/// form has `+` for a blank, and base64 has two alphabets.
+/// The text in lower case and without blanks and invisible characters. A form has `+` for a blank, and base64 has two
+/// alphabets.
 fn plain(text: &str) -> Zeroizing<String> {
     let shown = text.chars().filter(|character| !is_blank(*character) && !"+-\u{fffd}".contains(*character));
     let lower = shown.flat_map(char::to_lowercase).map(|character| if character == '_' { '/' } else { character });
@@ -138,7 +138,7 @@ fn plain(text: &str) -> Zeroizing<String> {
     plain
 }
 
-/// White space, or what does not show as itself: controls, directions, joiners, fillers.
+/// White space, or a character that does not show as itself: controls, directions, joiners, fillers.
 pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace()
         || character.is_control()
@@ -167,8 +167,8 @@ fn hex(text: &str) -> Zeroizing<String> {
     Zeroizing::new(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
 }
 
-/// What base64 makes of `text` where it stands `shift` bytes into a group of three, without the characters that depend
-/// on its neighbours.
+/// The base64 of `text` where it begins `shift` bytes into a group of three, without the characters that depend on its
+/// neighbours.
 fn within_base64(text: &str, shift: usize) -> Zeroizing<String> {
     let mut shifted = Zeroizing::new(vec![0; shift]);
     shifted.extend_from_slice(text.as_bytes());

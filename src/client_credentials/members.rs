@@ -1,4 +1,4 @@
-//! The members of a JSON object or a form. What nobody asks for is not looked into, so that nothing odd in it matters.
+//! The members of a JSON object or a form. A value is parsed only when it is asked for, so that odd ones do no harm.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -13,17 +13,17 @@ use zeroize::Zeroizing;
 /// No server has so many members, or items in an array; more are not kept.
 const MOST: usize = 256;
 
-/// By their names. Of two with one name, the last counts.
+/// By name; of two with the same name, the last one.
 #[derive(Default)]
 pub(super) struct Members<'a>(BTreeMap<String, Member<'a>>);
 
-/// A value as it was written.
+/// A value, as the server wrote it.
 pub(super) enum Member<'a> {
     Json(&'a str),
     Form(Zeroizing<String>),
 }
 
-/// A label such as `charset` does not decide: what is not UTF-8 cannot be in a token.
+/// Whatever `charset` the label says: what is not UTF-8 cannot be in a token.
 pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
 }
@@ -66,7 +66,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// A string; `Err` says what is there instead, without its content, which may be a token in the wrong place.
+    /// A string. `Err` says what there is instead, without its content, which may be a misplaced token.
     pub(super) fn string(&self, name: &str) -> Option<Result<Zeroizing<String>, &'static str>> {
         self.get(name).map(|member| member.string().ok_or(member.kind()))
     }
@@ -84,7 +84,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// A string's content; anything else as JSON, as it was written. `None`: `null`.
+    /// The content of a string, or the JSON of anything else, as the server wrote it. `None` for `null`.
     pub(super) fn content(&self) -> Option<Zeroizing<String>> {
         match self {
             Self::Json("null") => None,
@@ -120,7 +120,7 @@ impl<'a> Member<'a> {
         matches!(self, Self::Json("null"))
     }
 
-    /// What it is, without its content.
+    /// The type of the value.
     pub(super) fn kind(&self) -> &'static str {
         let Self::Json(json) = self else { return "a string" };
         match json.as_bytes().first() {
@@ -183,7 +183,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     }
 }
 
-/// A JSON string, in which a server may have cut a character in two.
+/// A JSON string in which the server may have cut a character in two.
 struct Text(Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Text {

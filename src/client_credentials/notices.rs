@@ -1,4 +1,4 @@
-//! What is wrong with a server's tokens, though they can be used: said in the log once, and not for each token.
+//! Oddities of a server's tokens that are logged once, rather than for each token.
 
 use std::{
     collections::HashSet,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::report::log;
 
-/// Of other scopes that are not granted nothing is said.
+/// Further scopes that are not granted are not logged.
 const MOST_SCOPES: usize = 64;
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl Notices {
         }
     }
 
-    /// Once for each scope that is asked for.
+    /// Logs it once for each scope that is requested.
     pub(super) fn other_scope(&self, source: &str, asked: &str, granted: &str) {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
         if scopes.len() < MOST_SCOPES && scopes.insert(asked.to_owned()) {
@@ -36,7 +36,7 @@ impl Notices {
     }
 }
 
-/// Whether the server left out a part of what was asked for. More than that is no matter.
+/// Whether a part of what was requested is missing.
 pub(super) fn leaves_out(asked: &str, granted: &str) -> bool {
     let granted: HashSet<&str> = split(granted).collect();
     split(asked).any(|scope| !granted.contains(scope))

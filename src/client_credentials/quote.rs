@@ -1,5 +1,4 @@
-//! What an error quotes of a response: a few members, a line or a title; short, clean, and nothing that repeats what
-//! was sent.
+//! What an error quotes of a response: a few members, a line or a title; short, clean, and without secrets.
 
 use http::{
     HeaderMap, HeaderValue, Response, Uri,
@@ -14,14 +13,14 @@ use crate::{http_client::Body, origin::Target};
 
 /// In an error's message.
 pub(super) const MOST_CHARACTERS: usize = 200;
-/// In an error's `error_description`: servers put ids for their support behind long sentences.
+/// In an `error_description`: some servers put the ids that their support asks for behind long sentences.
 pub(super) const MOST_OF_A_DESCRIPTION: usize = 1000;
 const MOST_MEMBERS: usize = 16;
-/// A page's title stands near its beginning.
+/// A page has its title near its beginning.
 const HEAD_OF_A_PAGE: usize = 4096;
 
-/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other is quoted: it may hold
-/// a token.
+/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other member is quoted, since
+/// it may hold a token.
 const QUOTED: [&str; 27] = [
     "code",
     "description",
@@ -52,7 +51,7 @@ const QUOTED: [&str; 27] = [
     "type",
 ];
 
-/// Quotes what a server says, if nothing of it has to be hidden.
+/// Quotes what a server says, unless it has to be hidden.
 pub(super) struct Quotes(Mask);
 
 impl Quotes {
@@ -60,15 +59,15 @@ impl Quotes {
         Self(mask)
     }
 
-    /// Fit for an error: without secrets, without control and direction characters, and short.
+    /// Without secrets, control and direction characters, and short.
     pub(super) fn text(&self, text: &str) -> String {
         let [text] = self.texts([Some(text)], MOST_CHARACTERS);
         text.unwrap_or_default()
     }
 
-    /// Hidden all together, since a secret may be split among them.
+    /// All of them are hidden if one has to be, since a secret may be split among them.
     pub(super) fn texts<const N: usize>(&self, texts: [Option<&str>; N], most: usize) -> [Option<String>; N] {
-        // More than is shown, so that a secret that begins in it is found.
+        // Longer than what is shown, so that a secret that begins in it is found.
         let texts = texts.map(|text| text.map(|text| self.0.without_values(&clean(text.chars(), 2 * most))));
         let said: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
         let hidden = self.0.is_in(&said);
@@ -80,7 +79,7 @@ impl Quotes {
         Some(self.text(&String::from_utf8_lossy(value.as_bytes())))
     }
 
-    /// Where a redirect leads: the origin alone, since the rest may hold anything.
+    /// Where a redirect leads: only the origin, since the rest may hold anything.
     pub(super) fn redirect(&self, response: &Response<Body>, own_scheme: &str) -> String {
         let Some(location) = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()))
         else {
@@ -92,7 +91,7 @@ impl Quotes {
         origin.map_or("another path of its own origin".into(), |origin| self.text(&origin))
     }
 
-    /// What an error response says about its cause, with a colon in front. Empty: nothing.
+    /// What an error response says about its cause, after a colon; empty if it says nothing.
     pub(super) fn cause(&self, response: &Response<Body>, members: &Members<'_>, text: &str) -> String {
         let headers = response.headers();
         let said = if let Some(encoding) = self.encoding(response) {
@@ -128,7 +127,7 @@ impl Quotes {
         is_page(response.headers(), text).then(|| title(text))?.map(|title| self.text(&title))
     }
 
-    /// One that the HTTP client did not undo.
+    /// An encoding that the HTTP client did not decode.
     pub(super) fn encoding(&self, response: &Response<Body>) -> Option<String> {
         let encoding = self.header(response, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"))?;
         Some(format!(", encoded as {encoding}, which the HTTP client does not decode"))
@@ -141,8 +140,8 @@ fn quoted(members: &Members<'_>, except: &[&str]) -> String {
     said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", ")
 }
 
-/// `name: content`, if the member is one that is quoted; of an object or of an array's first item, `error.message:
-/// content`.
+/// `name: content`, if the member is one that is quoted; `error.message: content` for an object, and for the first item
+/// of an array.
 fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
     if !is_quoted(name) {
         return Vec::new();
@@ -173,7 +172,7 @@ fn bare(name: &str) -> String {
     shown.take(MOST_CHARACTERS).map(|character| character.to_ascii_lowercase()).collect()
 }
 
-/// Rather than a text, or a token, in the wrong place.
+/// Not a text or a token in the wrong place.
 fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
@@ -194,7 +193,7 @@ fn title(text: &str) -> Option<String> {
     Some(clean(title.chars(), MOST_CHARACTERS)).filter(|title| !title.is_empty())
 }
 
-/// The first line of a plain text, if it is a sentence rather than data, which may hold a token.
+/// The first line of a plain text, if it is a sentence. Data may hold a token.
 fn line(headers: &HeaderMap, text: &str) -> Option<String> {
     let head: String = text.trim_start().chars().take(2 * MOST_CHARACTERS).collect();
     let line = clean(head.lines().next()?.chars(), 2 * MOST_CHARACTERS);
@@ -212,9 +211,9 @@ fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most).collect::<String>().trim_end().to_owned()
 }
 
-/// At most so many characters, without terminal sequences; one blank for all that would not show as itself.
+/// At most `most` characters, without terminal sequences, and with one blank in place of what would not show as itself.
 ///
-/// Reads only a few times as much as it gives, however long the text is.
+/// It reads at most four times as much, however long the text is.
 fn clean(text: impl Iterator<Item = char>, most: usize) -> String {
     let mut characters = text.take(4 * most).peekable();
     let mut cleaned = String::new();
@@ -244,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    /// However much a server sends, the work is for what is shown.
+    /// The work depends on what is shown, not on what a server sends.
     #[test]
     fn no_more_is_read_than_a_few_times_what_is_shown() {
         for flood in ["a", " ", "\u{200b}", "\u{1b}[", "\u{9b}", "%25", "\\u0061"] {

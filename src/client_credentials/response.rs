@@ -19,25 +19,25 @@ use crate::{
     token::AccessToken,
 };
 
-/// Members that are read for what they mean, and one that is for other grants. They are not kept beside the token.
+/// Members that have a meaning here, and one that is for other grants. They are not kept beside the token.
 const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refresh_in", "scope", "refresh_token"];
 
-/// Where tokens stand in a response.
+/// The members that hold tokens.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 
 const CHECK_URL: &str = "check the token URL";
 
 const NO_DPOP: &str = "turn off DPoP for this client at the server; this crate does not have it";
 
-/// A token, and what the server said about it that nobody can use.
+/// A token, and what to log about it.
 pub(super) struct Granted {
     pub token: AccessToken,
-    /// Whether it lives no time, by the server's word.
+    /// Whether its `expires_in` is zero or less.
     pub no_lifetime: bool,
 }
 
-/// Reads a response. `scheme` is that of the token endpoint, `mask` hides what was sent, and `token_types` are bearer
-/// tokens by other names.
+/// Reads a response. `scheme` is that of the token endpoint, `mask` hides what was sent, and `token_types` are other
+/// names for a bearer token.
 pub(super) fn read(
     response: &Response<Body>,
     scheme: &str,
@@ -68,7 +68,7 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// With what a response says about when to come back.
+/// The error with the response's `Retry-After`.
 pub(super) fn held_back(error: Error, headers: &HeaderMap) -> Error {
     match retry_after(headers) {
         Some(wait) => error.with_retry_after(wait),
@@ -105,7 +105,7 @@ impl Received<'_> {
                 token = within.into_iter().fold(token, AccessToken::with_expires_within);
             }
         }
-        // A hint alone: one that cannot be read is as good as none.
+        // It is only a hint, so one that cannot be read is ignored.
         if let Some(refresh_in) = members.get("refresh_in").and_then(lifetime::seconds) {
             token = token.with_refresh_in(refresh_in);
         }
@@ -148,7 +148,7 @@ impl Received<'_> {
         scopes.or_else(|| scope.string().map(|scope| scope.to_string()))
     }
 
-    /// A 2xx that is no token response. Of its body no more than a title is quoted: it may be a token.
+    /// A 2xx that is not a token response. Only a title is quoted, since the body may be a token.
     fn unreadable(&self) -> Error {
         let content_type =
             self.quotes.header(self.response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
@@ -194,7 +194,7 @@ impl Received<'_> {
         let status = self.response.status();
         let said = |name: &str| self.members.get(name).and_then(Member::string);
         let (description, uri) = (said("error_description"), said("error_uri"));
-        // Known codes are no secret, whatever the secret is.
+        // A known code is shown even if it repeats a part of the secret.
         let known = OAUTH_CODES.contains(&code);
         let texts = [
             (!known).then_some(code),
@@ -225,13 +225,13 @@ fn advice(code: &str, status: StatusCode) -> Option<&'static str> {
         "unauthorized_client" => Some("allow this client the client_credentials grant"),
         "invalid_dpop_proof" | "use_dpop_nonce" => Some(NO_DPOP),
         "unsupported_grant_type" => Some("check the token URL; some servers name the grant otherwise"),
-        // A framework's own error may have an `error`, too.
+        // The error page of a framework may have an `error`, too.
         _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Some(CHECK_URL),
         _ => None,
     }
 }
 
-/// By the code, not by the status; but a server that is busy or broken says nothing about the client.
+/// The code decides, not the status; but a server that is busy or broken says nothing about the client.
 fn may_pass(code: &str, status: StatusCode) -> bool {
     status.is_server_error()
         || status == StatusCode::TOO_MANY_REQUESTS
@@ -242,7 +242,7 @@ fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
-/// Seconds, or a date, which is read against the response's own. Zero, past and unreadable: absent.
+/// Seconds, or a date, which is read against the response's own. One that is past or unreadable counts as absent.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if text.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
