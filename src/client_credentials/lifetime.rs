@@ -33,8 +33,8 @@ pub(super) fn seconds(member: &Member<'_>) -> Option<Duration> {
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-/// The time until the `exp` of a token that is a JWT (RFC 9068 section 2.2), by the server's clock if the response has a
-/// `Date`.
+/// The time until the `exp` of a token that is a JWT (RFC 9068 section 2.2), by the server's clock if the response has
+/// a `Date`.
 pub(super) fn until_exp(token: &str, headers: &HeaderMap) -> Option<Duration> {
     let payload = token.split('.').nth(1).filter(|_| token.matches('.').count() == 2)?;
     let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?);

@@ -19,8 +19,8 @@ const MOST_MEMBERS: usize = 16;
 /// A page has its title near its beginning.
 const HEAD_OF_A_PAGE: usize = 4096;
 
-/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other member is quoted, since
-/// it may hold a token.
+/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other member is quoted,
+/// since it may hold a token.
 const QUOTED: [&str; 27] = [
     "code",
     "description",
