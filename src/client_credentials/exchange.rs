@@ -37,8 +37,8 @@ impl LastExchange {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = secrets.to_vec();
     }
 
-    fn hide_in(&self, mask: &mut Mask) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|secret| mask.hide(secret));
+    fn hidden_in(&self, mask: &Mask) -> Mask {
+        mask.with(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -72,17 +72,16 @@ impl ClientCredentials {
         let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
             let response = self.send(endpoint, request, deadline, &credentials, &mut secrets).await?;
-            let mut mask = mask.clone();
-            secrets.iter().for_each(|secret| mask.hide(secret));
+            let mask = mask.with(&secrets);
             let scheme = endpoint.url.scheme_str().unwrap_or_default();
             let error = match response::read(&response, scheme, mask.clone(), &self.token_types) {
                 Ok(granted) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
                         log::previous_secret_accepted(self.name());
                     }
+                    self.notice(request, &granted, mask);
                     secrets.push(Zeroizing::new(granted.token.expose_secret().to_owned()));
                     self.last_exchange.note(&secrets);
-                    self.notice(request, &granted, mask);
                     return Ok(granted.token);
                 }
                 Err(error) => error,
@@ -96,10 +95,8 @@ impl ClientCredentials {
             }
             let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
-            match self.others(&refused).await {
-                Some(others) => credentials = others,
-                None => return Err(error.with_advice(advice)),
-            }
+            let Some(others) = self.others(&refused).await else { return Err(error.with_advice(advice)) };
+            credentials = others;
         }
     }
 
@@ -161,8 +158,7 @@ impl ClientCredentials {
 
     /// Hides further parameters and headers, which may be secrets, and the secrets of the last exchange.
     fn mask(&self, request: &TokenRequest) -> Mask {
-        let mut mask = Mask::default();
-        self.last_exchange.hide_in(&mut mask);
+        let mut mask = self.last_exchange.hidden_in(&Mask::default());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
         let values = request.parameters().map(|(_, value)| value).chain(headers);
         // The server's name is in each error anyway.

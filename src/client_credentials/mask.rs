@@ -30,6 +30,13 @@ impl Mask {
         }
     }
 
+    /// One that hides these secrets, too.
+    pub(super) fn with(&self, secrets: &[Zeroizing<String>]) -> Self {
+        let mut mask = self.clone();
+        secrets.iter().for_each(|secret| mask.hide(secret));
+        mask
+    }
+
     /// For a value that is probably not a secret, such as an account's id: it is removed, and the text around it stays.
     /// In another form, it hides the text.
     pub(super) fn cut_out(&mut self, value: &str) {
