@@ -9,7 +9,9 @@ use super::{
     authentication::{History, Id, ServerClock},
     discovery::{Discovery, Rules},
     endpoint::Endpoint,
+    exchange::LastExchange,
     header,
+    notices::Notices,
     transport::Transport,
 };
 use crate::{
@@ -312,6 +314,8 @@ impl ClientCredentialsBuilder {
             http_client,
             timeout: self.timeout,
             token_types: self.token_types,
+            notices: Notices::default(),
+            last_exchange: LastExchange::default(),
         };
         if source.http_client.follows_redirects() {
             log::follows_redirects(source.name());

@@ -10,17 +10,20 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
     uri::{PathAndQuery, Scheme},
 };
-use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
 
 use super::{
     endpoint::Endpoint,
+    mask::Mask,
+    members::{Member, Members, text},
+    quote::Quotes,
     request::AGENT,
-    response::{Answer, is_redirect, kind, object},
+    response::{held_back, is_redirect},
 };
 use crate::{
     error::{Error, ErrorKind},
-    http_client::{self, Body, HttpClient, IsTokenRequest, MOST_BYTES, too_large},
+    http_client::{self, Body, HttpClient, IsTokenRequest, MOST_BYTES, redirected, too_large},
     origin::{Origins, Permission, Target, is_same_host},
     report::log,
 };
@@ -112,13 +115,19 @@ impl Discovery {
         &self.rules.issuer
     }
 
-    /// The token endpoint. `limit` is the time that there is for all of a token request.
-    pub(super) async fn endpoint(&self, client: &dyn HttpClient, limit: Duration) -> Result<Arc<Endpoint>, Error> {
+    /// The token endpoint. `limit` is the time that there is for all of a token request; `mask` hides what the server
+    /// knows by now.
+    pub(super) async fn endpoint(
+        &self,
+        client: &dyn HttpClient,
+        limit: Duration,
+        mask: &Mask,
+    ) -> Result<Arc<Endpoint>, Error> {
         let came = Instant::now();
         match self.step(came) {
             Step::Use(endpoint) => Ok(endpoint),
             Step::LookUpAgain => {
-                let outcome = timeout(limit / SHARE, self.look_up(client)).await;
+                let outcome = timeout(limit / SHARE, self.look_up(client, mask)).await;
                 self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
             }
             Step::LookUp => {
@@ -129,7 +138,7 @@ impl Discovery {
                 match (step, failure) {
                     (Step::Use(endpoint), _) => Ok(endpoint),
                     (_, Some((at, error))) if at > came => Err(error),
-                    _ => self.finish(self.look_up(client).await),
+                    _ => self.finish(self.look_up(client, mask).await),
                 }
             }
         }
@@ -177,12 +186,12 @@ impl Discovery {
         }
     }
 
-    async fn look_up(&self, client: &dyn HttpClient) -> Result<Endpoint, Error> {
+    async fn look_up(&self, client: &dyn HttpClient, mask: &Mask) -> Result<Endpoint, Error> {
         // What was wrong, and at which URLs: mostly the same at all of them, and then said once.
         let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
             let outcome = match http_client::send(client, request(url)).await {
-                Ok(response) => self.read(&response),
+                Ok(response) => self.read(&response, &Quotes::new(mask.clone())),
                 Err(error) => Err(error),
             };
             let error = match outcome {
@@ -202,61 +211,52 @@ impl Discovery {
         Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
-    fn read(&self, response: &Response<Body>) -> Result<Endpoint, Error> {
+    fn read(&self, response: &Response<Body>, quotes: &Quotes) -> Result<Endpoint, Error> {
         let status = response.status();
-        let answer = Answer::new(response);
         let outcome = if is_redirect(status) {
-            Err(answer.redirect(self.url.scheme_str().unwrap_or_default()))
+            Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))
         } else if !status.is_success() {
-            Err(answer.held_back(Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16()))))
+            Err(held_back(Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16())), response.headers()))
         } else if response.body().as_ref().len() > MOST_BYTES {
             Err(too_large())
         } else {
-            match object(response.body().as_ref()) {
-                Some(members) => self.token_endpoint(&members, &answer),
+            match Members::of_json(&text(response.body().as_ref())) {
+                Some(members) => self.token_endpoint(&members, quotes),
                 None => Err(invalid(format!(
                     "the response (HTTP {}, {} bytes, {}) is not a metadata document",
                     status.as_u16(),
                     response.body().as_ref().len(),
-                    answer.header(CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
+                    quotes.header(response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
                 ))),
             }
         };
         outcome.map_err(|error| error.with_status(status))
     }
 
-    fn token_endpoint(&self, members: &Map<String, Value>, answer: &Answer<'_>) -> Result<Endpoint, Error> {
+    fn token_endpoint(&self, members: &Members<'_>, quotes: &Quotes) -> Result<Endpoint, Error> {
         let rules = &self.rules;
-        match members.get("issuer") {
-            Some(Value::String(issuer)) if *issuer == rules.issuer => {}
-            Some(Value::String(issuer)) => {
-                return Err(invalid(format!("the document is of the issuer {:?}", answer.excerpt(issuer)))
-                    .with_advice("write the issuer exactly as the server does"));
-            }
-            None => return Err(invalid("the document names no issuer".into())),
-            Some(other) => return Err(invalid(format!("the document's issuer is {}, not a string", kind(other)))),
+        let issuer = string(members, "issuer")?;
+        if *issuer != rules.issuer {
+            return Err(invalid(format!("the document is of the issuer {:?}", quotes.text(&issuer)))
+                .with_advice("write the issuer exactly as the server does")
+                .lasting());
         }
-        let aliases = members.get("mtls_endpoint_aliases").filter(|_| rules.mtls);
-        let alias = aliases.and_then(|aliases| aliases.get("token_endpoint")).filter(|alias| !alias.is_null());
-        let text = match alias.or_else(|| members.get("token_endpoint")) {
-            Some(Value::String(text)) => text,
-            None => return Err(invalid("the document names no token_endpoint".into())),
-            Some(other) => {
-                return Err(invalid(format!("the document's token_endpoint is {}, not a string", kind(other))));
-            }
-        };
-        let endpoint = Endpoint::read(text, rules.plain_http)
-            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", answer.excerpt(text))))?;
+        let aliases = members.get("mtls_endpoint_aliases").filter(|_| rules.mtls).and_then(Member::object);
+        let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| !alias.is_null()));
+        let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
+        let endpoint = Endpoint::read(&text, rules.plain_http)
+            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", quotes.text(&text))))?;
         if !self.may_be_at(&endpoint.url) {
-            let origin = Target::of_uri(&endpoint.url).map(|target| answer.excerpt(&target.to_origin()));
+            let origin = Target::of_uri(&endpoint.url).map(|target| quotes.text(&target.to_origin()));
             return Err(invalid(format!(
                 "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an origin that was named",
                 origin.unwrap_or_default()
             ))
-            .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`"));
+            .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`")
+            .lasting());
         }
         // Not the URL, which the document could choose to be that of another server of the client's.
-        Ok(Endpoint { audience: rules.issuer.clone(), ..endpoint })
+        Ok(Endpoint { audience: rules.issuer.clone(), name: quotes.text(&endpoint.name), ..endpoint })
     }
 
     /// On the issuer's host, and over https unless the issuer is not; or at an origin that the user named.
@@ -279,6 +279,14 @@ fn request(url: &Uri) -> Request<Body> {
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
     request
+}
+
+fn string(members: &Members<'_>, name: &str) -> Result<Zeroizing<String>, Error> {
+    match members.string(name) {
+        Some(Ok(text)) => Ok(text),
+        Some(Err(what)) => Err(invalid(format!("the document's {name} is {what}, not a string"))),
+        None => Err(invalid(format!("the document names no {name}"))),
+    }
 }
 
 fn invalid(what: String) -> Error {

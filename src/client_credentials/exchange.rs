@@ -1,8 +1,8 @@
 //! One call of the token endpoint, and what follows when it refuses the client.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{Response, StatusCode, header::DATE};
+use http::{Response, header::DATE};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
@@ -11,7 +11,10 @@ use super::{
     authentication::{Credentials, Skew},
     endpoint::Endpoint,
     mask::Mask,
-    request, response,
+    notices,
+    quote::Quotes,
+    request::{self, Style},
+    response::{self, Granted},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -21,13 +24,33 @@ use crate::{
     token::AccessToken,
 };
 
+/// A shorter parameter, header or query is a word, or an id.
+const LEAST_VALUE: usize = 8;
+
+/// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata
+/// document.
+#[derive(Default)]
+pub(super) struct LastExchange(Mutex<Vec<Zeroizing<String>>>);
+
+impl LastExchange {
+    fn note(&self, secrets: &[Zeroizing<String>]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = secrets.to_vec();
+    }
+
+    fn hidden_in(&self, mask: &Mask) -> Mask {
+        mask.with(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl ClientCredentials {
     pub(super) async fn exchange(&self, request: &TokenRequest, deadline: Instant) -> Result<AccessToken, Error> {
+        let mut mask = self.mask(request);
         let endpoint = match &self.server {
             Server::Known(endpoint) => Arc::clone(endpoint),
-            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout).await?,
+            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout, &mask).await?,
         };
-        let outcome = self.exchange_at(&endpoint, request, deadline).await;
+        cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
+        let outcome = self.exchange_at(&endpoint, request, deadline, &mask).await;
         if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
         {
@@ -41,12 +64,13 @@ impl ClientCredentials {
         endpoint: &Endpoint,
         request: &TokenRequest,
         deadline: Instant,
+        mask: &Mask,
     ) -> Result<AccessToken, Error> {
         let mut secrets = Vec::new();
         let mut refused = Vec::new();
         let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
-            let attempt = Attempt { endpoint, request, deadline, credentials: &credentials };
+            let attempt = Attempt { endpoint, request, deadline, mask, credentials: &credentials };
             let error = match self.attempt(&attempt, refused.is_empty(), &mut secrets).await {
                 Ok(token) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
@@ -56,21 +80,13 @@ impl ClientCredentials {
                 }
                 Err(error) => error,
             };
-            if !refuses_client(&error) {
-                // Most often it is: glewlwyd's 403 is empty.
-                return Err(match error.status() {
-                    Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if error.kind() == ErrorKind::Status => {
-                        error.with_advice(self.authentication.advice(&credentials))
-                    }
-                    _ => error,
-                });
+            if !error.may_be_credentials() {
+                return Err(error);
             }
             let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
-            match self.others(&refused).await {
-                Some(others) => credentials = others,
-                None => return Err(error.with_advice(advice)),
-            }
+            let Some(others) = self.others(&refused).await else { return Err(error.with_advice(advice)) };
+            credentials = others;
         }
     }
 
@@ -107,16 +123,29 @@ impl ClientCredentials {
         let proof = self.authentication.prove(attempt.credentials, &attempt.endpoint.audience, skew);
         let mut proof = self.in_time(attempt.deadline, proof).await?;
         secrets.append(&mut proof.secrets);
-        http_client::send(&*self.http_client, request::build(self, attempt.endpoint, attempt.request, &proof)).await
+        self.last_exchange.note(secrets);
+        let style = Style {
+            grant_type: &self.grant_type,
+            comma_separated_scopes: self.comma_separated_scopes,
+            headers: &self.headers,
+        };
+        let request = request::build(&style, attempt.endpoint, attempt.request, &proof);
+        http_client::send(&*self.http_client, request).await
     }
 
     fn outcome(
         &self,
         attempt: &Attempt<'_>,
         response: &Response<Body>,
-        secrets: &[Zeroizing<String>],
+        secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<AccessToken, Error> {
-        response::read(self, attempt.endpoint, response, self.mask(attempt.request, secrets))
+        let mask = attempt.mask.with(secrets);
+        let scheme = attempt.endpoint.url.scheme_str().unwrap_or_default();
+        let granted = response::read(response, scheme, mask.clone(), &self.token_types)?;
+        self.notice(attempt.request, &granted, mask);
+        secrets.push(Zeroizing::new(granted.token.expose_secret().to_owned()));
+        self.last_exchange.note(secrets);
+        Ok(granted.token)
     }
 
     /// With an error of its own, since it is not the server that takes so long.
@@ -155,18 +184,27 @@ impl ClientCredentials {
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
-    /// Hides what was sent in this call: secrets, and further parameters and headers, which may be some (short ones are
-    /// words).
-    fn mask(&self, request: &TokenRequest, secrets: &[Zeroizing<String>]) -> Mask {
-        let mut mask = Mask::default();
-        for secret in secrets {
-            mask.hide(secret);
-        }
+    /// Hides further parameters and headers, which may be secrets, and the secrets of the last exchange.
+    fn mask(&self, request: &TokenRequest) -> Mask {
+        let mut mask = self.last_exchange.hidden_in(&Mask::default());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
-        for value in request.parameters().map(|(_, value)| value).chain(headers).filter(|value| value.len() >= 8) {
-            mask.hide(value);
-        }
+        let values = request.parameters().map(|(_, value)| value).chain(headers);
+        // The server's name is in each error anyway.
+        let values = values.filter(|value| value.len() >= LEAST_VALUE && !self.name().contains(value));
+        values.for_each(|value| mask.cut_out(value));
         mask
+    }
+
+    /// Logs what is odd about a token.
+    fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
+        if granted.no_lifetime {
+            self.notices.no_lifetime(self.name());
+        }
+        if let (Some(asked), Some(scope)) = (request.scope(), granted.token.scope())
+            && notices::leaves_out(&asked, scope)
+        {
+            self.notices.other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
+        }
     }
 
     /// The server's clock, where an assertion may have been refused because of the time in it, by whatever code.
@@ -178,15 +216,19 @@ impl ClientCredentials {
     }
 }
 
+/// Hides the token URL's query, in which some servers want a key: all of it, and each of its values.
+fn cut_out_query(mask: &mut Mask, query: &str) {
+    let pairs = query.split('&').chain([query]);
+    pairs.filter(|pair| pair.len() >= LEAST_VALUE).for_each(|pair| mask.cut_out(pair));
+    let values = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
+    values.filter(|value| value.len() >= LEAST_VALUE).for_each(|value| mask.cut_out(&value));
+}
+
 /// What the attempts of one call have in common, and the credentials of one of them.
 struct Attempt<'a> {
     endpoint: &'a Endpoint,
     request: &'a TokenRequest,
     deadline: Instant,
+    mask: &'a Mask,
     credentials: &'a Credentials,
-}
-
-/// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.
-fn refuses_client(error: &Error) -> bool {
-    !error.is_transient() && (error.is_invalid_client() || error.status() == Some(StatusCode::UNAUTHORIZED))
 }

@@ -6,10 +6,15 @@ mod builder;
 mod configuration;
 mod discovery;
 mod endpoint;
+mod escape;
 mod exchange;
 mod header;
+mod lifetime;
 mod mask;
+mod members;
+mod notices;
 mod preset;
+mod quote;
 mod request;
 mod response;
 mod transport;
@@ -30,6 +35,8 @@ use self::{
     authentication::{History, Id, ServerClock},
     discovery::Discovery,
     endpoint::Endpoint,
+    exchange::LastExchange,
+    notices::Notices,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -58,6 +65,8 @@ pub struct ClientCredentials {
     http_client: Arc<dyn HttpClient>,
     timeout: Duration,
     token_types: Vec<String>,
+    notices: Notices,
+    last_exchange: LastExchange,
 }
 
 enum Server {

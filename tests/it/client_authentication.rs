@@ -430,7 +430,7 @@ async fn a_refusal_without_a_code_says_what_to_check_too() {
         let error = ask(&source("12345", &client)).await.expect_err("refused");
         let says = "(check client_id and client_secret, and how they are sent: in the body or as Basic)";
         assert!(error.to_string().ends_with(&format!("HTTP {status} {says}")), "{error}");
-        assert!(error.is_transient(), "it may be something before the server");
+        assert!(!error.is_transient(), "only a person can mend it");
     }
 }
 

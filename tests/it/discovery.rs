@@ -62,12 +62,32 @@ async fn outcome(builder: ClientCredentialsBuilder, recorder: &Recorder) -> Resu
     ask(&builder.http_client(recorder.clone()).build()?).await.map(drop)
 }
 
+#[tokio::test]
+async fn what_only_a_person_can_mend_is_not_transient() {
+    for (status, document, transient) in [
+        (
+            200,
+            json!({"issuer": "https://other.example.com", "token_endpoint": "https://auth.example.com/token"}),
+            false,
+        ),
+        (200, json!({"issuer": ISSUER, "token_endpoint": "https://evil.test/token"}), false),
+        (200, json!({}), true),
+        (403, json!({}), false),
+        (404, json!({}), false),
+        (503, json!({}), true),
+    ] {
+        let document = document.to_string();
+        let recorder = server(move |_| answer(status, &document));
+        let error = outcome(source(ISSUER), &recorder).await.expect_err("refused");
+        assert_eq!(error.is_transient(), transient, "{error}");
+    }
+}
+
 /// The error of a document that is not followed; and nothing was sent anywhere.
 async fn refused(builder: ClientCredentialsBuilder, document: &(impl ToString + ?Sized)) -> String {
     let recorder = serving(document);
     let error = outcome(builder, &recorder).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
-    assert!(error.is_transient(), "{error}");
     assert!(recorder.seen().iter().all(|request| request.method() == Method::GET), "{:?}", asked(&recorder));
     let text = error.to_string();
     assert!(text.starts_with(&format!("discovery of {ISSUER}")), "{text}");
@@ -252,7 +272,6 @@ async fn whatever_the_document_is_there_is_an_error_and_no_panic() {
     let recorder = server(|_| answer(404, "<html>no</html>"));
     let error = outcome(source(ISSUER), &recorder).await.expect_err("no document");
     assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(StatusCode::NOT_FOUND)));
-    assert!(error.is_transient());
     for url in [OPENID, OAUTH] {
         assert!(error.to_string().contains(url), "{error}");
     }

@@ -12,6 +12,8 @@ mod configuration;
 mod discovery;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
 mod documents;
+#[cfg(feature = "tracing")]
+mod echoes;
 #[cfg(feature = "reqwest-middleware")]
 mod errors;
 #[cfg(target_os = "linux")]

@@ -111,11 +111,15 @@ async fn endpoints(errors: &mut Errors) {
         Answer::oauth_error("invalid_dpop_proof"),
         Answer::status(429).with_retry_after(Duration::from_secs(60)),
         Answer::status(503),
+        Answer::status(502).with_body("<html><title>502 Bad Gateway</title>"),
+        Answer::status(500).with_body(r#"{"message":"broken"}"#),
+        Answer::status(500).with_header("content-encoding", "br"),
         Answer::status(404),
         Answer::status(403),
         Answer::status(407),
         Answer::status(302).with_header("location", "https://login.example.com/"),
         Answer::garbage(),
+        Answer::status(200).with_header("content-type", "text/html").with_body("<html><title>Sign in</title>"),
         json(r#"{"access_token":"a","token_type":"mac"}"#),
         json(r#"{"access_token":"a","expires_in":"soon"}"#),
         json(r#"{"token":"a"}"#),
@@ -303,6 +307,10 @@ async fn lives(errors: &mut Errors) {
     advance(Duration::from_secs(50 * 60)).await;
     tokens.token().await.expect("the old token");
     sleep(Duration::from_secs(5)).await;
+
+    let odd = AuthorizationServer::in_memory();
+    odd.answer_always(Answer::status(200).with_body(r#"{"access_token":"a","expires_in":0,"scope":"b"}"#));
+    over(source(odd.token_url(), odd.clone()).scope("a b")).token().await.expect("a token");
 
     // The same token again, after a rejection and without one.
     for reject in [true, false] {
