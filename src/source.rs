@@ -52,8 +52,8 @@ pub trait TokenSource: Send + Sync + 'static {
         "token source"
     }
 
-    /// How long one call of [`token`](Self::token) may take before the cache ends it; 28 seconds, so that another runtime
-    /// can take over within the 30 seconds that a caller waits.
+    /// How long one call of [`token`](Self::token) may take before the cache ends it; 28 seconds, so that another
+    /// runtime can take over within the 30 seconds that a caller waits.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(28)
     }
@@ -299,7 +299,8 @@ impl TokenRequestBuilder {
 
     /// Adds a resource (RFC 8707 section 2): the absolute URI of an API that the token is for, without a fragment.
     ///
-    /// For servers whose resources are not URIs (the ids of Entra's first version), there is `parameter("resource", ..)`.
+    /// For servers whose resources are not URIs (the ids of Entra's first version), there is `parameter("resource",
+    /// ..)`.
     pub fn resource(self, resource: impl Into<String>) -> Self {
         let resource = resource.into();
         match not_a_resource(&resource) {

@@ -81,8 +81,8 @@ impl ClientCredentials {
     ///
     /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout)
     /// covers both. It is asked for again after a day, and a minute after it was last asked for where the token
-    /// endpoint fails otherwise than by an OAuth error code. If that fails, the old one stays in use; if there is none, it
-    /// is a failed token request like any other.
+    /// endpoint fails otherwise than by an OAuth error code. If that fails, the old one stays in use; if there is none,
+    /// it is a failed token request like any other.
     pub fn discover(
         issuer: impl Into<String>,
         client_id: impl Into<Secret>,
@@ -219,8 +219,9 @@ impl ClientCredentialsBuilder {
     }
 
     /// Sends the token requests with this client: a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned
-    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an [`HttpClient`](crate::HttpClient) of your own. For
-    /// proxies, private certificate authorities and client certificates.
+    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an
+    /// [`HttpClient`](crate::HttpClient) of your own. For proxies, private certificate authorities and client
+    /// certificates.
     ///
     /// Redirects are never followed with the secret. The log warns about a finished `reqwest::Client` that may follow
     /// them: a 301, 302 or 303 of the token endpoint makes it ask the other host, with the headers of

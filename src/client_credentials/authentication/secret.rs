@@ -21,11 +21,11 @@ use crate::error::Error;
 ///
 /// # Rotation
 ///
-/// When the server refuses a client's secret (`invalid_client`, or a 401 or 403 without an OAuth error code), it is read once more; if it has changed meanwhile, the
-/// token request is sent once more within the same call. For ten minutes after a change, the previous secret is tried
-/// once too, since the server may not know the new one yet. While the cache holds token requests back after such a
-/// refusal, files are looked at every second and functions called every ten seconds; once the secret has changed, the
-/// hold-back is over (at most once a minute).
+/// When the server refuses a client's secret (`invalid_client`, or a 401 or 403 without an OAuth error code), it is
+/// read once more; if it has changed meanwhile, the token request is sent once more within the same call. For ten
+/// minutes after a change, the previous secret is tried once too, since the server may not know the new one yet. While
+/// the cache holds token requests back after such a refusal, files are looked at every second and functions called
+/// every ten seconds; once the secret has changed, the hold-back is over (at most once a minute).
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Secret};
