@@ -318,8 +318,7 @@ impl Error {
     }
 
     /// Whether other credentials may help: `invalid_client`, or a status by which servers say as much (RFC 6749 section
-    /// 5.2 has 401; an empty
-    /// 403 can as well be about this token alone).
+    /// 5.2 has 401; an empty 403 can as well be about this token alone).
     pub(crate) fn may_be_credentials(&self) -> bool {
         let by_status = match self.inner.status {
             Some(StatusCode::UNAUTHORIZED) => true,
