@@ -15,7 +15,7 @@ use crate::support::endpoint::{ask, form, token_response};
 use crate::support::keys::{Jwt, Key};
 use crate::support::{received, responding};
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, async_trait,
+    ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, TokenRequest, TokenSource, async_trait,
     testing::{Answer, AuthorizationServer, ReceivedTokenRequest},
 };
 use http::header;
@@ -168,8 +168,7 @@ async fn a_clock_that_is_off_is_corrected_once_by_the_servers_date() {
             if (jwt.seconds("iat")..jwt.seconds("exp")).contains(&seconds(date)) {
                 return token_response();
             }
-            let refusal = ResponseTemplate::new(400).set_body_json(serde_json::json!({ "error": code }));
-            refusal.insert_header("date", httpdate::fmt_http_date(date))
+            posted_refusal(code, date)
         })
         .await;
         let authentication = ClientAuthentication::private_key_jwt(kms());
@@ -181,6 +180,11 @@ async fn a_clock_that_is_off_is_corrected_once_by_the_servers_date() {
         ask(&source).await.expect("a token at the first attempt");
         assert_eq!(received(&server).await.len(), 3);
     }
+}
+
+fn posted_refusal(code: &str, date: SystemTime) -> ResponseTemplate {
+    let refusal = ResponseTemplate::new(400).set_body_json(serde_json::json!({ "error": code }));
+    refusal.insert_header("date", httpdate::fmt_http_date(date))
 }
 
 fn posted_jwt(request: &wiremock::Request) -> Jwt {
@@ -215,6 +219,45 @@ async fn an_assertion_is_not_sent_again_where_the_clock_is_not_to_blame() {
     let server = refusing("invalid_client", Some(off));
     ask(&source("12345", &server)).await.expect_err("refused");
     assert_eq!(server.token_requests().len(), 1);
+}
+
+/// A proxy's `Date` is wrong; what checks the assertions has the right time.
+#[tokio::test]
+async fn a_wrong_date_costs_no_more_than_the_refusal_it_came_with() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for date in [SystemTime::now() - HOUR, SystemTime::now() + HOUR] {
+        let server = responding(move |request: &wiremock::Request| {
+            let jwt = posted_jwt(request);
+            let valid = (jwt.seconds("iat")..jwt.seconds("exp")).contains(&seconds(SystemTime::now()));
+            let bad = form(&request.body).contains(&("scope".into(), "bad".into()));
+            match (valid, bad) {
+                (false, _) => posted_refusal("invalid_client", date),
+                (true, true) => posted_refusal("invalid_scope", date),
+                (true, false) => token_response(),
+            }
+        })
+        .await;
+        let authentication = ClientAuthentication::private_key_jwt(kms());
+        let source = ClientCredentials::builder(server.uri(), "abcde", authentication).any_origin().build();
+        let source = source.expect("complete");
+        let bad = TokenRequest::builder().scope("bad").build().expect("a scope");
+        let error = source.token(&bad).await.expect_err("refused");
+        assert_eq!(error.response().expect("a verdict").error, "invalid_scope");
+        ask(&source).await.expect("a token at the first attempt");
+        assert_eq!(received(&server).await.len(), 3);
+    }
+}
+
+/// What fails by the server's time, whatever it is, leaves the first refusal as the error.
+#[tokio::test]
+async fn a_corrected_attempt_that_cannot_be_sent_reports_the_refusal_before_it() {
+    let off = SystemTime::now() + Duration::from_secs(3600);
+    let server = AuthorizationServer::in_memory();
+    server.answer_always(Answer::disconnect());
+    server.answer_next(refusal("invalid_client", Some(off)));
+    let error = ask(&source(ClientAuthentication::private_key_jwt(kms()), &server)).await.expect_err("refused");
+    assert_eq!(error.response().expect("a verdict").error, "invalid_client");
+    assert_eq!(server.token_requests().len(), 2);
 }
 
 /// What a service that keeps keys has at a moment: the key and the name that the server knows it by belong together.
@@ -352,7 +395,7 @@ async fn with_a_client_certificate_only_the_id_is_in_the_body() {
         // The certificate is the HTTP client's.
         let builder = ClientCredentials::builder(URL, "abcde", authentication.clone()).any_origin();
         let error = builder.build().expect_err("no client");
-        let says = format!("http_client: none, and {authentication:?} needs one");
+        let says = format!("http_client: missing, and {authentication:?} needs one");
         assert!(error.to_string().starts_with(&says), "{error}");
     }
 }
@@ -397,7 +440,7 @@ async fn a_refusal_without_a_code_says_what_to_check_too() {
         let error = ask(&source("12345", &server)).await.expect_err("refused");
         let says = "(check client_id and client_secret, and how they are sent: in the body or as Basic)";
         assert!(error.to_string().ends_with(&format!("HTTP {status} {says}")), "{error}");
-        assert!(error.is_transient(), "it may be something before the server");
+        assert!(!error.is_transient(), "only a person can mend it");
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_failed_renewal_says_how_long_the_old_token_serves_and_when_the_next_a
     let (log, _guard) = Log::start();
     let tokens = tokens([
         Answer::usual(),
-        Answer::status(503).with_body("down for maintenance").with_retry_after(Duration::from_secs(7)),
+        Answer::status(503).with_body(r#"{"message":"down for maintenance"}"#).with_retry_after(Duration::from_secs(7)),
     ]);
     tokens.token().await.expect("a token");
     // 10 s of leeway are no life.
@@ -67,7 +67,8 @@ async fn a_failed_renewal_says_how_long_the_old_token_serves_and_when_the_next_a
     tokio::time::sleep(Duration::from_millis(1)).await;
     let told = log.take(Level::WARN).join("\n");
     assert!(told.starts_with("renewal failed; serving the old token for another 14 min, next attempt in "), "{told}");
-    for part in ["HTTP 503: down for maintenance", r#"error.type="status""#, "status_code=503", "usable_for=8"] {
+    for part in ["HTTP 503: message: down for maintenance", r#"error.type="status""#, "status_code=503", "usable_for=8"]
+    {
         assert!(told.contains(part), "{part} in {told}");
     }
 }

@@ -106,7 +106,7 @@ async fn a_retry_strategy_can_tell_token_failures_that_pass_from_those_that_do_n
     // No quick retry for it, so that what repeats it is reqwest-retry alone.
     let endpoint = MockServer::start().await;
     let once =
-        || Mock::given(any()).respond_with(ResponseTemplate::new(403)).up_to_n_times(1).with_priority(1).expect(1);
+        || Mock::given(any()).respond_with(ResponseTemplate::new(400)).up_to_n_times(1).with_priority(1).expect(1);
     once().mount(&endpoint).await;
     Mock::given(any()).respond_with(token_response()).expect(1).mount(&endpoint).await;
     let api = responding(ResponseTemplate::new(200)).await;
