@@ -135,7 +135,10 @@ pub use crate::client_credentials::PrivateKey;
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
-    attach::{BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TryClone, grpc_unauthenticated, replay_fn},
+    attach::{
+        BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TokenHeader, TryClone, WithoutToken,
+        grpc_unauthenticated, replay_fn,
+    },
     bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
     cache::{Status, TokenCache, TokenCacheBuilder},
     client_credentials::{

@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     fmt,
-    hash::{Hash, Hasher},
     net::{Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex},
 };
@@ -24,7 +23,7 @@ struct Origin {
     scheme: Scheme,
     host: Host,
     port: u16,
-    /// As nearly every request writes it, which is compared first; empty where there is no such form.
+    /// As nearly every request writes it, which is compared first.
     authority: String,
 }
 
@@ -60,11 +59,24 @@ pub(crate) enum Port {
     Unreadable,
 }
 
+/// What permits a token to go to an origin: the entry at this position, which may be a wildcard, or that any origin is permitted. Small, since
+/// each request has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PermittedBy(u32);
+
+impl PermittedBy {
+    const ANY_ORIGIN: Self = Self(u32::MAX);
+
+    #[inline]
+    fn entry(at: usize) -> Self {
+        Self(at as u32)
+    }
+}
+
 /// Whether a token may be sent to a target.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Permission {
-    /// By the listed origin at this position; `None` where several origins share the permission.
-    Granted(Option<usize>),
+    Granted(PermittedBy),
     /// Another origin: the request goes there without a token.
     Foreign,
     /// The host is named with `https`, and would be sent the token over plain `http`.
@@ -108,24 +120,24 @@ impl Origins {
         self.listed.extend(other.listed);
     }
 
-    /// The position of a listed origin that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins are
-    /// compared.
+    /// The entry that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins are compared.
     #[inline]
-    pub(crate) fn position(&self, uri: &Uri) -> Option<usize> {
-        let scheme = Scheme::written(uri.scheme_str()?)?;
-        let authority = uri.authority()?.as_str();
-        self.listed.iter().position(|origin| origin.scheme == scheme && origin.authority == authority)
+    pub(crate) fn as_written(&self, scheme: &str, authority: &str) -> Option<PermittedBy> {
+        let scheme = Scheme::written(scheme)?;
+        let is = |origin: &Origin| origin.scheme == scheme && origin.authority == authority;
+        self.listed.iter().position(is).map(PermittedBy::entry)
     }
 
-    /// As [`position`](Self::position).
+    /// As [`as_written`](Self::as_written).
     #[cfg(feature = "reqwest")]
     #[inline]
-    pub(crate) fn position_of_url(&self, url: &reqwest::Url) -> Option<usize> {
+    pub(crate) fn url_as_written(&self, url: &reqwest::Url) -> Option<PermittedBy> {
         let scheme = Scheme::written(url.scheme())?;
         let (host, port) = (url.host_str()?, url.port().unwrap_or(scheme.default_port()));
-        self.listed.iter().position(|origin| {
+        let is = |origin: &Origin| {
             origin.scheme == scheme && origin.port == port && matches!(&origin.host, Host::Exact(own) if own == host)
-        })
+        };
+        self.listed.iter().position(is).map(PermittedBy::entry)
     }
 
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
@@ -135,26 +147,35 @@ impl Origins {
         // Without a scheme (a Host header beside a request that has no authority), any scheme that is listed will do.
         let scheme = target.scheme.and_then(Scheme::read);
         if self.any && (scheme != Some(Scheme::Http) || is_loopback(target.host)) {
-            return Permission::Granted(None);
+            return Permission::Granted(PermittedBy::ANY_ORIGIN);
         }
-        if let Some((at, origin)) = self.listed.iter().enumerate().find(|(_, origin)| origin.is(target)) {
-            return Permission::Granted((!origin.authority.is_empty()).then_some(at));
+        if let Some(at) = self.listed.iter().position(|origin| origin.is(target)) {
+            return Permission::Granted(PermittedBy::entry(at));
         }
         let over_https = self.any || self.listed.iter().any(|origin| origin.is_https_of(target));
         if over_https && scheme == Some(Scheme::Http) { Permission::Insecure } else { Permission::Foreign }
     }
 
-    /// Whether the target is the listed origin at this position.
-    pub(crate) fn is_at(&self, at: usize, target: &Target<'_>) -> bool {
-        self.listed.get(at).is_some_and(|origin| origin.is(target))
+    /// What permits a token to go to the one origin that is written so.
+    pub(crate) fn permit_origin(&self, text: &str) -> Result<PermittedBy, Error> {
+        let origin = Origin::parse(text)?;
+        if matches!(origin.host, Host::AnyLabelOf(_)) {
+            return Err(Error::configuration(format!("origin: {text:?} is not a single origin, as it has a `*`")));
+        }
+        let host = origin.authority.strip_suffix(&format!(":{}", origin.port)).unwrap_or(&origin.authority);
+        let target = Target { scheme: Some(origin.scheme.as_str()), host, port: Port::Number(origin.port) };
+        match self.permit(&target) {
+            Permission::Granted(permitted_by) => Ok(permitted_by),
+            Permission::Insecure => Err(insecure(&target)),
+            Permission::Foreign => Err(Error::configuration(format!(
+                "origin: {text:?} is not among those that the tokens may be sent to; name it where they are named, with `.origin({text:?})`"
+            ))),
+        }
     }
 
-    /// How the listed origin at this position is written.
-    pub(crate) fn name_at(&self, at: usize) -> String {
-        self.listed
-            .get(at)
-            .map(|origin| format!("{}://{}", origin.scheme.as_str(), origin.authority))
-            .unwrap_or_default()
+    /// What the log calls it, and what counts as one where a token was rejected.
+    pub(crate) fn name(&self, permitted_by: PermittedBy) -> String {
+        self.listed.get(permitted_by.0 as usize).map_or_else(|| "*".into(), Origin::to_string)
     }
 }
 
@@ -199,11 +220,8 @@ impl Origin {
             None if !host.is_empty() && !host.contains('*') => v6(&host).map_or(Host::Exact(host), Host::V6),
             _ => return refuse("has a `*` that is not the whole first label, or no host"),
         };
-        let authority = match &host {
-            Host::AnyLabelOf(_) => String::new(),
-            _ if port == scheme.default_port() => canonical(authority.host()).to_ascii_lowercase(),
-            _ => format!("{}:{port}", canonical(authority.host()).to_ascii_lowercase()),
-        };
+        let written = canonical(authority.host()).to_ascii_lowercase();
+        let authority = if port == scheme.default_port() { written } else { format!("{written}:{port}") };
         Ok(Self { scheme, host, port, authority })
     }
 
@@ -225,6 +243,12 @@ impl Origin {
 
     fn is_https_of(&self, target: &Target<'_>) -> bool {
         self.scheme == Scheme::Https && self.host.covers(canonical(target.host))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority)
     }
 }
 
@@ -329,20 +353,6 @@ impl<'a> Target<'a> {
             Port::Unreadable if host.is_empty() => "an unreadable Host header".into(),
             Port::Unreadable => format!("{scheme}{host} (with an unreadable port)"),
         }
-    }
-}
-
-/// The same for the same origin, however it is written.
-impl Hash for Target<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let scheme = self.scheme.and_then(Scheme::read);
-        let port = match self.port {
-            Port::Default => scheme.map(Scheme::default_port),
-            Port::Number(port) => Some(port),
-            Port::Unreadable => None,
-        };
-        (scheme.map(Scheme::default_port), port).hash(state);
-        canonical(self.host).bytes().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether a token may go where a request goes. What is refused is said in the log once for each origin.
 
+use http::{HeaderMap, header::HOST, uri::Authority};
+
 use crate::{
     cache::TokenCache,
     origin::{Permission, Target},
@@ -18,10 +20,26 @@ impl TokenCache {
         permission
     }
 
-    /// A request to one of our origins was refused by another one, which a redirect within the client led to.
-    pub(super) fn refused_elsewhere(&self, target: &Target<'_>) {
-        if self.mentioned().is_first(target) {
-            self.report().answered_elsewhere(&target.to_origin());
+    /// Whether the request names only permitted hosts in `Host`, which a gateway may route by, wherever the connection leads.
+    pub(super) fn permit_hosts(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(HOST).iter().all(|host| match Authority::try_from(host.as_bytes()) {
+            Ok(host) => self.permit_host(&Target::of_parts(None, &host)),
+            Err(_) => self.permit_host(&Target::unreadable()),
+        })
+    }
+
+    fn permit_host(&self, host: &Target<'_>) -> bool {
+        let permitted = matches!(self.origins().permit(host), Permission::Granted(_));
+        if !permitted && self.mentioned().is_first(host) {
+            self.report().foreign_host(&host.to_origin());
+        }
+        permitted
+    }
+
+    /// The response came from `end`, where a redirect within the client led to, perhaps without the token.
+    pub(super) fn rejected_after_redirect(&self, end: &Target<'_>) {
+        if self.mentioned().is_first(end) {
+            self.report().rejected_after_redirect(&end.to_origin());
         }
     }
 }

@@ -1,30 +1,37 @@
 use std::{convert::Infallible, fmt};
 
-/// Whether, and how, a request is copied so that it can be sent again after its token was rejected.
-pub trait Replay<Req> {
-    /// What is kept of a request until its answer is there.
-    type Copy;
+/// Whether, and how, a request is copied so that it can be sent again after its token was rejected: [`NoReplay`], [`TryClone`], or a function
+/// of yours in [`replay_fn`]. Sealed, so that it can change.
+pub trait Replay<Req>: sealed::Replay<Req> {}
 
-    /// A copy, made before the request is sent; `None`: this one is sent once.
-    fn copy(&self, request: &Req) -> Option<Self::Copy>;
+impl<Req, T: sealed::Replay<Req>> Replay<Req> for T {}
 
-    /// The request that is sent again.
-    fn restore(copy: Self::Copy) -> Req;
+pub(crate) mod sealed {
+    /// The copy is made before the token is attached, and keeps a handle of the service that it is sent with.
+    pub trait Replay<Req> {
+        /// Both in one, so that they take no room where there is never a copy.
+        type Spare<S>;
+
+        /// `None`: this request is sent once.
+        fn spare<S: Clone>(&self, request: &Req, service: &S) -> Option<Self::Spare<S>>;
+
+        fn take_apart<S>(spare: Self::Spare<S>) -> (Req, S);
+    }
 }
 
 /// Sends every request once: the default, which fits every body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplay;
 
-impl<Req> Replay<Req> for NoReplay {
-    type Copy = Infallible;
+impl<Req> sealed::Replay<Req> for NoReplay {
+    type Spare<S> = Infallible;
 
-    fn copy(&self, _request: &Req) -> Option<Infallible> {
+    fn spare<S: Clone>(&self, _request: &Req, _service: &S) -> Option<Infallible> {
         None
     }
 
-    fn restore(copy: Infallible) -> Req {
-        match copy {}
+    fn take_apart<S>(spare: Infallible) -> (Req, S) {
+        match spare {}
     }
 }
 
@@ -67,28 +74,28 @@ impl<Req> Replay<Req> for NoReplay {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TryClone;
 
-impl<B: Clone> Replay<http::Request<B>> for TryClone {
-    type Copy = http::Request<B>;
+impl<B: Clone> sealed::Replay<http::Request<B>> for TryClone {
+    type Spare<S> = (http::Request<B>, S);
 
-    fn copy(&self, request: &http::Request<B>) -> Option<http::Request<B>> {
-        Some(request.clone())
+    fn spare<S: Clone>(&self, request: &http::Request<B>, service: &S) -> Option<Self::Spare<S>> {
+        Some((request.clone(), service.clone()))
     }
 
-    fn restore(copy: http::Request<B>) -> http::Request<B> {
-        copy
+    fn take_apart<S>(spare: Self::Spare<S>) -> (http::Request<B>, S) {
+        spare
     }
 }
 
 #[cfg(feature = "reqwest")]
-impl Replay<reqwest::Request> for TryClone {
-    type Copy = reqwest::Request;
+impl sealed::Replay<reqwest::Request> for TryClone {
+    type Spare<S> = (reqwest::Request, S);
 
-    fn copy(&self, request: &reqwest::Request) -> Option<reqwest::Request> {
-        request.try_clone()
+    fn spare<S: Clone>(&self, request: &reqwest::Request, service: &S) -> Option<Self::Spare<S>> {
+        Some((request.try_clone()?, service.clone()))
     }
 
-    fn restore(copy: reqwest::Request) -> reqwest::Request {
-        copy
+    fn take_apart<S>(spare: Self::Spare<S>) -> (reqwest::Request, S) {
+        spare
     }
 }
 
@@ -117,6 +124,7 @@ impl Replay<reqwest::Request> for TryClone {
 /// let layer = BearerAuthLayer::new(tokens).with_replay(replay_fn(copy_of_a_get));
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
+#[must_use]
 pub fn replay_fn<F, Req>(function: F) -> ReplayFn<F>
 where
     F: Fn(&Req) -> Option<Req>,
@@ -130,18 +138,18 @@ pub struct ReplayFn<F> {
     function: F,
 }
 
-impl<F, Req> Replay<Req> for ReplayFn<F>
+impl<F, Req> sealed::Replay<Req> for ReplayFn<F>
 where
     F: Fn(&Req) -> Option<Req>,
 {
-    type Copy = Req;
+    type Spare<S> = (Req, S);
 
-    fn copy(&self, request: &Req) -> Option<Req> {
-        (self.function)(request)
+    fn spare<S: Clone>(&self, request: &Req, service: &S) -> Option<Self::Spare<S>> {
+        Some(((self.function)(request)?, service.clone()))
     }
 
-    fn restore(copy: Req) -> Req {
-        copy
+    fn take_apart<S>(spare: Self::Spare<S>) -> (Req, S) {
+        spare
     }
 }
 

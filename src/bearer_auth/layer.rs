@@ -3,8 +3,9 @@ use tower_layer::Layer;
 
 use super::BearerAuth;
 use crate::{
-    attach::{Bearer, NoReplay},
+    attach::{Bearer, NoReplay, TokenHeader},
     cache::TokenCache,
+    error::Error,
 };
 
 /// For clients: attaches a bearer token to every outgoing request, and renews it.
@@ -150,31 +151,56 @@ pub struct BearerAuthLayer<R = NoReplay> {
 }
 
 impl BearerAuthLayer {
-    /// Attaches the tokens of this cache, or of a cache made for this source alone.
-    pub fn new(tokens: impl Into<TokenCache>) -> Self {
-        Self { bearer: Bearer::new(tokens.into()), replay: NoReplay }
+    /// Attaches the tokens of this cache. Give every adapter over one source a clone of the same cache: two caches are two tokens, and two
+    /// renewals.
+    #[must_use]
+    pub fn new(tokens: TokenCache) -> Self {
+        Self { bearer: Bearer::new(tokens), replay: NoReplay }
     }
 }
 
 impl<R> BearerAuthLayer<R> {
-    /// Sends a request again, once, if its token was rejected and another one could be had: [`TryClone`](crate::TryClone), or
+    /// Names the one origin that the inner service sends requests to which name none themselves: over tonic's channel, in kube's
+    /// `ClientBuilder::with_layer`, over axum's router. Such requests are refused without it.
+    ///
+    /// A request that names an authority is checked by that one, as everywhere.
+    ///
+    /// # Errors
+    ///
+    /// If this is not one of the origins that the tokens may be sent to, or not an origin.
+    pub fn for_origin(self, origin: impl AsRef<str>) -> Result<Self, Error> {
+        Ok(Self { bearer: self.bearer.for_origin(origin.as_ref())?, ..self })
+    }
+
+    /// Sends a request again, once, if its token was rejected and another one could be obtained: [`TryClone`](crate::TryClone), or
     /// [`replay_fn`](crate::replay_fn) for bodies that are copied otherwise.
     ///
     /// Not the default, since it would not compile over every body. A request that cannot be copied is sent once.
+    ///
+    /// The caller gets the response of the second attempt, whatever it is. If that attempt fails (the service is not ready for it, or the connection breaks), the caller
+    /// gets that error: the first response is gone by then, since its body may have held the connection that was needed.
+    #[must_use]
     pub fn with_replay<T>(self, replay: T) -> BearerAuthLayer<T> {
         BearerAuthLayer { bearer: self.bearer, replay }
     }
 
-    /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means.
+    /// Sends the token in another header, or behind another word than `Bearer`.
+    #[must_use]
+    pub fn with_header(self, header: TokenHeader) -> Self {
+        Self { bearer: self.bearer.with_header(header), ..self }
+    }
+
+    /// Counts a response as a rejection of its token where `rejected` says so, in addition to those that count already: the 401s that RFC 6750
+    /// means, gRPC's refusals, and what an earlier call of this method named.
     ///
-    /// For servers with other habits: a 403 for an expired token, a 401 whose challenge is of another scheme (`Basic`, `Token`, `OAuth`) or has an error code of its
-    /// own, or a gRPC status ([`grpc_unauthenticated`](crate::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
-    /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to everything.
+    /// For servers with other habits: a 403 for an expired token, or a 401 whose challenge is of another scheme (`Basic`, `Token`, `OAuth`).
+    /// Without it those go to the caller, and the token stays in use. However often it says so, the token endpoint is asked no more often than
+    /// under a server that returns 401 to everything.
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuthLayer, TokenCache};
     /// # let tokens = TokenCache::builder(AccessToken::new("abcde12345")?).any_origin().build()?;
-    /// BearerAuthLayer::new(tokens).with_rejection(|status, headers| {
+    /// let layer = BearerAuthLayer::new(tokens).with_rejection(|status, headers| {
     ///     status == http::StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "token expired")
     /// });
     /// # Ok::<(), client_credentials::Error>(())
@@ -185,10 +211,10 @@ impl<R> BearerAuthLayer<R> {
     }
 }
 
-impl<S: Clone, R: Clone> Layer<S> for BearerAuthLayer<R> {
+impl<S, R: Clone> Layer<S> for BearerAuthLayer<R> {
     type Service = BearerAuth<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth::new(inner, self.bearer.clone(), self.replay.clone())
+        BearerAuth::with(inner, self.bearer.clone(), self.replay.clone())
     }
 }

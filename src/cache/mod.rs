@@ -194,6 +194,15 @@ impl TokenCache {
         self.acquire(&self.slot(request.as_ref()), None).await
     }
 
+    /// An API at this origin rejected the token. The renewal starts at once, and nobody waits for it.
+    pub(crate) fn reject_at(&self, token: &AccessToken, origin: &str, rejection: Rejection) {
+        let slot = self.slot(token.request());
+        self.shared.context.report.rejection(Some(rejection));
+        if slot.reject(token, origin, rejection) {
+            let _ = slot.step(None);
+        }
+    }
+
     /// Another token than the rejected one, if one can be had.
     pub(crate) async fn recover(
         self,

@@ -116,8 +116,8 @@ impl Reporter {
         metrics::replay(&self.source, rejected);
     }
 
-    pub(crate) fn answered_elsewhere(&self, origin: &str) {
-        log::answered_elsewhere(&self.source, origin);
+    pub(crate) fn rejected_after_redirect(&self, origin: &str) {
+        log::rejected_after_redirect(&self.source, origin);
     }
 
     /// Tokens that made room for others.
@@ -131,6 +131,10 @@ impl Reporter {
 
     pub(crate) fn not_attached(&self, origin: &str) {
         log::not_attached(&self.source, origin);
+    }
+
+    pub(crate) fn foreign_host(&self, host: &str) {
+        log::foreign_host(&self.source, host);
     }
 }
 
