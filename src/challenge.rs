@@ -9,7 +9,7 @@ use http::{HeaderMap, header::WWW_AUTHENTICATE};
 /// How a 401 speaks of the token that came with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// `error="invalid_token"`: the server says that the token is dead.
+    /// `error="invalid_token"`, or gRPC's status 16: the server says that the token is dead.
     Explicit,
     /// A 401 that gives no reason, or one that can only be the token: the request carried exactly one, and well-formed.
     Bare,

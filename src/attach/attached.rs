@@ -84,8 +84,9 @@ impl Attached {
     fn rejection(&self, status: StatusCode, version: Version, headers: &HeaderMap) -> Option<Rejection> {
         let rejection = match status {
             StatusCode::UNAUTHORIZED => challenge::rejection(headers),
+            // A missing permission has a status of its own (7).
             _ if version >= Version::HTTP_2 && is_grpc(headers) && grpc_unauthenticated(status, headers) => {
-                Some(Rejection::Bare)
+                Some(Rejection::Explicit)
             }
             _ => None,
         };

@@ -8,13 +8,13 @@ mod permission;
 mod replay;
 mod request;
 
+#[cfg(feature = "reqwest-middleware")]
+pub(crate) use self::request::sealed::Request;
 pub(crate) use self::{
     attached::Attached,
     bearer::{Attach, Bearer, Pending},
     replay::sealed::Replay as SpareOf,
 };
-#[cfg(feature = "reqwest-middleware")]
-pub(crate) use self::request::sealed::Request;
 pub use self::{
     attached::grpc_unauthenticated,
     bearer::WithoutToken,

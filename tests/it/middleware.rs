@@ -131,7 +131,7 @@ async fn a_retry_strategy_can_tell_token_failures_that_pass_from_those_that_do_n
         } else {
             builder.with(RetryTransientMiddleware::new_with_policy(policy))
         };
-        builder.with(BearerAuthMiddleware::new(source.build().expect("a source"))).build()
+        builder.with(BearerAuthMiddleware::new(source.build().expect("a source").into())).build()
     };
     let patient = || {
         ExponentialBackoff::builder()
@@ -387,7 +387,7 @@ async fn a_token_request_through_the_same_client_goes_as_it_is() {
     let auth = AuthorizationServer::start(HOUR).await;
     let late = Late::default();
     let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").any_origin().http_client(late.clone());
-    let client = client(BearerAuthMiddleware::new(source.build().expect("a source")));
+    let client = client(BearerAuthMiddleware::new(source.build().expect("a source").into()));
     assert!(late.0.set(client.clone()).is_ok());
     let api = auth.protected_api().await;
     let sent = tokio::time::timeout(Duration::from_secs(5), client.get(api.origin()).send()).await;

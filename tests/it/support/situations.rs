@@ -343,7 +343,7 @@ async fn redirects(errors: &mut Errors) {
     })
     .await;
     let tokens = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(start.origin());
-    let middleware = BearerAuthMiddleware::new(tokens.build().expect("complete"));
+    let middleware = BearerAuthMiddleware::new(tokens.build().expect("complete").into());
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
     client.get(start.origin()).send().await.expect("an answer");
     // And one of a token endpoint, to a client that follows it.
