@@ -83,6 +83,8 @@ fn the_middleware_and_the_layer_over_reqwest_too() {
     cloned::<client_credentials::BearerAuthMiddleware>();
     shared::<BearerAuth<reqwest::Client>>();
     sent::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
+    fn sync<T: Sync>() {}
+    sync::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
 }
 
 #[cfg(feature = "jwt")]

@@ -194,12 +194,12 @@ async fn a_refused_call_gives_back_the_permit_that_it_was_polled_ready_with() {
 async fn a_service_builder_boxes_the_stack_as_sync() {
     let (tokens, count) = api_tokens();
     let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
-    let builder = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer);
-    let service = builder.clone().service(support::fake::Api::accepting("token-2", None));
+    let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer.clone());
+    let service = over.service(support::fake::Api::accepting("token-2", None));
     assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
     assert_eq!(count.get(), 2);
-    let _over_hyper =
-        tower::util::BoxCloneSyncService::<Request<Body>, _, _>::clone(&builder.service(support::hyper_client()));
+    let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer);
+    drop::<tower::util::BoxCloneSyncService<Request<Body>, _, _>>(over.service(support::hyper_client()));
 }
 
 #[tokio::test(start_paused = true)]
