@@ -257,6 +257,14 @@ impl Error {
         Self { inner: Arc::new(inner) }
     }
 
+    /// The same failure in words that are no token's own, for callers that asked for other tokens of `source`.
+    pub(crate) fn for_all_tokens(&self, source: &str) -> Self {
+        let status = self.status().map(|status| format!(" (HTTP {})", status.as_u16())).unwrap_or_default();
+        let what = format!("token requests to {source} fail for several tokens in a row: {}{status}", self.type_name());
+        let error = Self::new(self.kind(), what).with(|inner| inner.status = self.status());
+        if self.is_transient() { error } else { error.lasting() }
+    }
+
     /// Whether the server refused the client, which is no matter of a single token.
     pub(crate) fn is_invalid_client(&self) -> bool {
         self.inner.response.as_ref().is_some_and(|response| response.error == "invalid_client")

@@ -55,24 +55,29 @@
 //!
 //! | what | default | set by |
 //! |---|---|---|
-//! | renewal before expiry | a quarter of the lifetime, at most 1 h, plus up to a tenth of that (stable for a cache and token); a server's `refresh_in` wins, within 25 to 95 % of the lifetime | [`renewal_share`](TokenCacheBuilder::renewal_share) |
-//! | a token counts as expired | 5 % of its lifetime, at most 10 s, before it does | |
-//! | lifetime without an `expires_in` | 1 h | [`assumed_lifetime`](TokenCacheBuilder::assumed_lifetime) |
-//! | between two token requests for one token | at least 1 s | |
-//! | one exchange with the token endpoint | 30 s, body included | [`timeout`](ClientCredentialsBuilder::timeout) |
-//! | a caller's wait for a token | 30 s; the token request goes on for the others | [`wait_limit`](TokenCacheBuilder::wait_limit) |
-//! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; only where nothing failed before. A `Retry-After` of at most 5 s is waited out | |
-//! | between attempts after a failure | about 1, 2, 4 … s, at most 30 s; while a token lives, at most a quarter of what it has left, within 30 s to 5 min | |
+//! | renewal before expiry | a quarter of the lifetime, at most 1 h, plus up to a tenth of that (stable for a cache and token); a server's `refresh_in` wins, within 25 to 95 % of the lifetime, and is spread likewise | [`renewal_share`](TokenCacheBuilder::renewal_share) |
+//! | a token counts as expired | 5 % of its lifetime, at most 10 s, before it does | [`leeway`](TokenCacheBuilder::leeway) |
+//! | lifetime without an `expires_in`, or with one of zero or less | 1 h | [`assumed_lifetime`](TokenCacheBuilder::assumed_lifetime) |
+//! | between two token requests for one token, start to start | at least 1 s (quick retries, and a second secret after a refusal, are part of one) | |
+//! | one exchange with the token endpoint | 28 s, body included, so that another runtime can take over within a caller's wait | [`timeout`](ClientCredentialsBuilder::timeout) |
+//! | a caller's wait for a token | 30 s; the token request goes on for the others. A request that is sent again waits for another token at most 5 s more | [`wait_limit`](TokenCacheBuilder::wait_limit) |
+//! | a caller's wait after an API called the token invalid | until another one is asked for, then at most 5 s; after that the old token stays in use | |
+//! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; only where nothing failed before. A `Retry-After` is waited out for at most 5 s in all | |
+//! | between attempts after a failure | about 1, 2, 4 … s from the start of the last one, at most 30 s; while a token lives, at most a quarter of what it has left, within 30 s to 5 min | |
 //! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s; after `invalid_client` it ends when the client's [`Secret`] has changed (a file is looked at every second, a function called every 10 s), at most once a minute | |
 //! | … after a 4xx without such a code | as after a failure, at most 60 s | |
-//! | … after `Retry-After` | what it says, and up to as much again; of it at most 5 min, and at most half of what a living token has left | |
-//! | renewals because of rejections | the first at once; while new tokens are rejected in their turn 10 s, 20 s … 5 min apart, for each token and origin | |
-//! | token requests in flight for a source | 16; one a second while the last one failed | |
-//! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use | [`most_keys`](TokenCacheBuilder::most_keys) |
+//! | … after `Retry-After` | what it says, and up to as much again, within 4 to 5 min where it says more; at most half of what a living token has left | |
+//! | … while a token lives | whatever the above says, once more 5 s before it expires | |
+//! | failures are forgotten | 60 s after the hold-back that followed them | |
+//! | failures that are about all tokens of a cache | what three of them get in a row, none of which was failing before, with no success between: then it is one token request a second until one succeeds; a `Retry-After` and an `invalid_client` hold all of them back | |
+//! | renewals because of rejections | the first at once; while new tokens are rejected before they were accepted 10 s, 20 s … 5 min apart, for each token and named origin (64 of them; further ones share) | |
+//! | a token counts as accepted | when a request that is sent again with it is not rejected; else when its origin rejects none for as long as the interval above, at least a minute where 401s give no reason | |
+//! | token requests in flight for a cache | 16, and 16 more that take longer than a second | |
+//! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use. As many again may stay while they are held back | [`most_keys`](TokenCacheBuilder::most_keys) |
 //! | a discovered token endpoint is looked up again | after a day; where it fails otherwise than by an OAuth error code, after a minute | |
 //! | the previous secret is tried too | for 10 min after a change | |
 //! | an assertion can be used | for 1 min; a clock is corrected where the server's `Date` is more than 10 s off | [`lifetime`](ClientAssertion::lifetime) |
-//! | size of the endpoint's answer | 1 MiB | |
+//! | size of a token response | 1 MiB | |
 //!
 //! # Errors
 //!

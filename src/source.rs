@@ -44,9 +44,10 @@ pub trait TokenSource: Send + Sync + 'static {
         "token source"
     }
 
-    /// How long one call of [`token`](Self::token) may take before the cache ends it; 30 seconds.
+    /// How long one call of [`token`](Self::token) may take before the cache ends it; 28 seconds, so that another runtime
+    /// can take over within the 30 seconds that a caller waits.
     fn time_limit(&self) -> Duration {
-        Duration::from_secs(30)
+        Duration::from_secs(28)
     }
 }
 

@@ -58,7 +58,8 @@ impl Attached {
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejection> {
         let is_plain = response.status() != StatusCode::UNAUTHORIZED && response.version() < Version::HTTP_2;
-        if is_plain && self.adapter.also_rejected.is_none() && !self.is_replay {
+        let adapter = &*self.adapter;
+        if is_plain && adapter.also_rejected.is_none() && !adapter.tokens.has_streaks() && !self.is_replay {
             return None;
         }
         self.read_closely(response)
@@ -74,9 +75,15 @@ impl Attached {
         let redirected = response.redirected(self.asked);
         let carried = redirected.as_ref().is_none_or(|end| self.was_carried_to(end, rejection));
         let rejection = rejection.filter(|_| carried);
+        // Only from behind the check of the token.
+        let accepted =
+            carried && rejection.is_none() && status != StatusCode::UNAUTHORIZED && !status.is_server_error();
         if self.is_replay {
-            self.replayed(status, carried, rejection);
+            self.replayed(accepted, rejection);
             return None;
+        }
+        if accepted && self.adapter.tokens.has_streaks() {
+            self.adapter.tokens.accepted(&self.token, &self.origin());
         }
         rejection
     }
@@ -96,27 +103,26 @@ impl Attached {
         })
     }
 
-    /// Whether the token still was on the request at the end of a redirect within the client, which removes it on the way to another host. It was
-    /// if the server knows it to be invalid: without one there is no error code (RFC 6750 section 3.1).
+    /// Whether the token still was on the request at the end of a redirect within the client, which removes it on the way to another host. A 401
+    /// tells: a server that saw no token gives no error code (RFC 6750 section 3.1).
     fn was_carried_to(&self, end: &Target<'_>, rejection: Option<Rejection>) -> bool {
         let tokens = &self.adapter.tokens;
-        let carried = rejection == Some(Rejection::Explicit)
-            && tokens.origins().permit(end) == Permission::Granted(self.permitted_by);
+        let is_asked = tokens.origins().permit(end) == Permission::Granted(self.permitted_by);
+        let carried = is_asked && rejection != Some(Rejection::Bare);
         if rejection.is_some() && !carried {
             tokens.rejected_after_redirect(end);
         }
         carried
     }
 
-    /// The end of a replay. If the API accepted the new token, that ends the origin's streak of rejections; a response that does not come
-    /// from behind the check of the token says nothing.
-    fn replayed(&self, status: StatusCode, carried: bool, rejection: Option<Rejection>) {
+    /// The end of a replay. If the API accepted the new token, that ends the origin's streak of rejections.
+    fn replayed(&self, accepted: bool, rejection: Option<Rejection>) {
         let tokens = &self.adapter.tokens;
         tokens.report().replayed(rejection.is_some());
         if rejection.is_some() {
             log::fresh_token_rejected(&self.origin());
-        } else if carried && status != StatusCode::UNAUTHORIZED && !status.is_server_error() {
-            tokens.accepted(&self.token, &self.origin());
+        } else if accepted {
+            tokens.accepted_in_place(&self.token, &self.origin());
         }
     }
 
@@ -124,6 +130,7 @@ impl Attached {
     pub(crate) fn reject(&self, rejection: Rejection) {
         let origin = self.origin();
         log::not_sent_again(&origin);
+        self.adapter.tokens.report().rejection(Some(rejection));
         self.adapter.tokens.reject_at(&self.token, &origin, rejection);
     }
 

@@ -125,7 +125,7 @@ impl Bearer {
         if let Some(permitted_by) = request.permitted_as_written(adapter.tokens.origins(), adapter.inner)
             && adapter.header.is_none()
             && !request.headers().keys().any(|name| *name == HOST)
-            && let Some(token) = adapter.tokens.at_hand(wanted)
+            && let Some(token) = adapter.tokens.cached(wanted)
         {
             let copy = copy(request);
             return match append(&token, request.headers_mut()) {
@@ -160,7 +160,7 @@ impl Adapter {
             Ok(None) => return Attach::Not,
             Err(error) => return Attach::Wait(Pending(Err(error))),
         };
-        match self.tokens.at_hand(wanted.as_ref()) {
+        match self.tokens.cached(wanted.as_ref()) {
             Some(token) => {
                 let copy = copy(request);
                 if !self.insert(&token, request.headers_mut()) {

@@ -5,6 +5,7 @@ use http::{HeaderMap, header::HOST, uri::Authority};
 use crate::{
     cache::TokenCache,
     origin::{Permission, Target},
+    report::log,
 };
 
 impl TokenCache {
@@ -13,8 +14,8 @@ impl TokenCache {
         if !matches!(permission, Permission::Granted(_)) && self.mentioned().is_first(target) {
             let origin = target.to_origin();
             match permission {
-                Permission::Insecure => self.report().insecure(&origin),
-                _ => self.report().not_attached(&origin),
+                Permission::Insecure => log::insecure(self.report().source(), &origin),
+                _ => log::not_attached(self.report().source(), &origin),
             }
         }
         permission
@@ -31,7 +32,7 @@ impl TokenCache {
     fn permit_host(&self, host: &Target<'_>) -> bool {
         let permitted = matches!(self.origins().permit(host), Permission::Granted(_));
         if !permitted && self.mentioned().is_first(host) {
-            self.report().foreign_host(&host.to_origin());
+            log::foreign_host(self.report().source(), &host.to_origin());
         }
         permitted
     }
@@ -39,7 +40,7 @@ impl TokenCache {
     /// The response came from `end`, where a redirect within the client led to, perhaps without the token.
     pub(super) fn rejected_after_redirect(&self, end: &Target<'_>) {
         if self.mentioned().is_first(end) {
-            self.report().rejected_after_redirect(&end.to_origin());
+            log::rejected_after_redirect(self.report().source(), &end.to_origin());
         }
     }
 }

@@ -37,6 +37,11 @@ impl Moment {
         Self { mono: self.mono.saturating_add(wait), wall: self.wall.saturating_add(wait) }
     }
 
+    /// Which of two comes last.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self { mono: self.mono.max(other.mono), wall: self.wall.max(other.wall) }
+    }
+
     /// Which of two comes first.
     pub(crate) fn min(self, other: Self) -> Self {
         Self { mono: self.mono.min(other.mono), wall: self.wall.min(other.wall) }

@@ -1,17 +1,31 @@
 //! What all the tokens of a source share: their exchanges run against one endpoint.
+//!
+//! A failure is about the token that was asked for. Only what three tokens get in a row, none of which was failing before, with no success
+//! between, is about all of them.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
+    backoff::{BETWEEN_RELEASES, BETWEEN_REQUESTS, FORGET_FAILURES, Failed, Hold, Reason},
     clock::{Clock, Moment},
-    lock, renewal,
+    lock,
 };
-use crate::error::Error;
+use crate::{error::Error, source::TokenRequest};
 
 /// Exchanges in flight at once.
 const MOST_IN_FLIGHT: usize = 16;
+/// An exchange that takes longer passes its turn on, so that those that hang take nobody's.
+const PASSES_ITS_TURN_ON: Duration = Duration::from_secs(1);
+/// So many such beside those whose turn it is.
+const MOST_SLOW: usize = 16;
+/// So many tokens in a row make a failure one of all.
+const PROOF: usize = 3;
 
 #[derive(Default)]
 pub(super) struct Endpoint {
@@ -22,46 +36,92 @@ pub(super) struct Endpoint {
 
 #[derive(Default)]
 struct State {
-    /// `Retry-After` and `invalid_client` are about the endpoint and the client, so that they hold back every token.
-    hold: Option<Hold>,
-    /// Those whose turn it is, and when it ends at the latest.
-    turns: HashMap<u64, Moment>,
+    turns: HashMap<u64, Begun>,
     turns_given: u64,
     last_start: Option<Moment>,
-    /// What the last exchange failed with, and when.
-    failure: Option<(Error, Moment)>,
-    /// When a hold ended early.
-    released_at: Option<Moment>,
+    /// Of each kind, the tokens that met it in a row.
+    runs: [Run; 3],
+    trouble: Option<Trouble>,
+    /// When the client's credentials were last seen to change.
+    credentials_since: Option<Moment>,
 }
 
-/// Why, and until when, no token request starts.
-#[derive(Clone)]
-pub(super) struct Hold {
-    pub until: Moment,
-    pub error: Error,
+/// An exchange whose turn it is.
+struct Begun {
+    at: Moment,
+    /// Its runtime is not driven any more if it has not ended by then.
+    ends_at: Moment,
+}
+
+/// What the failure of a token request may say about all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    /// The endpoint is down.
+    Down,
+    /// It wants to be asked later.
+    Busy,
+    /// It refuses the client.
+    Refused,
+}
+
+#[derive(Default)]
+struct Run {
+    tokens: Vec<TokenRequest>,
+    last: Option<Moment>,
+}
+
+/// A finding that is about all tokens, until one request succeeds.
+struct Trouble {
+    finding: Finding,
+    since: Moment,
+    /// No exchange starts before; after it, one a second.
+    until: Moment,
+    /// Attempts that were made since, and failed.
+    failures: u32,
+    last_failure: Moment,
+    /// When the last of these attempts failed.
+    confirmed_at: Option<Moment>,
+    /// In words that are no token's own.
+    error: Error,
 }
 
 /// Leave to start an exchange.
 pub(super) struct Turn<'a> {
     endpoint: &'a Endpoint,
     id: u64,
-    /// Whether the last exchange went well, so that quick retries do not add to an outage.
-    pub calm: bool,
+    began_at: Moment,
+    /// Whether all is well, so that quick retries do not add to an outage.
+    pub is_calm: bool,
 }
 
 impl Endpoint {
+    /// What holds back every token.
     pub(super) fn hold(&self, now: Moment) -> Option<Hold> {
-        lock(&self.state).hold(now).cloned()
+        self.lock().hold(now)
     }
 
-    /// Waits for leave to start an exchange: a bounded number at once, and one a second while the last one failed. Whoever waits for
-    /// another's attempt shares its failure. A turn is over after `time`, unless it is [extended](Turn::extend).
+    /// Whether nobody may ask now, certain or not.
+    pub(super) fn is_to_be_left_alone(&self, now: Moment) -> bool {
+        self.lock().trouble.as_ref().is_some_and(|trouble| !now.reached(trouble.until))
+    }
+
+    /// What is the matter with all tokens.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.lock().trouble.as_ref().map(|trouble| trouble.error.clone())
+    }
+
+    /// Waits for leave to start an exchange: a bounded number at once, and one a second in an outage. A turn is over after `time`, unless it is
+    /// [extended](Turn::extend).
+    ///
+    /// # Errors
+    ///
+    /// What is the matter with all tokens, once that is certain.
     pub(super) async fn turn(&self, clock: &Clock, time: Duration) -> Result<Turn<'_>, Error> {
         let came = clock.now();
         loop {
-            let next = lock(&self.state).turn(came, clock.now(), time);
+            let next = self.lock().turn(came, clock.now(), time);
             let wait = match next {
-                Ok(Next::Turn { id, calm }) => return Ok(Turn { endpoint: self, id, calm }),
+                Ok(Next::Turn { id, began_at, is_calm }) => return Ok(Turn { endpoint: self, id, began_at, is_calm }),
                 Ok(Next::Wait(wait)) => wait,
                 Err(error) => {
                     // The notice is of use to whoever is next in line.
@@ -74,89 +134,208 @@ impl Endpoint {
         }
     }
 
-    /// An exchange failed. A verdict is about one token; the endpoint itself works.
-    pub(super) fn failed(&self, error: &Error, now: Moment) {
-        lock(&self.state).failure = error.is_transient().then(|| (error.clone(), now));
-    }
-
-    /// An exchange brought a token: what was held against the client is settled. What the server asked for (`Retry-After`) stays.
-    pub(super) fn succeeded(&self) {
-        let mut state = lock(&self.state);
-        state.failure = None;
-        state.hold.take_if(|hold| hold.error.retry_after().is_none());
-    }
-
-    /// Ends a hold early, because the client has other credentials than the exchange that began at `asked_at`; rarely, since they may change all the
-    /// time and never be right. Returns whether what that exchange left behind ends too. What the server asked for (`Retry-After`) stays.
-    pub(super) fn release(&self, asked_at: Moment, now: Moment) -> bool {
-        let mut state = lock(&self.state);
-        if let Some(released_at) = state.released_at
-            && !now.reached(released_at.after(renewal::BETWEEN_RELEASES))
+    /// The client's credentials have changed, which ends what was held against it; at most once a minute, since they may change all the time and never be
+    /// right. Returns since when they are the present ones.
+    pub(super) fn credentials_changed(&self, now: Moment) -> Moment {
+        let mut state = self.lock();
+        if let Some(since) = state.credentials_since
+            && !now.reached(since.after(BETWEEN_RELEASES))
         {
             // Several tokens may have been refused for one and the same reason.
-            return !asked_at.reached(released_at);
+            return since;
         }
-        state.released_at = Some(now);
-        state.hold.take_if(|hold| hold.error.retry_after().is_none());
-        true
+        state.trouble.take_if(|trouble| trouble.finding == Finding::Refused);
+        state.credentials_since = Some(now);
+        now
     }
 
-    /// Holds back every token; a longer hold stays.
-    pub(super) fn hold_back(&self, hold: &Hold, now: Moment) {
-        let mut state = lock(&self.state);
-        if state.hold.as_ref().is_none_or(|held| now.until(held.until) < now.until(hold.until)) {
-            state.hold = Some(hold.clone());
-        }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
 enum Next {
-    Turn { id: u64, calm: bool },
+    Turn { id: u64, began_at: Moment, is_calm: bool },
     Wait(Duration),
 }
 
 impl State {
-    fn hold(&self, now: Moment) -> Option<&Hold> {
-        self.hold.as_ref().filter(|hold| !now.reached(hold.until))
+    fn turn(&mut self, came: Moment, now: Moment, time: Duration) -> Result<Next, Error> {
+        self.turns.retain(|_, begun| !now.reached(begun.ends_at));
+        self.trouble.take_if(|trouble| trouble.is_forgotten(now));
+        if let Some(hold) = self.hold(now) {
+            return Err(hold.error(now));
+        }
+        let paced = self.trouble.as_ref().map(|trouble| self.paced(trouble));
+        if let Some(next) = paced.filter(|next| !now.reached(*next)) {
+            return match &self.trouble {
+                Some(trouble) if trouble.was_met_since(came) => Err(trouble.error.held_back(now.until(next))),
+                _ => Ok(Next::Wait(now.until(next).min(BETWEEN_REQUESTS))),
+            };
+        }
+        let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
+        let slow = self.turns.values().filter(slow).count();
+        if self.turns.len() - slow >= MOST_IN_FLIGHT || self.turns.len() >= MOST_IN_FLIGHT + MOST_SLOW {
+            return Ok(Next::Wait(self.next_slow(now)));
+        }
+        self.last_start = Some(now);
+        self.turns_given += 1;
+        self.turns.insert(self.turns_given, Begun { at: now, ends_at: now.after(time) });
+        Ok(Next::Turn { id: self.turns_given, began_at: now, is_calm: self.trouble.is_none() })
     }
 
-    fn turn(&mut self, came: Moment, now: Moment, time: Duration) -> Result<Next, Error> {
-        // It may have begun while they stood in line.
-        if let Some(hold) = self.hold(now) {
-            return Err(hold.error.held_back(now.until(hold.until)));
+    /// When the next exchange may start in an outage.
+    fn paced(&self, trouble: &Trouble) -> Moment {
+        match self.last_start {
+            Some(start) => start.after(BETWEEN_REQUESTS).max(trouble.until),
+            None => trouble.until,
         }
-        // One whose runtime nobody drives keeps nobody else out.
-        self.turns.retain(|_, end| !now.reached(*end));
-        let next = match (&self.failure, self.last_start) {
-            (Some(_), Some(last_start)) => last_start.after(renewal::BETWEEN_REQUESTS),
-            _ => now,
+    }
+
+    /// How long until an exchange passes its turn on.
+    fn next_slow(&self, now: Moment) -> Duration {
+        let passes_on = self.turns.values().map(|begun| now.until(begun.at.after(PASSES_ITS_TURN_ON)));
+        passes_on.filter(|wait| !wait.is_zero()).min().unwrap_or(BETWEEN_REQUESTS)
+    }
+
+    /// Not before all exchanges that were under way when it showed have ended without a token: any of them may prove the contrary.
+    fn hold(&self, now: Moment) -> Option<Hold> {
+        let trouble = self.trouble.as_ref().filter(|trouble| !now.reached(trouble.until))?;
+        let is_certain = self.turns.values().all(|begun| begun.at.reached(trouble.since) || now.reached(begun.ends_at));
+        let reason = if trouble.finding == Finding::Busy { Reason::RetryAfter } else { Reason::Verdict };
+        is_certain.then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
+    }
+
+    /// Returns whether it is about all tokens from now on.
+    fn failed(&mut self, token: &TokenRequest, error: &Error, failure: &Failure<'_>) -> bool {
+        let Failure { began_at, is_first, source, now } = *failure;
+        let Some(finding) = Finding::of(error) else {
+            if error.response().is_some() {
+                // A verdict about one token: the endpoint itself works, and knows the client.
+                self.succeeded();
+            }
+            return false;
         };
-        let wait = if now.reached(next) { renewal::BETWEEN_REQUESTS } else { now.until(next) };
-        if now.reached(next) && self.turns.len() < MOST_IN_FLIGHT {
-            let forgotten = |(_, at): &(_, Moment)| now.reached(at.after(renewal::FORGET_FAILURES));
-            let calm = self.failure.as_ref().is_none_or(forgotten);
-            self.last_start = Some(now);
-            self.turns_given += 1;
-            self.turns.insert(self.turns_given, now.after(time));
-            return Ok(Next::Turn { id: self.turns_given, calm });
+        if let Some(trouble) = &mut self.trouble {
+            trouble.met_again(finding, error.for_all_tokens(source), error, began_at, now);
+            return false;
         }
-        match &self.failure {
-            Some((error, failed_at)) if !came.reached(*failed_at) => Err(error.held_back(wait)),
-            _ => Ok(Next::Wait(wait)),
+        let is_proven = is_first && self.runs[finding as usize].grows_to(token, now) >= PROOF;
+        if is_proven {
+            self.trouble = Some(Trouble::new(finding, error.for_all_tokens(source), error, now));
         }
+        is_proven
+    }
+
+    /// Returns whether that ends an outage.
+    fn succeeded(&mut self) -> bool {
+        self.runs = Default::default();
+        self.trouble.take().is_some()
+    }
+}
+
+/// Of an exchange that failed.
+#[derive(Clone, Copy)]
+struct Failure<'a> {
+    began_at: Moment,
+    is_first: bool,
+    source: &'a str,
+    now: Moment,
+}
+
+impl Finding {
+    /// `None`: it is about one token, or says nothing.
+    fn of(error: &Error) -> Option<Self> {
+        match Reason::of(error) {
+            Reason::RetryAfter => Some(Self::Busy),
+            Reason::Failure => Some(Self::Down),
+            Reason::Verdict => error.is_invalid_client().then_some(Self::Refused),
+        }
+    }
+}
+
+impl Run {
+    fn grows_to(&mut self, token: &TokenRequest, now: Moment) -> usize {
+        if self.last.replace(now).is_some_and(|last| now.reached(last.after(FORGET_FAILURES))) {
+            self.tokens.clear();
+        }
+        if !self.tokens.contains(token) {
+            self.tokens.push(token.clone());
+        }
+        self.tokens.len()
+    }
+}
+
+impl Trouble {
+    fn new(finding: Finding, shown: Error, error: &Error, now: Moment) -> Self {
+        let mut trouble =
+            Self { finding, since: now, until: now, failures: 0, last_failure: now, confirmed_at: None, error: shown };
+        trouble.until = trouble.next(error, now);
+        trouble
+    }
+
+    fn met_again(&mut self, finding: Finding, shown: Error, error: &Error, began_at: Moment, now: Moment) {
+        self.last_failure = now;
+        if began_at.reached(self.since) {
+            self.failures = self.failures.saturating_add(1);
+            self.confirmed_at = Some(now);
+            (self.finding, self.error) = (finding, shown);
+        }
+        if self.finding == finding {
+            self.until = self.until.max(self.next(error, now));
+        }
+    }
+
+    /// When the endpoint may be asked next. In an outage it is the pace that decides.
+    fn next(&self, error: &Error, now: Moment) -> Moment {
+        if self.finding == Finding::Down {
+            return now;
+        }
+        let failed = Failed { error, in_a_row: self.failures + 1, took: Duration::ZERO, remaining: Duration::ZERO };
+        now.after(failed.hold_back(fastrand::f64()))
+    }
+
+    /// Whether an attempt has failed since a caller came.
+    fn was_met_since(&self, came: Moment) -> bool {
+        self.confirmed_at.is_some_and(|at| !came.reached(at))
+    }
+
+    fn is_forgotten(&self, now: Moment) -> bool {
+        now.reached(self.last_failure.max(self.until).after(FORGET_FAILURES))
     }
 }
 
 impl Turn<'_> {
     /// Something else begins in the same turn, which takes until `end` at the latest.
     pub(super) fn extend(&self, end: Moment) {
-        lock(&self.endpoint.state).turns.insert(self.id, end);
+        if let Some(begun) = self.endpoint.lock().turns.get_mut(&self.id) {
+            begun.ends_at = end;
+        }
+    }
+
+    /// An exchange failed; `is_first`: nothing failed before for this token. Returns whether it is about all tokens from now on.
+    pub(super) fn failed(
+        &self,
+        token: &TokenRequest,
+        error: &Error,
+        is_first: bool,
+        source: &str,
+        now: Moment,
+    ) -> bool {
+        self.endpoint.lock().failed(token, error, &Failure { began_at: self.began_at, is_first, source, now })
+    }
+
+    /// An exchange brought a token: whatever was the matter, it is over.
+    pub(super) fn succeeded(&self) {
+        if self.endpoint.lock().succeeded() {
+            self.endpoint.vacated.notify_waiters();
+        }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        lock(&self.endpoint.state).turns.remove(&self.id);
+        self.endpoint.lock().turns.remove(&self.id);
         self.endpoint.vacated.notify_one();
     }
 }

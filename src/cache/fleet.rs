@@ -1,4 +1,4 @@
-//! The numbers of [`renewal`](super::renewal), driven for a fleet of a thousand instances: why they are what they are.
+//! The numbers of [`renewal`](super::renewal) and [`backoff`](super::backoff), driven for a fleet of a thousand instances: why they are what they are.
 //!
 //! `cargo test --lib fleet -- --nocapture` prints the figures that the documentation of `TokenCache` quotes.
 
@@ -6,7 +6,10 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use fastrand::Rng;
 
-use super::renewal::{Life, Settings, hold_back, quick_retry};
+use super::{
+    backoff::{Failed, quick_retry},
+    renewal::{Life, Settings},
+};
 use crate::{
     error::{Error, ErrorKind},
     token::AccessToken,
@@ -61,6 +64,7 @@ struct Instance {
     jitter: f64,
     failures: u32,
     quick: usize,
+    waited: Duration,
     expires_at: Duration,
 }
 
@@ -79,7 +83,11 @@ struct Figures {
 fn run(settings: &Settings, server: &mut dyn Server, begin: impl Fn(Life) -> Duration, end: Duration) -> Figures {
     let mut random = Rng::with_seed(7);
     let mut figures = Figures::default();
-    let mut instances = vec![Instance { jitter: 0.0, failures: 0, quick: 0, expires_at: Duration::ZERO }; INSTANCES];
+    let mut instances =
+        vec![
+            Instance { jitter: 0.0, failures: 0, quick: 0, waited: Duration::ZERO, expires_at: Duration::ZERO };
+            INSTANCES
+        ];
     let mut lost = vec![false; INSTANCES];
     let mut minutes = vec![0; end.as_secs() as usize / 60 + 1];
     let mut due = BinaryHeap::new();
@@ -103,18 +111,23 @@ fn run(settings: &Settings, server: &mut dyn Server, begin: impl Fn(Life) -> Dur
                     figures.all_served = figures.all_served.max(at);
                 }
                 let life = life(settings, instance.jitter);
-                (instance.failures, instance.quick) = (0, 0);
+                (instance.failures, instance.quick, instance.waited) = (0, 0, Duration::ZERO);
                 instance.expires_at = at + life.expires_after;
                 life.renew_after
             }
             Err(error) => {
                 instance.quick += 1;
-                let quick =
-                    if instance.failures == 0 { quick_retry(&error, instance.quick, random.f64()) } else { None };
+                let quick = if instance.failures == 0 {
+                    quick_retry(&error, instance.quick, instance.waited, random.f64())
+                } else {
+                    None
+                };
+                instance.waited += quick.unwrap_or_default();
                 quick.unwrap_or_else(|| {
                     instance.failures += 1;
                     let remaining = instance.expires_at.saturating_sub(at);
-                    hold_back(&error, instance.failures, remaining, random.f64())
+                    let failed = Failed { error: &error, in_a_row: instance.failures, took: Duration::ZERO, remaining };
+                    failed.hold_back(random.f64())
                 })
             }
         };

@@ -4,11 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
-use super::{
-    lock,
-    slot::{AskedBy, Context, Slot},
-};
-use crate::source::TokenRequest;
+use super::{context::Context, lease::Leases, lock, slot::Slot};
+use crate::{report::log, source::TokenRequest};
 
 /// Unless the cache is built with another bound.
 pub(super) const MOST: usize = 1000;
@@ -25,24 +22,24 @@ impl Keys {
         Self { slots: Mutex::new(LruCache::unbounded()), most }
     }
 
-    /// `asked_by` applies where there is none yet.
-    pub(super) fn slot(&self, request: &TokenRequest, context: &Arc<Context>, asked_by: AskedBy) -> Arc<Slot> {
+    /// `leases` apply where there is none yet.
+    pub(super) fn slot(&self, request: &TokenRequest, context: &Arc<Context>, leases: fn() -> Leases) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.get(request) {
             return Arc::clone(slot);
         }
         let forgotten = self.make_room(&mut slots);
-        let slot = Slot::new(Arc::clone(context), request.clone(), asked_by);
+        let slot = Slot::new(Arc::clone(context), request.clone(), leases());
         slots.push(request.clone(), Arc::clone(&slot));
         drop(slots);
         if forgotten > 0 {
-            context.report.forgotten(forgotten, self.most);
+            log::forgotten(context.report.source(), forgotten, self.most);
         }
         slot
     }
 
-    /// The least used goes first. One in use stays, beyond the bound if need be: somebody holds it, or it remembers why the endpoint must not
-    /// be asked now, and another one for the same token would not.
+    /// The least used goes first. One in use stays, beyond the bound if need be. One that remembers why the endpoint must not be asked now stays
+    /// while there are not twice as many as the bound allows for.
     fn make_room(&self, slots: &mut LruCache<TokenRequest, Arc<Slot>>) -> usize {
         let mut forgotten = 0;
         for _ in 0..MOST_TRIES {
@@ -50,7 +47,8 @@ impl Keys {
                 break;
             }
             let Some((request, slot)) = slots.pop_lru() else { break };
-            if Arc::strong_count(&slot) > 1 || slot.is_busy() {
+            let in_use = Arc::strong_count(&slot) > 1 || slot.is_flying();
+            if in_use || (slots.len() < 2 * self.most && slot.holds_back()) {
                 slots.push(request, slot);
             } else {
                 forgotten += 1;

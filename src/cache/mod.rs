@@ -1,23 +1,27 @@
 //! One token for everybody: shared, renewed beside the traffic, replaced when it was rejected.
 
+mod backoff;
+mod builder;
 // Public for tests alone.
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 mod clock;
+mod context;
 mod endpoint;
+mod fetch;
 #[cfg(test)]
 mod fleet;
 mod flight;
+mod keep_warm;
 mod keys;
+mod lease;
 mod renewal;
 mod slot;
 mod status;
+mod streaks;
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -25,14 +29,13 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub use self::status::Status;
+pub use self::{builder::TokenCacheBuilder, status::Status};
 use self::{
     clock::Moment,
-    endpoint::Endpoint,
-    flight::{Joined, Outcome},
+    context::Context,
     keys::Keys,
-    renewal::Settings,
-    slot::{AskedBy, Context, Slot, Step},
+    lease::Leases,
+    slot::{SUSPECT_WAIT, Slot, Step},
 };
 use crate::{
     challenge::Rejection,
@@ -42,8 +45,11 @@ use crate::{
     report::Reporter,
     runtime,
     source::{TokenRequest, TokenSource},
-    token::{AccessToken, LONGEST_LIFETIME},
+    token::AccessToken,
 };
+
+/// The origin of rejections by those who carry tokens themselves.
+const BY_HAND: &str = "";
 
 /// Always has a token: fetches, shares and renews what a [`TokenSource`] gives.
 ///
@@ -93,14 +99,7 @@ struct Shared {
 impl TokenCache {
     /// A cache over a source of your own, or with settings of your own.
     pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
-        TokenCacheBuilder {
-            source: Arc::new(source),
-            origins: Origins::default(),
-            refused: None,
-            settings: Settings::default(),
-            most_keys: keys::MOST,
-            clock: Clock::system(),
-        }
+        TokenCacheBuilder::new(source)
     }
 
     /// A usable token: the one at hand, or the outcome of the one token request that all callers share.
@@ -110,7 +109,7 @@ impl TokenCache {
     /// If there is no usable token and none can be had: what the token request failed with; at once while requests are held back
     /// ([`Error::retry_after`] says for how long); after 30 seconds of waiting; outside of a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, Error> {
-        self.acquire(&self.own, None).await
+        self.hand_out(&self.own).await
     }
 
     /// As [`token`](Self::token), for another scope, resource, audience or further parameters.
@@ -119,7 +118,7 @@ impl TokenCache {
     ///
     /// As [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        self.acquire(&self.slot(Some(request)), None).await
+        self.hand_out(&self.slot(Some(request))).await
     }
 
     /// A handle of this cache that means another token: what [`token`](Self::token) gives, and what an adapter attaches where a request does
@@ -143,7 +142,7 @@ impl TokenCache {
     /// ```
     #[must_use]
     pub fn with_request(&self, request: &TokenRequest) -> Self {
-        Self { shared: Arc::clone(&self.shared), own: self.slot_of(request, AskedBy::Handle) }
+        Self { shared: Arc::clone(&self.shared), own: self.slot_of(request, Leases::copied) }
     }
 
     /// How the source's own token stands, for readiness probes and status pages.
@@ -154,35 +153,32 @@ impl TokenCache {
         let slot = &self.own;
         let status = slot.status();
         if !status.is_ready() && status.held_back_for().is_none() {
-            let _ = slot.step(None);
+            let _ = fetch::step(slot, None);
         }
         status
     }
 
-    /// The token at hand, without waiting. Starts the renewal where it is due, and the first fetch where there is no token.
+    /// The cached token, without waiting. Starts the renewal where it is due, and the first fetch where there is no token.
     pub fn try_token(&self) -> Option<AccessToken> {
-        match self.own.current() {
-            Some(token) => Some(token),
-            None => match self.own.step(None) {
-                Step::Serve(token) => Some(token),
-                _ => None,
-            },
-        }
+        let slot = &self.own;
+        let cached = slot.current().or_else(|| match fetch::step(slot, None) {
+            Step::Serve(token) => Some(token),
+            _ => None,
+        });
+        cached.inspect(|token| self.handed_out(slot, token))
     }
 
-    /// Reports that an API rejected this token before it expired. The renewal starts at once if the cache still holds that token, and
-    /// callers wait for it; how often a rejection can cause a token request is bounded.
+    /// Reports that an API rejected this token before it expired. The renewal starts as soon as it may if the cache still holds that token, and callers
+    /// wait for it, at most 5 seconds. How often a rejection can cause a token request is bounded: a token that was handed out and not reported
+    /// for ten seconds counts as accepted, and the rejection of one that was not is followed by the next renewal in 10, 20, 40 … seconds.
     pub fn reject(&self, token: &AccessToken) {
-        let slot = self.slot(token.request());
-        self.shared.context.report.rejection(None);
-        if slot.reject(token, "", Rejection::Explicit) {
-            let _ = slot.step(Some(token));
-        }
+        self.report().rejection(None);
+        self.reject_at(token, BY_HAND, Rejection::Explicit);
     }
 
     /// The token to attach, if nothing about it needs to be decided. Starts nothing.
     #[inline]
-    pub(crate) fn at_hand(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
+    pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
         match request {
             None => self.own.current(),
             Some(request) => self.slot(Some(request)).current(),
@@ -191,37 +187,52 @@ impl TokenCache {
 
     /// The token to attach, with waiting.
     pub(crate) async fn wait(self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
-        self.acquire(&self.slot(request.as_ref()), None).await
+        let limit = self.wait_limit();
+        self.acquire(&self.slot(request.as_ref()), None, limit).await
     }
 
-    /// An API at this origin rejected the token. The renewal starts at once, and nobody waits for it.
-    pub(crate) fn reject_at(&self, token: &AccessToken, origin: &str, rejection: Rejection) {
+    /// Takes note that `origin` rejected a token, and starts its renewal where that may be.
+    pub(crate) fn reject_at(&self, token: &AccessToken, origin: &str, rejection: Rejection) -> bool {
         let slot = self.slot(token.request());
-        self.shared.context.report.rejection(Some(rejection));
-        if slot.reject(token, origin, rejection) {
-            let _ = slot.step(None);
+        let renews = slot.reject(token, origin, rejection);
+        if renews {
+            let _ = fetch::step(&slot, Some(token));
         }
+        renews
     }
 
-    /// Another token than the rejected one, if one can be had.
+    /// Another token than the rejected one, if one can be had within five seconds.
     pub(crate) async fn recover(
         self,
         rejected: AccessToken,
         origin: String,
         rejection: Rejection,
     ) -> Option<AccessToken> {
-        let slot = self.slot(rejected.request());
-        self.shared.context.report.rejection(Some(rejection));
-        if !slot.reject(&rejected, &origin, rejection) {
+        self.report().rejection(Some(rejection));
+        if !self.reject_at(&rejected, &origin, rejection) {
             return None;
         }
-        let token = self.acquire(&slot, Some(&rejected)).await.ok()?;
+        let slot = self.slot(rejected.request());
+        let limit = SUSPECT_WAIT.min(self.wait_limit());
+        let token = self.acquire(&slot, Some(&rejected), limit).await.ok()?;
         (!token.is_same_as(&rejected)).then_some(token)
     }
 
-    /// The origin accepted the token that replaced a rejected one.
+    /// Whether any origin has rejected tokens of late, so that it matters what it accepts.
+    #[inline]
+    pub(crate) fn has_streaks(&self) -> bool {
+        self.shared.context.streaks.load(Ordering::Relaxed) > 0
+    }
+
+    /// The origin accepted this token.
+    #[cold]
     pub(crate) fn accepted(&self, token: &AccessToken, origin: &str) {
-        self.slot(token.request()).accepted(origin);
+        self.slot(token.request()).accepted(token, origin);
+    }
+
+    /// The origin accepted this token in place of one that it had rejected.
+    pub(crate) fn accepted_in_place(&self, token: &AccessToken, origin: &str) {
+        self.slot(token.request()).accepted_in_place(origin);
     }
 
     /// Where the tokens may go.
@@ -242,27 +253,50 @@ impl TokenCache {
     fn slot(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
         match request {
             None => Arc::clone(&self.own),
-            Some(request) => self.slot_of(request, AskedBy::Requests),
+            Some(request) => self.slot_of(request, Leases::single),
         }
     }
 
-    fn slot_of(&self, request: &TokenRequest, asked_by: AskedBy) -> Arc<Slot> {
+    fn slot_of(&self, request: &TokenRequest, leases: fn() -> Leases) -> Arc<Slot> {
         if request.is_default() {
             return Arc::clone(&self.shared.default);
         }
-        self.shared.keys.slot(request, &self.shared.context, asked_by)
+        self.shared.keys.slot(request, &self.shared.context, leases)
     }
 
-    async fn acquire(&self, slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Result<AccessToken, Error> {
+    fn wait_limit(&self) -> Duration {
+        self.shared.context.settings.wait_limit
+    }
+
+    /// For those who carry tokens themselves.
+    async fn hand_out(&self, slot: &Arc<Slot>) -> Result<AccessToken, Error> {
+        let token = self.acquire(slot, None, self.wait_limit()).await?;
+        self.handed_out(slot, &token);
+        Ok(token)
+    }
+
+    /// Until it is reported, it counts as accepted.
+    fn handed_out(&self, slot: &Slot, token: &AccessToken) {
+        if self.has_streaks() {
+            slot.accepted(token, BY_HAND);
+        }
+    }
+
+    async fn acquire(
+        &self,
+        slot: &Arc<Slot>,
+        unwanted: Option<&AccessToken>,
+        limit: Duration,
+    ) -> Result<AccessToken, Error> {
         if let (None, Some(token)) = (unwanted, slot.current()) {
             return Ok(token);
         }
-        let step = match slot.step(unwanted) {
+        let step = match fetch::step(slot, unwanted) {
             Step::Serve(token) => return Ok(token),
             step => step,
         };
-        let wait = self.shared.context.report.wait();
-        let outcome = self.acquire_from(step, slot, unwanted).await;
+        let wait = self.report().wait();
+        let outcome = self.acquire_from(step, slot, unwanted, limit).await;
         wait.ended(outcome.is_ok());
         outcome
     }
@@ -272,28 +306,35 @@ impl TokenCache {
         mut step: Step,
         slot: &Arc<Slot>,
         unwanted: Option<&AccessToken>,
+        limit: Duration,
     ) -> Result<AccessToken, Error> {
-        let context = &self.shared.context;
-        let limit = context.settings.wait_limit;
         // By the monotonic clock alone: a caller's patience has not run out because somebody set the time.
         let give_up = Instant::now() + limit;
         loop {
             match step {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
-                Step::Join(_) if flight::is_asked_for(slot) => return Err(waits_for_itself()),
+                Step::Join(_) if fetch::is_asked_for(slot) => return Err(waits_for_itself()),
                 Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
                 Step::Join(flight) => {
                     let deadline = self.sleep(flight.deadline, give_up)?;
-                    if let Some(outcome) = outcome_of(flight, deadline).await {
+                    if let Some(outcome) = flight.outcome(deadline).await {
                         return outcome.or_else(|error| slot.usable(unwanted).ok_or(error));
                     }
                 }
             }
             if Instant::now() >= give_up {
-                return slot.usable(unwanted).ok_or_else(|| waited_too_long(limit));
+                return slot.usable(unwanted).ok_or_else(|| self.waited_too_long(limit));
             }
-            step = slot.step(unwanted);
+            step = fetch::step(slot, unwanted);
+        }
+    }
+
+    fn waited_too_long(&self, limit: Duration) -> Error {
+        let error = Error::new(ErrorKind::Timeout, format!("no token within {limit:?}; the token request goes on"));
+        match self.shared.context.endpoint.trouble() {
+            Some(cause) => error.caused_by(Box::new(cause)),
+            None => error,
         }
     }
 
@@ -305,25 +346,10 @@ impl TokenCache {
     }
 }
 
-/// `None`: the flight is past its deadline, or its runtime has ended.
-async fn outcome_of(mut flight: Joined, deadline: Sleep) -> Option<Outcome> {
-    let mut deadline = pin!(deadline);
-    let mut outcome = pin!(flight.outcome.wait_for(Option::is_some));
-    poll_fn(|cx| match outcome.as_mut().poll(cx) {
-        Poll::Ready(outcome) => Poll::Ready(outcome.ok().and_then(|outcome| outcome.clone())),
-        Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
-    })
-    .await
-}
-
 fn waits_for_itself() -> Error {
     Error::configuration(
         "the token request would wait for itself: what the token source sends goes through the adapter that waits for its token; give it a client of its own",
     )
-}
-
-fn waited_too_long(limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, format!("no token within {limit:?}; the token request goes on"))
 }
 
 /// No code that can panic runs under these locks; a poisoned one would still hold a consistent state.
@@ -333,150 +359,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl From<ClientCredentials> for TokenCache {
     fn from(source: ClientCredentials) -> Self {
-        let origins = source.origins().unwrap_or_default();
-        TokenCacheBuilder { origins, ..Self::builder(source) }.finish()
+        TokenCacheBuilder::new(source).with_origins_of_source().finish()
     }
 }
 
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache").field("origins", &self.shared.origins).finish_non_exhaustive()
-    }
-}
-
-/// Makes a [`TokenCache`].
-#[must_use]
-pub struct TokenCacheBuilder {
-    source: Arc<dyn TokenSource>,
-    origins: Origins,
-    refused: Option<Error>,
-    settings: Settings,
-    most_keys: usize,
-    clock: Clock,
-}
-
-impl TokenCacheBuilder {
-    /// Names an origin that the tokens may be sent to, such as `https://api.example.com`; as often as needed. Adds to the origins that
-    /// the source names itself.
-    pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
-        match Origins::new([origin]) {
-            Ok(origins) => self.origins.extend(origins),
-            Err(error) => self.refuse(error),
-        }
-        self
-    }
-
-    /// Lets the tokens go to any `https` origin, and to loopback.
-    pub fn any_origin(mut self) -> Self {
-        self.origins.extend(Origins::any());
-        self
-    }
-
-    /// How much of its lifetime before its end a token is renewed; a quarter. Between 0.05 and 0.9.
-    pub fn renewal_share(mut self, share: f64) -> Self {
-        if (0.05..=0.9).contains(&share) {
-            self.settings.share = share;
-        } else {
-            self.refuse(Error::configuration(format!("renewal_share: {share} is not between 0.05 and 0.9")));
-        }
-        self
-    }
-
-    /// The lifetime of a token whose server does not state one (`expires_in` is only recommended by RFC 6749 section 5.1); one hour.
-    pub fn assumed_lifetime(mut self, lifetime: Duration) -> Self {
-        if lifetime.is_zero() {
-            self.refuse(Error::configuration("assumed_lifetime: zero; write how long such a token is used"));
-        } else {
-            self.settings.assumed_lifetime = lifetime.min(LONGEST_LIFETIME);
-        }
-        self
-    }
-
-    /// How long a caller waits for a token; 30 seconds. The token request goes on for the others.
-    pub fn wait_limit(mut self, limit: Duration) -> Self {
-        if limit.is_zero() {
-            self.refuse(Error::configuration("wait_limit: zero; no caller would ever see a first token"));
-        } else {
-            self.settings.wait_limit = limit.min(LONGEST_LIFETIME);
-        }
-        self
-    }
-
-    /// Renews the source's own token when nobody asks for it, for those who cannot have a cold call after an idle time. Starts
-    /// with the first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle is gone, or with the runtime of the call that
-    /// started the last token request; the next one starts it again. Costs a token request per lifetime, forever; without it, idle costs nothing.
-    pub fn keep_warm(mut self) -> Self {
-        self.settings.keep_warm = true;
-        self
-    }
-
-    /// How many tokens are kept beside the source's own, for requests that ask for another scope, resource, audience or parameter; 1 000. For those
-    /// who serve more tenants: beyond it the least used goes, and is asked for again when it is wanted. One that somebody waits for, that has
-    /// a handle of its own, or that is held back after a failure is not counted out.
-    pub fn most_keys(mut self, most: usize) -> Self {
-        if most == 0 {
-            self.refuse(Error::configuration("most_keys: zero; every such request would ask for a token"));
-        }
-        self.most_keys = most;
-        self
-    }
-
-    /// Where the cache reads the time; for tests.
-    #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Checks and finishes it.
-    ///
-    /// # Errors
-    ///
-    /// If neither the source nor this builder names an origin, or a setting was refused.
-    pub fn build(mut self) -> Result<TokenCache, Error> {
-        if let Some(error) = self.refused {
-            return Err(error);
-        }
-        if let Some(origins) = self.source.origins() {
-            self.origins.extend(origins);
-        }
-        if self.origins.is_empty() {
-            return Err(Origins::missing());
-        }
-        Ok(self.finish())
-    }
-
-    fn finish(self) -> TokenCache {
-        let report = Reporter::new(self.source.name());
-        let context = Arc::new(Context {
-            source: self.source,
-            settings: self.settings,
-            clock: self.clock,
-            endpoint: Endpoint::default(),
-            report,
-        });
-        let default = Slot::new(Arc::clone(&context), TokenRequest::default(), AskedBy::Handle);
-        let shared = Shared {
-            context,
-            origins: self.origins,
-            mentioned: Mentioned::default(),
-            default: Arc::clone(&default),
-            keys: Keys::new(self.most_keys),
-        };
-        TokenCache { shared: Arc::new(shared), own: default }
-    }
-
-    fn refuse(&mut self, error: Error) {
-        self.refused.get_or_insert(error);
-    }
-}
-
-impl fmt::Debug for TokenCacheBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenCacheBuilder")
-            .field("origins", &self.origins)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
     }
 }

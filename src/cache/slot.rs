@@ -1,148 +1,132 @@
 //! One token's life: the only place with state.
 //!
-//! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a
-//! [`Lease`], a replica that is stored while that mutex is held, in a copy for each thread. No request waits for a lease: one that meets it
-//! just as it is stored asks for the state itself, and so sees what the storing comes to. Until then another thread may still read the
-//! old one: never beyond its time, and never after whoever stores has let go of the mutex.
+//! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a [lease](super::lease).
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, SystemTime},
 };
 
+use tokio::{sync::watch, task::AbortHandle};
+
 use super::{
-    clock::{Clock, Moment},
-    endpoint::{Endpoint, Hold},
-    flight::{Flight, Joined, Launch, Outcome, Task},
+    backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Failed, Hold, Reason},
+    clock::Moment,
+    context::Context,
+    flight::{Flight, Outcome, Task},
+    lease::Leases,
     lock,
-    renewal::{self, Life, Settings},
+    renewal::Life,
     status::Status,
+    streaks::{Streaks, Verdict},
 };
 use crate::{
     challenge::Rejection,
     error::{Error, ErrorKind},
-    report::{Cause, Reporter},
+    report::{Cause, log},
     runtime,
-    sharded::Sharded,
-    source::{TokenRequest, TokenSource},
-    token::{AccessToken, LONGEST_LIFETIME},
+    source::TokenRequest,
+    token::AccessToken,
 };
 
-/// What all the slots of a cache share.
-pub(super) struct Context {
-    pub source: Arc<dyn TokenSource>,
-    pub settings: Settings,
-    pub clock: Clock,
-    pub endpoint: Endpoint,
-    pub report: Reporter,
-}
-
-impl Context {
-    /// How long one call of the source may take.
-    pub(super) fn time_limit(&self) -> Duration {
-        self.source.time_limit().min(LONGEST_LIFETIME)
-    }
-}
+/// Beyond the source's own time limit: a flight that has not ended by then runs on a runtime that nobody drives.
+pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
+/// So long callers wait for another token once one was asked for in place of a rejected one. Then they are served with that: other APIs may still
+/// accept it.
+pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
+/// How often in a row a server may repeat a token that has ended, as one does that counts down in whole seconds.
+const MOST_REPEATS: u32 = 2;
 
 pub(super) struct Slot {
     context: Arc<Context>,
     request: TokenRequest,
     /// Stable for the slot, so that the instances of a fleet renew at different times, and each at its own.
     jitter: f64,
-    leases: Sharded<RwLock<Option<Lease>>>,
+    leases: Leases,
     state: Mutex<State>,
-}
-
-/// Who asks for a slot's token most.
-#[derive(Clone, Copy)]
-pub(super) enum AskedBy {
-    /// The adapters that a handle was given to, for all their requests.
-    Handle,
-    /// Requests that say so themselves. Their threads contend for the look-up anyway, and copies of many tokens take much memory.
-    Requests,
-}
-
-/// A token that may be attached without asking anybody, until a point in time.
-struct Lease {
-    token: AccessToken,
-    until: Moment,
 }
 
 #[derive(Default)]
 struct State {
-    held: Option<Held>,
+    issued: Option<Issued>,
     flight: Option<Flight>,
     flights: u64,
+    /// That of the last flight. It ends with the slot, and with its successor.
     task: Task,
+    /// What keeps the token warm.
+    warm: Option<Task>,
     last_start: Option<Moment>,
     /// Failures in a row.
     failures: u32,
     hold: Option<Hold>,
-    /// Origins whose APIs rejected a token that was not replaced by one they accepted.
-    streaks: HashMap<String, Streak>,
+    /// How often in a row the server has repeated a token that has ended.
+    repeats: u32,
+    streaks: Streaks,
 }
 
 /// The last token that the source gave.
-struct Held {
+struct Issued {
     token: AccessToken,
     issued_at: Moment,
     /// When its renewal is due by age.
     ages_at: Moment,
     /// When its renewal is due: by age, or because it was rejected.
     renew_at: Moment,
+    /// When callers are no longer served with it.
     expires_at: Moment,
+    /// When its lifetime is over, without a leeway.
+    ends_at: Moment,
     suspicion: Option<Suspicion>,
 }
 
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal until then, as long as it has not failed.
-    Awaited(Moment),
+    /// Callers wait for the renewal: as for an expired token until another one was asked for, then until that moment.
+    Awaited(Option<Moment>),
     /// Callers are served with it all the same.
     Served,
-}
-
-/// Rejections by one origin, each of another token.
-#[derive(Clone, Copy)]
-struct Streak {
-    count: u32,
-    not_before: Moment,
-    mentioned: bool,
 }
 
 /// What a caller is to do now.
 pub(super) enum Step {
     Serve(AccessToken),
-    Join(Joined),
+    Join(Flight),
     WaitUntil(Moment),
     Fail(Error),
 }
 
+/// A flight that is about to start.
+pub(super) struct Departure {
+    pub id: u64,
+    pub outcome: watch::Sender<Option<Outcome>>,
+    /// Where to say which task it is.
+    pub task: Arc<OnceLock<AbortHandle>>,
+    /// A token that an API rejected, for sources that keep tokens elsewhere.
+    pub rejected: Option<AccessToken>,
+    /// Whether nothing failed before: a failure is then followed by a quick retry.
+    pub is_first: bool,
+}
+
+/// What a flight came to.
+enum Ended {
+    Obtained { token: AccessToken, until: SystemTime },
+    Failed { error: Error, reason: Reason, remaining: Duration, wait: Duration },
+    Repeated,
+}
+
 /// What becomes of a renewal that is due.
 enum Renewal {
-    Flying(Joined),
+    UnderWay(Flight),
     /// The last one has only just started.
     Soon(Moment),
-    Held(Hold),
+    HeldBack(Hold),
     NoRuntime,
 }
 
-const MOST_STREAKS: usize = 64;
-
 impl Slot {
-    pub(super) fn new(context: Arc<Context>, request: TokenRequest, asked_by: AskedBy) -> Arc<Self> {
-        Arc::new(Self {
-            context,
-            request,
-            jitter: fastrand::f64(),
-            leases: match asked_by {
-                AskedBy::Handle => Sharded::new(RwLock::default),
-                AskedBy::Requests => Sharded::single(RwLock::default()),
-            },
-            state: Mutex::default(),
-        })
+    pub(super) fn new(context: Arc<Context>, request: TokenRequest, leases: Leases) -> Arc<Self> {
+        Arc::new(Self { context, request, jitter: fastrand::f64(), leases, state: Mutex::default() })
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -156,337 +140,348 @@ impl Slot {
     /// The token, if nothing about it needs to be decided. Waits for nothing.
     #[inline]
     pub(super) fn current(&self) -> Option<AccessToken> {
-        let lease = self.leases.get().try_read().ok()?;
-        let lease = lease.as_ref()?;
-        (!self.context.clock.now().reached(lease.until)).then(|| lease.token.clone())
-    }
-
-    fn lend(&self, token: &AccessToken, until: Moment) {
-        self.store(|| Some(Lease { token: token.copied(), until }));
-    }
-
-    fn end_leases(&self) {
-        self.store(|| None);
-    }
-
-    /// Only while the state is locked, so that no lease outlives the state that it was made from.
-    fn store(&self, lease: impl Fn() -> Option<Lease>) {
-        for stored in self.leases.iter() {
-            // Made before and dropped after the lock is held.
-            let mut lease = lease();
-            std::mem::swap(&mut *stored.write().unwrap_or_else(PoisonError::into_inner), &mut lease);
-        }
+        self.leases.current(&self.context.clock)
     }
 
     /// The token that callers get when its renewal has failed.
     pub(super) fn usable(&self, unwanted: Option<&AccessToken>) -> Option<AccessToken> {
-        let now = self.context.clock.now();
+        let now = self.now();
         let state = self.lock();
-        let held = state.held.as_ref().filter(|held| !now.reached(held.expires_at))?;
-        (!unwanted.is_some_and(|unwanted| held.token.is_same_as(unwanted))).then(|| held.token.clone())
+        let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at))?;
+        (!is_same(unwanted, &issued.token)).then(|| issued.token.clone())
     }
 
-    /// What a caller is to do now; starts a token request where one is due. A caller whose token was rejected does not want
-    /// that one again.
-    pub(super) fn step(self: &Arc<Self>, unwanted: Option<&AccessToken>) -> Step {
-        let runtime = runtime::with_timer();
-        let mut launch = None;
-        let step = self.next(runtime.as_ref().map(|_| &mut launch), unwanted);
-        if let (Some(launch), Some(runtime)) = (launch, runtime) {
-            launch.start(&runtime);
-        }
-        step
-    }
-
-    fn next(self: &Arc<Self>, pad: Option<&mut Option<Launch>>, unwanted: Option<&AccessToken>) -> Step {
-        let now = self.context.clock.now();
+    /// What a caller is to do now, and the flight that it is to start; none starts where it cannot. A caller whose token was rejected does not want that one
+    /// again.
+    pub(super) fn next(&self, unwanted: Option<&AccessToken>, can_start: bool) -> (Step, Option<Departure>) {
+        let now = self.now();
         let mut guard = self.lock();
         // Stored by whoever had the lock before: all those who came meanwhile would store it again, and make others come.
         if let (None, Some(token)) = (unwanted, self.current()) {
-            return Step::Serve(token);
+            return (Step::Serve(token), None);
         }
         let state = &mut *guard;
         state.flight.take_if(|flight| now.reached(flight.deadline));
-        let Some(held) = state.held.as_ref().filter(|held| !now.reached(held.expires_at)) else {
-            return match self.renew(state, now, pad) {
-                Renewal::Flying(flight) => Step::Join(flight),
-                Renewal::Soon(until) => Step::WaitUntil(until),
-                Renewal::Held(hold) => hold.wait_or_fail(now),
-                Renewal::NoRuntime => Step::Fail(runtime::missing()),
-            };
+        let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
+        let (due, expires_at) = issued.map_or((now, now), |issued| (issued.renew_at, issued.expires_at));
+        let awaited = issued.and_then(|issued| issued.awaited_until(now));
+        let is_rejected = issued.is_some_and(|issued| is_same(unwanted, &issued.token));
+        // What the caller can be served with while it is renewed.
+        let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
+        let serve = |token: AccessToken, until: Moment| {
+            self.leases.lend(&token, until.min(expires_at));
+            Step::Serve(token)
         };
-        let token = held.token.clone();
-        let (expires_at, renew_at, suspicion) = (held.expires_at, held.renew_at, held.suspicion);
-        let serve = |until: Moment| {
-            self.lend(&token, until.min(expires_at));
-            Step::Serve(token.clone())
-        };
-        if unwanted.is_some_and(|unwanted| token.is_same_as(unwanted)) {
-            if !now.reached(renew_at) {
-                return Step::Fail(not_renewed());
-            }
-            return match self.renew(state, now, pad) {
-                Renewal::Flying(flight) => Step::Join(flight),
-                Renewal::Soon(until) => Step::WaitUntil(until),
-                Renewal::Held(hold) => Step::Fail(hold.error(now)),
-                Renewal::NoRuntime => Step::Fail(runtime::missing()),
-            };
+        if !now.reached(due) {
+            return (usable.map_or_else(|| Step::Fail(not_renewed()), |token| serve(token, due)), None);
         }
-        if !now.reached(renew_at) {
-            return serve(renew_at);
-        }
-        match (self.renew(state, now, pad), suspicion) {
-            (Renewal::Flying(flight), Some(Suspicion::Awaited(until))) if !now.reached(until) => {
-                Step::Join(Joined { deadline: flight.deadline.min(until), ..flight })
-            }
-            (Renewal::Soon(until), Some(Suspicion::Awaited(_))) => Step::WaitUntil(until),
-            (Renewal::Flying(flight), _) => serve(flight.deadline),
-            (Renewal::Soon(until), _) => serve(until),
-            (Renewal::Held(hold), _) => serve(hold.until),
+        let (renewal, departure) = self.renew(state, now, can_start);
+        let step = match (renewal, usable, awaited) {
+            (Renewal::UnderWay(flight), None, _) => Step::Join(flight),
+            (Renewal::UnderWay(flight), Some(_), Some(until)) => Step::Join(flight.awaited_until(until)),
+            (Renewal::UnderWay(flight), Some(token), None) => serve(token, flight.deadline),
+            (Renewal::Soon(until), None, _) | (Renewal::Soon(until), _, Some(_)) => Step::WaitUntil(until),
+            (Renewal::Soon(until), Some(token), None) => serve(token, until),
+            (Renewal::HeldBack(hold), Some(token), _) => serve(token, hold.until),
+            (Renewal::HeldBack(hold), None, _) if hold.is_short(now) && !is_rejected => Step::WaitUntil(hold.until),
+            (Renewal::HeldBack(hold), None, _) => Step::Fail(hold.error(now)),
             // The next caller may be in a runtime.
-            (Renewal::NoRuntime, _) => Step::Serve(token),
-        }
+            (Renewal::NoRuntime, Some(token), _) => Step::Serve(token),
+            (Renewal::NoRuntime, None, _) => Step::Fail(runtime::missing()),
+        };
+        (step, departure)
     }
 
-    /// Joins the flight, starts one, or says why not. `pad` is where a flight can start from.
-    fn renew(self: &Arc<Self>, state: &mut State, now: Moment, pad: Option<&mut Option<Launch>>) -> Renewal {
+    /// Joins the flight, prepares one, or says why not.
+    fn renew(&self, state: &mut State, now: Moment, can_start: bool) -> (Renewal, Option<Departure>) {
         if let Some(flight) = &state.flight {
-            return Renewal::Flying(flight.join());
+            return (Renewal::UnderWay(flight.clone()), None);
         }
-        let Some(pad) = pad else { return Renewal::NoRuntime };
+        if !can_start {
+            return (Renewal::NoRuntime, None);
+        }
         if let Some(hold) = self.hold(state, now) {
-            return Renewal::Held(hold);
+            return (Renewal::HeldBack(hold), None);
         }
-        if let Some(next) = state.last_start.map(|start| start.after(renewal::BETWEEN_REQUESTS))
+        if let Some(next) = state.last_start.map(|start| start.after(BETWEEN_REQUESTS))
             && !now.reached(next)
         {
-            return Renewal::Soon(next);
+            return (Renewal::Soon(next), None);
         }
-        if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(renewal::FORGET_FAILURES))) {
+        if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
             state.failures = 0;
         }
-        let deadline = self.deadline(now);
-        let rejected = state.held.as_ref().filter(|held| held.suspicion.is_some()).map(|held| held.token.clone());
         state.flights += 1;
-        state.last_start = Some(now);
-        let (launch, flight, task) = Launch::new(self, state.flights, deadline, rejected, state.failures == 0);
-        let joined = flight.join();
-        (state.flight, state.task) = (Some(flight), task);
-        *pad = Some(launch);
-        Renewal::Flying(joined)
+        let (flight, outcome) = Flight::new(state.flights, self.deadline(now));
+        (state.flight, state.task) = (Some(flight.clone()), Task::default());
+        let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
+        let departure = Departure {
+            id: flight.id,
+            outcome,
+            task: state.task.handle(),
+            rejected: suspect.map(|issued| issued.token.clone()),
+            is_first: state.failures == 0,
+        };
+        (Renewal::UnderWay(flight), Some(departure))
     }
 
-    /// The key's own hold, or that of the endpoint, whichever is longer.
+    /// The key's own hold, or that of all keys, whichever is longer.
     fn hold(&self, state: &State, now: Moment) -> Option<Hold> {
         let own = state.hold.clone().filter(|hold| !now.reached(hold.until));
         [own, self.context.endpoint.hold(now)].into_iter().flatten().max_by_key(|hold| now.until(hold.until))
     }
 
     fn deadline(&self, now: Moment) -> Moment {
-        now.after(self.context.time_limit() + renewal::FLIGHT_GRACE)
+        now.after(self.context.time_limit() + FLIGHT_GRACE)
+    }
+
+    pub(super) fn is_flying(&self) -> bool {
+        let now = self.now();
+        self.lock().flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline))
     }
 
     /// Whether it remembers something that another slot for the same token would have to learn again at the endpoint's cost.
-    pub(super) fn is_busy(&self) -> bool {
-        let now = self.context.clock.now();
+    pub(super) fn holds_back(&self) -> bool {
+        let now = self.now();
         let state = self.lock();
-        let flying = state.flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline));
-        let held = state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until));
-        flying || held || state.streaks.values().any(|streak| !now.reached(streak.not_before))
+        state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until)) || state.streaks.hold_back(now)
     }
 
     pub(super) fn status(&self) -> Status {
-        let now = self.context.clock.now();
+        let now = self.now();
         let state = self.lock();
-        let held = state.held.as_ref().filter(|held| !now.reached(held.expires_at));
+        let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
         let hold = self.hold(&state, now);
         Status {
-            usable_for: held.map(|held| now.until(held.expires_at)),
+            usable_for: issued.map(|issued| now.until(issued.expires_at)),
             last_error: state.hold.as_ref().or(hold.as_ref()).map(|hold| hold.error.clone()),
             held_back_for: hold.map(|hold| now.until(hold.until)),
         }
     }
 
-    /// When the next token request is due, if it is not started by then.
-    pub(super) fn due(&self) -> Moment {
-        let now = self.context.clock.now();
+    /// When the next token request is due; `None`: it is under way.
+    pub(super) fn due(&self) -> Option<Moment> {
+        let now = self.now();
         let state = self.lock();
-        match (&state.flight, self.hold(&state, now), &state.held) {
-            (Some(flight), ..) => flight.deadline,
-            (None, Some(hold), _) => hold.until,
-            (None, None, Some(held)) => held.renew_at,
-            (None, None, None) => now,
+        if state.flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline)) {
+            return None;
         }
+        let hold = self.hold(&state, now).map(|hold| hold.until);
+        Some(hold.or(state.issued.as_ref().map(|issued| issued.renew_at)).unwrap_or(now))
     }
 
-    /// Takes note that an API rejected `token`. Returns whether it makes sense to ask [`step`](Self::step) for another one.
+    /// Takes note that an API rejected `token`. Returns whether it makes sense to ask for another one.
     pub(super) fn reject(&self, token: &AccessToken, origin: &str, rejection: Rejection) -> bool {
-        let now = self.context.clock.now();
+        let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(held) = state.held.as_mut().filter(|held| held.token.is_same_as(token)) else {
+        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.is_same_as(token)) else {
             // The cache has moved on: whoever asks gets another token.
             return true;
         };
-        if now.reached(held.expires_at) || held.suspicion.is_some() {
+        if now.reached(issued.expires_at) || issued.suspicion.is_some() {
             return true;
         }
-        let age = held.issued_at.until(now);
-        // Beyond the bound, origins share one streak.
-        let origin = if state.streaks.len() < MOST_STREAKS || state.streaks.contains_key(origin) { origin } else { "" };
-        let streak =
-            state.streaks.entry(origin.to_owned()).or_insert(Streak { count: 0, not_before: now, mentioned: false });
-        if !now.reached(streak.not_before) {
-            let wait = now.until(streak.not_before);
-            let mentioned = std::mem::replace(&mut streak.mentioned, true);
-            drop(guard);
-            if !mentioned {
-                self.context.report.rejected_again(&self.request, origin, wait);
+        let age = issued.issued_at.until(now);
+        let verdict = self.context.counted(&mut state.streaks, |streaks| streaks.reject(origin, rejection, now));
+        let source = self.context.report.source();
+        match verdict {
+            Verdict::Wait { wait, first } => {
+                drop(guard);
+                if first {
+                    log::rejected_again(source, &self.request, origin, wait);
+                }
+                false
             }
-            return false;
+            Verdict::Renew { again } => {
+                let asked_already = state.flight.is_some();
+                issued.suspicion = Some(match rejection {
+                    Rejection::Explicit => Suspicion::Awaited(asked_already.then(|| now.after(SUSPECT_WAIT))),
+                    Rejection::Bare => Suspicion::Served,
+                });
+                issued.renew_at = now;
+                self.leases.end();
+                drop(guard);
+                log::rejected(source, &self.request, origin, age, again);
+                true
+            }
         }
-        streak.count = streak.count.saturating_add(1);
-        streak.not_before = now.after(renewal::rejection_interval(streak.count));
-        streak.mentioned = false;
-        let again = streak.count > 1;
-        held.suspicion = Some(match rejection {
-            Rejection::Explicit => Suspicion::Awaited(now.after(renewal::SUSPECT_WAIT)),
-            Rejection::Bare => Suspicion::Served,
-        });
-        held.renew_at = now;
-        self.end_leases();
-        drop(guard);
-        self.context.report.rejected(&self.request, origin, age, again);
-        true
     }
 
-    /// An API accepted the token that replaced a rejected one.
-    pub(super) fn accepted(&self, origin: &str) {
-        self.lock().streaks.remove(origin);
+    /// `origin` accepted `token`, which may end a streak of rejections. Waits for nothing: the next response will say so, too.
+    pub(super) fn accepted(&self, token: &AccessToken, origin: &str) {
+        let Ok(mut state) = self.state.try_lock() else { return };
+        let now = self.now();
+        let State { issued, streaks, .. } = &mut *state;
+        if issued.as_ref().is_some_and(|issued| issued.suspicion.is_none() && issued.token.is_same_as(token)) {
+            self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
+        }
     }
 
-    /// An exchange begins. `None`: somebody else has taken over.
+    /// `origin` accepted a token in place of the one that it had rejected.
+    pub(super) fn accepted_in_place(&self, origin: &str) {
+        self.context.counted(&mut self.lock().streaks, |streaks| streaks.end(origin));
+    }
+
+    /// A flight asks for a token. `None`: somebody else has taken over.
     pub(super) fn begin(&self, id: u64) -> Option<Moment> {
-        let now = self.context.clock.now();
+        let now = self.now();
         let mut state = self.lock();
-        let flight = state.flight.as_mut().filter(|flight| flight.id == id)?;
-        flight.deadline = self.deadline(now);
+        state.flight.as_mut().filter(|flight| flight.id == id)?.deadline = self.deadline(now);
         state.last_start = Some(now);
+        if let Some(Suspicion::Awaited(until)) = state.issued.as_mut().and_then(|issued| issued.suspicion.as_mut()) {
+            until.get_or_insert(now.after(SUSPECT_WAIT));
+        }
         Some(now)
     }
 
-    /// An exchange failed, and the same flight tries again after `wait`.
-    pub(super) fn failed_attempt(&self, id: u64, error: &Error, wait: Duration) {
-        let now = self.context.clock.now();
+    /// The flight tries again after `wait`.
+    pub(super) fn pause(&self, id: u64, wait: Duration) {
+        let now = self.now();
         if let Some(flight) = self.lock().flight.as_mut().filter(|flight| flight.id == id) {
             flight.deadline = self.deadline(now.after(wait));
         }
-        self.context.endpoint.failed(error, now);
-        if error.retry_after().is_some() {
-            self.context.endpoint.hold_back(&Hold { until: now.after(wait), error: error.clone() }, now);
+    }
+
+    /// The client's credentials have changed: a hold after an exchange that was refused because of the old ones ends.
+    pub(super) fn credentials_changed(&self) {
+        let now = self.now();
+        let changed_at = self.context.endpoint.credentials_changed(now);
+        let mut state = self.lock();
+        let before = state.last_start.is_none_or(|start| !start.reached(changed_at));
+        if before && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.is_invalid_client()) {
+            hold.until = now;
+            self.leases.end();
         }
     }
 
-    /// The client that was refused has other credentials: the next caller asks again.
-    pub(super) fn release(&self) {
-        let now = self.context.clock.now();
+    /// Where to say which task keeps the token warm, if none does.
+    pub(super) fn warm_up(&self) -> Option<Arc<OnceLock<AbortHandle>>> {
         let mut state = self.lock();
-        let asked_at = state.last_start.unwrap_or(now);
-        if self.context.endpoint.release(asked_at, now)
-            && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.retry_after().is_none())
-        {
-            hold.until = now;
-            self.end_leases();
+        if state.warm.is_some() {
+            return None;
         }
+        Some(state.warm.insert(Task::default()).handle())
+    }
+
+    /// The task that kept the token warm has ended. The next call comes by here, and goes on with it.
+    pub(super) fn cool_down(&self) {
+        let mut state = self.lock();
+        state.warm = None;
+        self.leases.end();
     }
 
     /// A flight ends without an outcome of its own.
     pub(super) fn abandon(&self, id: u64) {
         let mut state = self.lock();
         if state.flight.take_if(|flight| flight.id == id).is_some() {
-            self.end_leases();
+            self.leases.end();
         }
     }
 
-    /// The end of a flight. `started_at` is when the token was asked for.
-    pub(super) fn finish(&self, id: u64, outcome: &Outcome, started_at: Moment) {
-        let now = self.context.clock.now();
+    /// The end of a flight, which asked for its token at `started_at`. What its callers get; `None`: they ask again.
+    pub(super) fn finish(&self, id: u64, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
+        let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.flight.take_if(|flight| flight.id == id).is_none() {
-            return;
+            return Some(outcome);
         }
-        let cause = match &state.held {
+        let cause = match &state.issued {
             None => Cause::Cold,
-            Some(held) if now.reached(held.expires_at) => Cause::Expired,
-            Some(held) if held.suspicion.is_some() => Cause::Rejected,
+            Some(issued) if now.reached(issued.expires_at) => Cause::Expired,
+            Some(issued) if issued.suspicion.is_some() => Cause::Rejected,
             Some(_) => Cause::Aging,
         };
         let ended = match outcome {
             Ok(token) => self.succeeded(state, token, started_at, now),
-            Err(error) => {
-                self.context.endpoint.failed(error, now);
-                self.failed(state, error, now)
-            }
+            Err(error) => self.failed(state, error, started_at, now),
         };
         drop(guard);
+        // When no lock is held, since a subscriber may send requests of its own.
+        let report = &self.context.report;
         match ended {
-            Ended::Obtained { token, until } => self.context.report.obtained(&self.request, cause, &token, until),
-            Ended::Failed { error, remaining, wait } => {
-                self.context.report.failed(&self.request, cause, &error, remaining, wait);
+            Ended::Obtained { token, until } => {
+                report.obtained(&self.request, cause, &token, until);
+                Some(Ok(token))
             }
+            Ended::Failed { error, reason, remaining, wait } => {
+                report.failed(&self.request, cause, &error, reason.name(), remaining, wait);
+                // The server's own wish is in the log.
+                Some(Err(error.with_retry_after(wait)))
+            }
+            Ended::Repeated => None,
         }
     }
 
-    fn succeeded(&self, state: &mut State, token: &AccessToken, started_at: Moment, now: Moment) -> Ended {
-        self.context.endpoint.succeeded();
-        let life = Life::new(token, &self.context.settings, self.jitter);
-        let expires_at = started_at.after(life.expires_after);
+    fn succeeded(&self, state: &mut State, token: AccessToken, started_at: Moment, now: Moment) -> Ended {
+        let life = Life::new(&token, &self.context.settings, self.jitter);
+        let (expires_at, ends_at) = (started_at.after(life.expires_after), started_at.after(life.lifetime));
         let renew_at = started_at.after(life.renew_after);
-        let usable = state.held.as_mut().filter(|held| !now.reached(held.expires_at));
-        if usable.as_ref().is_some_and(|held| held.suspicion.is_none()) && now.reached(expires_at) {
-            return self.failed(state, &dead_on_arrival(), now);
-        }
-        if let Some(held) = usable.filter(|held| held.token.is_same_as(token)) {
-            if held.suspicion.take().is_some() {
-                // Only another rejection asks again, and rejections are bounded.
-                held.renew_at = held.ages_at;
-                return self.failed(state, &same_token("that an API rejected"), now);
+        if let Some(issued) = &mut state.issued {
+            let usable = !now.reached(issued.expires_at);
+            if usable && issued.suspicion.is_none() && now.reached(expires_at) {
+                return self.failed(state, dead_on_arrival(), started_at, now);
             }
-            // A server that hands out what it has in store: fine as long as it gains time.
-            if !expires_at.reached(held.expires_at.after(life.lifetime / 10)) {
-                return self.failed(state, &same_token("with no more time to live"), now);
+            if issued.token.is_same_as(&token) {
+                // One that counts its token down to zero says nothing more in the end.
+                let counted_down = issued.token.expires_in().is_some() && token.expires_in().is_none();
+                if !usable && counted_down && state.repeats < MOST_REPEATS {
+                    state.repeats += 1;
+                    return Ended::Repeated;
+                }
+                if usable && issued.suspicion.take().is_some() {
+                    // Only another rejection asks again, and rejections are bounded.
+                    issued.renew_at = issued.ages_at;
+                    return self.failed(state, same_token("that an API rejected"), started_at, now);
+                }
+                // A server that hands out what it has in store: fine as long as it gains time.
+                if usable && (counted_down || !expires_at.reached(issued.expires_at.after(life.lifetime / 10))) {
+                    // There is no other before this one's end.
+                    let ends_at = issued.ends_at;
+                    issued.expires_at = ends_at;
+                    let ended = self.failed(state, same_token("with no more time to live"), started_at, now);
+                    if let Some(hold) = &mut state.hold {
+                        hold.until = hold.until.min(ends_at);
+                    }
+                    return ended;
+                }
+                if counted_down {
+                    return self.failed(state, same_token("after its end"), started_at, now);
+                }
             }
         }
-        state.held = Some(Held {
+        state.issued = Some(Issued {
             token: token.clone(),
             issued_at: started_at,
             ages_at: renew_at,
             renew_at,
             expires_at,
+            ends_at,
             suspicion: None,
         });
-        state.failures = 0;
-        state.hold = None;
-        self.lend(token, renew_at.min(expires_at));
-        Ended::Obtained { token: token.clone(), until: expires_at.wall() }
+        (state.failures, state.repeats, state.hold) = (0, 0, None);
+        self.leases.lend(&token, renew_at.min(expires_at));
+        Ended::Obtained { token, until: expires_at.wall() }
     }
 
-    fn failed(&self, state: &mut State, error: &Error, now: Moment) -> Ended {
+    fn failed(&self, state: &mut State, error: Error, started_at: Moment, now: Moment) -> Ended {
         state.failures = state.failures.saturating_add(1);
-        let remaining = state.held.as_ref().map(|held| now.until(held.expires_at)).unwrap_or_default();
-        let wait = renewal::hold_back(error, state.failures, remaining, fastrand::f64());
-        let hold = Hold { until: now.after(wait), error: error.clone() };
-        if error.is_invalid_client() || error.retry_after().is_some() {
-            self.context.endpoint.hold_back(&hold, now);
+        let remaining = state.issued.as_ref().map(|issued| now.until(issued.expires_at)).unwrap_or_default();
+        let (in_a_row, took) = (state.failures, started_at.until(now));
+        let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
+        let reason = Reason::of(&error);
+        state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
+        // They ran until the flight's deadline; the next attempt may be due before.
+        self.leases.end();
+        if let Some(issued) = &mut state.issued {
+            issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
         }
-        state.hold = Some(hold);
-        // It ran until the flight's deadline; the next attempt may be due before.
-        self.end_leases();
-        if let Some(held) = &mut state.held {
-            held.suspicion = held.suspicion.map(|_| Suspicion::Served);
-        }
-        Ended::Failed { error: error.clone(), remaining, wait }
+        Ended::Failed { error, reason, remaining, wait }
+    }
+
+    fn now(&self) -> Moment {
+        self.context.clock.now()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -494,24 +489,26 @@ impl Slot {
     }
 }
 
-/// What a flight came to; told when no lock is held, since a subscriber may send requests of its own.
-enum Ended {
-    Obtained { token: AccessToken, until: SystemTime },
-    Failed { error: Error, remaining: Duration, wait: Duration },
-}
-
-impl Hold {
-    fn wait_or_fail(&self, now: Moment) -> Step {
-        if now.until(self.until) < renewal::BETWEEN_REQUESTS && self.error.retry_after().is_none() {
-            Step::WaitUntil(self.until)
-        } else {
-            Step::Fail(self.error(now))
+impl Issued {
+    /// Until when callers wait for its successor, if they do.
+    fn awaited_until(&self, now: Moment) -> Option<Moment> {
+        match self.suspicion? {
+            // As long as it was not asked for, whoever comes looks again.
+            Suspicion::Awaited(until) => Some(until.unwrap_or(now.after(SUSPECT_WAIT))).filter(|at| !now.reached(*at)),
+            Suspicion::Served => None,
         }
     }
+}
 
-    fn error(&self, now: Moment) -> Error {
-        self.error.held_back(now.until(self.until))
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        self.context.counted(&mut state.streaks, |streaks| *streaks = Streaks::default());
     }
+}
+
+fn is_same(unwanted: Option<&AccessToken>, token: &AccessToken) -> bool {
+    unwanted.is_some_and(|unwanted| unwanted.is_same_as(token))
 }
 
 fn same_token(which: &str) -> Error {

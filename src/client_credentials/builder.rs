@@ -96,7 +96,7 @@ impl ClientCredentialsBuilder {
             origins: Origins::default(),
             scope_required: false,
             http_client: None,
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(28),
             plain_http: false,
             token_types: Vec::new(),
             refused: None,
@@ -203,7 +203,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The time limit of one exchange with the token endpoint, body included; 30 seconds, and a day at most.
+    /// The time limit of one exchange with the token endpoint, body included; 28 seconds, and a day at most.
     pub fn timeout(mut self, limit: Duration) -> Self {
         if limit.is_zero() {
             self.refused.get_or_insert(Error::configuration("timeout: zero; no exchange would ever end well"));

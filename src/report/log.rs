@@ -40,10 +40,20 @@ macro_rules! token_event {
 
 pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
-    if renewal {
-        token_event!(info, source, request, expires_in, "access token renewed");
-    } else {
-        token_event!(info, source, request, expires_in, "access token obtained");
+    // Twenty thousand tenants are not twenty thousand lines.
+    match (renewal, request.is_default()) {
+        (true, true) => {
+            token_event!(info, source, request, expires_in, "access token renewed");
+        }
+        (false, true) => {
+            token_event!(info, source, request, expires_in, "access token obtained");
+        }
+        (true, false) => {
+            token_event!(debug, source, request, expires_in, "access token renewed");
+        }
+        (false, false) => {
+            token_event!(debug, source, request, expires_in, "access token obtained");
+        }
     }
 }
 
@@ -93,6 +103,18 @@ pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, w
         retry_in,
         "token request failed; trying again in {}",
         human(wait)
+    );
+}
+
+/// What three tokens in a row have met.
+pub(crate) fn about_all_tokens(source: &str, error: &Error) {
+    let (status, kind) = (error.status().map(|status| status.as_u16()), error.type_name());
+    event!(
+        warn,
+        source,
+        error.type = kind,
+        http.response.status_code = status,
+        "token requests fail for several tokens in a row; one a second at most until one succeeds"
     );
 }
 

@@ -57,8 +57,9 @@ impl Reporter {
         }
     }
 
-    pub(crate) fn tried_again(&self, request: &TokenRequest, error: &Error, wait: Duration) {
-        log::tried_again(&self.source, request, error, wait);
+    /// How the source is called.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
     }
 
     pub(crate) fn obtained(&self, request: &TokenRequest, cause: Cause, token: &AccessToken, until: SystemTime) {
@@ -75,16 +76,12 @@ impl Reporter {
         request: &TokenRequest,
         cause: Cause,
         error: &Error,
+        reason: &'static str,
         remaining: Duration,
         wait: Duration,
     ) {
         log::failed(&self.source, request, error, remaining, wait);
         metrics::renewal(&self.source, cause.name(), false);
-        let reason = match (error.retry_after(), error.is_transient()) {
-            (Some(_), _) => "retry_after",
-            (None, true) => "failure",
-            (None, false) => "verdict",
-        };
         metrics::hold_back(&self.source, reason);
     }
 
@@ -103,38 +100,8 @@ impl Reporter {
         metrics::rejection(&self.source, kind);
     }
 
-    /// The first rejection of a token, which renews it.
-    pub(crate) fn rejected(&self, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
-        log::rejected(&self.source, request, origin, age, again);
-    }
-
-    pub(crate) fn rejected_again(&self, request: &TokenRequest, origin: &str, wait: Duration) {
-        log::rejected_again(&self.source, request, origin, wait);
-    }
-
     pub(crate) fn replayed(&self, rejected: bool) {
         metrics::replay(&self.source, rejected);
-    }
-
-    pub(crate) fn rejected_after_redirect(&self, origin: &str) {
-        log::rejected_after_redirect(&self.source, origin);
-    }
-
-    /// Tokens that made room for others.
-    pub(crate) fn forgotten(&self, count: usize, most: usize) {
-        log::forgotten(&self.source, count, most);
-    }
-
-    pub(crate) fn insecure(&self, origin: &str) {
-        log::insecure(&self.source, origin);
-    }
-
-    pub(crate) fn not_attached(&self, origin: &str) {
-        log::not_attached(&self.source, origin);
-    }
-
-    pub(crate) fn foreign_host(&self, host: &str) {
-        log::foreign_host(&self.source, host);
     }
 }
 

@@ -189,7 +189,7 @@ async fn a_thousand_keys_are_kept_where_nobody_says_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn a_key_in_use_is_not_lost() {
     let source = Source::new();
-    let tokens = small(&source, 2);
+    let tokens = small(&source, 4);
     // Held by a handle.
     let handle = tokens.with_request(&scope("handle"));
     handle.token().await.expect("a token");
@@ -238,14 +238,10 @@ async fn a_failure_of_one_key_does_not_hold_back_another() {
     let start = Instant::now();
     token(&tokens, &scope("b")).await;
     assert_eq!(start.elapsed(), seconds(0));
-    // A server that wants to be left alone means all of them.
     source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
     tokens.token_for(&scope("c")).await.expect_err("it fails");
     source.answer(Answer::Lives(hours(1)));
-    let before = source.count();
-    let error = tokens.token_for(&scope("d")).await.expect_err("it is held back");
-    assert!(error.retry_after().expect("when to come back") > seconds(50));
-    assert_eq!(source.count(), before);
+    token(&tokens, &scope("d")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,15 +263,14 @@ async fn a_thousand_keys_in_an_outage_do_not_hammer_the_endpoint() {
     }
     callers.join_all().await;
     assert!(source.most_in_flight() <= 16, "{} in flight", source.most_in_flight());
-    // Those that were on their way when the first one failed, and one a second from then on.
+    // Those that were on their way when it showed, and one a second from then on.
     assert!(source.count() <= 16 + 121, "{} token requests in two minutes", source.count());
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_that_wait_in_line_are_held_back_by_what_those_before_them_are_told() {
     let source = Source::new();
-    // So slow that the first failure does not come within the second in which nobody else may ask.
-    source.takes(millis(1500));
+    source.takes(millis(500));
     source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
     let tokens = source.cache();
     let mut callers = JoinSet::new();
@@ -289,7 +284,11 @@ async fn keys_that_wait_in_line_are_held_back_by_what_those_before_them_are_told
     }
     let waits = callers.join_all().await;
     assert!(waits.iter().all(|wait| *wait > seconds(50)), "{waits:?}");
-    assert_eq!(source.count(), 16, "those that were on their way");
+    assert!(
+        source.count() <= 16 + 2,
+        "{}: more than those that were on their way when the third failed",
+        source.count()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,21 +310,22 @@ async fn a_thousand_keys_of_a_refused_client_do_not_all_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quick_retry_of_one_key_respects_what_the_endpoint_told_another() {
+async fn a_quick_retry_of_one_key_respects_what_the_endpoint_told_three_others() {
     let (source, reset) = (Source::new(), std::io::Error::from(std::io::ErrorKind::ConnectionReset));
     let tokens = source.cache();
-    let other = tokio::spawn({
-        let tokens = tokens.clone();
-        async move { tokens.token_for(&scope("other")).await }
-    });
     source.takes(millis(20));
     source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    let mut others = JoinSet::new();
+    for key in 0..3 {
+        let tokens = tokens.clone();
+        others.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
+    }
     sleep(millis(1)).await;
     source.takes(millis(0));
     source.answer(Answer::Fails(Error::transient(reset)));
     tokens.token_for(&scope("reset")).await.expect_err("it fails");
-    other.await.expect("no panic").expect_err("it fails");
-    assert_eq!(source.count(), 2, "one each");
+    others.join_all().await;
+    assert_eq!(source.count(), 4, "one each");
 }
 
 #[test]

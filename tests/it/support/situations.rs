@@ -72,6 +72,7 @@ pub fn said() -> Said {
         transports(&mut errors).await;
         authentications(&mut errors).await;
         discoveries(&mut errors).await;
+        keys(&mut errors).await;
         lives(&mut errors).await;
         apis(&mut errors).await;
     });
@@ -130,6 +131,23 @@ async fn endpoints(errors: &mut Errors) {
         if tokens.status().held_back_for() > Some(Duration::from_secs(2)) {
             errors.outcome(tokens.token().await);
         }
+    }
+}
+
+/// What several tokens of one source have in common.
+async fn keys(errors: &mut Errors) {
+    let auth = AuthorizationServer::in_memory();
+    auth.set_lifetime(Duration::from_secs(60));
+    let tokens = cache(&auth);
+    let key = |scope: &str| TokenRequest::builder().scope(scope).build().expect("a scope");
+    for _ in 0..2 {
+        tokens.token_for(&key("a")).await.expect("a token");
+        sleep(Duration::from_secs(50)).await;
+        auth.answer_always(Answer::usual());
+    }
+    auth.answer_always(Answer::status(429).with_retry_after(Duration::from_secs(60)));
+    for scope in ["b", "c", "d", "e"] {
+        errors.outcome(tokens.token_for(&key(scope)).await);
     }
 }
 

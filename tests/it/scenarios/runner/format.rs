@@ -57,8 +57,8 @@ pub(super) struct Answer {
     pub(super) until: Option<Time>,
     /// Only so many token requests.
     pub(super) times: Option<u64>,
-    /// Only token requests for this scope.
-    pub(super) scope: Option<String>,
+    /// Only token requests for these scopes.
+    pub(super) scope: Option<OneOrMany<String>>,
     pub(super) answers: Option<toml::Value>,
     pub(super) takes: Option<Time>,
     pub(super) expires_in: Option<toml::Value>,

@@ -53,11 +53,11 @@ enum Number {
 pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
 
 /// By hand, since serde's untagged enums swallow what was wrong.
-impl<'de, T: TryFrom<String, Error = String>> Deserialize<'de> for OneOrMany<T> {
+impl<'de, T: TryFrom<String, Error: fmt::Display>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Texts<T>(PhantomData<T>);
 
-        impl<'de, T: TryFrom<String, Error = String>> Visitor<'de> for Texts<T> {
+        impl<'de, T: TryFrom<String, Error: fmt::Display>> Visitor<'de> for Texts<T> {
             type Value = OneOrMany<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -104,7 +104,7 @@ impl World {
             let given = state.given.get(&index).copied().unwrap_or_default();
             answer.from.0 <= now
                 && answer.until.is_none_or(|until| now < until.0)
-                && answer.scope.as_ref().is_none_or(|only| only == scope)
+                && answer.scope.as_ref().is_none_or(|only| only.0.iter().any(|only| only == scope))
                 && answer.times.is_none_or(|times| given < times)
         };
         let answer = self.scenario.server.iter().enumerate().rfind(|(index, answer)| fits(*index, answer));

@@ -1,0 +1,37 @@
+//! What all the tokens of a cache share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{clock::Clock, endpoint::Endpoint, renewal::Settings, streaks::Streaks};
+use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
+
+pub(super) struct Context {
+    pub source: Arc<dyn TokenSource>,
+    pub settings: Settings,
+    pub clock: Clock,
+    pub endpoint: Endpoint,
+    pub report: Reporter,
+    /// How many origins have a streak of rejections, over all tokens.
+    pub streaks: AtomicUsize,
+}
+
+impl Context {
+    /// How long one call of the source may take.
+    pub(super) fn time_limit(&self) -> Duration {
+        self.source.time_limit().min(LONGEST_LIFETIME)
+    }
+
+    /// Changes a token's streaks, and counts them.
+    pub(super) fn counted<T>(&self, streaks: &mut Streaks, change: impl FnOnce(&mut Streaks) -> T) -> T {
+        let before = streaks.len();
+        let changed = change(streaks);
+        self.streaks.fetch_add(streaks.len().wrapping_sub(before), Ordering::Relaxed);
+        changed
+    }
+}

@@ -1,0 +1,231 @@
+//! Runs a token request in a task of its own, detached from whoever asked for it.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{Arc, Weak},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{
+    backoff,
+    clock::Moment,
+    context::Context,
+    endpoint::Turn,
+    flight::Outcome,
+    keep_warm,
+    slot::{Departure, FLIGHT_GRACE, Slot, Step},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    report::log::{self, Caller, Span},
+    runtime,
+    token::AccessToken,
+};
+
+tokio::task_local! {
+    /// The slot whose source runs in this task.
+    static SOURCE_OF: Weak<Slot>;
+}
+
+/// Whether a caller in this task would wait for itself: it is the source that the slot's own flight asks.
+pub(super) fn is_asked_for(slot: &Arc<Slot>) -> bool {
+    SOURCE_OF.try_with(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(slot))).unwrap_or(false)
+}
+
+/// What a caller is to do now; starts on its runtime what is due. A caller whose token was rejected does not want that one again.
+pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
+    let runtime = runtime::with_timer();
+    let (step, departure) = slot.next(unwanted, runtime.is_some());
+    // Not under the slot's lock: a runtime that has ended drops the tasks here, and their guards take that lock.
+    if let Some(runtime) = runtime {
+        if let Some(departure) = departure {
+            start(slot, departure, &runtime);
+        }
+        keep_warm::ensure(slot, &runtime);
+    }
+    step
+}
+
+/// The guard is complete before the task exists.
+fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
+    let Departure { id, outcome, task, rejected, is_first } = departure;
+    let flying = Flying {
+        guard: Guard { slot: Arc::downgrade(slot), id, outcome, ended: false },
+        slot: Arc::downgrade(slot),
+        context: Arc::clone(slot.context()),
+        request: slot.request().clone(),
+        rejected,
+        is_first,
+        caller: Caller::current(),
+    };
+    let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
+}
+
+struct Flying {
+    guard: Guard,
+    slot: Weak<Slot>,
+    context: Arc<Context>,
+    request: crate::source::TokenRequest,
+    rejected: Option<AccessToken>,
+    is_first: bool,
+    caller: Caller,
+}
+
+/// What came of a flight's last exchange.
+struct Landing {
+    outcome: Outcome,
+    started_at: Moment,
+    span: Span,
+}
+
+impl Flying {
+    async fn fly(mut self) {
+        let context = Arc::clone(&self.context);
+        let limit = context.time_limit();
+        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE).await {
+            Ok(turn) => turn,
+            Err(error) => return self.guard.ground(error),
+        };
+        if let Some(token) = self.rejected.take() {
+            let told = ask(limit, || context.source.rejected(&self.request, &token));
+            let _ = SOURCE_OF.scope(self.slot.clone(), told).await;
+        }
+        let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
+        let was_refused = outcome.as_ref().is_err_and(Error::is_invalid_client);
+        let Self { guard, slot, .. } = self;
+        span.within(|| guard.land(outcome, started_at));
+        // After what came out is known: it may hold back whoever is next.
+        drop(turn);
+        if was_refused {
+            await_credentials(&slot, &context).await;
+        }
+    }
+
+    /// Asks for a token, and again after a failure that may be over in a moment. `None`: somebody else has taken over.
+    async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
+        let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
+        let (mut tried, mut waited) = (0, Duration::ZERO);
+        loop {
+            let started_at = self.guard.begin()?;
+            turn.extend(started_at.after(time));
+            tried += 1;
+            let (outcome, span) = self.exchange(tried).await;
+            let Err(error) = &outcome else {
+                turn.succeeded();
+                return Some(Landing { outcome, started_at, span });
+            };
+            let now = context.clock.now();
+            let source = context.report.source();
+            if turn.failed(&self.request, error, self.is_first, source, now) {
+                log::about_all_tokens(source, error);
+            }
+            let is_quick = self.is_first && turn.is_calm;
+            let wait = is_quick.then(|| backoff::quick_retry(error, tried, waited, fastrand::f64())).flatten();
+            let Some(wait) = wait else { return Some(Landing { outcome, started_at, span }) };
+            span.clone().within(|| self.guard.pause(error, wait));
+            turn.extend(now.after(wait + time));
+            sleep(wait).await;
+            waited += wait;
+            // Other tokens may have been told more in the meantime.
+            if context.endpoint.is_to_be_left_alone(context.clock.now()) {
+                return Some(Landing { outcome, started_at, span });
+            }
+        }
+    }
+
+    async fn exchange(&self, attempt: usize) -> (Outcome, Span) {
+        let context = &self.context;
+        let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
+        let asking = ask(context.time_limit(), || context.source.token(&self.request));
+        let outcome =
+            exchange.span.around(SOURCE_OF.scope(self.slot.clone(), asking)).await.and_then(|outcome| outcome);
+        let outcome = outcome.map(|token| token.with_request(self.request.clone()));
+        exchange.ended(&outcome);
+        (outcome, exchange.span.clone())
+    }
+}
+
+/// What the source does within its time limit. A panic of it is an error like any other.
+async fn ask<F: Future>(limit: Duration, question: impl FnOnce() -> F) -> Result<F::Output, Error> {
+    let mut response = pin!(async { question().await });
+    let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(Error::new(ErrorKind::Panicked, "the token source panicked"))),
+    });
+    timeout(limit, caught).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Timeout, format!("the token source gave no token within {limit:?}")))
+    })
+}
+
+/// While the client is held back because the server refused it: whether it has other credentials.
+async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
+    let Some(due) = slot.upgrade().and_then(|slot| slot.due()) else { return };
+    let wait = context.clock.now().until(due);
+    if ask(wait, || context.source.credentials_changed()).await.is_ok()
+        && let Some(slot) = slot.upgrade()
+    {
+        slot.credentials_changed();
+    }
+}
+
+/// Speaks for a flight. If its task ends before the flight does (its runtime ended), this says so.
+struct Guard {
+    slot: Weak<Slot>,
+    id: u64,
+    outcome: watch::Sender<Option<Outcome>>,
+    ended: bool,
+}
+
+impl Guard {
+    /// An exchange starts. `None`: somebody else has taken over.
+    fn begin(&self) -> Option<Moment> {
+        self.slot.upgrade()?.begin(self.id)
+    }
+
+    /// An exchange failed, and another follows within the flight.
+    fn pause(&self, error: &Error, wait: Duration) {
+        if let Some(slot) = self.slot.upgrade() {
+            slot.pause(self.id, wait);
+            log::tried_again(slot.context().report.source(), slot.request(), error, wait);
+        }
+    }
+
+    fn land(mut self, outcome: Outcome, started_at: Moment) {
+        self.ended = true;
+        let outcome = match self.slot.upgrade() {
+            Some(slot) => slot.finish(self.id, outcome, started_at),
+            None => Some(outcome),
+        };
+        // Where there is none, whoever waits sees that the sender is gone, and asks again.
+        if let Some(outcome) = outcome {
+            self.outcome.send_replace(Some(outcome));
+        }
+    }
+
+    /// The flight ends without an exchange.
+    fn ground(mut self, error: Error) {
+        self.ended = true;
+        if let Some(slot) = self.slot.upgrade() {
+            slot.abandon(self.id);
+        }
+        self.outcome.send_replace(Some(Err(error)));
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Whoever waits sees that the sender is gone, and takes over.
+        if let (false, Some(slot)) = (self.ended, self.slot.upgrade()) {
+            slot.abandon(self.id);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Renews the source's own token with or without traffic, where the cache is built so.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, time::sleep};
+
+use super::{backoff::BETWEEN_REQUESTS, clock, fetch, slot::Slot};
+
+/// How long it sleeps at most before it looks at the clocks: a timer does not count the time that a machine sleeps.
+const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
+
+/// Goes on with it in this runtime, if no other one does.
+pub(super) fn ensure(slot: &Arc<Slot>, runtime: &Handle) {
+    if !slot.context().settings.keep_warm || !slot.request().is_default() {
+        return;
+    }
+    if let Some(task) = slot.warm_up() {
+        let running = Running(Arc::downgrade(slot));
+        let _ = task.set(runtime.spawn(keep_warm(running)).abort_handle());
+    }
+}
+
+/// Starts the next flight when it is due.
+async fn keep_warm(running: Running) {
+    loop {
+        let Some(slot) = running.slot() else { return };
+        let due = slot.due();
+        let wait = due.map_or(BETWEEN_REQUESTS, |due| slot.context().clock.now().until(due) + clock::TICK);
+        drop(slot);
+        sleep(wait.clamp(BETWEEN_REQUESTS, LOOK_AT_THE_CLOCK)).await;
+        let Some(slot) = running.slot() else { return };
+        if due.is_some_and(|due| slot.context().clock.now().reached(due)) {
+            let _ = fetch::step(&slot, None);
+        }
+    }
+}
+
+/// If its runtime ends, the next call goes on with it in another one.
+struct Running(Weak<Slot>);
+
+impl Running {
+    fn slot(&self) -> Option<Arc<Slot>> {
+        self.0.upgrade()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot() {
+            slot.cool_down();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Rejections in a row: how often they may renew a token.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{backoff::BETWEEN_REQUESTS, clock::Moment};
+use crate::challenge::Rejection;
+
+/// Beyond it, origins share one streak.
+const MOST_ORIGINS: usize = 64;
+/// A 401 without a reason may speak of a path rather than of the token; so it takes longer to tell that a token was accepted.
+const BARE_ACCEPTANCE: Duration = Duration::from_secs(60);
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// By origin, rejections of tokens whose successors the origin has not accepted.
+#[derive(Default)]
+pub(super) struct Streaks {
+    explicit: HashMap<String, Streak>,
+    bare: HashMap<String, Streak>,
+}
+
+struct Streak {
+    count: u32,
+    /// When the next rejection may renew the token.
+    not_before: Moment,
+    /// Since when the origin has accepted the newest token.
+    accepted_since: Option<Moment>,
+    mentioned: bool,
+}
+
+/// What becomes of a rejection.
+pub(super) enum Verdict {
+    /// It renews the token; `again`: as the one before it did.
+    Renew { again: bool },
+    /// Too soon after the last one.
+    Wait { wait: Duration, first: bool },
+}
+
+impl Streaks {
+    pub(super) fn len(&self) -> usize {
+        self.explicit.len() + self.bare.len()
+    }
+
+    /// An explicit rejection is never held back by bare ones.
+    pub(super) fn reject(&mut self, origin: &str, rejection: Rejection, now: Moment) -> Verdict {
+        self.forget(now);
+        let explicit = self.explicit.get(origin).filter(|streak| !now.reached(streak.not_before));
+        let held_back = explicit.filter(|_| rejection == Rejection::Bare).map(|streak| now.until(streak.not_before));
+        let streaks = match rejection {
+            Rejection::Explicit => &mut self.explicit,
+            Rejection::Bare => &mut self.bare,
+        };
+        let shared = streaks.len() >= MOST_ORIGINS && !streaks.contains_key(origin);
+        let streak = streaks.entry(if shared { String::new() } else { origin.to_owned() }).or_insert(Streak {
+            count: 0,
+            not_before: now,
+            accepted_since: None,
+            mentioned: false,
+        });
+        streak.accepted_since = None;
+        if !now.reached(streak.not_before) || held_back.is_some() {
+            let wait = now.until(streak.not_before).max(held_back.unwrap_or_default());
+            return Verdict::Wait { wait, first: !std::mem::replace(&mut streak.mentioned, true) };
+        }
+        streak.count = streak.count.saturating_add(1);
+        streak.not_before = now.after(streak.interval());
+        streak.mentioned = false;
+        Verdict::Renew { again: streak.count > 1 }
+    }
+
+    /// The origin accepted the newest token. If it goes on doing so, that ends its streaks.
+    pub(super) fn accepted(&mut self, origin: &str, now: Moment) {
+        self.forget(now);
+        for (streaks, least) in [(&mut self.explicit, Duration::ZERO), (&mut self.bare, BARE_ACCEPTANCE)] {
+            let Some(streak) = streaks.get_mut(origin) else { continue };
+            let since = *streak.accepted_since.get_or_insert(now);
+            if now.reached(since.after(streak.interval().max(least))) {
+                streaks.remove(origin);
+            }
+        }
+    }
+
+    /// The origin accepted a token right where it had rejected the one before.
+    pub(super) fn end(&mut self, origin: &str) {
+        self.explicit.remove(origin);
+        self.bare.remove(origin);
+    }
+
+    /// Whether a new streak would have to learn again what these know.
+    pub(super) fn hold_back(&self, now: Moment) -> bool {
+        self.explicit.values().chain(self.bare.values()).any(|streak| !now.reached(streak.not_before))
+    }
+
+    /// What an origin said an hour ago says nothing about its present tokens.
+    fn forget(&mut self, now: Moment) {
+        let remembered = |streak: &Streak| !now.reached(streak.not_before.after(REMEMBERED));
+        self.explicit.retain(|_, streak| remembered(streak));
+        self.bare.retain(|_, streak| remembered(streak));
+    }
+}
+
+impl Streak {
+    /// From the last rejection that renewed the token to the next one that may.
+    fn interval(&self) -> Duration {
+        rejection_interval(self.count)
+    }
+}
+
+/// After the `count`th in a row (from 1).
+fn rejection_interval(count: u32) -> Duration {
+    (10 * BETWEEN_REQUESTS).saturating_mul(1 << count.saturating_sub(1).min(8)).min(LONGEST_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewals_caused_by_rejection_are_spaced_out() {
+        let waits: Vec<_> = (1..=7).map(|count| rejection_interval(count).as_secs()).collect();
+        assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(rejection_interval(u32::MAX).as_secs(), 300);
+    }
+}
