@@ -1,8 +1,8 @@
 //! What the `WWW-Authenticate` fields of an answer say about the token (RFC 9110 section 11.6.1, RFC 6750 section 3).
 //!
-//! Read here and not by the crate `http-auth`, which takes the grammar at its word and stops at the first deviation: a missing or another divider, a token68
-//! (`Negotiate YII…=`), a letter beyond ASCII, a quote that is never closed. Servers write all of these, and it leaves a third of the dead tokens in the table
-//! below unread.
+//! Read here and not by the crate `http-auth`, which takes the grammar at its word and stops at the first deviation: a
+//! missing or another divider, a token68 (`Negotiate YII…=`), a letter beyond ASCII, a quote that is never closed.
+//! Servers write all of these, and it leaves a third of the dead tokens in the table below unread.
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
@@ -58,8 +58,8 @@ fn is_bearer(scheme: &str) -> bool {
     scheme.eq_ignore_ascii_case("bearer")
 }
 
-/// A lenient reading of one field: `name=value` belongs to the challenge before it, a word behind a comma begins one, and so does `Bearer`
-/// anywhere. Commas, semicolons and spaces all divide, since servers write all of them.
+/// A lenient reading of one field: `name=value` belongs to the challenge before it, a word behind a comma begins one,
+/// and so does `Bearer` anywhere. Commas, semicolons and spaces all divide, since servers write all of them.
 fn read(text: &str, found: &mut Vec<Challenge>) {
     let mut rest = text;
     let mut begins = true;
@@ -196,17 +196,14 @@ mod tests {
                 &["Bearer realm=\"a\"", "Bearer error=\"invalid_token\""],
                 &["", "Bearer error=\"invalid_token\""],
                 // Microsoft's and Google's.
-                &[
-                    "Bearer realm=\"\", authorization_uri=\"https://a.test/authorize\", client_id=\"1\", error=\"invalid_token\", claims=\"eyJ9\"",
-                ],
+                &["Bearer realm=\"\", authorization_uri=\"https://a.test/authorize\", client_id=\"1\", \
+                     error=\"invalid_token\", claims=\"eyJ9\""],
                 &["Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""],
                 // Spring's, a container registry's, and that of Exchange.
-                &[
-                    "Bearer error=\"invalid_token\", error_description=\"Jwt expired at 2026-11-24T00:00:00Z\", error_uri=\"https://tools.ietf.org/html/rfc6750#section-3.1\"",
-                ],
-                &[
-                    "Bearer realm=\"https://a.test/token\",service=\"registry.a.test\",scope=\"repository:a/b:pull,push\",error=\"invalid_token\"",
-                ],
+                &["Bearer error=\"invalid_token\", error_description=\"Jwt expired at 2026-11-24T00:00:00Z\", \
+                     error_uri=\"https://tools.ietf.org/html/rfc6750#section-3.1\""],
+                &["Bearer realm=\"https://a.test/token\",service=\"registry.a.test\",\
+                     scope=\"repository:a/b:pull,push\",error=\"invalid_token\""],
                 &[
                     "Bearer client_id=\"1\", trusted_issuers=\"1@*\", token_types=\"a b\", error=\"invalid_token\"",
                     "Basic Realm=\"\",Basic Realm=\"\"",
@@ -322,7 +319,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_field_makes_it_panic(fields in prop::collection::vec(prop::collection::vec(0x20u8..=0xff, 0..200), 0..5)) {
+        fn no_field_makes_it_panic(
+            fields in prop::collection::vec(prop::collection::vec(0x20u8..=0xff, 0..200), 0..5),
+        ) {
             let fields: Vec<Vec<u8>> =
                 fields.into_iter().map(|field| field.into_iter().filter(|byte| *byte != 0x7f).collect()).collect();
             let _ = read(&fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -330,7 +329,9 @@ mod tests {
 
         #[test]
         fn nor_does_one_made_of_what_challenges_are_made_of(parts in prop::collection::vec(
-            prop::sample::select(vec!["Bearer", "Basic", "error", "realm", "invalid_token", "=", "\"", "\\", ",", ";", " ", "\t", "\u{fc}"]),
+            prop::sample::select(vec![
+                "Bearer", "Basic", "error", "realm", "invalid_token", "=", "\"", "\\", ",", ";", " ", "\t", "\u{fc}",
+            ]),
             0..60,
         )) {
             let _ = read(&[parts.concat().as_bytes()]);

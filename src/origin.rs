@@ -59,8 +59,8 @@ pub(crate) enum Port {
     Unreadable,
 }
 
-/// What permits a token to go to an origin: the entry at this position, which may be a wildcard, or that any origin is permitted. Small, since
-/// each request has it.
+/// What permits a token to go to an origin: the entry at this position, which may be a wildcard, or that any origin is
+/// permitted. Small, since each request has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermittedBy(u32);
 
@@ -107,7 +107,8 @@ impl Origins {
     /// What is said where no origin was named.
     pub(crate) fn missing() -> Error {
         Error::configuration(
-            "origin: none; say where the tokens may go with `.origin(\"https://api.example.com\")`, as often as needed, or with `.any_origin()`",
+            "origin: none; say where the tokens may go with `.origin(\"https://api.example.com\")`, as often as needed, \
+             or with `.any_origin()`",
         )
     }
 
@@ -120,7 +121,8 @@ impl Origins {
         self.listed.extend(other.listed);
     }
 
-    /// The entry that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins are compared.
+    /// The entry that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins
+    /// are compared.
     #[inline]
     pub(crate) fn as_written(&self, scheme: &str, authority: &str) -> Option<PermittedBy> {
         let scheme = Scheme::written(scheme)?;
@@ -168,7 +170,8 @@ impl Origins {
             Permission::Granted(permitted_by) => Ok(permitted_by),
             Permission::Insecure => Err(insecure(&target)),
             Permission::Foreign => Err(Error::configuration(format!(
-                "origin: {text:?} is not among those that the tokens may be sent to; name it where they are named, with `.origin({text:?})`"
+                "origin: {text:?} is not among those that the tokens may be sent to; name it where they are named, \
+                 with `.origin({text:?})`"
             ))),
         }
     }

@@ -11,9 +11,10 @@ use std::{
 
 /// A value in as many copies as threads can use at the same time.
 ///
-/// A request counts references to its token and to the cache. Where two threads count the same reference, that alone takes longer than all the
-/// rest of attaching a token (`scripts/bench` shows it). What was tried instead: an arc-swap in front of copies that threads make at first use takes some 50
-/// instructions more for each request, and allocates on some; copies per thread in thread-local memory would outlive their cache.
+/// A request counts references to its token and to the cache. Where two threads count the same reference, that alone
+/// takes longer than all the rest of attaching a token (`scripts/bench` shows it). What was tried instead: an arc-swap
+/// in front of copies that threads make at first use takes some 50 instructions more for each request, and allocates on
+/// some; copies per thread in thread-local memory would outlive their cache.
 pub(crate) struct Sharded<T>(Box<[Apart<T>]>);
 
 /// Far enough from its neighbours that no processor loads them along with it.

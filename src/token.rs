@@ -21,14 +21,16 @@ pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 
 
 /// An access token (RFC 6749 section 1.4) that is sent as a bearer token (RFC 6750).
 ///
-/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped (a cache keeps a copy for each of a few
-/// threads). `Debug` does not show it. As a [`TokenSource`](crate::TokenSource) it is a fixed token, for tests and for tokens that somebody else renews.
+/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped (a cache
+/// keeps a copy for each of a few threads). `Debug` does not show it. As a [`TokenSource`](crate::TokenSource) it is a
+/// fixed token, for tests and for tokens that somebody else renews.
 #[derive(Clone)]
 pub struct AccessToken {
     inner: Arc<Inner>,
 }
 
-/// Aligned so that no two tokens' counts of references are neighbours: threads use copies in order not to contend for one.
+/// Aligned so that no two tokens' counts of references are neighbours: threads use copies in order not to contend for
+/// one.
 #[derive(Clone)]
 #[repr(align(128))]
 struct Inner {
@@ -49,8 +51,8 @@ impl AccessToken {
     ///
     /// # Errors
     ///
-    /// If it is empty or has a character that cannot stand in the header (anything but visible ASCII; a line end at the end of a file, for
-    /// instance).
+    /// If it is empty or has a character that cannot stand in the header (anything but visible ASCII; a line end at the
+    /// end of a file, for instance).
     pub fn new(token: impl Into<String>) -> Result<Self, Error> {
         let token = Zeroizing::new(token.into());
         let refuse = |what: String| Err(Error::new(ErrorKind::InvalidResponse, what));
@@ -113,7 +115,8 @@ impl AccessToken {
         &self.inner.authorization
     }
 
-    /// The value behind another prefix than `Bearer`, which is visible ASCII and spaces; made once where an adapter asks for one such prefix.
+    /// The value behind another prefix than `Bearer`, which is visible ASCII and spaces; made once where an adapter
+    /// asks for one such prefix.
     pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderValue {
         let make = || header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone());
         let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), make()));
@@ -135,8 +138,8 @@ impl AccessToken {
         self.inner.scope.as_deref()
     }
 
-    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it is, anything else as
-    /// JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept.
+    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it
+    /// is, anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.inner.members.get(name).map(|value| value.as_str())
     }

@@ -17,8 +17,8 @@ use crate::{
     token::AccessToken,
 };
 
-/// The token of a request, and what is needed to read the response. (A fingerprint of the token would be one reference less to count, but was
-/// not faster: the header is then moved about, by some 30 instructions.)
+/// The token of a request, and what is needed to read the response. (A fingerprint of the token would be one reference
+/// less to count, but was not faster: the header is then moved about, by some 30 instructions.)
 pub(crate) struct Attached {
     token: AccessToken,
     adapter: Arc<Adapter>,
@@ -29,11 +29,11 @@ pub(crate) struct Attached {
     asked: u64,
 }
 
-/// Whether this is the response of a gRPC server that refused the call as unauthenticated before it began: `grpc-status: 16` among the
-/// headers ("trailers-only").
+/// Whether this is the response of a gRPC server that refused the call as unauthenticated before it began:
+/// `grpc-status: 16` among the headers ("trailers-only").
 ///
-/// The adapters understand it without being told in HTTP/2 responses whose content type is gRPC's. This is for gRPC over anything else, with
-/// [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
+/// The adapters understand it without being told in HTTP/2 responses whose content type is gRPC's. This is for gRPC
+/// over anything else, with [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
 #[must_use]
 pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
     headers.get("grpc-status").is_some_and(|status| status == "16")
@@ -45,8 +45,8 @@ impl Attached {
         Self { token, adapter, permitted_by, is_replay: false, asked }
     }
 
-    /// Puts the token on a request that has no header of its own, and leaves it what remains until its deadline; `false`: it has as many
-    /// headers as there can be.
+    /// Puts the token on a request that has no header of its own, and leaves it what remains until its deadline;
+    /// `false`: it has as many headers as there can be.
     pub(crate) fn set<Req: Request>(&self, request: &mut Req, deadline: Option<Instant>) -> bool {
         if let Some(deadline) = deadline {
             request.leave_until(deadline);
@@ -103,8 +103,8 @@ impl Attached {
         })
     }
 
-    /// Whether the token still was on the request at the end of a redirect within the client, which removes it on the way to another host. A 401
-    /// tells: a server that saw no token gives no error code (RFC 6750 section 3.1).
+    /// Whether the token still was on the request at the end of a redirect within the client, which removes it on the
+    /// way to another host. A 401 tells: a server that saw no token gives no error code (RFC 6750 section 3.1).
     fn was_carried_to(&self, end: &Target<'_>, rejection: Option<Rejection>) -> bool {
         let tokens = &self.adapter.tokens;
         let is_asked = tokens.origins().permit(end) == Permission::Granted(self.permitted_by);
@@ -126,7 +126,8 @@ impl Attached {
         }
     }
 
-    /// Starts the renewal, and waits for nothing: there is no copy of the request that could be sent with another token.
+    /// Starts the renewal, and waits for nothing: there is no copy of the request that could be sent with another
+    /// token.
     pub(crate) fn reject(&self, rejection: Rejection) {
         let origin = self.origin();
         log::not_sent_again(&origin);

@@ -25,11 +25,11 @@ use crate::{
     token::AccessToken,
 };
 
-/// Among the extensions of a request: it is sent without a token, and none is fetched. For public paths and health checks on an origin whose
-/// other requests get one.
+/// Among the extensions of a request: it is sent without a token, and none is fetched. For public paths and health
+/// checks on an origin whose other requests get one.
 ///
-/// In `http::Request::extensions`, in tonic's `Request::extensions`, or by reqwest-middleware's `with_extension`. (The layer over `reqwest::Request`
-/// cannot see extensions.)
+/// In `http::Request::extensions`, in tonic's `Request::extensions`, or by reqwest-middleware's `with_extension`. (The
+/// layer over `reqwest::Request` cannot see extensions.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WithoutToken;
 
@@ -107,8 +107,8 @@ impl Bearer {
         Self(Arc::new(Sharded::new(|| Arc::new(Adapter::clone(adapter)))))
     }
 
-    /// Attaches the cached token, after a copy was made of the request. `extensions` are those of the request, where it cannot show them
-    /// itself. Starts nothing.
+    /// Attaches the cached token, after a copy was made of the request. `extensions` are those of the request, where it
+    /// cannot show them itself. Starts nothing.
     #[inline(always)]
     pub(crate) fn attach<Req: Request, C>(
         &self,
@@ -226,7 +226,8 @@ fn goes_anywhere() -> Error {
 /// Puts the token on the request; `false`: it has a header of its own, which stays, or as many headers as there can be.
 #[inline]
 fn append(token: &AccessToken, headers: &mut HeaderMap) -> bool {
-    // One look-up tells both whether there is a header already and where ours goes (`entry` takes 150 instructions more, asking first 100).
+    // One look-up tells both whether there is a header already and where ours goes (`entry` takes 150 instructions
+    // more, asking first 100).
     let Ok(occupied) = headers.try_append(AUTHORIZATION, token.authorization().clone()) else {
         return false;
     };

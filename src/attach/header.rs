@@ -25,8 +25,9 @@ use crate::{
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 ///
-/// In all else it is as with the usual one: it is marked sensitive, it is attached only where tokens may go, a header of that name that the caller set stays, and
-/// it is replaced when the token was rejected. To send two tokens, put one layer around another.
+/// In all else it is as with the usual one: it is marked sensitive, it is attached only where tokens may go, a header
+/// of that name that the caller set stays, and it is replaced when the token was rejected. To send two tokens, put one
+/// layer around another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenHeader {
     name: HeaderName,
@@ -44,7 +45,8 @@ impl TokenHeader {
         Self::new(AUTHORIZATION, scheme)
     }
 
-    /// `Proxy-Authorization`, for gateways that read it and leave `Authorization` to the API behind them, such as Google's Identity-Aware Proxy.
+    /// `Proxy-Authorization`, for gateways that read it and leave `Authorization` to the API behind them, such as
+    /// Google's Identity-Aware Proxy.
     ///
     /// # Errors
     ///
@@ -55,8 +57,9 @@ impl TokenHeader {
 
     /// Any header, for a client that follows no redirects, such as `reqwest::redirect::Policy::none()` makes one.
     ///
-    /// reqwest and tower-http's `FollowRedirect` remove `Authorization` and `Proxy-Authorization` on the way to another host, and no other
-    /// header: inside of this adapter, either of them would carry the token wherever a server redirects to.
+    /// reqwest and tower-http's `FollowRedirect` remove `Authorization` and `Proxy-Authorization` on the way to another
+    /// host, and no other header: inside of this adapter, either of them would carry the token wherever a server
+    /// redirects to.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! What both adapters share: which requests get a token, what a response says about it, and how a request is sent again.
+//! What both adapters share: which requests get a token, what a response says about it, and how a request is sent
+//! again.
 
 mod attached;
 mod bearer;

@@ -21,7 +21,8 @@ impl TokenCache {
         permission
     }
 
-    /// Whether the request names only permitted hosts in `Host`, which a gateway may route by, wherever the connection leads.
+    /// Whether the request names only permitted hosts in `Host`, which a gateway may route by, wherever the connection
+    /// leads.
     pub(super) fn permit_hosts(&self, headers: &HeaderMap) -> bool {
         headers.get_all(HOST).iter().all(|host| match Authority::try_from(host.as_bytes()) {
             Ok(host) => self.permit_host(&Target::of_parts(None, &host)),

@@ -1,7 +1,7 @@
 use std::{convert::Infallible, fmt};
 
-/// Whether, and how, a request is copied so that it can be sent again after its token was rejected: [`NoReplay`], [`TryClone`], or a function
-/// of yours in [`replay_fn`]. Sealed, so that it can change.
+/// Whether, and how, a request is copied so that it can be sent again after its token was rejected: [`NoReplay`],
+/// [`TryClone`], or a function of yours in [`replay_fn`]. Sealed, so that it can change.
 pub trait Replay<Req>: sealed::Replay<Req> {}
 
 impl<Req, T: sealed::Replay<Req>> Replay<Req> for T {}
@@ -37,40 +37,45 @@ impl<Req> sealed::Replay<Req> for NoReplay {
 
 /// Copies what can be copied: an `http::Request` whose body is `Clone`, a `reqwest::Request` by its `try_clone`.
 ///
-/// The copy is made before the request is sent, and nothing is buffered: a body such as `Full<Bytes>` shares its bytes. The second attempt is
-/// the original request, with another token.
+/// The copy is made before the request is sent, and nothing is buffered: a body such as `Full<Bytes>` shares its bytes.
+/// The second attempt is the original request, with another token.
 ///
 /// # If it does not compile
 ///
-/// Over a body that is not `Clone` (a boxed one, tonic's, axum's, hyper's `Incoming`) the layer is no service, and the compiler does not always say why:
+/// Over a body that is not `Clone` (a boxed one, tonic's, axum's, hyper's `Incoming`) the layer is no service, and the
+/// compiler does not always say why:
 ///
 /// ```compile_fail,E0599
 /// # use bytes::Bytes;
 /// # use client_credentials::{BearerAuthLayer, TokenCache, TryClone};
 /// # use http_body_util::combinators::BoxBody;
 /// # use tower::{ServiceBuilder, ServiceExt};
-/// # type Client = hyper_util::client::legacy::Client<hyper_util::client::legacy::connect::HttpConnector, BoxBody<Bytes, std::convert::Infallible>>;
-/// # fn example(tokens: TokenCache, client: Client, request: http::Request<BoxBody<Bytes, std::convert::Infallible>>) {
+/// # use hyper_util::client::legacy::{Client as Legacy, connect::HttpConnector};
+/// # type Boxed = BoxBody<Bytes, std::convert::Infallible>;
+/// # type Client = Legacy<HttpConnector, Boxed>;
+/// # fn example(tokens: TokenCache, client: Client, request: http::Request<Boxed>) {
 /// let service = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens).with_replay(TryClone)).service(client);
 /// let answer = service.oneshot(request);
 /// # }
 /// ```
 ///
 /// ```text
-/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, ...>`, but its trait bounds were not satisfied
+/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, …>>, ...>`, but
+///               its trait bounds were not satisfied
 ///   = note: the following trait bounds were not satisfied:
 ///           `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: Service<_>`
-///           which is required by `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: tower::ServiceExt<_>`
 /// ```
 ///
 /// The same for `ready`, `call`, `ready_and` and the methods of a generated tonic client, there with the reason:
 ///
 /// ```text
 /// error[E0277]: the trait bound `tonic::body::Body: Clone` is not satisfied
-/// error[E0599]: the method `check` exists for struct `HealthClient<BearerAuth<Channel, TryClone>>`, but its trait bounds were not satisfied
+/// error[E0599]: the method `check` exists for struct `HealthClient<BearerAuth<Channel, TryClone>>`, but its trait bounds
+///               were not satisfied
 /// ```
 ///
-/// Either leave `with_replay` out, and the 401 goes to the caller, or say with [`replay_fn`] how your requests are copied.
+/// Either leave `with_replay` out, and the 401 goes to the caller, or say with [`replay_fn`] how your requests are
+/// copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TryClone;
 

@@ -7,14 +7,16 @@ use crate::origin::{Origins, PermittedBy, Target};
 /// A request that a token can be attached to: `http::Request<B>` and `reqwest::Request`.
 #[diagnostic::on_unimplemented(
     message = "no access token can be attached to a `{Self}`",
-    note = "the layer is for clients whose requests are `http::Request<B>` or, with the feature `reqwest`, `reqwest::Request`"
+    note = "the layer is for clients whose requests are `http::Request<B>` or, with the feature `reqwest`, \
+            `reqwest::Request`"
 )]
 pub trait BearerRequest: sealed::Request {}
 
 /// A response that can say that a token was rejected: `http::Response<B>` and `reqwest::Response`.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` cannot say that an access token was rejected",
-    note = "the layer is for clients whose responses are `http::Response<B>` or, with the feature `reqwest`, `reqwest::Response`"
+    note = "the layer is for clients whose responses are `http::Response<B>` or, with the feature `reqwest`, \
+            `reqwest::Response`"
 )]
 pub trait BearerResponse: sealed::Response {}
 
@@ -29,7 +31,8 @@ pub(crate) mod sealed {
         fn headers_mut(&mut self) -> &mut HeaderMap;
         /// `None`: it shows them to nobody.
         fn extensions(&self) -> Option<&Extensions>;
-        /// What permits its token without a closer look, as nearly every request is written. `inner` permits what names no authority.
+        /// What permits its token without a closer look, as nearly every request is written. `inner` permits what names
+        /// no authority.
         fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy>;
         fn goes_to(&self) -> GoesTo<'_>;
         /// What its response is to be compared with, by [`Response::redirected`].
@@ -147,7 +150,7 @@ impl sealed::Request for reqwest::Request {
     }
 
     fn asked(&self) -> u64 {
-        hash(self.url())
+        fingerprint(self.url())
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -174,17 +177,18 @@ impl sealed::Response for reqwest::Response {
     }
 
     fn redirected(&self, asked: u64) -> Option<Target<'_>> {
-        (hash(self.url()) != asked).then(|| Target::of_url(self.url()))
+        (fingerprint(self.url()) != asked).then(|| Target::of_url(self.url()))
     }
 }
 
-/// Without the fragment, which no server sees.
+/// Tells two URLs apart, without their fragments, which no server sees. Each request has one made, so it is no hash
+/// against people who mean harm: who makes two URLs of an API look like one gains a token request.
 #[cfg(feature = "reqwest")]
-fn hash(url: &reqwest::Url) -> u64 {
-    use std::hash::{DefaultHasher, Hasher};
-    let mut hasher = DefaultHasher::new();
-    let text = url.as_str();
+fn fingerprint(url: &reqwest::Url) -> u64 {
+    let text = url.as_str().as_bytes();
     let fragment = url.fragment().map_or(0, |fragment| fragment.len() + 1);
-    hasher.write(&text.as_bytes()[..text.len() - fragment]);
-    hasher.finish()
+    let (words, rest) = text[..text.len() - fragment].as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let all = words.chain(rest.iter().map(|byte| u64::from(*byte)));
+    all.fold(0, |hash: u64, word| (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95))
 }

@@ -89,7 +89,8 @@ where
             if let (None, Some(response)) = (&attached, response.take()) {
                 return Poll::Ready(Ok(Retried::Not(response)));
             }
-            // The response is dropped before the service is asked: an unread body may hold the connection that it needs.
+            // The response is dropped before the service is asked: an unread body may hold the connection that it
+            // needs.
             self.stage = SecondStage::Service(attached);
         }
         ready!(self.service.poll_ready(cx)).map_err(Into::into)?;

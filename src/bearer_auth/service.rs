@@ -9,8 +9,8 @@ use crate::{
     error::BoxError,
 };
 
-/// For clients: attaches a bearer token to every request that goes through. What it does, and its settings, are those of
-/// [`BearerAuthLayer`](super::BearerAuthLayer), which makes it.
+/// For clients: attaches a bearer token to every request that goes through. What it does, and its settings, are those
+/// of [`BearerAuthLayer`](super::BearerAuthLayer), which makes it.
 #[derive(Clone, Debug)]
 pub struct BearerAuth<S, R = NoReplay> {
     inner: S,
@@ -19,7 +19,8 @@ pub struct BearerAuth<S, R = NoReplay> {
 }
 
 impl<S> BearerAuth<S> {
-    /// Attaches the tokens of this cache to the requests of `inner`, as [`BearerAuthLayer::new`](super::BearerAuthLayer::new) does.
+    /// Attaches the tokens of this cache to the requests of `inner`, as
+    /// [`BearerAuthLayer::new`](super::BearerAuthLayer::new) does.
     #[must_use]
     pub fn new(inner: S, tokens: TokenCache) -> Self {
         Self { inner, bearer: Bearer::new(tokens), replay: NoReplay }
@@ -69,8 +70,8 @@ where
             Attach::With(attached, spare) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
             Attach::Wait(pending) => {
                 let spare = self.replay.spare(&request, &self.inner);
-                // The service that was polled ready is the one to call: it is moved into the future, and a clone, which must be polled
-                // again, stays. So what it reserved is given back where the request is refused.
+                // The service that was polled ready is the one to call: it is moved into the future, and a clone, which
+                // must be polled again, stays. So what it reserved is given back where the request is refused.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::waiting(FirstAttempt::new(pending, request, ready, spare))

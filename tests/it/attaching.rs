@@ -123,8 +123,8 @@ async fn the_next_request_carries_the_renewed_token_and_one_in_flight_is_left_al
     assert_eq!(count.get(), 2);
 }
 
-/// Without a scheme it speaks to a proxy, which is not whom the token is for; with one it is an extended CONNECT (RFC 8441), such as opens a
-/// WebSocket over HTTP/2.
+/// Without a scheme it speaks to a proxy, which is not whom the token is for; with one it is an extended CONNECT (RFC
+/// 8441), such as opens a WebSocket over HTTP/2.
 #[tokio::test(start_paused = true)]
 async fn a_connect_request_gets_a_token_where_it_speaks_to_the_origin_and_none_where_it_speaks_to_a_proxy() {
     let connect = |uri: &str| Request::builder().method(Method::CONNECT).uri(uri).body(Full::default());

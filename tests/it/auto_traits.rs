@@ -1,4 +1,5 @@
-//! What the types of the public interface are to the compiler. Each line is a promise to whoever stores, shares or moves them.
+//! What the types of the public interface are to the compiler. Each line is a promise to whoever stores, shares or
+//! moves them.
 
 use std::{fmt::Debug, mem::size_of};
 
@@ -130,8 +131,9 @@ fn the_caches_futures_are_send() {
     check(tokens.token_for(&TokenRequest::default()));
 }
 
-/// Every layer around moves or boxes it. What it has to keep beside the inner future, or the first answer, is the request that may be sent again,
-/// a handle of the service to send it with, and where to get a token: none of that may be there twice.
+/// Every layer around moves or boxes it. What it has to keep beside the inner future, or the first answer, is the
+/// request that may be sent again, a handle of the service to send it with, and where to get a token: none of that may
+/// be there twice.
 #[test]
 fn the_response_future_is_no_larger_than_what_it_has_to_keep() {
     type Inner = <Hyper as tower::Service<Request>>::Future;

@@ -393,7 +393,8 @@ mod properties {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// What the layer thinks of a URL, the `url` crate (which reqwest connects by) thinks as well: a token goes out only to the one origin.
+        /// What the layer thinks of a URL, the `url` crate (which reqwest connects by) thinks as well: a token goes out
+        /// only to the one origin.
         #[test]
         fn a_token_goes_only_where_two_parsers_see_the_origin_that_was_named(url in prop_oneof![url(), puzzle()]) {
             let Ok(uri) = url.parse::<http::Uri>() else { return Ok(()) };
@@ -404,7 +405,8 @@ mod properties {
             if sent == With {
                 let url = reqwest::Url::parse(&url).expect("what a token was attached to is a URL");
                 let host = url.host_str().expect("a host").trim_end_matches('.').to_owned();
-                prop_assert_eq!((url.scheme(), host.as_str(), url.port_or_known_default()), ("https", "api.example.com", Some(443)));
+                let origin = (url.scheme(), host.as_str(), url.port_or_known_default());
+                prop_assert_eq!(origin, ("https", "api.example.com", Some(443)));
             }
             prop_assert!(sent != With || url.to_ascii_lowercase().contains("api.example.com"));
         }
@@ -412,7 +414,9 @@ mod properties {
         /// However the host is written, it is the same one.
         #[test]
         fn case_trailing_dot_and_default_port_make_no_difference(
-            upper in prop::collection::vec(any::<bool>(), 15), dot in any::<bool>(), port in prop::sample::select(vec!["", ":", ":443", ":0443"])
+            upper in prop::collection::vec(any::<bool>(), 15),
+            dot in any::<bool>(),
+            port in prop::sample::select(vec!["", ":", ":443", ":0443"]),
         ) {
             let host: String = "api.example.com".chars().zip(upper)
                 .map(|(letter, upper)| if upper { letter.to_ascii_uppercase() } else { letter }).collect();
@@ -430,7 +434,9 @@ mod properties {
 
         /// Whatever is named as an origin: it is refused, or it means itself and nothing panics.
         #[test]
-        fn what_is_accepted_as_an_origin_covers_itself(origin in prop_oneof![url(), "[ -~]{0,24}", "https?://[!-~]{0,16}"]) {
+        fn what_is_accepted_as_an_origin_covers_itself(
+            origin in prop_oneof![url(), "[ -~]{0,24}", "https?://[!-~]{0,16}"],
+        ) {
             let source = AccessToken::new("abcde").expect("a token");
             if TokenCache::builder(source).origin(&origin).build().is_ok() && !origin.contains('*') {
                 prop_assert_eq!(now(send(&[&origin], get(&format!("{origin}/stats")))), With, "{}", origin);

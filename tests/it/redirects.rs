@@ -150,7 +150,8 @@ async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_re
         async move { response }
     })
     .await;
-    (home.set(api.origin()).expect("once"), away.set(other.origin()).expect("once"));
+    home.set(api.origin()).expect("once");
+    away.set(other.origin()).expect("once");
     let source = client_credentials::ClientCredentials::builder(auth.token_url(), "abcde", "12345");
     let source = source.origin(api.origin()).build().expect("a source");
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
@@ -172,7 +173,8 @@ async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_re
     assert_eq!(auth.token_requests(), 2);
 }
 
-/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones, between two servers.
+/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones,
+/// between two servers.
 #[cfg(feature = "reqwest")]
 #[tokio::test]
 async fn neither_reqwests_own_redirects_nor_a_layers_carry_the_token_to_another_server() {

@@ -239,7 +239,8 @@ async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_w
             let answer = caller.await.expect("no panic").expect("an answer");
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
             assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
-            // Whoever has the 401 finds the new token, whatever becomes of the others; after one that gives no reason, as soon as there is one.
+            // Whoever has the 401 finds the new token, whatever becomes of the others; after one that gives no reason,
+            // as soon as there is one.
             sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
             assert_eq!(service.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
         }

@@ -150,8 +150,8 @@ async fn nothing_of_ours_starts_before_the_future_is_polled() {
 
 #[tokio::test(start_paused = true)]
 async fn the_future_may_be_dropped_at_any_point() {
-    // Dropped after so many polls, with time passing between them: while it waits for a token, for the answer, for another token, for
-    // readiness, for the second answer.
+    // Dropped after so many polls, with time passing between them: while it waits for a token, for the answer, for
+    // another token, for readiness, for the second answer.
     for polls in 0..40 {
         let (tokens, count) = api_tokens();
         let inner = tower::service_fn(|request: Request<Body>| async move {
@@ -175,7 +175,8 @@ async fn the_future_may_be_dropped_at_any_point() {
     }
 }
 
-/// What the service reserved when it was polled ready goes with the refused call, and does not stay with the service that is asked next.
+/// What the service reserved when it was polled ready goes with the refused call, and does not stay with the service
+/// that is asked next.
 #[tokio::test(start_paused = true)]
 async fn a_refused_call_gives_back_the_permit_that_it_was_polled_ready_with() {
     let (tokens, _) = api_tokens();

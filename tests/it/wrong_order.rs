@@ -1,4 +1,5 @@
-//! What the log tells somebody whose requests go without a token. A binary of its own, since a log belongs to a whole process.
+//! What the log tells somebody whose requests go without a token. A binary of its own, since a log belongs to a whole
+//! process.
 
 use crate::support;
 use std::{
