@@ -59,9 +59,9 @@ use crate::{
 /// | behind this layer (nearer to the client) | what is seen |
 /// |---|---|
 /// | a retry layer | all its attempts carry the same token, also after that was rejected |
-/// | a redirect layer | it decides whether the token goes to another host; a 401 from there counts as one from the host asked |
-/// | a layer that sets `Authorization` | it replaces ours; *before* this layer such a header stays, and no token is fetched |
-/// | a layer that sets scheme and host | this one refuses a request without them, unless it has [`for_origin`](Self::for_origin) |
+/// | a redirect layer | it decides whether the token goes to another host, whose 401 counts as one from the host asked |
+/// | a layer that sets `Authorization` | it replaces ours; *before* this layer it stays, and no token is fetched |
+/// | a layer that sets scheme and host | this one refuses a request without them, unless it has `for_origin` |
 ///
 /// | before this layer | what is seen |
 /// |---|---|
