@@ -1,5 +1,5 @@
-//! Tokens from somewhere else than a token endpoint: a source of one's own, here one that asks a service in its own way. The cache
-//! shares and renews its tokens like any other. On loopback: `cargo run --example custom_source`.
+//! Tokens from somewhere else than a token endpoint: a source of one's own, here one that asks a service in its own
+//! way. The cache shares and renews its tokens like any other. On loopback: `cargo run --example custom_source`.
 
 use std::time::Duration;
 

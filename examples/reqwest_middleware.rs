@@ -1,5 +1,5 @@
-//! A reqwest client whose requests carry tokens: the order of middleware, a token with another scope, and what comes back when there is
-//! no token. On loopback: `cargo run --example reqwest_middleware`.
+//! A reqwest client whose requests carry tokens: the order of middleware, a token with another scope, and what comes
+//! back when there is no token. On loopback: `cargo run --example reqwest_middleware`.
 
 use client_credentials::{
     BearerAuthMiddleware, ClientCredentials, Error, TokenCache, TokenRequest,

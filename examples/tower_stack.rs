@@ -1,5 +1,5 @@
-//! Time limit, retry and concurrency limit around hyper-util's client, and where the tokens go between them. On loopback:
-//! `cargo run --example tower_stack`.
+//! Time limit, retry and concurrency limit around hyper-util's client, and where the tokens go between them. On
+//! loopback: `cargo run --example tower_stack`.
 
 use std::{future, time::Duration};
 

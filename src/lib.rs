@@ -1,8 +1,12 @@
-//! OAuth 2.0 client_credentials tokens on every request: a tower `Layer` and a reqwest middleware that fetch, share, renew and attach them.
+//! OAuth 2.0 client_credentials tokens on every request: a tower `Layer` and a reqwest middleware that fetch, share,
+//! renew and attach them.
 //!
-//! - [`ClientCredentials`] gets tokens from a token endpoint (RFC 6749 section 4.4); [`TokenSource`] is the plug for anything else.
-//! - [`TokenCache`] shares one token among all callers, renews it beside the traffic, and replaces it when it was rejected.
-//! - [`BearerAuthLayer`] puts it on the requests of a tower service, `BearerAuthMiddleware` on those of a reqwest client.
+//! - [`ClientCredentials`] gets tokens from a token endpoint (RFC 6749 section 4.4); [`TokenSource`] is the plug for
+//!   anything else.
+//! - [`TokenCache`] shares one token among all callers, renews it beside the traffic, and replaces it when it was
+//!   rejected.
+//! - [`BearerAuthLayer`] puts it on the requests of a tower service, `BearerAuthMiddleware` on those of a reqwest
+//!   client.
 //!
 #![cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
 #![cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
@@ -40,10 +44,11 @@
 //!           │                      │ it, beside the traffic   │ failure: an error at once
 //! ```
 //!
-//! Token requests run in tasks of their own: a caller that goes away ends none, and all who wait for one share its outcome. A renewal that fails costs nothing
-//! while the old token lives. A lifetime counts from when its token was asked for, on the monotonic clock and on the wall clock, and ends on
-//! whichever gets there first; a machine that slept does not take a dead token for a living one. Nobody asks, nothing is fetched
-//! (unless a cache is told to [keep warm](TokenCacheBuilder::keep_warm)).
+//! Token requests run in tasks of their own: a caller that goes away ends none, and all who wait for one share its
+//! outcome. A renewal that fails costs nothing while the old token lives. A lifetime counts from when its token was
+//! asked for, on the monotonic clock and on the wall clock, and ends on whichever gets there first; a machine that
+//! slept does not take a dead token for a living one. Nobody asks, nothing is fetched (unless a cache is told to [keep
+//! warm](TokenCacheBuilder::keep_warm)).
 //!
 //! A 401 rejects the token that was attached if its Bearer challenge says `invalid_token`, gives no reason, or gives one
 //! that does not begin with `insufficient_` (RFC 6750 section 3); so does gRPC's status 16. The first who reports it
@@ -83,13 +88,15 @@
 //!
 //! # Errors
 //!
-//! [`Error`] says why there is no token, at which endpoint, and what to do where that is known. It is cheap to clone, since all who waited for a token request get the
-//! same one; it never contains a secret or a token. [`Error::kind`] tells the kinds apart, [`Error::is_transient`] says whether it may pass by itself,
-//! [`Error::retry_after`] how long to wait, [`Error::response`] and [`Error::status`] what the endpoint answered. Wrong settings are refused
-//! where something is built, by the setting's name. Through tower's `BoxError`, reqwest-middleware, reqwest-retry and `tonic::Status`, [`Error::find`] finds it
-//! again.
+//! [`Error`] says why there is no token, at which endpoint, and what to do where that is known. It is cheap to clone,
+//! since all who waited for a token request get the same one; it never contains a secret or a token. [`Error::kind`]
+//! tells the kinds apart, [`Error::is_transient`] says whether it may pass by itself, [`Error::retry_after`] how long
+//! to wait, [`Error::response`] and [`Error::status`] what the endpoint answered. Wrong settings are refused where
+//! something is built, by the setting's name. Through tower's `BoxError`, reqwest-middleware, reqwest-retry and
+//! `tonic::Status`, [`Error::find`] finds it again.
 //!
-//! No failure is final: when the server is mended, or a [`Secret`] that can change, the next attempt finds out, without a restart.
+//! No failure is final: when the server is mended, or a [`Secret`] that can change, the next attempt finds out, without
+//! a restart.
 //!
 //! # Features
 //!
@@ -104,8 +111,8 @@
 //! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file |
 //! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
-//! Without any of them the cache and the tower layer are left. Token requests then go through a client of yours: a tower service in a [`TowerClient`], or
-//! an [`HttpClient`].
+//! Without any of them the cache and the tower layer are left. Token requests then go through a client of yours: a
+//! tower service in a [`TowerClient`], or an [`HttpClient`].
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -27,7 +27,8 @@ pub trait TokenSource: Send + Sync + 'static {
         let _ = (request, token);
     }
 
-    /// Returns when the client can prove itself by something else than what the server refused, so that the cache need not wait out its hold-back.
+    /// Returns when the client can prove itself by something else than what the server refused, so that the cache need
+    /// not wait out its hold-back.
     ///
     /// Asked after an `invalid_client`, and dropped when the hold-back is over. The default never returns.
     async fn credentials_changed(&self) {
@@ -128,8 +129,8 @@ impl<F> fmt::Debug for TokenFn<F> {
 
 /// Which token is meant: scope, resource, audience and further parameters of the token request.
 ///
-/// The default leaves everything to the source. Two requests are equal if they ask for the same token: the order of scopes, and
-/// naming one twice, make no difference. Cheap to clone.
+/// The default leaves everything to the source. Two requests are equal if they ask for the same token: the order of
+/// scopes, and naming one twice, make no difference. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct TokenRequest {
     inner: Arc<Parameters>,

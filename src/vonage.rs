@@ -70,8 +70,8 @@ impl Region {
 }
 
 impl ClientCredentials {
-    /// For Vonage Contact Center: the region's token endpoint, id and secret in the body, tokens for Vonage's hosts of that region and nowhere
-    /// else. At least one [`scope`](ClientCredentialsBuilder::scope) is required.
+    /// For Vonage Contact Center: the region's token endpoint, id and secret in the body, tokens for Vonage's hosts of
+    /// that region and nowhere else. At least one [`scope`](ClientCredentialsBuilder::scope) is required.
     pub fn vonage(
         region: Region,
         client_id: impl Into<Secret>,

@@ -1,4 +1,5 @@
-//! While there is a token, attaching it allocates nothing. A binary of its own, since it counts what the allocator does.
+//! While there is a token, attaching it allocates nothing. A binary of its own, since it counts what the allocator
+//! does.
 
 #[path = "it/support/mod.rs"]
 mod support;

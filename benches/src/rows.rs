@@ -1,5 +1,5 @@
-//! What is measured: each row makes, for a token of so many bytes, something that makes a sender for each thread. The senders of a row share
-//! one token.
+//! What is measured: each row makes, for a token of so many bytes, something that makes a sender for each thread. The
+//! senders of a row share one token.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! How a request is sent, over and over, so that what is counted is the layer: nothing is built, and nothing is allocated.
+//! How a request is sent, over and over, so that what is counted is the layer: nothing is built, and nothing is
+//! allocated.
 
 use std::{
     cell::RefCell,

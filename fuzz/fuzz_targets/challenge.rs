@@ -1,4 +1,5 @@
-//! `WWW-Authenticate` as a hostile API writes it, read through the layer: the lines of the input are the fields of a 401.
+//! `WWW-Authenticate` as a hostile API writes it, read through the layer: the lines of the input are the fields of a
+//! 401.
 #![no_main]
 
 use std::{

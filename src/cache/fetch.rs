@@ -21,7 +21,6 @@ use super::{
     context::Context,
     endpoint::Turn,
     flight::Outcome,
-    keep_warm,
     slot::{Departure, FLIGHT_GRACE, Slot, Step},
 };
 use crate::{
@@ -45,12 +44,9 @@ pub(super) fn is_asked_for(slot: &Arc<Slot>) -> bool {
 pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
     let runtime = runtime::with_timer();
     let (step, departure) = slot.next(unwanted, runtime.is_some());
-    // Not under the slot's lock: a runtime that has ended drops the tasks here, and their guards take that lock.
-    if let Some(runtime) = runtime {
-        if let Some(departure) = departure {
-            start(slot, departure, &runtime);
-        }
-        keep_warm::ensure(slot, &runtime);
+    // Not under the slot's lock: a runtime that has ended drops the task here, and its guard takes that lock.
+    if let (Some(departure), Some(runtime)) = (departure, runtime) {
+        start(slot, departure, &runtime);
     }
     step
 }

@@ -5,18 +5,20 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::sleep};
+use tokio::time::sleep;
 
 use super::{backoff::BETWEEN_REQUESTS, clock, fetch, slot::Slot};
+use crate::runtime;
 
 /// How long it sleeps at most before it looks at the clocks: a timer does not count the time that a machine sleeps.
 const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
 
 /// Goes on with it in this runtime, if no other one does.
-pub(super) fn ensure(slot: &Arc<Slot>, runtime: &Handle) {
+pub(super) fn ensure(slot: &Arc<Slot>) {
     if !slot.context().settings.keep_warm || !slot.request().is_default() {
         return;
     }
+    let Some(runtime) = runtime::with_timer() else { return };
     if let Some(task) = slot.warm_up() {
         let running = Running(Arc::downgrade(slot));
         let _ = task.set(runtime.spawn(keep_warm(running)).abort_handle());

@@ -153,7 +153,7 @@ impl TokenCache {
         let slot = &self.own;
         let status = slot.status();
         if !status.is_ready() && status.held_back_for().is_none() {
-            let _ = fetch::step(slot, None);
+            let _ = step(slot, None);
         }
         status
     }
@@ -161,7 +161,7 @@ impl TokenCache {
     /// The cached token, without waiting. Starts the renewal where it is due, and the first fetch where there is no token.
     pub fn try_token(&self) -> Option<AccessToken> {
         let slot = &self.own;
-        let cached = slot.current().or_else(|| match fetch::step(slot, None) {
+        let cached = slot.current().or_else(|| match step(slot, None) {
             Step::Serve(token) => Some(token),
             _ => None,
         });
@@ -196,7 +196,7 @@ impl TokenCache {
         let slot = self.slot(token.request());
         let renews = slot.reject(token, origin, rejection);
         if renews {
-            let _ = fetch::step(&slot, Some(token));
+            let _ = step(&slot, Some(token));
         }
         renews
     }
@@ -291,19 +291,19 @@ impl TokenCache {
         if let (None, Some(token)) = (unwanted, slot.current()) {
             return Ok(token);
         }
-        let step = match fetch::step(slot, unwanted) {
+        let next = match step(slot, unwanted) {
             Step::Serve(token) => return Ok(token),
-            step => step,
+            next => next,
         };
         let wait = self.report().wait();
-        let outcome = self.acquire_from(step, slot, unwanted, limit).await;
+        let outcome = self.acquire_from(next, slot, unwanted, limit).await;
         wait.ended(outcome.is_ok());
         outcome
     }
 
     async fn acquire_from(
         &self,
-        mut step: Step,
+        mut next: Step,
         slot: &Arc<Slot>,
         unwanted: Option<&AccessToken>,
         limit: Duration,
@@ -311,7 +311,7 @@ impl TokenCache {
         // By the monotonic clock alone: a caller's patience has not run out because somebody set the time.
         let give_up = Instant::now() + limit;
         loop {
-            match step {
+            match next {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
                 Step::Join(_) if fetch::is_asked_for(slot) => return Err(waits_for_itself()),
@@ -326,7 +326,7 @@ impl TokenCache {
             if Instant::now() >= give_up {
                 return slot.usable(unwanted).ok_or_else(|| self.waited_too_long(limit));
             }
-            step = fetch::step(slot, unwanted);
+            next = step(slot, unwanted);
         }
     }
 
@@ -344,6 +344,13 @@ impl TokenCache {
         let until = Instant::now() + self.shared.context.clock.now().until(until);
         Ok(tokio::time::sleep_until(until.min(give_up)))
     }
+}
+
+/// What a caller is to do now; starts what is due.
+fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
+    let step = fetch::step(slot, unwanted);
+    keep_warm::ensure(slot);
+    step
 }
 
 fn waits_for_itself() -> Error {

@@ -7,6 +7,7 @@ use crate::challenge::Rejection;
 
 /// Beyond it, origins share one streak.
 const MOST_ORIGINS: usize = 64;
+const OTHERS: &str = "others";
 /// A 401 without a reason may speak of a path rather than of the token; so it takes longer to tell that a token was accepted.
 const BARE_ACCEPTANCE: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
@@ -50,8 +51,7 @@ impl Streaks {
             Rejection::Explicit => &mut self.explicit,
             Rejection::Bare => &mut self.bare,
         };
-        let shared = streaks.len() >= MOST_ORIGINS && !streaks.contains_key(origin);
-        let streak = streaks.entry(if shared { String::new() } else { origin.to_owned() }).or_insert(Streak {
+        let streak = streaks.entry(shared(streaks, origin).to_owned()).or_insert(Streak {
             count: 0,
             not_before: now,
             accepted_since: None,
@@ -72,6 +72,7 @@ impl Streaks {
     pub(super) fn accepted(&mut self, origin: &str, now: Moment) {
         self.forget(now);
         for (streaks, least) in [(&mut self.explicit, Duration::ZERO), (&mut self.bare, BARE_ACCEPTANCE)] {
+            let origin = shared(streaks, origin);
             let Some(streak) = streaks.get_mut(origin) else { continue };
             let since = *streak.accepted_since.get_or_insert(now);
             if now.reached(since.after(streak.interval().max(least))) {
@@ -82,8 +83,9 @@ impl Streaks {
 
     /// The origin accepted a token right where it had rejected the one before.
     pub(super) fn end(&mut self, origin: &str) {
-        self.explicit.remove(origin);
-        self.bare.remove(origin);
+        for streaks in [&mut self.explicit, &mut self.bare] {
+            streaks.remove(shared(streaks, origin));
+        }
     }
 
     /// Whether a new streak would have to learn again what these know.
@@ -104,6 +106,10 @@ impl Streak {
     fn interval(&self) -> Duration {
         rejection_interval(self.count)
     }
+}
+
+fn shared<'a>(streaks: &HashMap<String, Streak>, origin: &'a str) -> &'a str {
+    if streaks.len() >= MOST_ORIGINS && !streaks.contains_key(origin) { OTHERS } else { origin }
 }
 
 /// After the `count`th in a row (from 1).

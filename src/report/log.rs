@@ -1,5 +1,5 @@
-//! What the log says: events and the span of a token request, with the target `client_credentials`. Without the feature `tracing` all of
-//! it is empty. No secret comes in here.
+//! What the log says: events and the span of a token request, with the target `client_credentials`. Without the feature
+//! `tracing` all of it is empty. No secret comes in here.
 //!
 //! `docs/in-production.md` lists the events and their fields.
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables, dead_code))]
@@ -248,8 +248,8 @@ impl Caller {
     }
 }
 
-/// The span of one exchange with the token endpoint. It follows from the caller's, and is no part of it: the caller may go away, and
-/// others may wait for the same exchange.
+/// The span of one exchange with the token endpoint. It follows from the caller's, and is no part of it: the caller may
+/// go away, and others may wait for the same exchange.
 #[cfg(feature = "tracing")]
 #[derive(Clone)]
 pub(crate) struct Span(tracing::Span);

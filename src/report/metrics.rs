@@ -1,7 +1,7 @@
 //! What is counted, by the `metrics` facade. Without the feature `metrics` all of it is empty.
 //!
-//! Labels have few values, whatever servers and users do: `source` is one for each cache, and no key, origin or server's text becomes
-//! one. `docs/in-production.md` lists names and labels.
+//! Labels have few values, whatever servers and users do: `source` is one for each cache, and no key, origin or
+//! server's text becomes one. `docs/in-production.md` lists names and labels.
 #![cfg_attr(not(feature = "metrics"), allow(unused_variables, dead_code))]
 
 use std::{
@@ -19,7 +19,8 @@ pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: 
     }
 }
 
-/// Each time that a token was to be had, quick retries included in one: `cause` is `cold`, `expired`, `aging` or `rejected`.
+/// Each time that a token was to be had, quick retries included in one: `cause` is `cold`, `expired`, `aging` or
+/// `rejected`.
 pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, ok: bool) {
     #[cfg(feature = "metrics")]
     {
@@ -50,7 +51,8 @@ pub(crate) fn hold_back(source: &Arc<str>, reason: &'static str) {
         .increment(1);
 }
 
-/// A caller that found no usable token: how long it waited; `outcome` is `ok`, `error`, or `gone` if it did not wait for the end.
+/// A caller that found no usable token: how long it waited; `outcome` is `ok`, `error`, or `gone` if it did not wait
+/// for the end.
 pub(crate) fn waited(source: &Arc<str>, outcome: &'static str, duration: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!("client_credentials_wait_duration_seconds",
@@ -58,7 +60,8 @@ pub(crate) fn waited(source: &Arc<str>, outcome: &'static str, duration: Duratio
     .record(duration);
 }
 
-/// An API's answer rejected a token: `kind` is `invalid_token`, `bare` (a 401 without a reason) or `reported` (by `TokenCache::reject`).
+/// An API's answer rejected a token: `kind` is `invalid_token`, `bare` (a 401 without a reason) or `reported` (by
+/// `TokenCache::reject`).
 pub(crate) fn rejection(source: &Arc<str>, kind: &'static str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("client_credentials_rejections_total", "source" => Arc::clone(source), "kind" => kind)

@@ -27,8 +27,8 @@ use crate::{
 
 /// A token endpoint that issues `token-1`, `token-2` …, remembers what it was asked, and fails as a test wants it to.
 ///
-/// A handle that is cheap to clone; the clones are one server, which ends with the last of them. On loopback by [`start`](Self::start); without
-/// a socket by [`in_memory`](Self::in_memory), as an [`HttpClient`].
+/// A handle that is cheap to clone; the clones are one server, which ends with the last of them. On loopback by
+/// [`start`](Self::start); without a socket by [`in_memory`](Self::in_memory), as an [`HttpClient`].
 #[derive(Clone)]
 pub struct AuthorizationServer {
     state: Arc<Mutex<State>>,
@@ -269,7 +269,8 @@ pub struct AuthorizationServerBuilder {
 }
 
 impl AuthorizationServerBuilder {
-    /// The one client that gets tokens; others get `invalid_client`. The secret is taken from the body and from a Basic header.
+    /// The one client that gets tokens; others get `invalid_client`. The secret is taken from the body and from a Basic
+    /// header.
     pub fn client(self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { client: Some((id.into(), secret.into())), ..self }
     }

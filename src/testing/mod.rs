@@ -1,7 +1,7 @@
 //! Stand-ins for an authorization server and for an API that checks its tokens, for tests of applications.
 //!
-//! Both exist on a loopback socket, for the real HTTP client of an application, and in memory, for tokio's paused clock (beside real sockets a paused
-//! clock runs ahead of the network).
+//! Both exist on a loopback socket, for the real HTTP client of an application, and in memory, for tokio's paused clock
+//! (beside real sockets a paused clock runs ahead of the network).
 //!
 //! ```
 //! use client_credentials::{BearerAuthLayer, ClientCredentials, Clock, TokenCache, TryClone};

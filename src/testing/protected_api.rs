@@ -19,9 +19,9 @@ use crate::error::BoxError;
 
 /// An API that takes the tokens of an [`AuthorizationServer`], and answers others with the challenges of RFC 6750.
 ///
-/// To a good token it answers 200 and the request's own body, or what [`answer_next`](Self::answer_next) says. A handle that is cheap to clone; the
-/// clones are one API, which ends with the last of them. On loopback by [`start`](Self::start); by [`in_memory`](Self::in_memory)
-/// as a tower service.
+/// To a good token it answers 200 and the request's own body, or what [`answer_next`](Self::answer_next) says. A handle
+/// that is cheap to clone; the clones are one API, which ends with the last of them. On loopback by
+/// [`start`](Self::start); by [`in_memory`](Self::in_memory) as a tower service.
 #[derive(Clone)]
 pub struct ProtectedApi {
     auth: AuthorizationServer,

@@ -1,4 +1,5 @@
-//! How a client proves who it is beyond a secret that is sent: assertions, signers, client certificates (RFC 7521, 7523, 8705).
+//! How a client proves who it is beyond a secret that is sent: assertions, signers, client certificates (RFC 7521,
+//! 7523, 8705).
 
 use crate::support::keys;
 use std::{

@@ -276,7 +276,8 @@ proptest! {
         junk in prop::collection::vec(any::<u8>(), 0..64),
         whole in any::<bool>(),
     ) {
-        let document = json!({"issuer": issuer, "token_endpoint": endpoint, "mtls_endpoint_aliases": {"token_endpoint": alias}});
+        let aliases = json!({"token_endpoint": alias});
+        let document = json!({"issuer": issuer, "token_endpoint": endpoint, "mtls_endpoint_aliases": aliases});
         let mut document = document.to_string().into_bytes();
         if !whole {
             document.extend(junk);

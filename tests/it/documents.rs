@@ -1,5 +1,5 @@
-//! What the documents quote is what the crate says: every situation that they tell of is brought about, and the quotes are looked for in
-//! what was logged and returned. And their links lead somewhere.
+//! What the documents quote is what the crate says: every situation that they tell of is brought about, and the quotes
+//! are looked for in what was logged and returned. And their links lead somewhere.
 
 use std::path::Path;
 
@@ -110,9 +110,15 @@ fn every_alert_is_explained() {
 fn links_between_the_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut links = 0;
-    for document in
-        ["README.md", "docs/in-production.md", "docs/providers.md", "docs/testing.md", "docs/when-it-does-not-work.md"]
-    {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/in-production.md",
+        "docs/providers.md",
+        "docs/testing.md",
+        "docs/when-it-does-not-work.md",
+    ] {
         let text = std::fs::read_to_string(root.join(document)).expect("a document");
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
         for target in targets.filter(|target| !target.starts_with("http")) {

@@ -47,7 +47,8 @@ async fn no_redirect_is_followed_with_the_secret() {
                 assert!(error.to_string().contains(&target.origin()), "{name}, {status}: {error}");
                 assert!(error.to_string().contains(&url), "{name}, {status}: {error}");
             }
-            // A finished reqwest client cannot be kept from looking where a 301, 302 or 303 leads, but it takes nothing along.
+            // A finished reqwest client cannot be kept from looking where a 301, 302 or 303 leads, but it takes nothing
+            // along.
             let own = client.is_none() || name == "hyper-util's client" || status >= 307;
             assert!(!own || target.count() == 0, "{name}, {status}");
             for request in target.seen() {

@@ -16,6 +16,8 @@ mod discovery;
 mod documents;
 #[cfg(feature = "reqwest-middleware")]
 mod errors;
+#[cfg(target_os = "linux")]
+mod faketime;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
@@ -38,6 +40,8 @@ mod redaction;
 mod redirects;
 #[cfg(feature = "test-util")]
 mod rejection;
+#[cfg(feature = "test-util")]
+mod reqwest_0_12;
 #[cfg(feature = "test-util")]
 mod runtimes;
 #[cfg(feature = "test-util")]

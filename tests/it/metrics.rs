@@ -26,7 +26,8 @@ impl Metrics {
         Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).expect("Prometheus' text format").samples
     }
 
-    /// The values of a counter or gauge, by its labels without `source`, joined by spaces; of a histogram the number of observations.
+    /// The values of a counter or gauge, by its labels without `source`, joined by spaces; of a histogram the number of
+    /// observations.
     fn values(&self, name: &str) -> BTreeMap<String, u64> {
         let number = |value: &Value| match value {
             Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value as u64,

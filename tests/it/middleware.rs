@@ -374,7 +374,8 @@ async fn a_connect_request_goes_as_it_is() {
     assert_eq!((tokens_seen(&proxy), auth.token_requests()), (vec!["none".to_owned()], 0));
 }
 
-/// reqwest follows redirects by itself, beneath every middleware, and drops the header where the host or the port changes.
+/// reqwest follows redirects by itself, beneath every middleware, and drops the header where the host or the port
+/// changes.
 #[tokio::test]
 async fn a_redirect_that_reqwest_follows_does_not_carry_the_token_and_a_401_at_its_end_is_not_held_against_it() {
     let auth = AuthorizationServer::start(HOUR).await;

@@ -1,4 +1,5 @@
-//! No secret and no token in anything that comes out: every path, every `Debug`, the log at its finest, every metric's label.
+//! No secret and no token in anything that comes out: every path, every `Debug`, the log at its finest, every metric's
+//! label.
 
 use crate::support;
 use crate::support::endpoint;

@@ -1,7 +1,8 @@
-//! The scenarios of `tests/scenarios/*.toml`: a token's life hour by hour, told in data. The format is in the README.md next to them.
+//! The scenarios of `tests/scenarios/*.toml`: a token's life hour by hour, told in data. The format is in the README.md
+//! next to them.
 //!
-//! `SCENARIO=outage` runs those with `outage` in their names and prints what was seen; `SEED=7` runs them with the random numbers of
-//! that seed alone.
+//! `SCENARIO=outage` runs those with `outage` in their names and prints what was seen; `SEED=7` runs them with the
+//! random numbers of that seed alone.
 
 mod runner;
 

@@ -1,6 +1,8 @@
-//! The crate against authorization servers that others wrote, each in a process of its own: oidc-provider, node-oauth2-server and Authlib.
+//! The crate against authorization servers that others wrote, each in a process of its own: oidc-provider,
+//! node-oauth2-server and Authlib.
 //!
-//! `tests/servers/set-up` installs them. Then: `cargo test --all-features --test servers -- --ignored`; `scripts/test` does both.
+//! `tests/servers/set-up` installs them. Then: `cargo test --all-features --test servers -- --ignored`; `scripts/test`
+//! does both.
 #![cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "rustls"))]
 
 #[path = "../it/support/keys.rs"]

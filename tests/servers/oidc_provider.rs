@@ -1,4 +1,5 @@
-//! oidc-provider is certified for OpenID Connect, and knows every client authentication method and certificate-bound tokens (RFC 8705).
+//! oidc-provider is certified for OpenID Connect, and knows every client authentication method and certificate-bound
+//! tokens (RFC 8705).
 
 use std::sync::LazyLock;
 

@@ -1,8 +1,8 @@
 //! Herds of callers against an authorization server on a real socket, in an outage and at renewals.
 //!
-//! `cargo run --release --manifest-path benches/Cargo.toml --features reqwest --bin storm` prints a table and fails if, with this crate, somebody
-//! was left unserved or the server was asked more often than it had to be. With the feature `peers`, others meet the same herds. Ends
-//! within five minutes.
+//! `cargo run --release --manifest-path benches/Cargo.toml --features reqwest --bin storm` prints a table and fails if,
+//! with this crate, somebody was left unserved or the server was asked more often than it had to be. With the feature
+//! `peers`, others meet the same herds. Ends within five minutes.
 
 use std::{
     pin::Pin,
@@ -191,8 +191,8 @@ async fn meet(tokens: Tokens, first_goes_away: bool) -> Figures {
     figures
 }
 
-/// Ten callers every 5 ms, each of which takes the time from when it runs to when it has its token, until so many tokens have been
-/// seen. The first token is not counted: everybody has to wait for that one.
+/// Ten callers every 5 ms, each of which takes the time from when it runs to when it has its token, until so many
+/// tokens have been seen. The first token is not counted: everybody has to wait for that one.
 async fn steady(tokens: TokenCache) -> Figures {
     let mut current = tokens.token().await.expect("a first token");
     let (mut seen, mut figures, mut callers) = (0, Figures::default(), JoinSet::new());

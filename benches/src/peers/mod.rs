@@ -1,7 +1,7 @@
 //! Other crates that attach tokens, each as its own documentation says, and with a token that it has cached.
 //!
-//! Those that only hand out a header are put into the smallest tower service that attaches it. gcp_auth, a2a-protocol-client and tower-mcp speak
-//! to their own servers only, or have no piece that could be called alone.
+//! Those that only hand out a header are put into the smallest tower service that attaches it. gcp_auth,
+//! a2a-protocol-client and tower-mcp speak to their own servers only, or have no piece that could be called alone.
 
 mod aliri;
 mod aws;

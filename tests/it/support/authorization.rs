@@ -45,7 +45,8 @@ impl AuthorizationServer {
         Issued(self.0.clone())
     }
 
-    /// An API that answers 200 to a good token and 401 with a challenge (RFC 6750) to anything else; over HTTP/1 and HTTP/2.
+    /// An API that answers 200 to a good token and 401 with a challenge (RFC 6750) to anything else; over HTTP/1 and
+    /// HTTP/2.
     pub async fn protected_api(&self) -> Server {
         let issued = self.issued();
         Server::start(move |request| {

@@ -14,7 +14,8 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::LookupSpan};
 
-/// All that this crate logged in this thread, one line each: level, message, fields; spans by `open`, `record` and `follows`.
+/// All that this crate logged in this thread, one line each: level, message, fields; spans by `open`, `record` and
+/// `follows`.
 #[derive(Clone, Default)]
 pub struct Log {
     lines: Arc<Mutex<Vec<(Level, String)>>>,

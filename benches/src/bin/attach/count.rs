@@ -21,7 +21,8 @@ pub fn allocations(row: &Row, token: usize) -> f64 {
     allocation_counter::measure(all).count_total as f64 / COUNT as f64
 }
 
-/// This program runs twice under callgrind, and sends twice as often in the second run: the difference is the requests'.
+/// This program runs twice under callgrind, and sends twice as often in the second run: the difference is the
+/// requests'.
 pub fn instructions(row: &Row, token: usize) -> Result<f64, Box<dyn Error>> {
     let once = collected(row, token, COUNT)?;
     let twice = collected(row, token, 2 * COUNT)?;

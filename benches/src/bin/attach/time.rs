@@ -1,4 +1,5 @@
-//! Time that a request takes, in rounds: every row has a turn in each, so that whatever else the machine does meets all of them.
+//! Time that a request takes, in rounds: every row has a turn in each, so that whatever else the machine does meets all
+//! of them.
 
 use std::{
     sync::Barrier,

@@ -39,7 +39,8 @@ pub(super) fn check(scenario: &Scenario, seen: &Seen, quotes: &[String]) -> Vec<
     failures
 }
 
-/// For one token, never two token requests at once, and never two starts within a second, but for the two quick retries after a failure.
+/// For one token, never two token requests at once, and never two starts within a second, but for the two quick retries
+/// after a failure.
 fn always(seen: &Seen) -> Vec<String> {
     let mut by_token: BTreeMap<_, Vec<&TokenRequestSeen>> = BTreeMap::new();
     for request in &seen.requests {

@@ -2,28 +2,28 @@
 //!
 //! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a [lease](super::lease).
 
+mod landing;
+mod rejection;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::{sync::watch, task::AbortHandle};
 
 use super::{
-    backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Failed, Hold, Reason},
+    backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Hold},
     clock::Moment,
     context::Context,
     flight::{Flight, Outcome, Task},
     lease::Leases,
     lock,
-    renewal::Life,
     status::Status,
-    streaks::{Streaks, Verdict},
+    streaks::Streaks,
 };
 use crate::{
-    challenge::Rejection,
     error::{Error, ErrorKind},
-    report::{Cause, log},
     runtime,
     source::TokenRequest,
     token::AccessToken,
@@ -34,8 +34,6 @@ pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
 /// So long callers wait for another token once one was asked for in place of a rejected one. Then they are served with that: other APIs may still
 /// accept it.
 pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
-/// How often in a row a server may repeat a token that has ended, as one does that counts down in whole seconds.
-const MOST_REPEATS: u32 = 2;
 
 pub(super) struct Slot {
     context: Arc<Context>,
@@ -106,13 +104,6 @@ pub(super) struct Departure {
     pub rejected: Option<AccessToken>,
     /// Whether nothing failed before: a failure is then followed by a quick retry.
     pub is_first: bool,
-}
-
-/// What a flight came to.
-enum Ended {
-    Obtained { token: AccessToken, until: SystemTime },
-    Failed { error: Error, reason: Reason, remaining: Duration, wait: Duration },
-    Repeated,
 }
 
 /// What becomes of a renewal that is due.
@@ -270,59 +261,6 @@ impl Slot {
         Some(hold.or(state.issued.as_ref().map(|issued| issued.renew_at)).unwrap_or(now))
     }
 
-    /// Takes note that an API rejected `token`. Returns whether it makes sense to ask for another one.
-    pub(super) fn reject(&self, token: &AccessToken, origin: &str, rejection: Rejection) -> bool {
-        let now = self.now();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.is_same_as(token)) else {
-            // The cache has moved on: whoever asks gets another token.
-            return true;
-        };
-        if now.reached(issued.expires_at) || issued.suspicion.is_some() {
-            return true;
-        }
-        let age = issued.issued_at.until(now);
-        let verdict = self.context.counted(&mut state.streaks, |streaks| streaks.reject(origin, rejection, now));
-        let source = self.context.report.source();
-        match verdict {
-            Verdict::Wait { wait, first } => {
-                drop(guard);
-                if first {
-                    log::rejected_again(source, &self.request, origin, wait);
-                }
-                false
-            }
-            Verdict::Renew { again } => {
-                let asked_already = state.flight.is_some();
-                issued.suspicion = Some(match rejection {
-                    Rejection::Explicit => Suspicion::Awaited(asked_already.then(|| now.after(SUSPECT_WAIT))),
-                    Rejection::Bare => Suspicion::Served,
-                });
-                issued.renew_at = now;
-                self.leases.end();
-                drop(guard);
-                log::rejected(source, &self.request, origin, age, again);
-                true
-            }
-        }
-    }
-
-    /// `origin` accepted `token`, which may end a streak of rejections. Waits for nothing: the next response will say so, too.
-    pub(super) fn accepted(&self, token: &AccessToken, origin: &str) {
-        let Ok(mut state) = self.state.try_lock() else { return };
-        let now = self.now();
-        let State { issued, streaks, .. } = &mut *state;
-        if issued.as_ref().is_some_and(|issued| issued.suspicion.is_none() && issued.token.is_same_as(token)) {
-            self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
-        }
-    }
-
-    /// `origin` accepted a token in place of the one that it had rejected.
-    pub(super) fn accepted_in_place(&self, origin: &str) {
-        self.context.counted(&mut self.lock().streaks, |streaks| streaks.end(origin));
-    }
-
     /// A flight asks for a token. `None`: somebody else has taken over.
     pub(super) fn begin(&self, id: u64) -> Option<Moment> {
         let now = self.now();
@@ -340,18 +278,6 @@ impl Slot {
         let now = self.now();
         if let Some(flight) = self.lock().flight.as_mut().filter(|flight| flight.id == id) {
             flight.deadline = self.deadline(now.after(wait));
-        }
-    }
-
-    /// The client's credentials have changed: a hold after an exchange that was refused because of the old ones ends.
-    pub(super) fn credentials_changed(&self) {
-        let now = self.now();
-        let changed_at = self.context.endpoint.credentials_changed(now);
-        let mut state = self.lock();
-        let before = state.last_start.is_none_or(|start| !start.reached(changed_at));
-        if before && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.is_invalid_client()) {
-            hold.until = now;
-            self.leases.end();
         }
     }
 
@@ -377,107 +303,6 @@ impl Slot {
         if state.flight.take_if(|flight| flight.id == id).is_some() {
             self.leases.end();
         }
-    }
-
-    /// The end of a flight, which asked for its token at `started_at`. What its callers get; `None`: they ask again.
-    pub(super) fn finish(&self, id: u64, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
-        let now = self.now();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        if state.flight.take_if(|flight| flight.id == id).is_none() {
-            return Some(outcome);
-        }
-        let cause = match &state.issued {
-            None => Cause::Cold,
-            Some(issued) if now.reached(issued.expires_at) => Cause::Expired,
-            Some(issued) if issued.suspicion.is_some() => Cause::Rejected,
-            Some(_) => Cause::Aging,
-        };
-        let ended = match outcome {
-            Ok(token) => self.succeeded(state, token, started_at, now),
-            Err(error) => self.failed(state, error, started_at, now),
-        };
-        drop(guard);
-        // When no lock is held, since a subscriber may send requests of its own.
-        let report = &self.context.report;
-        match ended {
-            Ended::Obtained { token, until } => {
-                report.obtained(&self.request, cause, &token, until);
-                Some(Ok(token))
-            }
-            Ended::Failed { error, reason, remaining, wait } => {
-                report.failed(&self.request, cause, &error, reason.name(), remaining, wait);
-                // The server's own wish is in the log.
-                Some(Err(error.with_retry_after(wait)))
-            }
-            Ended::Repeated => None,
-        }
-    }
-
-    fn succeeded(&self, state: &mut State, token: AccessToken, started_at: Moment, now: Moment) -> Ended {
-        let life = Life::new(&token, &self.context.settings, self.jitter);
-        let (expires_at, ends_at) = (started_at.after(life.expires_after), started_at.after(life.lifetime));
-        let renew_at = started_at.after(life.renew_after);
-        if let Some(issued) = &mut state.issued {
-            let usable = !now.reached(issued.expires_at);
-            if usable && issued.suspicion.is_none() && now.reached(expires_at) {
-                return self.failed(state, dead_on_arrival(), started_at, now);
-            }
-            if issued.token.is_same_as(&token) {
-                // One that counts its token down to zero says nothing more in the end.
-                let counted_down = issued.token.expires_in().is_some() && token.expires_in().is_none();
-                if !usable && counted_down && state.repeats < MOST_REPEATS {
-                    state.repeats += 1;
-                    return Ended::Repeated;
-                }
-                if usable && issued.suspicion.take().is_some() {
-                    // Only another rejection asks again, and rejections are bounded.
-                    issued.renew_at = issued.ages_at;
-                    return self.failed(state, same_token("that an API rejected"), started_at, now);
-                }
-                // A server that hands out what it has in store: fine as long as it gains time.
-                if usable && (counted_down || !expires_at.reached(issued.expires_at.after(life.lifetime / 10))) {
-                    // There is no other before this one's end.
-                    let ends_at = issued.ends_at;
-                    issued.expires_at = ends_at;
-                    let ended = self.failed(state, same_token("with no more time to live"), started_at, now);
-                    if let Some(hold) = &mut state.hold {
-                        hold.until = hold.until.min(ends_at);
-                    }
-                    return ended;
-                }
-                if counted_down {
-                    return self.failed(state, same_token("after its end"), started_at, now);
-                }
-            }
-        }
-        state.issued = Some(Issued {
-            token: token.clone(),
-            issued_at: started_at,
-            ages_at: renew_at,
-            renew_at,
-            expires_at,
-            ends_at,
-            suspicion: None,
-        });
-        (state.failures, state.repeats, state.hold) = (0, 0, None);
-        self.leases.lend(&token, renew_at.min(expires_at));
-        Ended::Obtained { token, until: expires_at.wall() }
-    }
-
-    fn failed(&self, state: &mut State, error: Error, started_at: Moment, now: Moment) -> Ended {
-        state.failures = state.failures.saturating_add(1);
-        let remaining = state.issued.as_ref().map(|issued| now.until(issued.expires_at)).unwrap_or_default();
-        let (in_a_row, took) = (state.failures, started_at.until(now));
-        let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
-        let reason = Reason::of(&error);
-        state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
-        // They ran until the flight's deadline; the next attempt may be due before.
-        self.leases.end();
-        if let Some(issued) = &mut state.issued {
-            issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
-        }
-        Ended::Failed { error, reason, remaining, wait }
     }
 
     fn now(&self) -> Moment {
@@ -509,14 +334,6 @@ impl Drop for Slot {
 
 fn is_same(unwanted: Option<&AccessToken>, token: &AccessToken) -> bool {
     unwanted.is_some_and(|unwanted| unwanted.is_same_as(token))
-}
-
-fn same_token(which: &str) -> Error {
-    Error::new(ErrorKind::InvalidResponse, format!("the server issued the same token again, {which}"))
-}
-
-fn dead_on_arrival() -> Error {
-    Error::new(ErrorKind::InvalidResponse, "the server issued a token that had expired when it came")
 }
 
 fn not_renewed() -> Error {

@@ -1,0 +1,155 @@
+//! The end of a token request.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Issued, Slot, State, Suspicion};
+use crate::{
+    cache::{
+        backoff::{Failed, Hold, Reason},
+        clock::Moment,
+        flight::Outcome,
+        renewal::Life,
+    },
+    error::{Error, ErrorKind},
+    report::Cause,
+    token::AccessToken,
+};
+
+/// How often in a row a server may repeat a token that has ended, as one does that counts down in whole seconds.
+const MOST_REPEATS: u32 = 2;
+
+/// What a flight came to.
+enum Ended {
+    Obtained { token: AccessToken, until: SystemTime },
+    Failed { error: Error, reason: Reason, remaining: Duration, wait: Duration },
+    Repeated,
+}
+
+impl Slot {
+    /// The end of a flight, which asked for its token at `started_at`. What its callers get; `None`: they ask again.
+    pub(in crate::cache) fn finish(&self, id: u64, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
+        let now = self.now();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.flight.take_if(|flight| flight.id == id).is_none() {
+            return Some(outcome);
+        }
+        let cause = match &state.issued {
+            None => Cause::Cold,
+            Some(issued) if now.reached(issued.expires_at) => Cause::Expired,
+            Some(issued) if issued.suspicion.is_some() => Cause::Rejected,
+            Some(_) => Cause::Aging,
+        };
+        let ended = match outcome {
+            Ok(token) => self.succeeded(state, token, started_at, now),
+            Err(error) => self.failed(state, error, started_at, now),
+        };
+        drop(guard);
+        // When no lock is held, since a subscriber may send requests of its own.
+        let report = &self.context.report;
+        match ended {
+            Ended::Obtained { token, until } => {
+                report.obtained(&self.request, cause, &token, until);
+                Some(Ok(token))
+            }
+            Ended::Failed { error, reason, remaining, wait } => {
+                report.failed(&self.request, cause, &error, reason.name(), remaining, wait);
+                // The server's own wish is in the log.
+                Some(Err(error.with_retry_after(wait)))
+            }
+            Ended::Repeated => None,
+        }
+    }
+
+    fn succeeded(&self, state: &mut State, token: AccessToken, started_at: Moment, now: Moment) -> Ended {
+        let life = Life::new(&token, &self.context.settings, self.jitter);
+        let (expires_at, ends_at) = (started_at.after(life.expires_after), started_at.after(life.lifetime));
+        if let Some(issued) = &state.issued {
+            let is_usable = !now.reached(issued.expires_at);
+            if issued.token.is_same_as(&token) {
+                // A server that counts its token down to zero says nothing more in the end.
+                let counted_down = issued.token.expires_in().is_some() && token.expires_in().is_none();
+                // One that hands out what it has in store is fine as long as that gains time.
+                let gains = !counted_down && expires_at.reached(issued.expires_at.after(life.lifetime / 10));
+                if is_usable && (issued.suspicion.is_some() || !gains) || counted_down {
+                    return self.repeated(state, is_usable, started_at, now);
+                }
+            } else if is_usable && issued.suspicion.is_none() && now.reached(expires_at) {
+                return self.failed(state, dead_on_arrival(), started_at, now);
+            }
+        }
+        let renew_at = started_at.after(life.renew_after);
+        state.issued = Some(Issued {
+            token: token.clone(),
+            issued_at: started_at,
+            ages_at: renew_at,
+            renew_at,
+            expires_at,
+            ends_at,
+            suspicion: None,
+        });
+        (state.failures, state.repeats, state.hold) = (0, 0, None);
+        self.leases.lend(&token, renew_at.min(expires_at));
+        Ended::Obtained { token, until: expires_at.wall() }
+    }
+
+    /// The server gave the same token again, with no more time to live.
+    fn repeated(&self, state: &mut State, is_usable: bool, started_at: Moment, now: Moment) -> Ended {
+        let Some(issued) = state.issued.as_mut() else { return Ended::Repeated };
+        if !is_usable {
+            if state.repeats < MOST_REPEATS {
+                state.repeats += 1;
+                return Ended::Repeated;
+            }
+            return self.failed(state, same_token("after its end"), started_at, now);
+        }
+        if issued.suspicion.take().is_some() {
+            // Only another rejection asks again, and rejections are bounded.
+            issued.renew_at = issued.ages_at;
+            return self.failed(state, same_token("that an API rejected"), started_at, now);
+        }
+        // There is no other before this one's end.
+        let ends_at = issued.ends_at;
+        issued.expires_at = ends_at;
+        let ended = self.failed(state, same_token("with no more time to live"), started_at, now);
+        if let Some(hold) = &mut state.hold {
+            hold.until = hold.until.min(ends_at);
+        }
+        ended
+    }
+
+    fn failed(&self, state: &mut State, error: Error, started_at: Moment, now: Moment) -> Ended {
+        state.failures = state.failures.saturating_add(1);
+        let remaining = state.issued.as_ref().map(|issued| now.until(issued.expires_at)).unwrap_or_default();
+        let (in_a_row, took) = (state.failures, started_at.until(now));
+        let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
+        let reason = Reason::of(&error);
+        state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
+        // They ran until the flight's deadline; the next attempt may be due before.
+        self.leases.end();
+        if let Some(issued) = &mut state.issued {
+            issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
+        }
+        Ended::Failed { error, reason, remaining, wait }
+    }
+
+    /// The client's credentials have changed: a hold after an exchange that was refused because of the old ones ends.
+    pub(in crate::cache) fn credentials_changed(&self) {
+        let now = self.now();
+        let changed_at = self.context.endpoint.credentials_changed(now);
+        let mut state = self.lock();
+        let before = state.last_start.is_none_or(|start| !start.reached(changed_at));
+        if before && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.is_invalid_client()) {
+            hold.until = now;
+            self.leases.end();
+        }
+    }
+}
+
+fn same_token(which: &str) -> Error {
+    Error::new(ErrorKind::InvalidResponse, format!("the server issued the same token again, {which}"))
+}
+
+fn dead_on_arrival() -> Error {
+    Error::new(ErrorKind::InvalidResponse, "the server issued a token that had expired when it came")
+}

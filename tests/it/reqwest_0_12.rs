@@ -1,0 +1,81 @@
+//! What the README shows for reqwest 0.12 works with it.
+
+use std::error::Error as _;
+
+use client_credentials::testing::{Answer, AuthorizationServer, ProtectedApi};
+use client_credentials::{Body, Error, HttpClient, async_trait};
+use client_credentials::{ClientCredentials, TokenCache};
+use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt, Limited};
+use reqwest_0_12 as reqwest;
+
+struct Reqwest012(reqwest::Client);
+
+#[async_trait]
+impl HttpClient for Reqwest012 {
+    async fn send(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Error> {
+        let request = request.map(Body::into_bytes).try_into().map_err(Error::transient)?;
+        let response: http::Response<_> = self.0.execute(request).await.map_err(Error::transient)?.into();
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, 1024 * 1024).collect().await.map_err(Error::transient)?;
+        Ok(http::Response::from_parts(parts, body.to_bytes().into()))
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
+}
+
+fn tokens(auth: &AuthorizationServer) -> TokenCache {
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345")
+        .http_client(Reqwest012(client()))
+        .any_origin()
+        .build();
+    source.expect("the settings are complete").into()
+}
+
+async fn status(tokens: &TokenCache, url: String) -> Result<u16, Box<dyn std::error::Error>> {
+    let client = client();
+    let token = tokens.token().await?;
+    let response = client.get(url).header("authorization", token.authorization()).send().await?;
+    if response.status() == 401 {
+        tokens.reject(&token); // the next request has a new one
+    }
+    Ok(response.status().as_u16())
+}
+
+#[tokio::test]
+async fn tokens_are_fetched_and_carried_and_rejected_ones_are_replaced() {
+    let auth = AuthorizationServer::start().await;
+    let api = ProtectedApi::start(&auth).await;
+    let tokens = tokens(&auth);
+    assert_eq!(status(&tokens, api.origin()).await.expect("a response"), 200);
+    auth.revoke_all();
+    assert_eq!(status(&tokens, api.origin()).await.expect("a response"), 401);
+    assert_eq!(status(&tokens, api.origin()).await.expect("a response"), 200);
+    assert_eq!(auth.token_requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_response_that_is_too_large_is_an_error() {
+    let auth = AuthorizationServer::start().await;
+    auth.answer_always(Answer::status(200).with_body(vec![b' '; 1024 * 1024 + 1]));
+    let error = tokens(&auth).token().await.expect_err("too large");
+    let cause = error.source().expect("what Limited says");
+    assert!(cause.is::<LengthLimitError>(), "{cause}");
+}
+
+#[test]
+fn this_is_the_code_of_the_readme() {
+    let (_, section) = include_str!("../../README.md").split_once("With **reqwest 0.12**").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("the next one");
+    let this: Vec<_> = include_str!("reqwest_0_12.rs").lines().map(str::trim).collect();
+    let blocks: Vec<_> = section.split("```rust,ignore\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let (block, _) = block.split_once("\n```").expect("its end");
+        let code = block.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+        let missing: Vec<_> = code.filter(|line| !this.contains(line)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+}
