@@ -1,10 +1,8 @@
 //! Where a token may go.
 
 use std::{
-    collections::HashSet,
     fmt,
     net::{Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex},
 };
 
 use http::{Uri, uri::Authority};
@@ -216,16 +214,11 @@ impl Origin {
             Port::Unreadable => return refuse("has a port that is not a number"),
         };
         let host = canonical(authority.host()).to_ascii_lowercase();
-        let host = match host.strip_prefix('*') {
-            Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
-                Host::AnyLabelOf(rest.to_owned())
-            }
-            None if !host.is_empty() && !host.contains('*') => v6(&host).map_or(Host::Exact(host), Host::V6),
-            _ => return refuse("has a `*` that is not the whole first label, or no host"),
-        };
-        let written = canonical(authority.host()).to_ascii_lowercase();
-        let authority = if port == scheme.default_port() { written } else { format!("{written}:{port}") };
-        Ok(Self { scheme, host, port, authority })
+        let authority = if port == scheme.default_port() { host.clone() } else { format!("{host}:{port}") };
+        match Host::parse(host) {
+            Some(host) => Ok(Self { scheme, host, port, authority }),
+            None => refuse("has a `*` that is not the whole first label, or no host"),
+        }
     }
 
     fn is(&self, target: &Target<'_>) -> bool {
@@ -305,6 +298,16 @@ impl Scheme {
 }
 
 impl Host {
+    fn parse(host: String) -> Option<Self> {
+        match host.strip_prefix('*') {
+            Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
+                Some(Self::AnyLabelOf(rest.to_owned()))
+            }
+            None if !host.is_empty() && !host.contains('*') => Some(v6(&host).map_or(Self::Exact(host), Self::V6)),
+            _ => None,
+        }
+    }
+
     fn covers(&self, host: &str) -> bool {
         match self {
             Self::Exact(own) => own.eq_ignore_ascii_case(host),
@@ -384,23 +387,4 @@ fn v6(host: &str) -> Option<Ipv6Addr> {
 pub(crate) fn insecure(target: &Target<'_>) -> Error {
     Error::new(ErrorKind::InsecureTransport, format!("a token would go over plain http to {}", target.to_origin()))
         .with_advice("use https, or name this origin with `http://` to allow it")
-}
-
-/// Origins that were mentioned in the log already. Bounded, since a crawler may ask any number of them.
-#[derive(Clone, Default)]
-pub(crate) struct Mentioned(Arc<Mutex<HashSet<String>>>);
-
-impl Mentioned {
-    const MOST: usize = 256;
-
-    pub(crate) fn is_first(&self, target: &Target<'_>) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        seen.len() < Self::MOST && seen.insert(target.to_origin())
-    }
-}
-
-impl fmt::Debug for Mentioned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Mentioned")
-    }
 }

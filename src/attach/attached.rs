@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, Version, header::CONTENT_TYPE};
 use tokio::time::Instant;
 
 use super::{
-    bearer::Adapter,
+    adapter::Adapter,
     deadline::before,
     request::sealed::{Request, Response},
 };

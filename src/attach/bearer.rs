@@ -3,12 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
+    Extensions, HeaderMap, StatusCode,
     header::{AUTHORIZATION, Entry, HOST},
 };
 use tokio::time::Instant;
 
 use super::{
+    adapter::Adapter,
     attached::Attached,
     deadline::before,
     header::TokenHeader,
@@ -36,19 +37,6 @@ pub struct WithoutToken;
 /// What an adapter is built with. A request takes a reference to its thread's own copy.
 #[derive(Clone)]
 pub(crate) struct Bearer(Arc<Sharded<Arc<Adapter>>>);
-
-#[derive(Clone)]
-#[repr(align(128))]
-pub(super) struct Adapter {
-    pub tokens: TokenCache,
-    pub also_rejected: Option<Arc<Predicate>>,
-    /// `None`: `Authorization: Bearer`.
-    pub header: Option<TokenHeader>,
-    /// What permits tokens to go where the inner service sends requests that name no authority.
-    pub inner: Option<PermittedBy>,
-}
-
-pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 
 /// What happened to a request before it is sent.
 pub(crate) enum Attach<C> {
@@ -187,19 +175,6 @@ impl Adapter {
             },
         };
         Ok(self.tokens.permit_hosts(request.headers()).then_some(permitted_by))
-    }
-
-    /// Replaces the header; `false`: there are as many headers as there can be.
-    pub(super) fn insert(&self, token: &AccessToken, headers: &mut HeaderMap) -> bool {
-        headers.try_insert(self.header_name().clone(), self.header_value(token)).is_ok()
-    }
-
-    fn header_name(&self) -> &HeaderName {
-        self.header.as_ref().map_or(&AUTHORIZATION, TokenHeader::name)
-    }
-
-    fn header_value(&self, token: &AccessToken) -> HeaderValue {
-        self.header.as_ref().map_or_else(|| token.authorization().clone(), |header| header.value(token))
     }
 }
 

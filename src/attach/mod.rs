@@ -1,6 +1,7 @@
 //! What both adapters share: which requests get a token, what a response says about it, and how a request is sent
 //! again.
 
+mod adapter;
 mod attached;
 mod bearer;
 mod deadline;

@@ -11,7 +11,7 @@ use crate::{
 impl TokenCache {
     pub(super) fn permit(&self, target: &Target<'_>) -> Permission {
         let permission = self.origins().permit(target);
-        if !matches!(permission, Permission::Granted(_)) && self.mentioned().is_first(target) {
+        if !matches!(permission, Permission::Granted(_)) && self.report().is_first_mention(&target.to_origin()) {
             let origin = target.to_origin();
             match permission {
                 Permission::Insecure => log::insecure(self.report().source(), &origin),
@@ -32,7 +32,7 @@ impl TokenCache {
 
     fn permit_host(&self, host: &Target<'_>) -> bool {
         let permitted = matches!(self.origins().permit(host), Permission::Granted(_));
-        if !permitted && self.mentioned().is_first(host) {
+        if !permitted && self.report().is_first_mention(&host.to_origin()) {
             log::foreign_host(self.report().source(), &host.to_origin());
         }
         permitted
@@ -40,7 +40,7 @@ impl TokenCache {
 
     /// The response came from `end`, where a redirect within the client led to, perhaps without the token.
     pub(super) fn rejected_after_redirect(&self, end: &Target<'_>) {
-        if self.mentioned().is_first(end) {
+        if self.report().is_first_mention(&end.to_origin()) {
             log::rejected_after_redirect(self.report().source(), &end.to_origin());
         }
     }
