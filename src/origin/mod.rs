@@ -84,6 +84,7 @@ impl Origins {
     }
 
     /// Any `https` origin, and loopback over either scheme.
+    #[must_use]
     pub fn any() -> Self {
         Self { any: true, listed: Vec::new() }
     }
@@ -112,6 +113,11 @@ impl Origins {
         let scheme = Scheme::written(scheme)?;
         let is = |origin: &Origin| origin.scheme == scheme && origin.authority == authority;
         self.listed.iter().position(is).map(PermittedBy::entry)
+    }
+
+    /// Whether an entry, over any scheme, is written so.
+    pub(crate) fn is_authority_as_written(&self, text: &[u8]) -> bool {
+        self.listed.iter().any(|origin| origin.authority.as_bytes() == text)
     }
 
     /// As [`as_written`](Self::as_written).

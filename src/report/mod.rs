@@ -70,7 +70,7 @@ impl Reporter {
     /// Whether the log has not spoken of this origin yet, and may.
     pub(crate) fn is_first_mention(&self, origin: &str) -> bool {
         let mut mentioned = self.mentioned.lock().unwrap_or_else(PoisonError::into_inner);
-        mentioned.len() < MOST_MENTIONED && mentioned.insert(origin.to_owned())
+        mentioned.len() < MOST_MENTIONED && !mentioned.contains(origin) && mentioned.insert(origin.to_owned())
     }
 
     pub(crate) fn obtained(&self, request: &TokenRequest, cause: Cause, token: &AccessToken, until: SystemTime) {
