@@ -152,6 +152,7 @@ impl TokenCacheBuilder {
 
     pub(super) fn finish(self) -> TokenCache {
         let report = Reporter::new(self.source.name());
+        let keys = Keys::new(self.most_keys, self.source.defaults());
         let context = Arc::new(Context {
             source: self.source,
             settings: self.settings,
@@ -161,8 +162,7 @@ impl TokenCacheBuilder {
             streaks: AtomicUsize::new(0),
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default(), Leases::copied());
-        let shared =
-            Shared { context, origins: self.origins, default: Arc::clone(&default), keys: Keys::new(self.most_keys) };
+        let shared = Shared { context, origins: self.origins, default: Arc::clone(&default), keys };
         TokenCache { shared: Arc::new(shared), own: default }
     }
 
