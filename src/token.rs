@@ -141,9 +141,9 @@ impl AccessToken {
         self.inner.scope.as_deref()
     }
 
-    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it is,
-    /// anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept, nor is
-    /// what comes after 256 members.
+    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it
+    /// is, anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept,
+    /// nor is what comes after 256 members.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.inner.members.get(name).map(|value| value.as_str())
     }

@@ -60,8 +60,8 @@ impl<Req> sealed::Replay<Req> for NoReplay {
 /// ```
 ///
 /// ```text
-/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, …>>, ...>`, but
-///               its trait bounds were not satisfied
+/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, …>>, ...>`,
+///               but its trait bounds were not satisfied
 ///   = note: the following trait bounds were not satisfied:
 ///           `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: Service<_>`
 /// ```
@@ -70,8 +70,8 @@ impl<Req> sealed::Replay<Req> for NoReplay {
 ///
 /// ```text
 /// error[E0277]: the trait bound `tonic::body::Body: Clone` is not satisfied
-/// error[E0599]: the method `check` exists for struct `HealthClient<BearerAuth<Channel, TryClone>>`, but its trait bounds
-///               were not satisfied
+/// error[E0599]: the method `check` exists for struct `HealthClient<BearerAuth<Channel, TryClone>>`, but its trait
+///               bounds were not satisfied
 /// ```
 ///
 /// Either leave `with_replay` out, and the 401 goes to the caller, or say with [`replay_fn`] how your requests are
