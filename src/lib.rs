@@ -124,6 +124,7 @@ mod cache;
 mod challenge;
 mod client_credentials;
 mod error;
+mod host;
 mod http_client;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
