@@ -118,7 +118,7 @@ async fn a_retry_strategy_can_tell_token_failures_that_pass_from_those_that_do_n
         } else {
             builder.with(RetryTransientMiddleware::new_with_policy(policy))
         };
-        builder.with(BearerAuthMiddleware::new(source.build().expect("a source"))).build()
+        builder.with(BearerAuthMiddleware::new(source.build().expect("a source").into())).build()
     };
     let patient = || {
         ExponentialBackoff::builder()
@@ -323,6 +323,33 @@ async fn other_origins_get_no_token_and_plain_http_to_a_host_named_with_https_is
     assert_eq!((received(&elsewhere).await.len(), auth.token_requests().len()), (1, 0));
 }
 
+#[tokio::test]
+async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
+    let auth = AuthorizationServer::in_memory();
+    let api = protected_api(&auth).await;
+    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])));
+    let public = client.get(api.uri()).with_extension(client_credentials::WithoutToken).send().await;
+    assert_eq!(public.expect("a response").status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((tokens_seen(&api).await, auth.token_requests().len()), (vec!["none".to_owned()], 0));
+    assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
+}
+
+/// A header of the client is added beneath every middleware, where the request has none.
+#[tokio::test]
+async fn the_token_takes_the_place_of_a_default_header_of_the_client_which_goes_to_all_other_origins() {
+    let auth = AuthorizationServer::in_memory();
+    let api = protected_api(&auth).await;
+    let elsewhere = responding(ResponseTemplate::new(200)).await;
+    let default = [(AUTHORIZATION, http::HeaderValue::from_static("Bearer default"))].into_iter().collect();
+    let client = reqwest::Client::builder().default_headers(default).build().expect("a client");
+    let middleware = BearerAuthMiddleware::new(cache(&auth, &[&api.uri()]));
+    let client = ClientBuilder::new(client).with(middleware).build();
+    assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
+    client.get(elsewhere.uri()).send().await.expect("a response");
+    assert_eq!(tokens_seen(&api).await, ["token-1"]);
+    assert_eq!(tokens_seen(&elsewhere).await, ["default"]);
+}
+
 /// CONNECT speaks to a proxy, which is not whom the token is for.
 #[tokio::test]
 async fn a_connect_request_goes_as_it_is() {
@@ -380,7 +407,7 @@ async fn a_token_request_through_the_same_client_goes_as_it_is() {
     let endpoint = responding(token_response()).await;
     let late = Late::default();
     let source = ClientCredentials::builder(endpoint.uri(), "abcde", "12345").any_origin().http_client(late.clone());
-    let client = client(BearerAuthMiddleware::new(source.build().expect("a source")));
+    let client = client(BearerAuthMiddleware::new(source.build().expect("a source").into()));
     assert!(late.0.set(client.clone()).is_ok());
     let api = responding(ResponseTemplate::new(200)).await;
     let sent = tokio::time::timeout(Duration::from_secs(5), client.get(api.uri()).send()).await;
