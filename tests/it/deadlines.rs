@@ -138,8 +138,8 @@ mod reqwest_requests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_without_a_wait_or_without_a_limit_is_left_as_it_is() {
-        let (builder, _) = tokens();
-        let tokens = builder.any_origin().build().expect("a cache");
+        let tokens = TokenCache::builder(AccessToken::new("token-2").expect("a token"));
+        let tokens = tokens.any_origin().build().expect("a cache");
         tokens.token().await.expect("a token");
         let (client, seen) = client(tokens);
         client.get("https://api.example.com/").timeout(LIMIT).send().await.expect("a response");
