@@ -21,8 +21,11 @@ pub struct Error {
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
+    /// Who failed, where a user's own code says why; left out where more is known.
+    whose: Option<&'static str>,
     message: Cow<'static, str>,
     advice: Option<&'static str>,
+    held_back: Option<Duration>,
     transient: bool,
     status: Option<StatusCode>,
     response: Option<ErrorResponse>,
@@ -50,8 +53,10 @@ pub enum ErrorKind {
     Reset,
     /// A time limit passed.
     Timeout,
-    /// Another failure of the HTTP client or of a user's own source.
+    /// Another failure of the HTTP client.
     Transport,
+    /// A token source of your own failed ([`Error::transient`], [`Error::permanent`]), and its cause is none of the above.
+    Source,
     /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
     Redirect,
     /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot be used (RFC 8414 section 3.3).
@@ -62,6 +67,8 @@ pub enum ErrorKind {
     ErrorResponse,
     /// The request would carry the token over plain `http` to a host that was named with `https`.
     InsecureTransport,
+    /// The token is not for this origin ([`TokenCache::header_for`](crate::TokenCache::header_for)).
+    ForeignOrigin,
     /// A token would have to be fetched outside of a tokio runtime, or in one without a timer.
     Runtime,
     /// The source panicked.
@@ -86,8 +93,11 @@ impl Error {
     /// For sources of your own. Where the cause is an [`io::Error`] or has one beneath it, it decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        let kind = classify(&*cause);
-        Self::new(kind, "the token source failed").caused_by(cause)
+        let kind = match classify(&*cause) {
+            ErrorKind::Transport => ErrorKind::Source,
+            kind => kind,
+        };
+        Self::of_source(kind, "the token source failed", cause)
     }
 
     /// A failure that will not pass by itself, such as a refused credential.
@@ -95,7 +105,7 @@ impl Error {
     /// For sources of your own. It is still tried again, at most once in ten seconds at first and once a minute later, so
     /// that a mended server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self::new(ErrorKind::Transport, "the token source refused").lasting().caused_by(cause.into())
+        Self::of_source(ErrorKind::Source, "the token source refused", cause.into()).lasting()
     }
 
     /// States when the server wants to be asked again; no caller asks before. Zero states nothing.
@@ -169,6 +179,7 @@ impl Error {
             ErrorKind::Reset => "reset",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Transport => "transport",
+            ErrorKind::Source => "source",
             ErrorKind::Redirect => "redirect",
             ErrorKind::InvalidResponse => "invalid_response",
             ErrorKind::Status => "status",
@@ -177,20 +188,23 @@ impl Error {
                 CODES.into_iter().find(|known| Some(*known) == code).unwrap_or("error_response")
             }
             ErrorKind::InsecureTransport => "insecure_transport",
+            ErrorKind::ForeignOrigin => "foreign_origin",
             ErrorKind::Runtime => "runtime",
             ErrorKind::Panicked => "panicked",
         }
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        let lasting =
-            [ErrorKind::Configuration, ErrorKind::TlsMissing, ErrorKind::InsecureTransport, ErrorKind::Runtime];
+        use ErrorKind::{Configuration, ForeignOrigin, InsecureTransport, Runtime, TlsMissing};
+        let transient = !matches!(kind, Configuration | TlsMissing | InsecureTransport | ForeignOrigin | Runtime);
         Self {
             inner: Arc::new(Inner {
                 kind,
+                whose: None,
                 message: message.into(),
                 advice: None,
-                transient: !lasting.contains(&kind),
+                held_back: None,
+                transient,
                 status: None,
                 response: None,
                 retry_after: None,
@@ -203,13 +217,18 @@ impl Error {
         Self::new(ErrorKind::Configuration, message)
     }
 
-    /// The client's credentials could not be had because of `cause`, which says whether that may pass.
-    pub(crate) fn credentials(message: impl Into<Cow<'static, str>>, cause: Self) -> Self {
-        let error = Self::new(ErrorKind::Credentials, message).with(|inner| {
+    /// A failure of a user's own code. What it says is all that is known, and so part of the first line.
+    fn of_source(kind: ErrorKind, whose: &'static str, cause: BoxError) -> Self {
+        Self::new(kind, chain(&*cause)).with(|inner| inner.whose = Some(whose)).caused_by(cause)
+    }
+
+    /// The client's credentials could not be obtained because of `cause`, which says whether that may pass.
+    pub(crate) fn credentials(what: impl fmt::Display, cause: &Self) -> Self {
+        Self::new(ErrorKind::Credentials, format!("{what}: {}", cause.inner.message)).with(|inner| {
             inner.transient = cause.is_transient();
             inner.retry_after = cause.retry_after();
-        });
-        error.caused_by(Box::new(cause))
+            inner.source = cause.inner.source.clone();
+        })
     }
 
     pub(crate) fn lasting(self) -> Self {
@@ -237,9 +256,15 @@ impl Error {
         self.about(&format!("token request to {endpoint} failed"))
     }
 
-    /// The same failure, with what it is about in front.
+    /// The same failure, with what it is about in front. What a user's HTTP client says is then no matter of a source.
     pub(crate) fn about(self, what: &str) -> Self {
-        self.with(|inner| inner.message = format!("{what}: {}", inner.message).into())
+        self.with(|inner| {
+            inner.message = format!("{what}: {}", inner.message).into();
+            inner.whose = None;
+            if inner.kind == ErrorKind::Source {
+                inner.kind = ErrorKind::Transport;
+            }
+        })
     }
 
     /// The same failure in other words, which include the advice.
@@ -247,14 +272,17 @@ impl Error {
         self.with(|inner| (inner.message, inner.advice) = (message.into(), None))
     }
 
-    /// What a caller gets while token requests are held back after `self`.
+    /// What a caller gets while token requests are held back after `self`: the same, and when the next one is due.
     pub(crate) fn held_back(&self, remaining: Duration) -> Self {
-        let mut inner = Inner::clone(&self.inner);
-        inner.message = format!("token requests are held back for another {remaining:.1?} after a failure").into();
-        inner.advice = None;
-        inner.retry_after = Some(remaining);
-        inner.source = Some(Arc::new(self.clone()));
-        Self { inner: Arc::new(inner) }
+        self.clone().with(|inner| {
+            inner.held_back = Some(remaining);
+            inner.retry_after = Some(remaining);
+        })
+    }
+
+    /// What it says, with those of its causes that say more.
+    pub(crate) fn chain(&self) -> String {
+        chain(self)
     }
 
     /// The same failure in words that are no token's own, for callers that asked for other tokens of `source`.
@@ -339,6 +367,20 @@ pub(crate) fn classify(error: &(dyn StdError + 'static)) -> ErrorKind {
     kind
 }
 
+/// What an error and its causes say, each of them once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// What an error says itself. reqwest quotes the URL, whose words are nobody's failure.
 fn words(error: &(dyn StdError + 'static)) -> String {
     #[cfg(feature = "reqwest")]
@@ -350,9 +392,15 @@ fn words(error: &(dyn StdError + 'static)) -> String {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(whose) = self.inner.whose {
+            write!(f, "{whose}: ")?;
+        }
         f.write_str(&self.inner.message)?;
         if let Some(advice) = self.inner.advice {
             write!(f, " ({advice})")?;
+        }
+        if let Some(remaining) = self.inner.held_back {
+            write!(f, "; next attempt in {:.1} s", remaining.as_secs_f64())?;
         }
         Ok(())
     }

@@ -107,6 +107,7 @@
 //! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
 //! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
 //! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
+//! | `tonic` | | a call that has no token fails with a code and the reason: `GrpcStatusLayer`, and `From<Error>` for `tonic::Status` |
 //! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file |
 //! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
@@ -121,6 +122,8 @@ mod cache;
 mod challenge;
 mod client_credentials;
 mod error;
+#[cfg(feature = "tonic")]
+mod grpc_status;
 mod http_client;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
@@ -144,11 +147,17 @@ pub use crate::cache::Clock;
 #[cfg(feature = "jwt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
 pub use crate::client_credentials::PrivateKey;
+#[cfg(feature = "tonic")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
+pub use crate::grpc_status::{GrpcStatus, GrpcStatusFuture, GrpcStatusLayer};
 #[cfg(feature = "reqwest-middleware")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
-    attach::{BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TryClone, grpc_unauthenticated, replay_fn},
+    attach::{
+        BearerHeader, BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TryClone, grpc_unauthenticated,
+        replay_fn,
+    },
     bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
     cache::{Status, TokenCache, TokenCacheBuilder},
     client_credentials::{

@@ -1,6 +1,7 @@
 //! What both adapters share: which requests get a token, what a response says about it, and how a request is sent again.
 
 mod bearer;
+mod header;
 mod permission;
 mod replay;
 mod request;
@@ -10,6 +11,7 @@ pub(crate) use self::bearer::Rejected;
 pub(crate) use self::bearer::{Attach, Attached, Bearer, Pending};
 pub use self::{
     bearer::grpc_unauthenticated,
+    header::BearerHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},
 };

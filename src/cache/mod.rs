@@ -160,12 +160,7 @@ impl TokenCache {
 
     /// The cached token, without waiting. Starts the renewal where it is due, and the first fetch where there is no token.
     pub fn try_token(&self) -> Option<AccessToken> {
-        let slot = &self.own;
-        let cached = slot.current().or_else(|| match step(slot, None) {
-            Step::Serve(token) => Some(token),
-            _ => None,
-        });
-        cached.inspect(|token| self.handed_out(slot, token))
+        self.try_hand_out().ok().flatten()
     }
 
     /// Reports that an API rejected this token before it expired. The renewal starts as soon as it may if the cache still holds that token, and callers
@@ -174,6 +169,17 @@ impl TokenCache {
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
         self.reject_at(token, BY_HAND, Rejection::Explicit);
+    }
+
+    /// As [`try_token`](Self::try_token), with the reason where no token is on its way.
+    pub(crate) fn try_hand_out(&self) -> Result<Option<AccessToken>, Error> {
+        let slot = &self.own;
+        let cached = match slot.current().map_or_else(|| step(slot, None), Step::Serve) {
+            Step::Serve(token) => Some(token),
+            Step::Fail(error) => return Err(error),
+            _ => None,
+        };
+        Ok(cached.inspect(|token| self.handed_out(slot, token)))
     }
 
     /// The token to attach, if nothing about it needs to be decided. Starts nothing.
@@ -212,10 +218,15 @@ impl TokenCache {
         if !self.reject_at(&rejected, &origin, rejection) {
             return None;
         }
+        self.another(&rejected).await
+    }
+
+    /// Another token than this one, which was rejected, if one can be had within five seconds.
+    pub(crate) async fn another(&self, rejected: &AccessToken) -> Option<AccessToken> {
         let slot = self.slot(rejected.request());
         let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(&slot, Some(&rejected), limit).await.ok()?;
-        (!token.is_same_as(&rejected)).then_some(token)
+        let token = self.acquire(&slot, Some(rejected), limit).await.ok()?;
+        (!token.is_same_as(rejected)).then_some(token)
     }
 
     /// Whether any origin has rejected tokens of late, so that it matters what it accepts.

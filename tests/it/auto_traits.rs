@@ -5,9 +5,10 @@ use std::{fmt::Debug, mem::size_of};
 
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientAssertion, ClientAuthentication, ClientCredentials,
-    ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, Secret,
-    TokenCache, TokenCacheBuilder, TokenFn, TokenRequest, TokenRequestBuilder, TowerClient, TryClone, vonage::Region,
+    AccessToken, BearerAuth, BearerAuthLayer, BearerHeader, Body, ClientAssertion, ClientAuthentication,
+    ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn,
+    ResponseFuture, Secret, TokenCache, TokenCacheBuilder, TokenFn, TokenRequest, TokenRequestBuilder, TowerClient,
+    TryClone, vonage::Region,
 };
 use http_body_util::Full;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -24,6 +25,7 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<BearerAuth<Hyper>>();
     shared::<BearerAuthLayer>();
     shared::<BearerAuthLayer<TryClone>>();
+    shared::<BearerHeader>();
     shared::<Body>();
     shared::<ClientAssertion>();
     shared::<ClientAuthentication>();
@@ -51,6 +53,7 @@ fn what_is_shared_by_cloning_is_clone_and_a_source_is_not() {
     cloned::<AccessToken>();
     cloned::<BearerAuth<Hyper, TryClone>>();
     cloned::<BearerAuthLayer<TryClone>>();
+    cloned::<BearerHeader>();
     cloned::<Body>();
     cloned::<ClientAssertion>();
     cloned::<ClientAuthentication>();
@@ -111,6 +114,10 @@ fn the_caches_futures_are_send() {
     let tokens = TokenCache::builder(token).any_origin().build().expect("a cache");
     check(tokens.token());
     check(tokens.token_for(&TokenRequest::default()));
+    check(tokens.header_for("https://api.example.com"));
+    check(tokens.header_for(&http::Uri::from_static("https://api.example.com")));
+    let header = tokens.try_header_for("https://api.example.com").ok().flatten();
+    check(header.map(client_credentials::BearerHeader::replaced));
 }
 
 /// Every layer around moves or boxes it. What it has to keep beside the inner future, or the first answer, is the

@@ -3,6 +3,8 @@
 #[cfg(feature = "test-util")]
 mod attaching;
 mod auto_traits;
+#[cfg(all(feature = "tracing", feature = "test-util"))]
+mod by_hand;
 #[cfg(feature = "test-util")]
 mod cache;
 mod client_authentication;
@@ -16,6 +18,8 @@ mod documents;
 mod errors;
 #[cfg(target_os = "linux")]
 mod faketime;
+#[cfg(all(feature = "tonic", feature = "test-util"))]
+mod grpc_status;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]

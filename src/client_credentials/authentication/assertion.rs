@@ -173,7 +173,7 @@ impl ClientAssertion {
         let message = format!("{}.{}", part(header), part(claims));
         let signature = match &self.signing {
             Signing::PrivateKey(signer) => {
-                let failed = |error| Error::credentials("private_key_jwt: the signer failed", error);
+                let failed = |error| Error::credentials("private_key_jwt: the signer failed", &error);
                 let signature = signer.sign(message.as_bytes()).await.map_err(failed)?;
                 check_length(signer.algorithm(), signature.len())?;
                 signature
