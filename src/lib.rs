@@ -24,9 +24,9 @@
 //!     .build();
 //! client.get("https://api.example.com/stats").send().await?.error_for_status()?;
 //!
-//! // Where no adapter reaches:
-//! let token = tokens.token().await?;
-//! # let _ = token.authorization();
+//! // Where no adapter reaches (docs/other-clients.md):
+//! let header = tokens.header_for("https://api.example.com/stats").await?;
+//! # let _ = header.value();
 //! # Ok(())
 //! # }
 //! ```
@@ -173,6 +173,7 @@ pub use crate::{
 #[cfg(all(doctest, feature = "jwt", feature = "reqwest-middleware", feature = "serde", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/in-production.md")]
+#[doc = include_str!("../docs/other-clients.md")]
 #[doc = include_str!("../docs/testing.md")]
 #[doc = include_str!("../docs/when-it-does-not-work.md")]
 #[doc = include_str!("../docs/providers.md")]

@@ -1,7 +1,7 @@
 //! What both adapters share: which requests get a token, what a response says about it, and how a request is sent again.
 
 mod bearer;
-mod header;
+mod by_hand;
 mod permission;
 mod replay;
 mod request;
@@ -11,7 +11,7 @@ pub(crate) use self::bearer::Rejected;
 pub(crate) use self::bearer::{Attach, Attached, Bearer, Pending};
 pub use self::{
     bearer::grpc_unauthenticated,
-    header::BearerHeader,
+    by_hand::BearerHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},
 };

@@ -154,7 +154,8 @@ async fn an_api_that_rejects_everything_does_not_make_us_hammer_the_token_endpoi
         if first.on_response(401_u16, [EXPLICIT])
             && let Some(second) = first.replaced().await
         {
-            second.on_response(401_u16, [EXPLICIT]);
+            assert!(second.on_response(401_u16, [EXPLICIT]));
+            assert!(second.replaced().await.is_none(), "a request is sent again once");
         }
         sleep(Duration::from_secs(1)).await;
     }

@@ -20,6 +20,8 @@ mod errors;
 mod faketime;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
+#[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
+mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]

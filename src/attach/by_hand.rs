@@ -17,22 +17,26 @@ impl TokenCache {
     /// The `Authorization` header for a request to this URI, for clients that no adapter reaches: checks that the token may go there, and waits where there is none
     /// yet.
     ///
-    /// Takes an `&http::Uri` or a text (`url.as_str()`), of which scheme, host and port count. Tell the header what [came back](BearerHeader::on_response), so
-    /// that a token that is rejected is renewed:
+    /// Takes a text (`url.as_str()`) or an `http::Uri`, of which scheme, host and port count. Tell the header what [came back](BearerHeader::on_response), so
+    /// that a rejected token is renewed, and send the request again, once, with the one that replaces it:
     ///
     /// ```
-    /// # use client_credentials::{AccessToken, TokenCache};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), client_credentials::Error> {
-    /// # let tokens = TokenCache::builder(AccessToken::new("abcde12345")?).any_origin().build()?;
-    /// # let send = |_: &http::HeaderValue| async { http::Response::new(()) };
-    /// let header = tokens.header_for("https://api.example.com/stats").await?;
-    /// let response = send(header.value()).await;
-    /// if header.on_response(response.status(), response.headers().get_all("www-authenticate")) {
-    ///     // The next request has another token. To send this one again, once: `header.replaced().await`
+    /// use client_credentials::{Error, TokenCache};
+    ///
+    /// # async fn send(_: &http::HeaderValue) -> http::Response<()> { http::Response::new(()) }
+    /// async fn get(tokens: &TokenCache) -> Result<http::Response<()>, Error> {
+    ///     let mut header = tokens.header_for("https://api.example.com/stats").await?;
+    ///     loop {
+    ///         let response = send(header.value()).await;
+    ///         if !header.on_response(response.status(), response.headers().get_all("www-authenticate")) {
+    ///             return Ok(response);
+    ///         }
+    ///         header = match header.replaced().await {
+    ///             Some(header) => header,
+    ///             None => return Ok(response),
+    ///         };
+    ///     }
     /// }
-    /// # Ok(())
-    /// # }
     /// ```
     ///
     /// The repository's page "Other clients" (`docs/other-clients.md`) has whole programs. For another scope or resource, ask a handle
@@ -132,15 +136,18 @@ impl BearerHeader {
         rejection.is_some()
     }
 
-    /// Reports a rejection that is no 401: a gRPC status, a message on a WebSocket, an error in the body of a 200.
+    /// Reports a rejection that is no 401, as [`TokenCache::reject`]: a gRPC status, a message on a WebSocket, an error in the body of a 200.
     pub fn reject(&self) {
-        self.reject_as(None);
+        self.tokens.reject(&self.token);
     }
 
     /// The header with another token, to send a request once more whose token was rejected. Waits for the renewal.
     ///
-    /// `None`: no other token can be had, or the API rejects new tokens too. Then the response is the answer.
+    /// `None`, and the caller gets the response: no other token can be obtained, or this header replaces one already.
     pub async fn replaced(self) -> Option<Self> {
+        if self.replaces {
+            return None;
+        }
         let token = self.tokens.another(&self.token).await?;
         Some(Self { token, replaces: true, ..self })
     }
