@@ -11,7 +11,9 @@ use crate::{
 /// For clients: attaches a bearer token to every request that goes through. Made by
 /// [`BearerAuthLayer`](super::BearerAuthLayer).
 #[derive(Clone, Debug)]
-pub struct BearerAuth<S, R = NoReplay> {
+// Where a client does not fit, all that the compiler shows of ours is this line.
+#[rustfmt::skip]
+pub struct BearerAuth<S, R = NoReplay> { // not a `Service`? See "If it does not compile" in the docs of `BearerAuthLayer`
     inner: S,
     bearer: Bearer,
     replay: R,
