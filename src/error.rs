@@ -6,6 +6,9 @@ use http::StatusCode;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+const SOURCE_FAILED: &str = "the token source failed";
+const SOURCE_REFUSED: &str = "the token source refused";
+
 /// Why there is no token, or why one was not attached.
 ///
 /// Cheap to clone: all the callers that waited for one token request get the same failure. Never contains a
@@ -53,10 +56,10 @@ pub enum ErrorKind {
     Reset,
     /// A time limit passed.
     Timeout,
-    /// Another failure of the HTTP client.
+    /// Another failure of the HTTP client, or of a source of your own ([`Error::transient`]).
     Transport,
-    /// A token source of your own failed ([`Error::transient`], [`Error::permanent`]), and its cause is none of the above.
-    Source,
+    /// A source or an HTTP client of your own refused ([`Error::permanent`]).
+    Refused,
     /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
     Redirect,
     /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot be used (RFC 8414 section 3.3).
@@ -93,11 +96,7 @@ impl Error {
     /// For sources of your own. Where the cause is an [`io::Error`] or has one beneath it, it decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        let kind = match classify(&*cause) {
-            ErrorKind::Transport => ErrorKind::Source,
-            kind => kind,
-        };
-        Self::of_source(kind, "the token source failed", cause)
+        Self::of_source(classify(&*cause), SOURCE_FAILED, cause)
     }
 
     /// A failure that will not pass by itself, such as a refused credential.
@@ -105,7 +104,7 @@ impl Error {
     /// For sources of your own. It is still tried again, at most once in ten seconds at first and once a minute later, so
     /// that a mended server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self::of_source(ErrorKind::Source, "the token source refused", cause.into()).lasting()
+        Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
     }
 
     /// States when the server wants to be asked again; no caller asks before. Zero states nothing.
@@ -179,7 +178,7 @@ impl Error {
             ErrorKind::Reset => "reset",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Transport => "transport",
-            ErrorKind::Source => "source",
+            ErrorKind::Refused => "refused",
             ErrorKind::Redirect => "redirect",
             ErrorKind::InvalidResponse => "invalid_response",
             ErrorKind::Status => "status",
@@ -261,15 +260,12 @@ impl Error {
         self.with(|inner| {
             inner.message = format!("{what}: {}", inner.message).into();
             inner.whose = None;
-            if inner.kind == ErrorKind::Source {
-                inner.kind = ErrorKind::Transport;
-            }
         })
     }
 
     /// The same failure in other words, which include the advice.
     pub(crate) fn with_message(self, message: String) -> Self {
-        self.with(|inner| (inner.message, inner.advice) = (message.into(), None))
+        self.with(|inner| (inner.whose, inner.message, inner.advice) = (None, message.into(), None))
     }
 
     /// What a caller gets while token requests are held back after `self`: the same, and when the next one is due.

@@ -277,8 +277,8 @@ async fn the_first_line_says_why() {
     let sealed = source(URL).http_client(Recorder::issuing()).authentication(sealed).build().expect("complete");
     let by_secret = ask(&sealed).await.expect_err("a failure");
     for (error, kind, expected) in [
-        (Error::transient(cut()), ErrorKind::Source, "the token source failed: the cable was cut"),
-        (Error::permanent("withdrawn"), ErrorKind::Source, "the token source refused: withdrawn"),
+        (Error::transient(cut()), ErrorKind::Transport, "the token source failed: the cable was cut"),
+        (Error::permanent("withdrawn"), ErrorKind::Refused, "the token source refused: withdrawn"),
         (
             by_client,
             ErrorKind::Transport,
@@ -310,12 +310,12 @@ async fn the_first_line_says_why() {
 #[test]
 fn a_source_of_ones_own_classifies_its_failures() {
     for (error, kind, transient) in [
-        (Error::transient("down"), ErrorKind::Source, true),
+        (Error::transient("down"), ErrorKind::Transport, true),
         (Error::transient(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Timeout, true),
         (Error::transient(io::Error::from(io::ErrorKind::ConnectionRefused)), ErrorKind::Connect, true),
         (Error::transient(io::Error::other("certificate expired")), ErrorKind::Tls, true),
-        (Error::permanent("revoked"), ErrorKind::Source, false),
-        (Error::permanent(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Source, false),
+        (Error::permanent("revoked"), ErrorKind::Refused, false),
+        (Error::permanent(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Refused, false),
     ] {
         assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{error:?}");
         assert!(error.source().is_some());

@@ -44,7 +44,7 @@ async fn a_failing_renewal_leaves_an_instance_ready_as_long_as_its_token_lives()
     sleep(seconds(1)).await;
     let status = tokens.status();
     assert!(status.is_ready() && status.is_failing());
-    assert_eq!(status.last_error().map(client_credentials::Error::kind), Some(ErrorKind::Source));
+    assert_eq!(status.last_error().map(client_credentials::Error::kind), Some(ErrorKind::Transport));
     advance(minutes(10)).await;
     assert!(!ready(&tokens));
 }
