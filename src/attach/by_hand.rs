@@ -119,19 +119,17 @@ impl BearerHeader {
     /// another URL sent, where the client followed a redirect: clients drop the header then, and its 401 says nothing about the token.
     pub fn on_response(&self, status: impl Into<u16>, challenges: impl IntoIterator<Item: AsRef<[u8]>>) -> bool {
         let status = status.into();
-        if status != StatusCode::UNAUTHORIZED.as_u16() {
-            if self.replaces {
-                self.tokens.report().replayed(false);
-            }
-            if self.replaces && status < 500 {
-                self.tokens.accepted(&self.token, &self.origin);
-            }
-            return false;
+        let is_401 = status == StatusCode::UNAUTHORIZED.as_u16();
+        let rejection = if is_401 { challenge::rejection_by(challenges) } else { None };
+        if self.replaces {
+            self.tokens.report().replayed(rejection.is_some());
         }
-        let rejection = challenge::rejection_by(challenges);
         match rejection {
-            Some(_) => self.reject_as(rejection),
-            None => log::not_a_rejection(&self.origin),
+            Some(rejection) => self.rejected(rejection),
+            None if is_401 => log::not_a_rejection(&self.origin),
+            // It does not come from behind the check of the token.
+            None if status >= 500 => {}
+            None => self.accepted(),
         }
         rejection.is_some()
     }
@@ -152,13 +150,20 @@ impl BearerHeader {
         Some(Self { token, replaces: true, ..self })
     }
 
-    fn reject_as(&self, rejection: Option<Rejection>) {
+    fn rejected(&self, rejection: Rejection) {
         if self.replaces {
-            self.tokens.report().replayed(true);
             log::fresh_token_rejected(&self.origin);
         }
-        self.tokens.report().rejection(rejection);
-        self.tokens.reject_at(&self.token, &self.origin, rejection.unwrap_or(Rejection::Explicit));
+        self.tokens.report().rejection(Some(rejection));
+        self.tokens.reject_at(&self.token, &self.origin, rejection);
+    }
+
+    fn accepted(&self) {
+        if self.replaces {
+            self.tokens.accepted_in_place(&self.token, &self.origin);
+        } else if self.tokens.has_streaks() {
+            self.tokens.accepted(&self.token, &self.origin);
+        }
     }
 }
 

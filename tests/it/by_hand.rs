@@ -182,6 +182,28 @@ async fn a_replaced_token_that_the_api_accepts_lets_the_next_rejection_renew_at_
     }
 }
 
+/// Nobody sends anything again: the good responses say that the newer token is accepted.
+#[tokio::test(start_paused = true)]
+async fn good_responses_end_the_spacing_of_renewals_too() {
+    for good in [true, false] {
+        let (tokens, count) = api_tokens();
+        header(&tokens).await.on_response(401_u16, [EXPLICIT]);
+        for _ in 0..15 {
+            sleep(Duration::from_secs(1)).await;
+            let header = header(&tokens).await;
+            if good {
+                header.on_response(204_u16, None::<&str>);
+            }
+        }
+        // Without good responses this is the second in a row, and the third has to wait.
+        header(&tokens).await.on_response(401_u16, [EXPLICIT]);
+        sleep(Duration::from_secs(12)).await;
+        header(&tokens).await.on_response(401_u16, [EXPLICIT]);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(count.get(), if good { 4 } else { 3 });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_named_origin_has_its_own_streak_of_rejections() {
     let (builder, count) = tokens();
