@@ -1,4 +1,5 @@
-//! How a gRPC call fails that was not sent for want of a token: with a code and the reason. (tonic makes `Unknown` of other crates' errors, and transmits no cause.)
+//! How a gRPC call fails that was not sent for want of a token: with a code and the reason. (tonic makes `Unknown` of
+//! other crates' errors, and transmits no cause.)
 
 use std::{
     fmt,
@@ -15,7 +16,8 @@ use tower_service::Service;
 
 use crate::error::{BoxError, Error};
 
-/// `Unavailable` if the failure may pass, else `Unauthenticated`; the message is the reason with its causes, and [`Error::find`] finds the error in the status.
+/// `Unavailable` if the failure may pass, else `Unauthenticated`; the message is the reason with its causes, and
+/// [`Error::find`] finds the error in the status.
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = if error.is_transient() { Code::Unavailable } else { Code::Unauthenticated };
@@ -25,8 +27,8 @@ impl From<Error> for Status {
     }
 }
 
-/// Makes a `tonic::Status` of what the services within fail with: around [`BearerAuthLayer`](crate::BearerAuthLayer), a call without a token fails as `Unavailable` or
-/// `Unauthenticated`, with the reason, instead of `Unknown`.
+/// Makes a `tonic::Status` of what the services within fail with: around [`BearerAuthLayer`](crate::BearerAuthLayer), a
+/// call without a token fails as `Unavailable` or `Unauthenticated`, with the reason, instead of `Unknown`.
 ///
 /// ```
 /// use client_credentials::{BearerAuthLayer, GrpcStatusLayer, TokenCache};

@@ -22,7 +22,7 @@ pub(crate) const MOST_BYTES: usize = 1024 * 1024;
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` cannot send token requests",
     label = "not an `HttpClient`",
-    note = "with the feature `reqwest`, the clients of reqwest 0.13 and reqwest-middleware 0.5 can; a tower service can in a `TowerClient::new(..)`",
+    note = "with the feature `reqwest`, clients of reqwest 0.13 can, and a tower service can in a `TowerClient::new(..)`",
     note = "a client of reqwest 0.12 does not fit: leave `.http_client(..)` out, or wrap it as README.md shows"
 )]
 #[async_trait]

@@ -159,7 +159,7 @@ pub use crate::{
         replay_fn,
     },
     bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
-    cache::{Status, TokenCache, TokenCacheBuilder},
+    cache::{CacheStatus, TokenCache, TokenCacheBuilder},
     client_credentials::{
         ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
     },

@@ -18,7 +18,8 @@ use crate::{error::Error, origin::Origins, token::AccessToken};
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` is not a token source",
     label = "not a `TokenSource`",
-    note = "a closure becomes one by `token_fn(..)`, a fixed token by `AccessToken::new(..)?`; for a type of your own, write `#[async_trait] impl TokenSource for ..`"
+    note = "a closure becomes one by `token_fn(..)`, a fixed token by `AccessToken::new(..)?`",
+    note = "for a type of your own, write `#[async_trait] impl TokenSource for ..`"
 )]
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {

@@ -14,11 +14,12 @@ use crate::{
 };
 
 impl TokenCache {
-    /// The `Authorization` header for a request to this URI, for clients that no adapter reaches: checks that the token may go there, and waits where there is none
-    /// yet.
+    /// The `Authorization` header for a request to this URI, for clients that no adapter reaches: checks that the token
+    /// may go there, and waits where there is none yet.
     ///
-    /// Takes a text (`url.as_str()`) or an `http::Uri`, of which scheme, host and port count. Tell the header what [came back](BearerHeader::on_response), so
-    /// that a rejected token is renewed, and send the request again, once, with the one that replaces it:
+    /// Takes a text (`url.as_str()`) or an `http::Uri`, of which scheme, host and port count. Tell the header what
+    /// [came back](BearerHeader::on_response), so that a rejected token is renewed, and send the request again, once,
+    /// with the one that replaces it:
     ///
     /// ```
     /// use client_credentials::{Error, TokenCache};
@@ -39,13 +40,14 @@ impl TokenCache {
     /// }
     /// ```
     ///
-    /// The repository's page "Other clients" (`docs/other-clients.md`) has whole programs. For another scope or resource, ask a handle
-    /// [`with_request`](Self::with_request).
+    /// The repository's page "Other clients" (`docs/other-clients.md`) has whole programs. For another scope or
+    /// resource, ask a handle [`with_request`](Self::with_request).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ForeignOrigin`] if the token is not for that origin, [`ErrorKind::InsecureTransport`] if it would go over plain http to a host that is named with
-    /// `https` (the log says either once for each origin), [`ErrorKind::Configuration`] if it is no URI with a scheme and a host; and as [`token`](Self::token).
+    /// [`ErrorKind::ForeignOrigin`] if the token is not for that origin, [`ErrorKind::InsecureTransport`] if it would
+    /// go over plain http to a host that is named with `https` (the log says either once for each origin),
+    /// [`ErrorKind::Configuration`] if it is no URI with a scheme and a host; and as [`token`](Self::token).
     pub async fn header_for(&self, uri: impl TryInto<Uri>) -> Result<BearerHeader, Error> {
         let origin = self.origin_of(uri)?;
         Ok(self.header(self.token().await?, origin))
@@ -112,11 +114,12 @@ impl BearerHeader {
         &self.token
     }
 
-    /// Takes what a response says about the token: its status and the values of its `WWW-Authenticate` fields. Returns whether it rejects the token, which is then
-    /// renewed, once for all who use it.
+    /// Takes what a response says about the token: its status and the values of its `WWW-Authenticate` fields. Returns
+    /// whether it rejects the token, which is then renewed, once for all who use it.
     ///
-    /// A 401 rejects the token if its Bearer challenge says so or gives no reason (RFC 6750 section 3), as for the adapters. Call it for every response but one that
-    /// another URL sent, where the client followed a redirect: clients drop the header then, and its 401 says nothing about the token.
+    /// A 401 rejects the token if its Bearer challenge says so or gives no reason (RFC 6750 section 3), as for the
+    /// adapters. Call it for every response but one that another URL sent, where the client followed a redirect:
+    /// clients drop the header then, and its 401 says nothing about the token.
     pub fn on_response(&self, status: impl Into<u16>, challenges: impl IntoIterator<Item: AsRef<[u8]>>) -> bool {
         let status = status.into();
         let is_401 = status == StatusCode::UNAUTHORIZED.as_u16();
@@ -134,7 +137,8 @@ impl BearerHeader {
         rejection.is_some()
     }
 
-    /// Reports a rejection that is no 401, as [`TokenCache::reject`]: a gRPC status, a message on a WebSocket, an error in the body of a 200.
+    /// Reports a rejection that is no 401, as [`TokenCache::reject`]: a gRPC status, a message on a WebSocket, an error
+    /// in the body of a 200.
     pub fn reject(&self) {
         self.tokens.reject(&self.token);
     }

@@ -6,7 +6,7 @@ use crate::origin::Target;
 #[diagnostic::on_unimplemented(
     message = "no access token can be attached to a `{Self}`",
     label = "not a client that the layer fits",
-    note = "it fits clients of `http::Request<B>` (http 1) and, with the feature `reqwest`, of the `reqwest::Request` of reqwest 0.13",
+    note = "it fits clients of `http::Request<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
     note = "reqwest 0.12 and others do not fit, and need not: `TokenCache::header_for`, in docs/other-clients.md"
 )]
 pub trait BearerRequest: sealed::Request {}
@@ -15,7 +15,7 @@ pub trait BearerRequest: sealed::Request {}
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` cannot say that an access token was rejected",
     label = "not a client that the layer fits",
-    note = "it fits clients of `http::Response<B>` (http 1) and, with the feature `reqwest`, of the `reqwest::Response` of reqwest 0.13",
+    note = "it fits clients of `http::Response<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
     note = "reqwest 0.12 and others do not fit, and need not: `TokenCache::header_for`, in docs/other-clients.md"
 )]
 pub trait BearerResponse: sealed::Response {}

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug)]
 // Where a client does not fit, all that the compiler shows of ours is this line.
 #[rustfmt::skip]
-pub struct BearerAuth<S, R = NoReplay> { // not a `Service`? See "If it does not compile" in the docs of `BearerAuthLayer`
+pub struct BearerAuth<S, R = NoReplay> { // not a `Service`? "If it does not compile" in `BearerAuthLayer`'s docs
     inner: S,
     bearer: Bearer,
     replay: R,

@@ -29,7 +29,7 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub use self::{builder::TokenCacheBuilder, status::Status};
+pub use self::{builder::TokenCacheBuilder, status::CacheStatus};
 use self::{
     clock::Moment,
     context::Context,
@@ -104,6 +104,9 @@ impl TokenCache {
 
     /// A usable token: the one at hand, or the outcome of the one token request that all callers share.
     ///
+    /// It does not ask where the token goes: for a request that you send yourself, [`header_for`](Self::header_for) does,
+    /// and later reads the response.
+    ///
     /// # Errors
     ///
     /// If there is no usable token and none can be had: what the token request failed with; at once while requests are held back
@@ -149,7 +152,7 @@ impl TokenCache {
     ///
     /// A probe can bring back what it took out of traffic: while there is no token because the last token request failed, asking starts the
     /// next one when it is due. Otherwise asking starts nothing.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> CacheStatus {
         let slot = &self.own;
         let status = slot.status();
         if !status.is_ready() && status.held_back_for().is_none() {

@@ -5,7 +5,7 @@ use std::{fmt::Debug, mem::size_of};
 
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuth, BearerAuthLayer, BearerHeader, Body, ClientAssertion, ClientAuthentication,
+    AccessToken, BearerAuth, BearerAuthLayer, BearerHeader, Body, CacheStatus, ClientAssertion, ClientAuthentication,
     ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn,
     ResponseFuture, Secret, TokenCache, TokenCacheBuilder, TokenFn, TokenRequest, TokenRequestBuilder, TowerClient,
     TryClone, vonage::Region,
@@ -27,6 +27,7 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<BearerAuthLayer<TryClone>>();
     shared::<BearerHeader>();
     shared::<Body>();
+    shared::<CacheStatus>();
     shared::<ClientAssertion>();
     shared::<ClientAuthentication>();
     shared::<ClientCredentials>();
@@ -82,6 +83,16 @@ fn the_middleware_and_the_layer_over_reqwest_too() {
     cloned::<client_credentials::BearerAuthMiddleware>();
     shared::<BearerAuth<reqwest::Client>>();
     sent::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
+}
+
+#[cfg(feature = "tonic")]
+#[test]
+fn the_layer_for_grpc_too() {
+    use client_credentials::{GrpcStatus, GrpcStatusFuture, GrpcStatusLayer};
+    shared::<GrpcStatusLayer>();
+    shared::<GrpcStatus<BearerAuth<Hyper>>>();
+    cloned::<GrpcStatus<BearerAuth<Hyper>>>();
+    sent::<GrpcStatusFuture<ResponseFuture<Hyper, Request, TryClone>>>();
 }
 
 #[cfg(feature = "jwt")]

@@ -287,7 +287,8 @@ async fn the_first_line_says_why() {
         (
             by_secret,
             ErrorKind::Credentials,
-            "token request to https://auth.example.com/oauth2/token failed: client_secret: its function failed: the vault is sealed",
+            "token request to https://auth.example.com/oauth2/token failed: client_secret: its function failed: \
+             the vault is sealed",
         ),
     ] {
         assert_eq!((error.kind(), error.to_string().as_str()), (kind, expected));

@@ -29,7 +29,7 @@ const CASES: [(&str, &[&str]); 7] = [
             let _ = service.oneshot(request);
         }",
         // Of a method that does not exist, the compiler shows no notes, but a line of the type's source.
-        &["no access token can be attached", "See \"If it does not compile\" in the docs of `BearerAuthLayer`"],
+        &["no access token can be attached", "not a `Service`? \"If it does not compile\" in `BearerAuthLayer`'s docs"],
     ),
     (
         "fn takes<S: tower::Service<http::Request<String>>>(_: S) {}
