@@ -321,6 +321,7 @@ async fn apis(errors: &mut Errors) {
     };
     send("https://api.test/", false).await.expect("an answer");
     send("https://elsewhere.test/", false).await.expect("an answer");
+    errors.outcome(tokens.header_for("https://elsewhere.test/").await);
     send("https://api.test/", true).await.expect("an answer");
     let error = send("http://api.test/", false).await.expect_err("refused");
     errors.push(&*error);
