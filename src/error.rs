@@ -223,7 +223,8 @@ impl Error {
 
     /// The client's credentials could not be obtained because of `cause`, which says whether that may pass.
     pub(crate) fn credentials(what: impl fmt::Display, cause: &Self) -> Self {
-        Self::new(ErrorKind::Credentials, format!("{what}: {}", cause.inner.message)).with(|inner| {
+        let why = cause.clone().with(|inner| inner.whose = None);
+        Self::new(ErrorKind::Credentials, format!("{what}: {why}")).with(|inner| {
             inner.transient = cause.is_transient();
             inner.retry_after = cause.retry_after();
             inner.source = cause.inner.source.clone();
@@ -406,7 +407,11 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.inner;
         let mut debug = f.debug_struct("Error");
-        debug.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
+        debug.field("kind", &inner.kind);
+        if let Some(whose) = inner.whose {
+            debug.field("whose", &whose);
+        }
+        debug.field("message", &inner.message).field("transient", &inner.transient);
         if let Some(advice) = inner.advice {
             debug.field("advice", &advice);
         }

@@ -43,6 +43,9 @@ impl From<Error> for Status {
 /// # check(service);
 /// # }
 /// ```
+///
+/// A server that calls others with this client answers its own callers with another status: this one speaks of the
+/// client's credentials, and says where its tokens come from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcStatusLayer;
 
