@@ -58,8 +58,8 @@ use crate::{
 ///
 /// # If it does not compile
 ///
-/// The client must be one of `http` 1 or, with the feature `reqwest`, of reqwest 0.13. For reqwest 0.12 and others there
-/// is [`TokenCache::header_for`].
+/// The client must be one of `http` 1 or, with the feature `reqwest`, of reqwest 0.13. For reqwest 0.12 and others
+/// there is [`TokenCache::header_for`].
 ///
 /// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays.
 /// hyper-util's, reqwest's and tonic's clients are. For one that is not, such as tower's `RateLimit` or `BoxService`,

@@ -104,8 +104,8 @@ impl TokenCache {
 
     /// A usable token: the one at hand, or the outcome of the one token request that all callers share.
     ///
-    /// It does not ask where the token goes: for a request that you send yourself, [`header_for`](Self::header_for) does,
-    /// and later reads the response.
+    /// It does not ask where the token goes: for a request that you send yourself, [`header_for`](Self::header_for)
+    /// does, and later reads the response.
     ///
     /// # Errors
     ///
