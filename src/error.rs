@@ -1,8 +1,27 @@
 //! What can go wrong, classified once, where it is made.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
+
+use crate::http_client::{Fault, without_debug_data};
+/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are no secret, and few enough
+/// for a metric's label.
+pub(crate) const OAUTH_CODES: [&str; 10] = [
+    "access_denied",
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "temporarily_unavailable",
+];
+
+/// Longer waits are no answer to when a token request makes sense again.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -27,9 +46,10 @@ struct Inner {
     /// Who failed, where a user's own code says why; left out where more is known.
     whose: Option<&'static str>,
     message: Cow<'static, str>,
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
     held_back: Option<Duration>,
     transient: bool,
+    quickly_retried: bool,
     status: Option<StatusCode>,
     response: Option<ErrorResponse>,
     retry_after: Option<Duration>,
@@ -46,13 +66,15 @@ pub enum ErrorKind {
     Credentials,
     /// The HTTP client has no TLS, and the token endpoint is `https`.
     TlsMissing,
-    /// The TLS handshake failed, most often because of a certificate.
+    /// The TLS handshake failed, most often because of a certificate; or the port does not speak TLS.
     Tls,
     /// The host name could not be resolved.
     Dns,
     /// No connection could be made (refused, unreachable).
     Connect,
-    /// The connection was reset or closed before the answer was complete.
+    /// A proxy cannot be reached, asks for credentials, or refuses to connect to the server.
+    Proxy,
+    /// The connection, or the HTTP/2 stream, was reset or closed before the response was complete.
     Reset,
     /// A time limit passed.
     Timeout,
@@ -93,24 +115,28 @@ pub struct ErrorResponse {
 impl Error {
     /// A failure that may pass by itself: the token request is tried again, with back-off.
     ///
-    /// For sources of your own. Where the cause is an [`io::Error`] or has one beneath it, it decides the kind.
+    /// For sources and HTTP clients of your own. Where the cause is a failure of the transport, such as an
+    /// [`io::Error`](std::io::Error), or has one beneath it, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        Self::of_source(classify(&*cause), SOURCE_FAILED, cause)
+        let kind = Fault::of(&*cause).kind();
+        Self::of_source(kind, SOURCE_FAILED, without_debug_data(cause))
     }
 
     /// A failure that will not pass by itself, such as a refused credential.
     ///
-    /// For sources of your own. It is still tried again, at most once in ten seconds at first and once a minute later, so
-    /// that a mended server is found without a restart.
+    /// For sources and HTTP clients of your own. It is still tried again, at most once in ten seconds at first and once
+    /// a minute later, so that a mended server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
         Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
     }
 
-    /// States when the server wants to be asked again; no caller asks before. Zero states nothing.
+    /// States when the server wants to be asked again; no caller asks before. Zero states nothing, and more than a day
+    /// is a day.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
-        self.with(|inner| inner.retry_after = Some(retry_after).filter(|wait| !wait.is_zero()))
+        let wait = Some(retry_after.min(LONGEST_RETRY_AFTER)).filter(|wait| !wait.is_zero());
+        self.with(|inner| inner.retry_after = wait)
     }
 
     /// Finds an error of this crate in a chain of errors, however deep the stack around it is.
@@ -130,7 +156,9 @@ impl Error {
         self.inner.kind
     }
 
-    /// Whether the failure may pass by itself. `false` for an OAuth error code in a 4xx, and for wrong settings.
+    /// Whether the failure may pass without anybody mending it. `false` for an OAuth error code in a 4xx, for a 401,
+    /// 403 or 404 without one, for a redirect, a wrong issuer or token type, and for wrong settings: token requests are
+    /// still tried again, but seldom.
     pub fn is_transient(&self) -> bool {
         self.inner.transient
     }
@@ -140,8 +168,8 @@ impl Error {
         self.inner.kind == ErrorKind::Timeout
     }
 
-    /// How long to wait before it makes sense to try again: what the server said in `Retry-After`, or how long token requests are
-    /// held back.
+    /// How long to wait before it makes sense to try again: what the server said in `Retry-After` (at most a day), or how long token
+    /// requests are held back.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
@@ -156,18 +184,8 @@ impl Error {
         self.inner.response.as_ref()
     }
 
-    /// The kind, or the OAuth error code where RFC 6749 knows it: one of few words, for logs and metrics.
+    /// The kind, or the OAuth error code if it is a known one: one of few words, for logs and metrics.
     pub(crate) fn type_name(&self) -> &'static str {
-        const CODES: [&str; 8] = [
-            "invalid_request",
-            "invalid_client",
-            "invalid_grant",
-            "unauthorized_client",
-            "unsupported_grant_type",
-            "invalid_scope",
-            "server_error",
-            "temporarily_unavailable",
-        ];
         match self.inner.kind {
             ErrorKind::Configuration => "configuration",
             ErrorKind::Credentials => "credentials",
@@ -175,6 +193,7 @@ impl Error {
             ErrorKind::Tls => "tls",
             ErrorKind::Dns => "dns",
             ErrorKind::Connect => "connect",
+            ErrorKind::Proxy => "proxy",
             ErrorKind::Reset => "reset",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Transport => "transport",
@@ -182,10 +201,7 @@ impl Error {
             ErrorKind::Redirect => "redirect",
             ErrorKind::InvalidResponse => "invalid_response",
             ErrorKind::Status => "status",
-            ErrorKind::ErrorResponse => {
-                let code = self.inner.response.as_ref().map(|response| response.error.as_str());
-                CODES.into_iter().find(|known| Some(*known) == code).unwrap_or("error_response")
-            }
+            ErrorKind::ErrorResponse => self.known_code().unwrap_or("error_response"),
             ErrorKind::InsecureTransport => "insecure_transport",
             ErrorKind::ForeignOrigin => "foreign_origin",
             ErrorKind::Runtime => "runtime",
@@ -194,8 +210,8 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        use ErrorKind::{Configuration, ForeignOrigin, InsecureTransport, Runtime, TlsMissing};
-        let transient = !matches!(kind, Configuration | TlsMissing | InsecureTransport | ForeignOrigin | Runtime);
+        use ErrorKind::{Configuration, ForeignOrigin, InsecureTransport, Redirect, Runtime, TlsMissing};
+        let lasting = [Configuration, TlsMissing, InsecureTransport, ForeignOrigin, Redirect, Runtime];
         Self {
             inner: Arc::new(Inner {
                 kind,
@@ -203,7 +219,8 @@ impl Error {
                 message: message.into(),
                 advice: None,
                 held_back: None,
-                transient,
+                transient: !lasting.contains(&kind),
+                quickly_retried: false,
                 status: None,
                 response: None,
                 retry_after: None,
@@ -235,16 +252,32 @@ impl Error {
         self.with(|inner| inner.transient = false)
     }
 
+    /// One that is most likely over at once: the same token request is sent again within the second.
+    pub(crate) fn quickly_retried(self) -> Self {
+        self.with(|inner| inner.quickly_retried = true)
+    }
+
     pub(crate) fn caused_by(self, cause: BoxError) -> Self {
         self.with(|inner| inner.source = Some(Arc::from(cause)))
     }
 
-    pub(crate) fn with_advice(self, advice: &'static str) -> Self {
-        self.with(|inner| inner.advice = Some(advice))
+    pub(crate) fn with_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        self.with(|inner| inner.advice = Some(advice.into()))
     }
 
+    /// The same failure, with this advice where it has none.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn or_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        if self.inner.advice.is_some() { self } else { self.with_advice(advice) }
+    }
+
+    /// Without an OAuth error code, a status that only a person can mend decides whether the failure may pass.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
-        self.with(|inner| inner.status = Some(status))
+        let lasting = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&status);
+        self.with(|inner| {
+            inner.status = Some(status);
+            inner.transient &= !(lasting && inner.kind == ErrorKind::Status);
+        })
     }
 
     pub(crate) fn with_response(self, response: ErrorResponse) -> Self {
@@ -290,15 +323,39 @@ impl Error {
         if self.is_transient() { error } else { error.lasting() }
     }
 
-    /// Whether the server refused the client, which is no matter of a single token.
+    fn known_code(&self) -> Option<&'static str> {
+        let code = self.inner.response.as_ref().map(|response| response.error.as_str());
+        OAUTH_CODES.into_iter().find(|known| Some(*known) == code)
+    }
+
+    /// Whether the server refused the client by the code for it, which is no matter of a single token.
     pub(crate) fn is_invalid_client(&self) -> bool {
-        self.inner.response.as_ref().is_some_and(|response| response.error == "invalid_client")
+        self.known_code() == Some("invalid_client")
+    }
+
+    /// Whether other credentials may help: `invalid_client`, or a status by which servers say as much (RFC 6749 section
+    /// 5.2 has 401; an empty 403 can as well be about this token alone).
+    pub(crate) fn may_be_credentials(&self) -> bool {
+        let by_status = match self.inner.status {
+            Some(StatusCode::UNAUTHORIZED) => true,
+            Some(StatusCode::FORBIDDEN) => self.known_code().is_none(),
+            _ => false,
+        };
+        let is_response = matches!(self.inner.kind, ErrorKind::Status | ErrorKind::ErrorResponse);
+        is_response && !self.inner.transient && (by_status || self.is_invalid_client())
+    }
+
+    /// Whether somebody else's code made it, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
+    pub(crate) fn is_from_source(&self) -> bool {
+        self.inner.whose.is_some()
     }
 
     /// Whether the same token request may be sent again within the second: nobody has worked on it.
     pub(crate) fn is_quick_retry(&self) -> bool {
         match self.inner.kind {
+            _ if self.inner.quickly_retried => true,
             ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Reset => true,
+            ErrorKind::Proxy => self.inner.transient,
             ErrorKind::Status | ErrorKind::ErrorResponse => {
                 self.inner.status.is_some_and(|status| matches!(status.as_u16(), 500 | 502 | 503 | 504))
             }
@@ -306,7 +363,7 @@ impl Error {
         }
     }
 
-    /// An HTTP failure without an OAuth code that only the caller's side can mend (a proxy's 407, an empty 403).
+    /// An HTTP failure without an OAuth code that is most likely about what was sent (a proxy's 407, its HTML).
     pub(crate) fn is_client_error(&self) -> bool {
         self.inner.kind == ErrorKind::Status
             && self.inner.status.is_some_and(|status| status.is_client_error() && !matches!(status.as_u16(), 408 | 429))
@@ -316,52 +373,6 @@ impl Error {
         change(Arc::make_mut(&mut self.inner));
         self
     }
-}
-
-/// What a transport's failure was, by the [`io::Error`] or the words in its chain.
-///
-/// The HTTP clients keep their connector's errors private, so that words are all there is for some of them.
-pub(crate) fn classify(error: &(dyn StdError + 'static)) -> ErrorKind {
-    let mut kind = ErrorKind::Transport;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<Error>() {
-            return error.kind();
-        }
-        let text = words(error).to_ascii_lowercase();
-        if text.contains("scheme is not http") {
-            return ErrorKind::TlsMissing;
-        }
-        let of_tls = ["certificate", "handshake", "tls ", "fatal alert", "corrupt message", "ssl routines"];
-        if of_tls.iter().any(|words| text.contains(words)) {
-            return ErrorKind::Tls;
-        }
-        if text.contains("dns error") || text.contains("failed to lookup address") {
-            return ErrorKind::Dns;
-        }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            kind = match error.kind() {
-                io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::UnexpectedEof => ErrorKind::Reset,
-                io::ErrorKind::TimedOut => ErrorKind::Timeout,
-                io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::AddrNotAvailable => ErrorKind::Connect,
-                _ => kind,
-            };
-        } else if kind == ErrorKind::Transport {
-            if text.contains("connection closed before message completed") || text.contains("incompletemessage") {
-                kind = ErrorKind::Reset;
-            } else if text.contains("timed out") {
-                kind = ErrorKind::Timeout;
-            }
-        }
-        next = error.source();
-    }
-    kind
 }
 
 /// What an error and its causes say, each of them once.
@@ -378,22 +389,13 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// What an error says itself. reqwest quotes the URL, whose words are nobody's failure.
-fn words(error: &(dyn StdError + 'static)) -> String {
-    #[cfg(feature = "reqwest")]
-    if error.is::<reqwest::Error>() {
-        return String::new();
-    }
-    error.to_string()
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(whose) = self.inner.whose {
             write!(f, "{whose}: ")?;
         }
         f.write_str(&self.inner.message)?;
-        if let Some(advice) = self.inner.advice {
+        if let Some(advice) = &self.inner.advice {
             write!(f, " ({advice})")?;
         }
         if let Some(remaining) = self.inner.held_back {
@@ -412,7 +414,7 @@ impl fmt::Debug for Error {
             debug.field("whose", &whose);
         }
         debug.field("message", &inner.message).field("transient", &inner.transient);
-        if let Some(advice) = inner.advice {
+        if let Some(advice) = &inner.advice {
             debug.field("advice", &advice);
         }
         if let Some(status) = inner.status {

@@ -4,8 +4,16 @@
 #[path = "it/support/mod.rs"]
 mod support;
 
-use client_credentials::ErrorKind;
-use support::endpoint::{ask, source};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use client_credentials::{ErrorKind, HttpClient};
+use support::{
+    endpoint::{ask, source, with_client},
+    process,
+};
 
 #[tokio::test]
 async fn the_error_says_which_feature_to_enable() {
@@ -14,6 +22,41 @@ async fn the_error_says_which_feature_to_enable() {
     assert!(!error.is_transient());
     for advice in ["`rustls`", "`native-tls`", ".http_client(..)"] {
         assert!(error.to_string().contains(advice), "{error}");
+    }
+}
+
+/// reqwest without TLS would send the request to the proxy in the clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proxy_gets_the_secret() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let proxy = support::endpoint::tcp_server(move |stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { drop(stream) }
+    })
+    .await;
+    for variable in ["https_proxy", "ALL_PROXY"] {
+        process::run("in_a_process_tls_is_missing", &[(variable, &proxy)]);
+    }
+    let url: reqwest::Url = proxy.parse().expect("a URL");
+    for proxy in
+        [reqwest::Proxy::all(url.clone()).expect("a proxy"), reqwest::Proxy::custom(move |_| Some(url.clone()))]
+    {
+        let client = reqwest::Client::builder().proxy(proxy);
+        let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
+        assert_eq!(ask(&source).await.expect_err("no TLS").kind(), ErrorKind::TlsMissing);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+#[ignore = "for a process of its own"]
+async fn in_a_process_tls_is_missing() {
+    let finished: Arc<dyn HttpClient> = Arc::new(reqwest::Client::new());
+    for client in [None, Some(finished)] {
+        let source = with_client(source("https://auth.invalid/token"), client).build().expect("complete");
+        let error = ask(&source).await.expect_err("no TLS");
+        assert_eq!(error.kind(), ErrorKind::TlsMissing, "{error:?}");
     }
 }
 

@@ -232,7 +232,8 @@ mod tests {
 
     #[test]
     fn quick_retries_are_for_what_may_be_over_in_a_second() {
-        let kinds = [ErrorKind::Connect, ErrorKind::Dns, ErrorKind::Reset].map(|kind| Error::new(kind, ""));
+        let kinds =
+            [ErrorKind::Connect, ErrorKind::Dns, ErrorKind::Proxy, ErrorKind::Reset].map(|kind| Error::new(kind, ""));
         let statuses = [500, 502, 503, 504].map(status);
         for error in kinds.into_iter().chain(statuses) {
             assert_eq!(quick_retry(&error, 1, NONE, 0.0), Some(Duration::from_millis(50)), "{error:?}");
@@ -243,7 +244,8 @@ mod tests {
         }
         let kinds = [ErrorKind::Timeout, ErrorKind::Tls, ErrorKind::TlsMissing];
         let kinds = kinds.map(|kind| Error::new(kind, ""));
-        for error in kinds.into_iter().chain([400, 407, 408, 429, 501].map(status)) {
+        let asking = Error::new(ErrorKind::Proxy, "").lasting();
+        for error in kinds.into_iter().chain([asking]).chain([400, 407, 408, 429, 501].map(status)) {
             assert_eq!(quick_retry(&error, 1, NONE, 0.5), None, "{error:?}");
         }
     }

@@ -117,6 +117,7 @@ fn links_between_the_documents_lead_somewhere() {
         "docs/in-production.md",
         "docs/other-clients.md",
         "docs/providers.md",
+        "docs/recipes.md",
         "docs/testing.md",
         "docs/when-it-does-not-work.md",
     ] {

@@ -14,6 +14,8 @@ mod configuration;
 mod discovery;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
 mod documents;
+#[cfg(feature = "tracing")]
+mod echoes;
 #[cfg(feature = "reqwest-middleware")]
 mod errors;
 #[cfg(target_os = "linux")]
@@ -38,6 +40,10 @@ mod model;
 mod origins;
 #[cfg(feature = "jwt")]
 mod private_key;
+#[cfg(feature = "reqwest-middleware")]
+mod proxies;
+#[cfg(feature = "reqwest-middleware")]
+mod recipes;
 #[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 mod redaction;
 #[cfg(feature = "test-util")]
@@ -66,6 +72,8 @@ mod token_response;
 mod tonic;
 #[cfg(feature = "test-util")]
 mod tower_contract;
+#[cfg(feature = "reqwest-middleware")]
+mod transport;
 #[cfg(feature = "reqwest-middleware")]
 mod untouched;
 mod vonage;

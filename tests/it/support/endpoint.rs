@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, Body, ClientCredentials, ClientCredentialsBuilder, Error, HttpClient, TokenRequest, TokenSource,
-    async_trait,
+    AccessToken, Body, ClientCredentials, ClientCredentialsBuilder, Error, HttpClient, IntoHttpClient, TokenRequest,
+    TokenSource, async_trait,
 };
 use http::{Request, Response};
 use tokio::{
@@ -62,6 +62,7 @@ pub fn clients() -> Vec<(&'static str, Option<Arc<dyn HttpClient>>)> {
     vec![
         ("the default client", None),
         ("a reqwest client", Some(Arc::new(reqwest::Client::new()))),
+        ("a reqwest builder", Some(reqwest::Client::builder().into_http_client().expect("a client"))),
         (
             "a client with middleware",
             Some(Arc::new(reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).build())),

@@ -6,12 +6,17 @@ mod authorization;
 pub mod endpoint;
 #[cfg(feature = "test-util")]
 pub mod fake;
+#[cfg(feature = "reqwest-middleware")]
+pub mod faults;
 pub mod keys;
+pub mod process;
 mod servers;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
 pub mod situations;
 #[cfg(feature = "test-util")]
 pub mod source;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+pub mod tls;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
 pub mod told;
 

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use tracing::{
@@ -22,8 +22,13 @@ pub struct Log {
     fields: Arc<Mutex<BTreeSet<String>>>,
 }
 
+/// Where there is one subscriber alone, tracing asks the thread that comes to an event first whether anybody wants it. A
+/// test without a subscriber would then switch the event off for the one that waits for it.
+static ANOTHER: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+
 impl Log {
     pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        LazyLock::force(&ANOTHER);
         let log = Self::default();
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
         (log, guard)

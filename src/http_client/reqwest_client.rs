@@ -1,0 +1,176 @@
+//! Token requests over a `reqwest::Client`.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response, header::USER_AGENT, uri::Scheme};
+use http_body::{Frame, SizeHint};
+
+use super::{
+    HttpClient, IntoHttpClient,
+    body::{Body, Reading},
+    classify::{self, Fault},
+    redirected,
+    settings::{Settings, has_tls},
+};
+use crate::{
+    error::{BoxError, Error, ErrorKind},
+    origin::Target,
+};
+
+#[async_trait]
+impl HttpClient for reqwest::Client {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let exchange = Exchange::new(self, &request)?;
+        let request = exchange.convert(request)?;
+        let asked = request.url().clone();
+        let response = self.execute(request).await.map_err(|error| exchange.failed(error))?;
+        exchange.read(response, &asked).await
+    }
+
+    fn follows_redirects(&self) -> bool {
+        Settings::of(self).follows_redirects()
+    }
+}
+
+#[cfg(feature = "reqwest-middleware")]
+#[async_trait]
+impl HttpClient for reqwest_middleware::ClientWithMiddleware {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+        let mut extensions = std::mem::take(request.extensions_mut());
+        let exchange = Exchange::new(self.as_ref(), &request)?;
+        let request = exchange.convert(request)?;
+        let asked = request.url().clone();
+        let response = self.execute_with_extensions(request, &mut extensions).await.map_err(|error| match error {
+            reqwest_middleware::Error::Reqwest(error) => exchange.failed(error),
+            reqwest_middleware::Error::Middleware(error) => exchange.failed_by(error.into()),
+        })?;
+        exchange.read(response, &asked).await
+    }
+
+    fn follows_redirects(&self) -> bool {
+        self.as_ref().follows_redirects()
+    }
+}
+
+/// Finished without redirects and `Referer`, whatever was set: the request carries a secret.
+impl IntoHttpClient for reqwest::ClientBuilder {
+    fn into_http_client(self) -> Result<Arc<dyn HttpClient>, Error> {
+        Ok(Arc::new(build(self)?))
+    }
+}
+
+pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
+    let builder = builder.redirect(reqwest::redirect::Policy::none()).referer(false);
+    // It panics where reqwest was compiled with `rustls-no-provider` and no provider is installed.
+    match std::panic::catch_unwind(AssertUnwindSafe(|| builder.build())) {
+        Ok(built) => built.map_err(|error| {
+            Error::configuration("http_client: reqwest cannot build it").caused_by(Box::new(error.without_url()))
+        }),
+        Err(_) => Err(Error::configuration(
+            "http_client: reqwest has no TLS provider; install one, or give `.http_client(..)` a finished client",
+        )),
+    }
+}
+
+/// One request, and what is known of the client that sends it.
+struct Exchange {
+    settings: Settings,
+    scheme: Scheme,
+}
+
+impl Exchange {
+    fn new(client: &reqwest::Client, request: &Request<Body>) -> Result<Self, Error> {
+        let exchange =
+            Self { settings: Settings::of(client), scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS) };
+        // Without TLS, reqwest sends an https request to a proxy in the clear.
+        if exchange.is_https() && exchange.settings.may_use_proxy() && !has_tls() {
+            return Err(Fault::TlsMissing.error(""));
+        }
+        Ok(exchange)
+    }
+
+    fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// With a body that cannot be cloned, so that no redirect can post the secret again.
+    fn convert(&self, mut request: Request<Body>) -> Result<reqwest::Request, Error> {
+        // If reqwest ever shows it otherwise, the crate's own name is sent.
+        if self.settings.has_user_agent() {
+            request.headers_mut().remove(USER_AGENT);
+        }
+        let bytes = |body: Body| Some(body.into_bytes()).filter(|bytes| !bytes.is_empty());
+        let request = request.map(|body| reqwest::Body::wrap(Once(bytes(body))));
+        reqwest::Request::try_from(request).map_err(|error| {
+            Error::configuration("token_url: reqwest does not accept it").caused_by(Box::new(error.without_url()))
+        })
+    }
+
+    async fn read(&self, mut response: reqwest::Response, asked: &reqwest::Url) -> Result<Response<Body>, Error> {
+        if response.url() != asked {
+            let origin = Target::of_url(response.url()).to_origin();
+            return Err(redirected(&origin));
+        }
+        let mut read = Reading::default();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
+            read.push(&chunk)?;
+        }
+        let mut converted = Response::new(read.finish());
+        *converted.status_mut() = response.status();
+        *converted.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(converted)
+    }
+
+    fn failed(&self, error: reqwest::Error) -> Error {
+        if error.is_redirect() {
+            let origin = error.url().map(|url| Target::of_url(url).to_origin());
+            return redirected(origin.as_deref().unwrap_or("an unknown origin"));
+        }
+        self.failed_by(Box::new(error.without_url()))
+    }
+
+    fn failed_by(&self, cause: BoxError) -> Error {
+        let proxy = self.settings.proxy(&self.scheme);
+        let error =
+            classify::failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
+        match proxy {
+            Some(proxy) if is_about_the_way(&error) => error.or_advice(format!(
+                "the HTTP client has the proxy {proxy} for such URLs, unless `NO_PROXY` names the host"
+            )),
+            _ => error,
+        }
+    }
+}
+
+/// Whether the server was perhaps never reached.
+pub(super) fn is_about_the_way(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
+}
+
+/// A body of one known chunk that cannot be cloned.
+struct Once(Option<Bytes>);
+
+impl http_body::Body for Once {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}

@@ -1,0 +1,76 @@
+//! Token requests over a tower service.
+
+use std::{fmt, marker::PhantomData};
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use http::{Request, Response, uri::Scheme};
+use tower_service::Service;
+
+use super::{
+    HttpClient,
+    body::{Body, Reading},
+    classify::failed,
+};
+use crate::error::{BoxError, Error};
+
+/// An [`HttpClient`] over a tower service, such as hyper-util's client.
+///
+/// `B` is the service's request body, made from the bytes of ours.
+pub struct TowerClient<S, B> {
+    service: S,
+    body: PhantomData<fn() -> B>,
+}
+
+impl<S, B> TowerClient<S, B> {
+    /// Wraps a service. Put no redirect-following layer around it: the request carries a secret. And no concurrency
+    /// limit that it shares with the requests that wait for the token: they would hold the permits that it needs.
+    pub fn new(service: S) -> Self {
+        Self { service, body: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<S, B, ResBody> HttpClient for TowerClient<S, B>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: From<Bytes> + Send + 'static,
+    ResBody: http_body::Body + Send,
+    ResBody::Data: Send,
+    ResBody::Error: Into<BoxError>,
+{
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+        let failed = |cause: BoxError| failed(cause, https, "");
+        let mut service = self.service.clone();
+        std::future::poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
+        let response = service.call(request.map(|body| B::from(body.into_bytes()))).await;
+        let (parts, body) = response.map_err(|error| failed(error.into()))?.into_parts();
+        let mut body = std::pin::pin!(body);
+        let mut read = Reading::default();
+        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let Ok(mut data) = frame.map_err(|error| failed(error.into()))?.into_data() else { continue };
+            while data.has_remaining() {
+                let chunk = data.chunk();
+                read.push(chunk)?;
+                let length = chunk.len();
+                data.advance(length);
+            }
+        }
+        Ok(Response::from_parts(parts, read.finish()))
+    }
+}
+
+impl<S: Clone, B> Clone for TowerClient<S, B> {
+    fn clone(&self) -> Self {
+        Self::new(self.service.clone())
+    }
+}
+
+impl<S, B> fmt::Debug for TowerClient<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TowerClient").finish_non_exhaustive()
+    }
+}

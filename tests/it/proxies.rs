@@ -1,0 +1,194 @@
+//! Token requests and proxies: those of the environment, each test in a process of its own, and those of a client.
+
+use std::sync::atomic::Ordering;
+
+use crate::support::{
+    self,
+    endpoint::{self, ask, source},
+    faults::server,
+    process,
+};
+
+/// What the parent tells the process that a test runs in.
+fn told(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+const URL: &str = "TOKEN_URL_OF_THE_TEST";
+const PROXY: &str = "http://user:s3cr3t-of-the-proxy@127.0.0.1:";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loopback_is_never_asked_through_a_proxy_of_the_environment() {
+    let token = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    let (proxy, asked) = server(|stream| async move { drop(stream) }).await;
+    let proxy = format!("{PROXY}{proxy}");
+    for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        for host in ["127.0.0.1", "localhost", "LOCALHOST"] {
+            let url = token.origin().replace("127.0.0.1", host);
+            process::run("proxies::in_a_process_a_token_comes", &[(variable, &proxy), (URL, &url)]);
+        }
+    }
+    assert_eq!((token.count(), asked.load(Ordering::SeqCst)), (12, 0));
+    for variable in ["http_proxy", "HTTPS_PROXY"] {
+        for url in ["http://[::1]:1/token", "https://[::1]:1/token"] {
+            process::run("proxies::in_a_process_nobody_listens", &[(variable, &proxy), (URL, url)]);
+        }
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+#[ignore = "for a process of its own"]
+async fn in_a_process_a_token_comes() {
+    let Some(url) = told(URL) else { return };
+    ask(&source(url).build().expect("complete")).await.expect("a token");
+}
+
+#[tokio::test]
+#[ignore = "for a process of its own"]
+async fn in_a_process_nobody_listens() {
+    let Some(url) = told(URL) else { return };
+    let error = ask(&source(url).build().expect("complete")).await.expect_err("nobody listens");
+    assert!(!error.to_string().contains("proxy"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_other_host_is_asked_through_the_proxy_of_the_environment() {
+    let proxy = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        let variables = [(variable, &*proxy.origin()), (URL, "http://auth.invalid/token")];
+        process::run("proxies::in_a_process_a_token_comes_from_elsewhere", &variables);
+    }
+    assert_eq!(proxy.count(), 3);
+}
+
+#[tokio::test]
+#[ignore = "for a process of its own"]
+async fn in_a_process_a_token_comes_from_elsewhere() {
+    let Some(url) = told(URL) else { return };
+    ask(&source(url).allow_plain_http().build().expect("complete")).await.expect("a token");
+}
+
+#[test]
+fn the_variable_to_set_is_named_where_none_is_set() {
+    process::run("proxies::in_a_process_the_variable_is_named", &[(URL, "")]);
+}
+
+#[tokio::test]
+#[ignore = "for a process of its own"]
+async fn in_a_process_the_variable_is_named() {
+    if told(URL).is_none() {
+        return;
+    }
+    for scheme in ["http", "https"] {
+        if scheme == "https" && !cfg!(any(feature = "rustls", feature = "native-tls")) {
+            continue;
+        }
+        let source = source(format!("{scheme}://auth.invalid/token")).allow_plain_http().build().expect("complete");
+        let text = ask(&source).await.expect_err("no such host").to_string();
+        assert!(text.contains(&format!("set `{}_PROXY`", scheme.to_uppercase())), "{text}");
+    }
+}
+
+#[cfg(feature = "rustls")]
+mod tunnels {
+    use client_credentials::{Error, ErrorKind, HttpClient, IntoHttpClient};
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::support::faults::{self, closed_port};
+
+    /// Proxies that let nobody through: their port, what an error says, and whether it may pass.
+    async fn proxies() -> Vec<(u16, &'static str, bool)> {
+        let mut proxies = Vec::new();
+        for (status, says, transient) in [
+            ("407 Proxy Authentication Required", "asks for credentials (put them into the proxy's URL", false),
+            ("403 Forbidden", "refused to connect to the server (allow the server's host at the proxy", true),
+            ("502 Bad Gateway", "refused to connect to the server (allow the server's host at the proxy", true),
+            ("", "closed the connection", true),
+        ] {
+            let (port, _) = server(move |mut stream| async move {
+                faults::read_some(&mut stream).await;
+                if !status.is_empty() {
+                    let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                    let _ = stream.write_all(head.as_bytes()).await;
+                }
+            })
+            .await;
+            proxies.push((port, says, transient));
+        }
+        proxies.push((closed_port().await, "cannot be reached (check the proxy's URL", true));
+        proxies
+    }
+
+    fn check(error: &Error, port: u16, says: &str, transient: bool) {
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Proxy, transient), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("failed: the proxy http://127.0.0.1:{port} {says}")), "{text}");
+        assert!(!text.contains("HTTPS_PROXY") && !format!("{error:?}{error}").contains("s3cr3t"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_lets_nobody_through_is_named() {
+        for (port, says, transient) in proxies().await {
+            let builder = || reqwest::Client::builder().tls_backend_rustls();
+            #[cfg(feature = "native-tls")]
+            let builders = [builder(), reqwest::Client::builder().tls_backend_native()];
+            #[cfg(not(feature = "native-tls"))]
+            let builders = [builder()];
+            for builder in builders {
+                let builder = builder.proxy(reqwest::Proxy::all(format!("{PROXY}{port}")).expect("a proxy"));
+                let client = builder.into_http_client().expect("a client");
+                let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
+                check(&ask(&source).await.expect_err("a proxy"), port, says, transient);
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_proxy_of_the_environment_that_lets_nobody_through_is_named() {
+        for (port, says, transient) in proxies().await {
+            let proxy = format!("{PROXY}{port}");
+            let told = format!("{port} {transient} {says}");
+            process::run("proxies::tunnels::in_a_process_a_proxy_fails", &[("HTTPS_PROXY", &proxy), (URL, &told)]);
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "for a process of its own"]
+    async fn in_a_process_a_proxy_fails() {
+        let Some(told) = told(URL) else { return };
+        let mut told = told.splitn(3, ' ');
+        let mut next = || told.next().expect("told");
+        let (port, transient) = (next().parse().expect("a port"), next() == "true");
+        let source = source("https://auth.invalid/token").build().expect("complete");
+        check(&ask(&source).await.expect_err("a proxy"), port, next(), transient);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_through_tls_and_one_over_socks_are_told_apart_as_well() {
+        for words in ["tunnel error: io error establishing tunnel", "SOCKS error: failed parsing server response"] {
+            let failing = tower::service_fn(move |_: http::Request<bytes::Bytes>| async move {
+                Err::<http::Response<String>, _>(std::io::Error::other(words))
+            });
+            let client = client_credentials::TowerClient::new(failing);
+            let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
+            assert_eq!(ask(&source).await.expect_err("a proxy").kind(), ErrorKind::Proxy, "{words}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_no_proxy_leads_to_is_no_fault_of_the_proxy() {
+        let builder = reqwest::Client::builder().proxy(
+            reqwest::Proxy::all("http://127.0.0.1:1")
+                .expect("a proxy")
+                .no_proxy(reqwest::NoProxy::from_string("auth.invalid")),
+        );
+        let client: std::sync::Arc<dyn HttpClient> = builder.into_http_client().expect("a client");
+        let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
+        let error = ask(&source).await.expect_err("no such host");
+        assert_eq!(error.kind(), ErrorKind::Dns);
+        let says = "(the HTTP client has the proxy http://127.0.0.1:1 for such URLs, unless `NO_PROXY` names the host)";
+        assert!(error.to_string().ends_with(says), "{error}");
+    }
+}

@@ -1,0 +1,391 @@
+//! How failures of the connection are told apart, over real sockets and with every kind of client.
+
+use std::{error::Error as _, io, sync::Arc};
+
+use bytes::Bytes;
+use client_credentials::{Error, ErrorKind, HttpClient, IntoHttpClient, TokenCache, TowerClient, async_trait};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{
+    endpoint::{self, ask, clients, source, tcp_server, with_client},
+    faults::{self, Http2, fail_http2, server},
+};
+
+type Clients = Vec<(&'static str, Option<Arc<dyn HttpClient>>)>;
+
+async fn failure(name: &str, url: &str, client: Option<Arc<dyn HttpClient>>) -> Error {
+    ask(&with_client(source(url).allow_plain_http(), client).build().expect("complete")).await.expect_err(name)
+}
+
+/// All that is said, by `Display` of the error and of each of its causes, and by `Debug`.
+fn said(error: &Error) -> String {
+    let mut text = format!("{error:?} {error}");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told_apart() {
+    let port = faults::closed_port().await;
+    for (name, client) in clients() {
+        let error = failure(name, &format!("http://127.0.0.1:{port}/token?secret=no"), client).await;
+        assert_eq!(error.kind(), ErrorKind::Connect, "{name}: {error:?}");
+        assert!(error.is_transient(), "{name}");
+        // No proxy leads to loopback.
+        assert!(!error.to_string().contains("proxy"), "{name}: {error}");
+        let said = said(&error);
+        assert!(said.contains("refused") && !said.contains("secret"), "{name}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_told_apart() {
+    let reset = tcp_server(|stream| async move { faults::reset(stream) }).await;
+    let closed = tcp_server(|stream| async move { drop(stream) }).await;
+    let short = tcp_server(|mut stream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"access").await;
+    })
+    .await;
+    for (url, began) in [(&reset, false), (&closed, false), (&short, true)] {
+        for (name, client) in clients() {
+            let error = failure(name, url, client).await;
+            assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {url}: {error:?}");
+            // A port of TLS does so, too, unless it has begun to respond.
+            assert_eq!(error.to_string().contains("write the URL with `https`"), !began, "{name}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_an_address_is_told_apart() {
+    for (name, client) in clients() {
+        let error = failure(name, "http://tls-handshake-certificate.invalid/token", client).await;
+        assert_eq!(error.kind(), ErrorKind::Dns, "{name}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn garbage_instead_of_http_is_a_failure_of_the_transport() {
+    // Of a mail server, and the alert of one that speaks TLS.
+    for garbage in [&b"220 mail.example.com ESMTP\r\n"[..], &[0x15, 3, 1, 0, 2, 2, 70]] {
+        let url = tcp_server(move |mut stream| async move {
+            let _ = stream.write_all(garbage).await;
+        })
+        .await;
+        for (name, client) in clients() {
+            let error = failure(name, &url, client).await;
+            assert_eq!(error.kind(), ErrorKind::Transport, "{name}: {error:?}");
+            assert!(error.is_transient());
+            let says = "the response is not HTTP (if the port speaks TLS, write the URL with `https`)";
+            assert!(error.to_string().ends_with(says), "{name}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_tls_is_told_apart() {
+    let error = failure("no TLS", "https://127.0.0.1:1/token", Some(Arc::new(endpoint::tower_client()))).await;
+    assert_eq!(error.kind(), ErrorKind::TlsMissing, "{error:?}");
+    assert!(!error.is_transient());
+    for advice in ["`rustls`", "`native-tls`", ".http_client(..)"] {
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+}
+
+/// Clients that speak HTTP/2 without asking.
+fn http2_clients() -> Clients {
+    let hyper = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+    let reqwest = reqwest::Client::builder().http2_prior_knowledge();
+    vec![
+        ("reqwest", Some(reqwest.into_http_client().expect("a client"))),
+        ("hyper-util", Some(Arc::new(TowerClient::<_, Full<Bytes>>::new(hyper)))),
+    ]
+}
+
+const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
+const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
+
+const HTTP2_FAULTS: [Http2; 6] = [
+    Http2::GoAway(NO_ERROR),
+    Http2::GoAway(INTERNAL_ERROR),
+    Http2::ResetStream(REFUSED_STREAM),
+    Http2::ResetStream(INTERNAL_ERROR),
+    Http2::ResetStream(CANCEL),
+    Http2::Closes,
+];
+
+#[tokio::test]
+async fn a_stream_or_a_connection_that_http2_ends_is_a_reset() {
+    for fault in HTTP2_FAULTS {
+        for within in [false, true] {
+            let (port, _) = server(move |stream| async move { fail_http2(stream, fault, within).await }).await;
+            for (name, client) in http2_clients() {
+                let error = failure(name, &format!("http://127.0.0.1:{port}/token"), client).await;
+                assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {fault:?}, {within}: {error:?}");
+                // What a server says with GOAWAY may be what it was sent.
+                assert!(!said(&error).contains("12345"), "{name}, {fault:?}: {error:?}");
+            }
+        }
+    }
+}
+
+/// With pings, as the documents want them.
+#[tokio::test]
+async fn a_dead_connection_of_http2_is_a_reset() {
+    let (port, _) = server(|stream| fail_http2(stream, Http2::Hangs, false)).await;
+    let ping = std::time::Duration::from_millis(50);
+    let client = reqwest::Client::builder().http2_prior_knowledge();
+    let client = client.http2_keep_alive_interval(ping).http2_keep_alive_timeout(ping);
+    let client = client.into_http_client().expect("a client");
+    let error = failure("dead", &format!("http://127.0.0.1:{port}/token"), Some(client)).await;
+    assert_eq!(error.kind(), ErrorKind::Reset, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_fault_of_http2_is_tried_again_like_a_reset() {
+    let (port, connections) =
+        server(move |stream| async move { fail_http2(stream, Http2::ResetStream(REFUSED_STREAM), false).await }).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().pool_max_idle_per_host(0);
+    let source = source(format!("http://127.0.0.1:{port}/token")).http_client(client).build().expect("complete");
+    TokenCache::from(source).token().await.expect_err("refused three times");
+    assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 3);
+}
+
+/// A client of the application's own around another library's, as the README has it.
+struct Reqwest012(fn() -> io::Error, bool);
+
+#[async_trait]
+impl HttpClient for Reqwest012 {
+    async fn send(&self, _: Request<client_credentials::Body>) -> Result<Response<client_credentials::Body>, Error> {
+        let cause = io::Error::other((self.0)());
+        Err(if self.1 { Error::transient(cause) } else { Error::permanent(cause) })
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
+    for (cause, transient, kind, says) in [
+        (
+            (|| io::ErrorKind::ConnectionReset.into()) as fn() -> io::Error,
+            true,
+            ErrorKind::Reset,
+            "failed: the connection was closed",
+        ),
+        (|| io::Error::other("dns error"), true, ErrorKind::Dns, "failed: the host name could not be resolved"),
+        (
+            || io::Error::other("received fatal alert: CertificateRequired"),
+            true,
+            ErrorKind::Tls,
+            "none that it accepts (give",
+        ),
+        (
+            || io::Error::other("connection error received: not a result of an error (b\"client_secret=12345\")"),
+            true,
+            ErrorKind::Reset,
+            "failed: the connection was closed",
+        ),
+        // The words of a URL are nobody's failure.
+        (
+            || io::Error::other("error sending request for url (https://tls-handshake.example.com/)"),
+            true,
+            ErrorKind::Transport,
+            "`Reqwest012` failed",
+        ),
+        (|| io::Error::other("out of luck"), true, ErrorKind::Transport, "`Reqwest012` failed"),
+        (|| io::ErrorKind::ConnectionReset.into(), false, ErrorKind::Refused, "`Reqwest012` refused"),
+    ] {
+        for shared in [false, true] {
+            let client = Reqwest012(cause, transient);
+            let builder = source("https://auth.example.com/token");
+            let builder = if shared {
+                builder.http_client(Arc::new(client) as Arc<dyn HttpClient>)
+            } else {
+                builder.http_client(client)
+            };
+            let error = ask(&builder.build().expect("complete")).await.expect_err("failing");
+            assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains("failed: the HTTP client `Reqwest012` ") && text.contains(says), "{text}");
+            assert!(!said(&error).contains("12345"), "{error:?}");
+        }
+    }
+}
+
+#[cfg(feature = "rustls")]
+mod tls {
+    use tokio_rustls::rustls::{
+        self,
+        version::{TLS12, TLS13},
+    };
+
+    use super::*;
+    use crate::support::{
+        self,
+        faults::{Identity, tls_server},
+    };
+
+    /// Every client that has TLS, and trusts `identity`.
+    fn tls_clients(identity: &Identity) -> Clients {
+        let certificate = || reqwest::Certificate::from_der(&identity.certificate).expect("a certificate");
+        let rustls = reqwest::Client::builder().tls_backend_rustls().tls_certs_only([certificate()]);
+        let mut clients: Clients = vec![
+            ("reqwest with rustls", Some(rustls.into_http_client().expect("a client"))),
+            ("hyper-util's with rustls", Some(Arc::new(hyper_rustls_client(identity)))),
+        ];
+        #[cfg(feature = "native-tls")]
+        {
+            let native = reqwest::Client::builder().tls_backend_native().tls_certs_only([certificate()]);
+            clients.push(("reqwest with native-tls", Some(native.into_http_client().expect("a client"))));
+        }
+        clients
+    }
+
+    fn hyper_rustls_client(identity: &Identity) -> impl HttpClient + use<> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(identity.certificate.clone()).expect("a certificate");
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_all_versions()
+            .build();
+        TowerClient::<_, Full<Bytes>>::new(Client::builder(TokioExecutor::new()).build(connector))
+    }
+
+    fn with_default(mut clients: Clients) -> Clients {
+        clients.push(("the default client", None));
+        clients
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_closed_within_the_handshake_is_a_reset() {
+        let (at_once, _) = server(|stream| async move { drop(stream) }).await;
+        let (after_hello, _) = server(|mut stream| async move { faults::read_some(&mut stream).await }).await;
+        let (reset, _) = server(|mut stream| async move {
+            faults::read_some(&mut stream).await;
+            faults::reset(stream);
+        })
+        .await;
+        for (how, port) in [("at once", at_once), ("after its hello", after_hello), ("by a reset", reset)] {
+            for (name, client) in with_default(tls_clients(&Identity::new())) {
+                let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+                assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {how}: {error:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_handshake_is_tried_again() {
+        let (port, connections) = server(|stream| async move { drop(stream) }).await;
+        let source = source(format!("https://127.0.0.1:{port}/token")).build().expect("complete");
+        TokenCache::from(source).token().await.expect_err("closed three times");
+        assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_does_not_speak_tls_is_named() {
+        let http = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+        let (mail, _) = server(|mut stream| async move {
+            let _ = stream.write_all(b"220 mail.example.com ESMTP\r\n").await;
+            faults::read_some(&mut stream).await;
+        })
+        .await;
+        for url in [http.origin().replace("http://", "https://"), format!("https://localhost:{mail}/token")] {
+            for (name, client) in with_default(tls_clients(&Identity::new())) {
+                let error = failure(name, &url, client).await;
+                assert_eq!(error.kind(), ErrorKind::Tls, "{name}, {url}: {error:?}");
+                let says = "the server's port does not speak TLS (check the scheme and the port of the URL)";
+                assert!(error.to_string().ends_with(says), "{name}: {error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_http_to_a_port_of_tls_is_named() {
+        let port = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
+        for (name, client) in clients() {
+            let error = failure(name, &format!("http://localhost:{port}/token"), client).await;
+            assert_eq!(error.kind(), ErrorKind::Transport, "{name}: {error:?}");
+            assert!(error.to_string().contains("write the URL with `https`"), "{name}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_nobody_signed_is_told_apart() {
+        let port = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
+        for (name, client) in with_default(tls_clients(&Identity::new())) {
+            let own = client.is_none();
+            let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+            assert_eq!(error.kind(), ErrorKind::Tls, "{name}: {error:?}");
+            assert!(error.to_string().contains("the TLS connection failed"), "{name}: {error}");
+            assert_eq!(error.to_string().contains(".http_client(..)"), own, "{name}: {error}");
+        }
+    }
+
+    /// With TLS 1.3 the server's alert comes after the client's side of the handshake is done, and hyper may lose it.
+    #[tokio::test]
+    async fn a_demanded_certificate_of_the_client_is_always_a_matter_of_tls() {
+        let identity = Identity::new();
+        for (versions, alpn) in [(&TLS13, "http/1.1"), (&TLS13, "h2"), (&TLS12, "http/1.1"), (&TLS12, "h2")] {
+            let port = tls_server(identity.acceptor(&[versions], alpn, true), |_| async {}).await;
+            for (name, client) in tls_clients(&identity) {
+                for _ in 0..10 {
+                    let error = failure(name, &format!("https://localhost:{port}/token"), client.clone()).await;
+                    assert_eq!(error.kind(), ErrorKind::Tls, "{name}, {versions:?}, {alpn}: {error:?}");
+                    let text = error.to_string();
+                    assert!(text.contains("client certificate") && text.contains(".http_client(..)"), "{text}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_http2_is_a_reset_over_tls_too() {
+        let identity = Identity::new();
+        for fault in HTTP2_FAULTS {
+            let acceptor = identity.acceptor(&[&TLS13], "h2", false);
+            let port = tls_server(acceptor, move |stream| async move { fail_http2(stream, fault, true).await }).await;
+            for (name, client) in tls_clients(&identity) {
+                let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+                assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {fault:?}: {error:?}");
+            }
+        }
+    }
+
+    /// As a server does that is being restarted: the request was not sent, and is sent again.
+    #[tokio::test]
+    async fn a_connection_that_is_closed_after_the_handshake_is_tried_again_at_once() {
+        let identity = Identity::new();
+        let acceptor = identity.acceptor(&[&TLS13], "http/1.1", false);
+        let connections = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let port = tls_server(acceptor, move |mut stream| {
+            let first = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+            async move {
+                if !first {
+                    faults::read_some(&mut stream).await;
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", endpoint::TOKEN.len());
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    let _ = stream.write_all(endpoint::TOKEN.as_bytes()).await;
+                }
+                let _ = stream.shutdown().await;
+            }
+        })
+        .await;
+        for (name, client) in tls_clients(&identity) {
+            connections.store(0, std::sync::atomic::Ordering::SeqCst);
+            let source =
+                with_client(source(format!("https://localhost:{port}/token")), client).build().expect("complete");
+            TokenCache::from(source).token().await.expect(name);
+        }
+    }
+}
