@@ -75,8 +75,7 @@ impl TokenCache {
             ));
         };
         match self.permit(&target) {
-            Permission::Granted(Some(at)) => Ok(self.origins().name_at(at)),
-            Permission::Granted(None) => Ok(target.to_origin()),
+            Permission::Granted(permitted_by) => Ok(self.origins().name(permitted_by)),
             Permission::Insecure => Err(insecure(&target)),
             Permission::Foreign => Err(foreign(&target)),
         }

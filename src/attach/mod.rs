@@ -1,17 +1,28 @@
-//! What both adapters share: which requests get a token, what a response says about it, and how a request is sent again.
+//! What both adapters share: which requests get a token, what a response says about it, and how a request is sent
+//! again.
 
+mod adapter;
+mod attached;
 mod bearer;
 mod by_hand;
+mod deadline;
+mod header;
 mod permission;
 mod replay;
 mod request;
 
 #[cfg(feature = "reqwest-middleware")]
-pub(crate) use self::bearer::Rejected;
-pub(crate) use self::bearer::{Attach, Attached, Bearer, Pending};
+pub(crate) use self::request::sealed::Request;
+pub(crate) use self::{
+    attached::Attached,
+    bearer::{Attach, Bearer, Pending},
+    replay::sealed::Replay as SpareOf,
+};
 pub use self::{
-    bearer::grpc_unauthenticated,
+    attached::grpc_unauthenticated,
+    bearer::WithoutToken,
     by_hand::BearerHeader,
+    header::TokenHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},
 };
