@@ -174,7 +174,14 @@ pub use crate::{
     token::AccessToken,
 };
 
-#[cfg(all(doctest, feature = "jwt", feature = "reqwest-middleware", feature = "serde", feature = "test-util"))]
+#[cfg(all(
+    doctest,
+    feature = "jwt",
+    feature = "reqwest-middleware",
+    feature = "serde",
+    feature = "test-util",
+    feature = "tonic"
+))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/in-production.md")]
 #[doc = include_str!("../docs/other-clients.md")]

@@ -21,11 +21,8 @@ type Client = HealthClient<GrpcStatus<BearerAuth<Channel>>>;
 
 fn client(tokens: &TokenCache) -> Client {
     let channel = Endpoint::from_static(NOBODY).connect_lazy();
-    let layer = BearerAuthLayer::new(tokens.clone());
-    HealthClient::with_origin(
-        ServiceBuilder::new().layer(GrpcStatusLayer).layer(layer).service(channel),
-        NOBODY.parse().expect("a URI"),
-    )
+    let layer = BearerAuthLayer::new(tokens.clone()).for_origin(NOBODY).expect("an origin");
+    HealthClient::new(ServiceBuilder::new().layer(GrpcStatusLayer).layer(layer).service(channel))
 }
 
 fn cache(auth: &AuthorizationServer) -> TokenCache {

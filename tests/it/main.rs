@@ -72,7 +72,7 @@ mod token_header;
 #[cfg(feature = "reqwest-middleware")]
 mod token_request;
 mod token_response;
-#[cfg(feature = "reqwest")]
+#[cfg(all(feature = "reqwest", feature = "tonic"))]
 mod tonic;
 #[cfg(feature = "test-util")]
 mod tower_contract;

@@ -2,11 +2,12 @@ use client_credentials::{BearerAuthLayer, TokenCache};
 use kube::{Client, Config, client::ClientBuilder};
 use tower::buffer::BufferLayer;
 
-pub fn client(cluster: http::Uri, tokens: TokenCache) -> Result<Client, kube::Error> {
-    let client = ClientBuilder::try_from(Config::new(cluster))?
+pub fn client(cluster: &str, tokens: TokenCache) -> Result<Client, Box<dyn std::error::Error>> {
+    let client = ClientBuilder::try_from(Config::new(cluster.parse()?))?
         // kube's own stack is not `Clone`, and what is behind a buffer is.
         .with_layer(&BufferLayer::new(1024))
-        .with_layer(&BearerAuthLayer::new(tokens))
+        // The requests name no host before they are in kube's own stack.
+        .with_layer(&BearerAuthLayer::new(tokens).for_origin(cluster)?)
         .build();
     Ok(client)
 }

@@ -74,7 +74,7 @@ async fn progenitor() {
 #[tokio::test]
 async fn kube() {
     let (auth, api) = servers().await;
-    let client = kubernetes::client(api.origin().parse().expect("a URI"), tokens(&auth, &api.origin()));
+    let client = kubernetes::client(&api.origin(), tokens(&auth, &api.origin()));
     let client = client.expect("a client");
     let version = || http::Request::get("/version").body(Vec::new()).expect("a request");
     client.request_text(version()).await.expect("a response");
