@@ -31,12 +31,6 @@ use crate::error::{Error, ErrorKind};
 /// [`TowerClient`]. An implementation of your own does not follow redirects (the body is a secret), stops reading at
 /// 1 MiB, and hands on `http::Request::extensions` where it can (they mark the request as a token request, for adapters
 /// of this crate in the same client). The time limit is kept by the caller.
-#[diagnostic::on_unimplemented(
-    message = "a `{Self}` cannot send token requests",
-    label = "not an `HttpClient`",
-    note = "with the feature `reqwest`, clients of reqwest 0.13 can, and a tower service can in a `TowerClient::new(..)`",
-    note = "a client of reqwest 0.12 does not fit: leave `.http_client(..)` out, or wrap it as README.md shows"
-)]
 #[async_trait]
 pub trait HttpClient: Send + Sync + 'static {
     /// Sends the request. Failures of the transport are [`Error::transient`]: the kind is found in the chain of causes.

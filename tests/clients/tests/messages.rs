@@ -45,8 +45,8 @@ const CASES: [(&str, &[&str]); 7] = [
             let _ = builder.http_client(reqwest_012::Client::new());
         }",
         &[
-            "error[E0277]: a `Client` cannot send token requests",
-            "a client of reqwest 0.12 does not fit: leave `.http_client(..)` out",
+            "error[E0277]: `Client` cannot send token requests",
+            "a client of reqwest 0.12 does not fit: implement `HttpClient`",
         ],
     ),
     (
