@@ -1,7 +1,9 @@
 //! A gRPC client whose calls carry tokens: the layer around tonic's channel. A real call, to a server on loopback that
 //! checks the token: `cargo run --example tonic`.
 
-use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, testing::AuthorizationServer};
+use client_credentials::{
+    BearerAuthLayer, ClientCredentials, GrpcStatusLayer, TokenCache, testing::AuthorizationServer,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
     Code, Request, Status,
@@ -30,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A generated client's requests do not say where they go, so the layer is told where the channel goes.
     let layer = BearerAuthLayer::new(TokenCache::from(source)).for_origin(&origin)?;
     let channel = Channel::from_shared(origin)?.connect().await?;
-    let with_tokens = tower::ServiceBuilder::new().layer(layer).service(channel.clone());
+    let with_tokens = tower::ServiceBuilder::new().layer(GrpcStatusLayer).layer(layer).service(channel.clone());
 
     // Any generated client accepts the channel with the layer around it.
     let mut client = HealthClient::new(with_tokens);

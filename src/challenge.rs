@@ -20,10 +20,16 @@ const MOST_CHALLENGES: usize = 32;
 
 /// Reads the challenges of a 401. `None`: it is about something else than the token.
 pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
+    rejection_by(headers.get_all(WWW_AUTHENTICATE))
+}
+
+/// As [`rejection`], of the values of the `WWW-Authenticate` fields.
+pub(crate) fn rejection_by(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> Option<Rejection> {
     let mut left = MOST_BYTES;
     let mut found = Vec::new();
-    for field in headers.get_all(WWW_AUTHENTICATE) {
-        let field = &field.as_bytes()[..field.len().min(left)];
+    for field in fields {
+        let field = field.as_ref();
+        let field = &field[..field.len().min(left)];
         left -= field.len();
         read(&String::from_utf8_lossy(field), &mut found);
     }

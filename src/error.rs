@@ -43,8 +43,11 @@ pub struct Error {
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
+    /// Who failed, where a user's own code says why; left out where more is known.
+    whose: Option<&'static str>,
     message: Cow<'static, str>,
     advice: Option<Cow<'static, str>>,
+    held_back: Option<Duration>,
     transient: bool,
     quickly_retried: bool,
     status: Option<StatusCode>,
@@ -89,6 +92,8 @@ pub enum ErrorKind {
     ErrorResponse,
     /// The request would carry the token over plain `http` to a host that was named with `https`.
     InsecureTransport,
+    /// The token is not for this origin ([`TokenCache::header_for`](crate::TokenCache::header_for)).
+    ForeignOrigin,
     /// A token would have to be fetched outside of a tokio runtime, or in one without a timer.
     Runtime,
     /// The source panicked.
@@ -114,7 +119,8 @@ impl Error {
     /// [`io::Error`](std::io::Error), or has one beneath it, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        Self::new(Fault::of(&*cause).kind(), SOURCE_FAILED).caused_by(without_debug_data(cause))
+        let kind = Fault::of(&*cause).kind();
+        Self::of_source(kind, SOURCE_FAILED, without_debug_data(cause))
     }
 
     /// A failure that will not pass by itself, such as a refused credential.
@@ -122,7 +128,7 @@ impl Error {
     /// For sources and HTTP clients of your own. It is still tried again, at most once in ten seconds at first and once
     /// a minute later, so that a mended server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self::new(ErrorKind::Refused, SOURCE_REFUSED).lasting().caused_by(cause.into())
+        Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
     }
 
     /// States when the server wants to be asked again; no caller asks before. Zero states nothing, and more than a day
@@ -197,24 +203,22 @@ impl Error {
             ErrorKind::Status => "status",
             ErrorKind::ErrorResponse => self.known_code().unwrap_or("error_response"),
             ErrorKind::InsecureTransport => "insecure_transport",
+            ErrorKind::ForeignOrigin => "foreign_origin",
             ErrorKind::Runtime => "runtime",
             ErrorKind::Panicked => "panicked",
         }
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        let lasting = [
-            ErrorKind::Configuration,
-            ErrorKind::TlsMissing,
-            ErrorKind::InsecureTransport,
-            ErrorKind::Redirect,
-            ErrorKind::Runtime,
-        ];
+        use ErrorKind::{Configuration, ForeignOrigin, InsecureTransport, Redirect, Runtime, TlsMissing};
+        let lasting = [Configuration, TlsMissing, InsecureTransport, ForeignOrigin, Redirect, Runtime];
         Self {
             inner: Arc::new(Inner {
                 kind,
+                whose: None,
                 message: message.into(),
                 advice: None,
+                held_back: None,
                 transient: !lasting.contains(&kind),
                 quickly_retried: false,
                 status: None,
@@ -229,13 +233,19 @@ impl Error {
         Self::new(ErrorKind::Configuration, message)
     }
 
-    /// The client's credentials could not be had because of `cause`, which says whether that may pass.
-    pub(crate) fn credentials(message: impl Into<Cow<'static, str>>, cause: Self) -> Self {
-        let error = Self::new(ErrorKind::Credentials, message).with(|inner| {
+    /// A failure of a user's own code. What it says is all that is known, and so part of the first line.
+    fn of_source(kind: ErrorKind, whose: &'static str, cause: BoxError) -> Self {
+        Self::new(kind, chain(&*cause)).with(|inner| inner.whose = Some(whose)).caused_by(cause)
+    }
+
+    /// The client's credentials could not be obtained because of `cause`, which says whether that may pass.
+    pub(crate) fn credentials(what: impl fmt::Display, cause: &Self) -> Self {
+        let why = cause.clone().with(|inner| inner.whose = None);
+        Self::new(ErrorKind::Credentials, format!("{what}: {why}")).with(|inner| {
             inner.transient = cause.is_transient();
             inner.retry_after = cause.retry_after();
-        });
-        error.caused_by(Box::new(cause))
+            inner.source = cause.inner.source.clone();
+        })
     }
 
     pub(crate) fn lasting(self) -> Self {
@@ -279,24 +289,30 @@ impl Error {
         self.about(&format!("token request to {endpoint} failed"))
     }
 
-    /// The same failure, with what it is about in front.
+    /// The same failure, with what it is about in front. What a user's HTTP client says is then no matter of a source.
     pub(crate) fn about(self, what: &str) -> Self {
-        self.with(|inner| inner.message = format!("{what}: {}", inner.message).into())
+        self.with(|inner| {
+            inner.message = format!("{what}: {}", inner.message).into();
+            inner.whose = None;
+        })
     }
 
     /// The same failure in other words, which include the advice.
     pub(crate) fn with_message(self, message: String) -> Self {
-        self.with(|inner| (inner.message, inner.advice) = (message.into(), None))
+        self.with(|inner| (inner.whose, inner.message, inner.advice) = (None, message.into(), None))
     }
 
-    /// What a caller gets while token requests are held back after `self`.
+    /// What a caller gets while token requests are held back after `self`: the same, and when the next one is due.
     pub(crate) fn held_back(&self, remaining: Duration) -> Self {
-        let mut inner = Inner::clone(&self.inner);
-        inner.message = format!("token requests are held back for another {remaining:.1?} after a failure").into();
-        inner.advice = None;
-        inner.retry_after = Some(remaining);
-        inner.source = Some(Arc::new(self.clone()));
-        Self { inner: Arc::new(inner) }
+        self.clone().with(|inner| {
+            inner.held_back = Some(remaining);
+            inner.retry_after = Some(remaining);
+        })
+    }
+
+    /// What it says, with those of its causes that say more.
+    pub(crate) fn chain(&self) -> String {
+        chain(self)
     }
 
     /// The same failure in words that are no token's own, for callers that asked for other tokens of `source`.
@@ -331,7 +347,7 @@ impl Error {
 
     /// Whether somebody else's code made it, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
     pub(crate) fn is_from_source(&self) -> bool {
-        [SOURCE_FAILED, SOURCE_REFUSED].contains(&&*self.inner.message)
+        self.inner.whose.is_some()
     }
 
     /// Whether the same token request may be sent again within the second: nobody has worked on it.
@@ -359,11 +375,31 @@ impl Error {
     }
 }
 
+/// What an error and its causes say, each of them once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(whose) = self.inner.whose {
+            write!(f, "{whose}: ")?;
+        }
         f.write_str(&self.inner.message)?;
         if let Some(advice) = &self.inner.advice {
             write!(f, " ({advice})")?;
+        }
+        if let Some(remaining) = self.inner.held_back {
+            write!(f, "; next attempt in {:.1} s", remaining.as_secs_f64())?;
         }
         Ok(())
     }
@@ -373,7 +409,11 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.inner;
         let mut debug = f.debug_struct("Error");
-        debug.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
+        debug.field("kind", &inner.kind);
+        if let Some(whose) = inner.whose {
+            debug.field("whose", &whose);
+        }
+        debug.field("message", &inner.message).field("transient", &inner.transient);
         if let Some(advice) = &inner.advice {
             debug.field("advice", &advice);
         }

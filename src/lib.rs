@@ -24,9 +24,9 @@
 //!     .build();
 //! client.get("https://api.example.com/stats").send().await?.error_for_status()?;
 //!
-//! // Where no adapter reaches:
-//! let token = tokens.token().await?;
-//! # let _ = token.authorization();
+//! // Where no adapter reaches (docs/other-clients.md):
+//! let header = tokens.header_for("https://api.example.com/stats").await?;
+//! # let _ = header.value();
 //! # Ok(())
 //! # }
 //! ```
@@ -108,6 +108,7 @@
 //! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
 //! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
 //! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
+//! | `tonic` | | a call that has no token fails with a code and the reason: `GrpcStatusLayer`, and `From<Error>` for `tonic::Status` |
 //! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file, and can be read from the environment |
 //! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
@@ -124,6 +125,8 @@ mod cache;
 mod challenge;
 mod client_credentials;
 mod error;
+#[cfg(feature = "tonic")]
+mod grpc_status;
 mod host;
 mod http_client;
 #[cfg(feature = "reqwest-middleware")]
@@ -148,16 +151,19 @@ pub use crate::cache::Clock;
 #[cfg(feature = "jwt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
 pub use crate::client_credentials::PrivateKey;
+#[cfg(feature = "tonic")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
+pub use crate::grpc_status::{GrpcStatus, GrpcStatusFuture, GrpcStatusLayer};
 #[cfg(feature = "reqwest-middleware")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
     attach::{
-        BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TokenHeader, TryClone, WithoutToken,
+        BearerHeader, BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TokenHeader, TryClone, WithoutToken,
         grpc_unauthenticated, replay_fn,
     },
     bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
-    cache::{Status, TokenCache, TokenCacheBuilder},
+    cache::{CacheStatus, TokenCache, TokenCacheBuilder},
     client_credentials::{
         ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
     },
@@ -168,9 +174,17 @@ pub use crate::{
     token::AccessToken,
 };
 
-#[cfg(all(doctest, feature = "jwt", feature = "reqwest-middleware", feature = "serde", feature = "test-util"))]
+#[cfg(all(
+    doctest,
+    feature = "jwt",
+    feature = "reqwest-middleware",
+    feature = "serde",
+    feature = "test-util",
+    feature = "tonic"
+))]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/in-production.md")]
+#[doc = include_str!("../docs/other-clients.md")]
 #[doc = include_str!("../docs/testing.md")]
 #[doc = include_str!("../docs/when-it-does-not-work.md")]
 #[doc = include_str!("../docs/providers.md")]

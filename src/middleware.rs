@@ -203,7 +203,7 @@ struct NotSent(crate::Error);
 
 impl std::fmt::Display for NotSent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("no access token for the request")
+        write!(f, "request not sent: {}", self.0)
     }
 }
 

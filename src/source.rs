@@ -15,6 +15,12 @@ use crate::{error::Error, origin::Origins, token::AccessToken};
 /// Asks for one new token. The plug of this crate.
 ///
 /// A source does not cache, share, retry or renew: [`TokenCache`](crate::TokenCache) does that for every source.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` is not a token source",
+    label = "not a `TokenSource`",
+    note = "a closure becomes one by `token_fn(..)`, a fixed token by `AccessToken::new(..)?`",
+    note = "for a type of your own, write `#[async_trait] impl TokenSource for ..`"
+)]
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {
     /// Asks for one new token. What `request` does not set is the source's own default.

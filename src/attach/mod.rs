@@ -4,6 +4,7 @@
 mod adapter;
 mod attached;
 mod bearer;
+mod by_hand;
 mod deadline;
 mod header;
 mod permission;
@@ -20,6 +21,7 @@ pub(crate) use self::{
 pub use self::{
     attached::grpc_unauthenticated,
     bearer::WithoutToken,
+    by_hand::BearerHeader,
     header::TokenHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},

@@ -7,20 +7,25 @@ use crate::origin::{Origins, PermittedBy, Target};
 /// A request that a token can be attached to: `http::Request<B>` and `reqwest::Request`.
 #[diagnostic::on_unimplemented(
     message = "no access token can be attached to a `{Self}`",
-    note = "the layer is for clients whose requests are `http::Request<B>` or, with the feature `reqwest`, \
-            `reqwest::Request`"
+    label = "not a client that the layer fits",
+    note = "it fits clients of `http::Request<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
+    note = "reqwest 0.12 and others do not fit, and need not: `TokenCache::header_for`, in docs/other-clients.md"
 )]
 pub trait BearerRequest: sealed::Request {}
 
 /// A response that can say that a token was rejected: `http::Response<B>` and `reqwest::Response`.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` cannot say that an access token was rejected",
-    note = "the layer is for clients whose responses are `http::Response<B>` or, with the feature `reqwest`, \
-            `reqwest::Response`"
+    label = "not a client that the layer fits",
+    note = "it fits clients of `http::Response<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
+    note = "reqwest 0.12 and others do not fit, and need not: `TokenCache::header_for`, in docs/other-clients.md"
 )]
 pub trait BearerResponse: sealed::Response {}
 
+// Else the compiler names the sealed trait, which says nothing to a user.
+#[diagnostic::do_not_recommend]
 impl<T: sealed::Request> BearerRequest for T {}
+#[diagnostic::do_not_recommend]
 impl<T: sealed::Response> BearerResponse for T {}
 
 pub(crate) mod sealed {

@@ -80,6 +80,9 @@ use crate::{
 ///
 /// # If it does not compile
 ///
+/// The client must be one of `http` 1 or, with the feature `reqwest`, of reqwest 0.13. For reqwest 0.12 and others
+/// there is [`TokenCache::header_for`].
+///
 /// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays.
 /// hyper-util's, reqwest's and tonic's clients are. For one that is not, such as tower's `RateLimit` or `BoxService`,
 /// the compiler says so where the stack is used:
@@ -124,29 +127,21 @@ use crate::{
 /// # With tonic
 ///
 /// The requests of a generated client name no authority when they pass the layer; the channel adds its own, also in
-/// place of one that `with_origin` set. So the layer is told where the channel goes:
+/// place of one that `with_origin` set. So the layer is told where the channel goes. `GrpcStatusLayer`, of the feature
+/// `tonic`, says around it why a call was not sent; tonic makes `Code::Unknown` of an error that it does not know:
 ///
-/// ```
-/// use std::sync::Arc;
-///
-/// use client_credentials::{BearerAuthLayer, Error, TokenCache};
-/// use tonic::{Code, Status, transport::Channel};
-/// use tower::{BoxError, Service, ServiceBuilder};
-///
-/// fn to_status(error: BoxError) -> Status {
-///     let Some(ours) = Error::find(&*error) else { return Status::from_error(error) };
-///     let code = if ours.is_transient() { Code::Unavailable } else { Code::Unauthenticated };
-///     let mut status = Status::new(code, ours.to_string());
-///     status.set_source(Arc::new(ours.clone())); // where `Error::find` finds it again
-///     status
-/// }
+#[cfg_attr(feature = "tonic", doc = "```")]
+#[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
+/// # use client_credentials::{BearerAuthLayer, Error, GrpcStatusLayer, TokenCache};
+/// # use tonic::{Status, body::Body, transport::Channel};
+/// use tower::ServiceBuilder;
 ///
 /// # fn example(tokens: TokenCache, channel: Channel) -> Result<(), Error> {
 /// let service = ServiceBuilder::new()
-///     .map_err(to_status) // tonic makes `Code::Unknown` of an error that it does not know
+///     .layer(GrpcStatusLayer)
 ///     .layer(BearerAuthLayer::new(tokens).for_origin("http://orders.internal:50051")?)
 ///     .service(channel);
-/// # fn check<S: Service<http::Request<tonic::body::Body>, Error = Status>>(_: S) {}
+/// # fn check<S: tower::Service<http::Request<Body>, Error = Status>>(_: S) {}
 /// # check(service);
 /// # Ok(())
 /// # }
@@ -155,16 +150,16 @@ use crate::{
 /// A call whose token the server refuses fails as `Unauthenticated`, and the next one waits for a new token. To send
 /// unary calls again, collect their body first, since tonic's is not `Clone`:
 ///
-/// ```
-/// # use client_credentials::{BearerAuthLayer, Error, TokenCache, TryClone};
+#[cfg_attr(feature = "tonic", doc = "```")]
+#[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
+/// # use client_credentials::{BearerAuthLayer, Error, GrpcStatusLayer, TokenCache, TryClone};
 /// # use tonic::{Status, body::Body, transport::Channel};
 /// # use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
 /// use http_body_util::{BodyExt, Full};
 ///
-/// # fn to_status(error: BoxError) -> Status { Status::from_error(error) }
 /// # fn example(tokens: TokenCache, channel: Channel) -> Result<(), Error> {
 /// let service = ServiceBuilder::new()
-///     .map_err(to_status)
+///     .layer(GrpcStatusLayer)
 ///     .filter_async(|request: http::Request<Body>| async {
 ///         let (parts, body) = request.into_parts();
 ///         let body = Full::new(body.collect().await?.to_bytes());

@@ -12,7 +12,9 @@ use crate::{
 /// For clients: attaches a bearer token to every request that goes through. What it does, and its settings, are those
 /// of [`BearerAuthLayer`](super::BearerAuthLayer), which makes it.
 #[derive(Clone, Debug)]
-pub struct BearerAuth<S, R = NoReplay> {
+// Where a client does not fit, all that the compiler shows of ours is this line.
+#[rustfmt::skip]
+pub struct BearerAuth<S, R = NoReplay> { // not a `Service`? "If it does not compile" in `BearerAuthLayer`'s docs
     inner: S,
     bearer: Bearer,
     replay: R,

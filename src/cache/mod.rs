@@ -27,7 +27,7 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub use self::{builder::TokenCacheBuilder, status::Status};
+pub use self::{builder::TokenCacheBuilder, status::CacheStatus};
 use self::{
     clock::Moment,
     context::Context,
@@ -101,6 +101,9 @@ impl TokenCache {
 
     /// A usable token: the one at hand, or the outcome of the one token request that all callers share.
     ///
+    /// It does not ask where the token goes: for a request that you send yourself, [`header_for`](Self::header_for)
+    /// does, and later reads the response.
+    ///
     /// # Errors
     ///
     /// If there is no usable token and none can be had: what the token request failed with; at once while requests are held back
@@ -146,7 +149,7 @@ impl TokenCache {
     ///
     /// A probe can bring back what it took out of traffic: while there is no token because the last token request failed, asking starts the
     /// next one when it is due. Otherwise asking starts nothing.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> CacheStatus {
         let slot = &self.own;
         let status = slot.status();
         if !status.is_ready() && status.held_back_for().is_none() {
@@ -157,12 +160,7 @@ impl TokenCache {
 
     /// The cached token, without waiting. Starts the renewal where it is due, and the first fetch where there is no token.
     pub fn try_token(&self) -> Option<AccessToken> {
-        let slot = &self.own;
-        let cached = slot.current().or_else(|| match step(slot, None) {
-            Step::Serve(token) => Some(token),
-            _ => None,
-        });
-        cached.inspect(|token| self.handed_out(slot, token))
+        self.try_hand_out().ok().flatten()
     }
 
     /// Reports that an API rejected this token before it expired. The renewal starts as soon as it may if the cache still holds that token, and callers
@@ -171,6 +169,17 @@ impl TokenCache {
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
         self.reject_at(token, BY_HAND, Rejection::Explicit);
+    }
+
+    /// As [`try_token`](Self::try_token), with the reason where no token is on its way.
+    pub(crate) fn try_hand_out(&self) -> Result<Option<AccessToken>, Error> {
+        let slot = &self.own;
+        let cached = match slot.current().map_or_else(|| step(slot, None), Step::Serve) {
+            Step::Serve(token) => Some(token),
+            Step::Fail(error) => return Err(error),
+            _ => None,
+        };
+        Ok(cached.inspect(|token| self.handed_out(slot, token)))
     }
 
     /// The token to attach, if nothing about it needs to be decided. Starts nothing.
@@ -209,10 +218,15 @@ impl TokenCache {
         if !self.reject_at(&rejected, &origin, rejection) {
             return None;
         }
+        self.another(&rejected).await
+    }
+
+    /// Another token than this one, which was rejected, if one can be had within five seconds.
+    pub(crate) async fn another(&self, rejected: &AccessToken) -> Option<AccessToken> {
         let slot = self.slot(rejected.request());
         let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(&slot, Some(&rejected), limit).await.ok()?;
-        (!token.is_same_as(&rejected)).then_some(token)
+        let token = self.acquire(&slot, Some(rejected), limit).await.ok()?;
+        (!token.is_same_as(rejected)).then_some(token)
     }
 
     /// Whether any origin has rejected tokens of late, so that it matters what it accepts.

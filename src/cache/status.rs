@@ -4,13 +4,13 @@ use crate::error::Error;
 
 /// How a [`TokenCache`](crate::TokenCache) stands: for readiness probes and status pages.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct CacheStatus {
     pub(super) usable_for: Option<Duration>,
     pub(super) last_error: Option<Error>,
     pub(super) held_back_for: Option<Duration>,
 }
 
-impl Status {
+impl CacheStatus {
     /// `false` if there is no usable token and the last token request failed: requests would fail now.
     ///
     /// A token that expired while nobody asked for it, and one that was never asked for, are no failure. For readiness, never for

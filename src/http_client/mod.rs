@@ -110,14 +110,14 @@ fn fault(error: &Error) -> Option<Fault> {
 /// An error that a client's own code made by [`Error::transient`] or [`Error::permanent`].
 fn of_client(error: Error, client: &str, https: bool) -> Error {
     if error.kind() == ErrorKind::Refused {
-        return error.with_message(format!("the HTTP client `{client}` refused"));
+        return error.about(&format!("the HTTP client `{client}` refused"));
     }
-    let fault = fault(&error).map_or(Fault::Other, |fault| fault.over(https));
-    let message = match fault {
-        Fault::Known(_) | Fault::Other => format!("the HTTP client `{client}` failed"),
-        _ => format!("the HTTP client `{client}` failed: {}", fault.message("")),
+    let failed = format!("the HTTP client `{client}` failed");
+    let fault = match fault(&error).map_or(Fault::Other, |fault| fault.over(https)) {
+        Fault::Known(_) | Fault::Other => return error.about(&failed),
+        fault => fault,
     };
-    let error = error.with_message(message);
+    let error = error.with_message(format!("{failed}: {}", fault.message("")));
     match fault.advice() {
         Some(advice) => error.with_advice(advice),
         None => error,

@@ -59,7 +59,7 @@ pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, toke
 
 pub(crate) fn failed(source: &str, request: &TokenRequest, error: &Error, remaining: Duration, wait: Duration) {
     let status = error.status().map(|status| status.as_u16());
-    let (retry_in, kind, text) = (seconds(wait), error.type_name(), chain(error));
+    let (retry_in, kind, text) = (seconds(wait), error.type_name(), error.chain());
     let asked = if error.retry_after().is_some() { ", as `Retry-After` asks" } else { "" };
     if remaining.is_zero() {
         token_event!(
@@ -92,7 +92,7 @@ pub(crate) fn failed(source: &str, request: &TokenRequest, error: &Error, remain
 
 pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, wait: Duration) {
     let status = error.status().map(|status| status.as_u16());
-    let (retry_in, kind, text) = (seconds(wait), error.type_name(), chain(error));
+    let (retry_in, kind, text) = (seconds(wait), error.type_name(), error.chain());
     token_event!(
         info,
         source,
@@ -123,7 +123,7 @@ pub(crate) fn discovered(source: &str, token_endpoint: &str) {
 }
 
 pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
-    let (kind, text) = (error.type_name(), chain(error));
+    let (kind, text) = (error.type_name(), error.chain());
     event!(
         warn,
         source,
@@ -386,15 +386,4 @@ fn human(duration: Duration) -> String {
         seconds @ 120..7200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3600),
     }
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -5,10 +5,10 @@ use std::{fmt::Debug, mem::size_of};
 
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientAssertion, ClientAuthentication, ClientCredentials,
-    ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, Secret,
-    TokenCache, TokenCacheBuilder, TokenFn, TokenHeader, TokenRequest, TokenRequestBuilder, TowerClient, TryClone,
-    WithoutToken, vonage::Region,
+    AccessToken, BearerAuth, BearerAuthLayer, BearerHeader, Body, CacheStatus, ClientAssertion, ClientAuthentication,
+    ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn,
+    ResponseFuture, Secret, TokenCache, TokenCacheBuilder, TokenFn, TokenHeader, TokenRequest, TokenRequestBuilder,
+    TowerClient, TryClone, WithoutToken, vonage::Region,
 };
 use http_body_util::Full;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -25,7 +25,9 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<BearerAuth<Hyper>>();
     shared::<BearerAuthLayer>();
     shared::<BearerAuthLayer<TryClone>>();
+    shared::<BearerHeader>();
     shared::<Body>();
+    shared::<CacheStatus>();
     shared::<ClientAssertion>();
     shared::<ClientAuthentication>();
     shared::<ClientCredentials>();
@@ -54,6 +56,7 @@ fn what_is_shared_by_cloning_is_clone_and_a_source_is_not() {
     cloned::<AccessToken>();
     cloned::<BearerAuth<Hyper, TryClone>>();
     cloned::<BearerAuthLayer<TryClone>>();
+    cloned::<BearerHeader>();
     cloned::<Body>();
     cloned::<ClientAssertion>();
     cloned::<ClientAuthentication>();
@@ -86,6 +89,16 @@ fn the_middleware_and_the_layer_over_reqwest_too() {
     sent::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
     fn sync<T: Sync>() {}
     sync::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
+}
+
+#[cfg(feature = "tonic")]
+#[test]
+fn the_layer_for_grpc_too() {
+    use client_credentials::{GrpcStatus, GrpcStatusFuture, GrpcStatusLayer};
+    shared::<GrpcStatusLayer>();
+    shared::<GrpcStatus<BearerAuth<Hyper>>>();
+    cloned::<GrpcStatus<BearerAuth<Hyper>>>();
+    sent::<GrpcStatusFuture<ResponseFuture<Hyper, Request, TryClone>>>();
 }
 
 #[cfg(feature = "jwt")]
@@ -129,6 +142,10 @@ fn the_caches_futures_are_send() {
     let tokens = TokenCache::builder(token).any_origin().build().expect("a cache");
     check(tokens.token());
     check(tokens.token_for(&TokenRequest::default()));
+    check(tokens.header_for("https://api.example.com"));
+    check(tokens.header_for(&http::Uri::from_static("https://api.example.com")));
+    let header = tokens.try_header_for("https://api.example.com").ok().flatten();
+    check(header.map(client_credentials::BearerHeader::replaced));
 }
 
 /// Every layer around moves or boxes it. What it has to keep beside the inner future, or the first answer, is the

@@ -115,6 +115,7 @@ fn links_between_the_documents_lead_somewhere() {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "docs/in-production.md",
+        "docs/other-clients.md",
         "docs/providers.md",
         "docs/recipes.md",
         "docs/testing.md",
@@ -132,6 +133,23 @@ fn links_between_the_documents_lead_somewhere() {
         }
     }
     assert!(links > 20, "{links} links");
+}
+
+/// `tests/clients` compiles and runs them, apart from here: their clients take a while to compile.
+#[test]
+fn the_programs_of_the_page_about_other_clients_are_those_that_are_tested() {
+    let page = include_str!("../../docs/other-clients.md");
+    let shown = page.split("```rust,ignore\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let shown: Vec<_> = shown.map(|(program, _)| program).collect();
+    let tested = [
+        include_str!("../clients/src/reqwest_012.rs"),
+        include_str!("../clients/src/blocking.rs"),
+        include_str!("../clients/src/interceptor.rs"),
+        include_str!("../clients/src/otlp_http.rs"),
+        include_str!("../clients/src/kubernetes.rs"),
+        include_str!("../clients/src/progenitor.rs"),
+    ];
+    assert_eq!(shown, tested);
 }
 
 /// As GitHub makes it of a heading.

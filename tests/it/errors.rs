@@ -5,7 +5,7 @@ use std::{error::Error as _, io, time::Duration};
 
 use crate::support::endpoint::{Recorder, ask, source};
 use client_credentials::{
-    BearerAuthLayer, BearerAuthMiddleware, Body, Error, ErrorKind, TokenCache, TokenRequest, token_fn,
+    BearerAuthLayer, BearerAuthMiddleware, Body, Error, ErrorKind, Secret, TokenCache, TokenRequest, token_fn,
 };
 use http::{Response, StatusCode};
 
@@ -264,6 +264,47 @@ async fn the_cause_is_kept() {
     // A parser's error can quote what it read.
     let unreadable = fail(200, &[], r#"{"access_token":"abcde","#).await;
     assert!(unreadable.source().is_none());
+}
+
+#[tokio::test]
+async fn the_first_line_says_why() {
+    let cut = || io::Error::other("the cable was cut");
+    let recorder = Recorder::new(move |_| Err(Error::transient(cut())));
+    let by_client = ask(&source(URL).http_client(recorder).build().expect("complete")).await.expect_err("a failure");
+    let sealed = Secret::from_fn(|| std::future::ready(Err::<String, _>(Error::permanent("the vault is sealed"))));
+    let sealed = source(URL).http_client(Recorder::issuing()).authentication(sealed).build().expect("complete");
+    let by_secret = ask(&sealed).await.expect_err("a failure");
+    for (error, kind, expected) in [
+        (Error::transient(cut()), ErrorKind::Transport, "the token source failed: the cable was cut"),
+        (Error::permanent("withdrawn"), ErrorKind::Refused, "the token source refused: withdrawn"),
+        (
+            by_client,
+            ErrorKind::Transport,
+            "token request to https://auth.example.com/oauth2/token failed: the HTTP client `Recorder` failed: \
+             the cable was cut",
+        ),
+        (
+            by_secret,
+            ErrorKind::Credentials,
+            "token request to https://auth.example.com/oauth2/token failed: client_secret: its function failed: \
+             the vault is sealed",
+        ),
+    ] {
+        assert_eq!((error.kind(), error.to_string().as_str()), (kind, expected));
+        assert!(error.source().is_some());
+    }
+    let refused = token_fn(|_| async { Err(Error::permanent("withdrawn")) });
+    let tokens = TokenCache::builder(refused).origin("https://api.example.com").build().expect("a cache");
+    let client =
+        reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(BearerAuthMiddleware::new(tokens)).build();
+    let send = async |url| client.get(url).send().await.expect_err("not sent").to_string();
+    let first = send("https://api.example.com/").await;
+    assert_eq!(first, "request not sent: the token source refused: withdrawn");
+    let later = send("https://api.example.com/").await;
+    let pause = later.strip_prefix(&format!("{first}; next attempt in ")).and_then(|rest| rest.strip_suffix(" s"));
+    assert!(pause.and_then(|pause| pause.parse().ok()).is_some_and(|pause: f64| pause > 1.0), "{later}");
+    let insecure = send("http://api.example.com/").await;
+    assert!(insecure.starts_with("request not sent: a token would go over plain http to http://api.ex"), "{insecure}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #[cfg(feature = "test-util")]
 mod attaching;
 mod auto_traits;
+#[cfg(all(feature = "tracing", feature = "test-util"))]
+mod by_hand;
 #[cfg(feature = "test-util")]
 mod cache;
 #[cfg(feature = "reqwest")]
@@ -23,6 +25,10 @@ mod errors;
 mod faketime;
 #[cfg(feature = "test-util")]
 mod fleet;
+#[cfg(all(feature = "tonic", feature = "test-util"))]
+mod grpc_status;
+#[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
+mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
@@ -72,7 +78,7 @@ mod token_header;
 mod token_request;
 #[cfg(feature = "reqwest")]
 mod token_response;
-#[cfg(feature = "reqwest")]
+#[cfg(all(feature = "reqwest", feature = "tonic"))]
 mod tonic;
 #[cfg(feature = "test-util")]
 mod tower_contract;

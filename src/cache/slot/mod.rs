@@ -19,7 +19,7 @@ use super::{
     flight::{Flight, Outcome, Task},
     lease::Leases,
     lock,
-    status::Status,
+    status::CacheStatus,
     streaks::Streaks,
 };
 use crate::{
@@ -238,12 +238,12 @@ impl Slot {
         state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until)) || state.streaks.hold_back(now)
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> CacheStatus {
         let now = self.now();
         let state = self.lock();
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
         let hold = self.hold(&state, now);
-        Status {
+        CacheStatus {
             usable_for: issued.map(|issued| now.until(issued.expires_at)),
             last_error: state.hold.as_ref().or(hold.as_ref()).map(|hold| hold.error.clone()),
             held_back_for: hold.map(|hold| now.until(hold.until)),

@@ -216,7 +216,7 @@ impl ClientAssertion {
                 let failed = |error: Error| match error.kind() {
                     // It says what failed.
                     ErrorKind::Credentials => error,
-                    _ => Error::credentials("private_key_jwt: the signer failed", error),
+                    _ => Error::credentials("private_key_jwt: the signer failed", &error),
                 };
                 let signature = signer.sign(message.as_bytes()).await.map_err(failed)?;
                 check_length(signer.algorithm(), signature.len())?;

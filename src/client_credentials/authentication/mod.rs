@@ -298,7 +298,7 @@ impl ClientAuthentication {
             }
             Method::Jwt(assertion) => signed(assertion, id, secret, token_url, skew).await?,
             Method::Function(function) => {
-                let failed = |error| Error::credentials("client_assertion: its function failed", error);
+                let failed = |error| Error::credentials("client_assertion: its function failed", &error);
                 let assertion = function().await.map_err(failed)?;
                 assertion.check().map_err(failed)?;
                 let secret = match assertion.client_secret() {

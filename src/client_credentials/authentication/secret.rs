@@ -101,7 +101,7 @@ impl Secret {
             Origin::File(file) => file.read(field).await,
             Origin::Function(function) => match function().await {
                 Ok(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
-                Err(error) => Err(Error::credentials(format!("{field}: its function failed"), error)),
+                Err(error) => Err(Error::credentials(format_args!("{field}: its function failed"), &error)),
             },
         }
     }

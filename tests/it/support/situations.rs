@@ -355,6 +355,7 @@ async fn apis(errors: &mut Errors) {
     };
     send("https://api.test/", false).await.expect("an answer");
     send("https://elsewhere.test/", false).await.expect("an answer");
+    errors.outcome(tokens.header_for("https://elsewhere.test/").await);
     send("https://api.test/", true).await.expect("an answer");
     let error = send("http://api.test/", false).await.expect_err("refused");
     errors.push(&*error);
@@ -386,7 +387,9 @@ async fn apis(errors: &mut Errors) {
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
         .with(BearerAuthMiddleware::new(cache(&down)))
         .build();
-    errors.push(&client.get("https://api.test/").send().await.expect_err("no token"));
+    for _held_back in [false, true] {
+        errors.push(&client.get("https://api.test/").send().await.expect_err("no token"));
+    }
 }
 
 /// A redirect that reqwest follows by itself.

@@ -1,0 +1,177 @@
+//! Where no adapter reaches: what the layer and the middleware do for a request, for whoever sends it by other means.
+
+use std::fmt;
+
+use http::{HeaderValue, StatusCode, Uri};
+
+use crate::{
+    cache::TokenCache,
+    challenge::{self, Rejection},
+    error::{Error, ErrorKind},
+    origin::{Permission, Target, insecure},
+    report::log,
+    token::AccessToken,
+};
+
+impl TokenCache {
+    /// The `Authorization` header for a request to this URI, for clients that no adapter reaches: checks that the token
+    /// may go there, and waits where there is none yet.
+    ///
+    /// Takes a text (`url.as_str()`) or an `http::Uri`, of which scheme, host and port count. Tell the header what
+    /// [came back](BearerHeader::on_response), so that a rejected token is renewed, and send the request again, once,
+    /// with the one that replaces it:
+    ///
+    /// ```
+    /// use client_credentials::{Error, TokenCache};
+    ///
+    /// # async fn send(_: &http::HeaderValue) -> http::Response<()> { http::Response::new(()) }
+    /// async fn get(tokens: &TokenCache) -> Result<http::Response<()>, Error> {
+    ///     let mut header = tokens.header_for("https://api.example.com/stats").await?;
+    ///     loop {
+    ///         let response = send(header.value()).await;
+    ///         if !header.on_response(response.status(), response.headers().get_all("www-authenticate")) {
+    ///             return Ok(response);
+    ///         }
+    ///         header = match header.replaced().await {
+    ///             Some(header) => header,
+    ///             None => return Ok(response),
+    ///         };
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// The repository's page "Other clients" (`docs/other-clients.md`) has whole programs. For another scope or
+    /// resource, ask a handle [`with_request`](Self::with_request).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ForeignOrigin`] if the token is not for that origin, [`ErrorKind::InsecureTransport`] if it would
+    /// go over plain http to a host that is named with `https` (the log says either once for each origin),
+    /// [`ErrorKind::Configuration`] if it is no URI with a scheme and a host; and as [`token`](Self::token).
+    pub async fn header_for(&self, uri: impl TryInto<Uri>) -> Result<BearerHeader, Error> {
+        let origin = self.origin_of(uri)?;
+        Ok(self.header(self.token().await?, origin))
+    }
+
+    /// As [`header_for`](Self::header_for), without waiting: for interceptors and callbacks that are not async.
+    ///
+    /// `None`: the first token is on its way.
+    ///
+    /// # Errors
+    ///
+    /// As [`header_for`](Self::header_for). While token requests are held back after a failure, that failure.
+    pub fn try_header_for(&self, uri: impl TryInto<Uri>) -> Result<Option<BearerHeader>, Error> {
+        let origin = self.origin_of(uri)?;
+        Ok(self.try_hand_out()?.map(|token| self.header(token, origin)))
+    }
+
+    /// The origin, if the token may go there: as it is named, since rejections are counted by it.
+    fn origin_of(&self, uri: impl TryInto<Uri>) -> Result<String, Error> {
+        let uri = uri.try_into().map_err(|_| Error::configuration("uri: what was given is not a URI"))?;
+        let target = Target::of_uri(&uri).filter(|_| uri.scheme().is_some());
+        let Some(target) = target else {
+            return Err(Error::configuration(
+                "uri: it has no scheme and host; write where the request goes, such as `https://api.example.com`",
+            ));
+        };
+        match self.permit(&target) {
+            Permission::Granted(permitted_by) => Ok(self.origins().name(permitted_by)),
+            Permission::Insecure => Err(insecure(&target)),
+            Permission::Foreign => Err(foreign(&target)),
+        }
+    }
+
+    fn header(&self, token: AccessToken, origin: String) -> BearerHeader {
+        BearerHeader { tokens: self.clone(), token, origin, replaces: false }
+    }
+}
+
+fn foreign(target: &Target<'_>) -> Error {
+    let what = format!("the token is not for {}, which is not among the origins of its source", target.to_origin());
+    Error::new(ErrorKind::ForeignOrigin, what)
+        .with_advice("send that request without it, or name the origin with `.origin(..)`")
+}
+
+/// The `Authorization` header of one request, by [`TokenCache::header_for`].
+#[derive(Clone)]
+pub struct BearerHeader {
+    tokens: TokenCache,
+    token: AccessToken,
+    origin: String,
+    /// It is sent in place of one that was rejected.
+    replaces: bool,
+}
+
+impl BearerHeader {
+    /// The header's value, `Bearer` and the token, marked sensitive.
+    pub fn value(&self) -> &HeaderValue {
+        self.token.authorization()
+    }
+
+    /// The token, for clients that write the header themselves.
+    pub fn token(&self) -> &AccessToken {
+        &self.token
+    }
+
+    /// Takes what a response says about the token: its status and the values of its `WWW-Authenticate` fields. Returns
+    /// whether it rejects the token, which is then renewed, once for all who use it.
+    ///
+    /// A 401 rejects the token if its Bearer challenge says so or gives no reason (RFC 6750 section 3), as for the
+    /// adapters. Call it for every response but one that another URL sent, where the client followed a redirect:
+    /// clients drop the header then, and its 401 says nothing about the token.
+    pub fn on_response(&self, status: impl Into<u16>, challenges: impl IntoIterator<Item: AsRef<[u8]>>) -> bool {
+        let status = status.into();
+        let is_401 = status == StatusCode::UNAUTHORIZED.as_u16();
+        let rejection = if is_401 { challenge::rejection_by(challenges) } else { None };
+        if self.replaces {
+            self.tokens.report().replayed(rejection.is_some());
+        }
+        match rejection {
+            Some(rejection) => self.rejected(rejection),
+            None if is_401 => log::not_a_rejection(&self.origin),
+            // It does not come from behind the check of the token.
+            None if status >= 500 => {}
+            None => self.accepted(),
+        }
+        rejection.is_some()
+    }
+
+    /// Reports a rejection that is no 401, as [`TokenCache::reject`]: a gRPC status, a message on a WebSocket, an error
+    /// in the body of a 200.
+    pub fn reject(&self) {
+        self.tokens.reject(&self.token);
+    }
+
+    /// The header with another token, to send a request once more whose token was rejected. Waits for the renewal.
+    ///
+    /// `None`, and the caller gets the response: no other token can be obtained, or this header replaces one already.
+    pub async fn replaced(self) -> Option<Self> {
+        if self.replaces {
+            return None;
+        }
+        let token = self.tokens.another(&self.token).await?;
+        Some(Self { token, replaces: true, ..self })
+    }
+
+    fn rejected(&self, rejection: Rejection) {
+        if self.replaces {
+            log::fresh_token_rejected(&self.origin);
+        }
+        self.tokens.report().rejection(Some(rejection));
+        self.tokens.reject_at(&self.token, &self.origin, rejection);
+    }
+
+    fn accepted(&self) {
+        if self.replaces {
+            self.tokens.accepted_in_place(&self.token, &self.origin);
+        } else if self.tokens.has_streaks() {
+            self.tokens.accepted(&self.token, &self.origin);
+        }
+    }
+}
+
+impl fmt::Debug for BearerHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerHeader").field("token", &self.token).field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
