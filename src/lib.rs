@@ -140,6 +140,7 @@ mod source;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
+mod token_request;
 pub mod vonage;
 
 // The public interface.
@@ -170,8 +171,9 @@ pub use crate::{
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, HttpClient, IntoHttpClient, TowerClient},
     origin::Origins,
-    source::{TokenFn, TokenRequest, TokenRequestBuilder, TokenSource, token_fn},
+    source::{TokenFn, TokenSource, token_fn},
     token::AccessToken,
+    token_request::{TokenRequest, TokenRequestBuilder},
 };
 
 #[cfg(all(
