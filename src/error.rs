@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration}
 
 use http::StatusCode;
 
-use crate::http_client::{Fault, without_debug_data};
+use crate::fault::{Fault, chain, without_debug_data};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -96,7 +96,8 @@ impl Error {
     /// [`io::Error`](std::io::Error), or has one beneath it, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        Self::new(Fault::of(&*cause).kind(), SOURCE_FAILED).caused_by(without_debug_data(cause))
+        let kind = Self::find(&*cause).map_or_else(|| Fault::of(&*cause).into(), Self::kind);
+        Self::new(kind, SOURCE_FAILED).caused_by(without_debug_data(cause))
     }
 
     /// A failure that will not pass by itself, such as a refused credential.
@@ -115,14 +116,7 @@ impl Error {
 
     /// Finds an error of this crate in a chain of errors, however deep the stack around it is.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref::<Self>() {
-                return Some(found);
-            }
-            next = error.source();
-        }
-        None
+        chain(error).find_map(|error| error.downcast_ref())
     }
 
     /// What kind of failure this is.
@@ -313,6 +307,25 @@ impl Error {
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self
+    }
+}
+
+impl From<Fault> for ErrorKind {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::ProxyCredentials | Fault::ProxyRefused | Fault::ProxyClosed | Fault::ProxyUnreachable => Self::Proxy,
+            Fault::TlsMissing => Self::TlsMissing,
+            Fault::NotTls
+            | Fault::ClientCertificate
+            | Fault::HandshakeRefused
+            | Fault::ClosedAfterHandshake
+            | Fault::Tls => Self::Tls,
+            Fault::Dns => Self::Dns,
+            Fault::Connect => Self::Connect,
+            Fault::Unsent | Fault::NoResponse | Fault::Reset => Self::Reset,
+            Fault::Timeout => Self::Timeout,
+            Fault::NotHttp | Fault::Other => Self::Transport,
+        }
     }
 }
 

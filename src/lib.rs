@@ -121,6 +121,7 @@ mod cache;
 mod challenge;
 mod client_credentials;
 mod error;
+mod fault;
 mod http_client;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
