@@ -6,6 +6,24 @@ use http::StatusCode;
 
 use crate::fault::{Fault, chain, without_debug_data};
 
+/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are no secret, and few enough
+/// for a metric's label.
+pub(crate) const OAUTH_CODES: [&str; 10] = [
+    "access_denied",
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "temporarily_unavailable",
+];
+
+/// Longer waits are no answer to when a token request makes sense again.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 const SOURCE_FAILED: &str = "the token source failed";
@@ -29,6 +47,7 @@ struct Inner {
     message: Cow<'static, str>,
     advice: Option<Cow<'static, str>>,
     transient: bool,
+    quickly_retried: bool,
     status: Option<StatusCode>,
     response: Option<ErrorResponse>,
     retry_after: Option<Duration>,
@@ -108,10 +127,12 @@ impl Error {
         Self::new(ErrorKind::Refused, SOURCE_REFUSED).lasting().caused_by(cause.into())
     }
 
-    /// States when the server wants to be asked again; no caller asks before. Zero states nothing.
+    /// States when the server wants to be asked again; no caller asks before. Zero states nothing, and more than a day
+    /// is a day.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
-        self.with(|inner| inner.retry_after = Some(retry_after).filter(|wait| !wait.is_zero()))
+        let wait = Some(retry_after.min(LONGEST_RETRY_AFTER)).filter(|wait| !wait.is_zero());
+        self.with(|inner| inner.retry_after = wait)
     }
 
     /// Finds an error of this crate in a chain of errors, however deep the stack around it is.
@@ -124,7 +145,9 @@ impl Error {
         self.inner.kind
     }
 
-    /// Whether the failure may pass by itself. `false` for an OAuth error code in a 4xx, and for wrong settings.
+    /// Whether the failure may pass without anybody mending it. `false` for an OAuth error code in a 4xx, for a 401,
+    /// 403 or 404 without one, for a redirect, a wrong issuer or token type, and for wrong settings: token requests are
+    /// still tried again, but seldom.
     pub fn is_transient(&self) -> bool {
         self.inner.transient
     }
@@ -134,8 +157,8 @@ impl Error {
         self.inner.kind == ErrorKind::Timeout
     }
 
-    /// How long to wait before it makes sense to try again: what the server said in `Retry-After`, or how long token requests are
-    /// held back.
+    /// How long to wait before it makes sense to try again: what the server said in `Retry-After` (at most a day), or how long token
+    /// requests are held back.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
@@ -150,18 +173,8 @@ impl Error {
         self.inner.response.as_ref()
     }
 
-    /// The kind, or the OAuth error code where RFC 6749 knows it: one of few words, for logs and metrics.
+    /// The kind, or the OAuth error code if it is a known one: one of few words, for logs and metrics.
     pub(crate) fn type_name(&self) -> &'static str {
-        const CODES: [&str; 8] = [
-            "invalid_request",
-            "invalid_client",
-            "invalid_grant",
-            "unauthorized_client",
-            "unsupported_grant_type",
-            "invalid_scope",
-            "server_error",
-            "temporarily_unavailable",
-        ];
         match self.inner.kind {
             ErrorKind::Configuration => "configuration",
             ErrorKind::Credentials => "credentials",
@@ -177,10 +190,7 @@ impl Error {
             ErrorKind::Redirect => "redirect",
             ErrorKind::InvalidResponse => "invalid_response",
             ErrorKind::Status => "status",
-            ErrorKind::ErrorResponse => {
-                let code = self.inner.response.as_ref().map(|response| response.error.as_str());
-                CODES.into_iter().find(|known| Some(*known) == code).unwrap_or("error_response")
-            }
+            ErrorKind::ErrorResponse => self.known_code().unwrap_or("error_response"),
             ErrorKind::InsecureTransport => "insecure_transport",
             ErrorKind::Runtime => "runtime",
             ErrorKind::Panicked => "panicked",
@@ -188,14 +198,20 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        let lasting =
-            [ErrorKind::Configuration, ErrorKind::TlsMissing, ErrorKind::InsecureTransport, ErrorKind::Runtime];
+        let lasting = [
+            ErrorKind::Configuration,
+            ErrorKind::TlsMissing,
+            ErrorKind::InsecureTransport,
+            ErrorKind::Redirect,
+            ErrorKind::Runtime,
+        ];
         Self {
             inner: Arc::new(Inner {
                 kind,
                 message: message.into(),
                 advice: None,
                 transient: !lasting.contains(&kind),
+                quickly_retried: false,
                 status: None,
                 response: None,
                 retry_after: None,
@@ -221,6 +237,11 @@ impl Error {
         self.with(|inner| inner.transient = false)
     }
 
+    /// One that is most likely over at once: the same token request is sent again within the second.
+    pub(crate) fn quickly_retried(self) -> Self {
+        self.with(|inner| inner.quickly_retried = true)
+    }
+
     pub(crate) fn caused_by(self, cause: BoxError) -> Self {
         self.with(|inner| inner.source = Some(Arc::from(cause)))
     }
@@ -235,8 +256,13 @@ impl Error {
         if self.inner.advice.is_some() { self } else { self.with_advice(advice) }
     }
 
+    /// Without an OAuth error code, a status that only a person can mend decides whether the failure may pass.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
-        self.with(|inner| inner.status = Some(status))
+        let lasting = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&status);
+        self.with(|inner| {
+            inner.status = Some(status);
+            inner.transient &= !(lasting && inner.kind == ErrorKind::Status);
+        })
     }
 
     pub(crate) fn with_response(self, response: ErrorResponse) -> Self {
@@ -276,9 +302,26 @@ impl Error {
         if self.is_transient() { error } else { error.lasting() }
     }
 
-    /// Whether the server refused the client, which is no matter of a single token.
+    fn known_code(&self) -> Option<&'static str> {
+        let code = self.inner.response.as_ref().map(|response| response.error.as_str());
+        OAUTH_CODES.into_iter().find(|known| Some(*known) == code)
+    }
+
+    /// Whether the server refused the client by the code for it, which is no matter of a single token.
     pub(crate) fn is_invalid_client(&self) -> bool {
-        self.inner.response.as_ref().is_some_and(|response| response.error == "invalid_client")
+        self.known_code() == Some("invalid_client")
+    }
+
+    /// Whether other credentials may help: `invalid_client`, or a status by which servers say as much (RFC 6749 section
+    /// 5.2 has 401; an empty 403 can as well be about this token alone).
+    pub(crate) fn may_be_credentials(&self) -> bool {
+        let by_status = match self.inner.status {
+            Some(StatusCode::UNAUTHORIZED) => true,
+            Some(StatusCode::FORBIDDEN) => self.known_code().is_none(),
+            _ => false,
+        };
+        let is_response = matches!(self.inner.kind, ErrorKind::Status | ErrorKind::ErrorResponse);
+        is_response && !self.inner.transient && (by_status || self.is_invalid_client())
     }
 
     /// Whether somebody else's code made it, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
@@ -289,6 +332,7 @@ impl Error {
     /// Whether the same token request may be sent again within the second: nobody has worked on it.
     pub(crate) fn is_quick_retry(&self) -> bool {
         match self.inner.kind {
+            _ if self.inner.quickly_retried => true,
             ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Reset => true,
             ErrorKind::Proxy => self.inner.transient,
             ErrorKind::Status | ErrorKind::ErrorResponse => {
@@ -298,7 +342,7 @@ impl Error {
         }
     }
 
-    /// An HTTP failure without an OAuth code that only the caller's side can mend (a proxy's 407, an empty 403).
+    /// An HTTP failure without an OAuth code that is most likely about what was sent (a proxy's 407, its HTML).
     pub(crate) fn is_client_error(&self) -> bool {
         self.inner.kind == ErrorKind::Status
             && self.inner.status.is_some_and(|status| status.is_client_error() && !matches!(status.as_u16(), 408 | 429))

@@ -63,15 +63,15 @@
 //! |---|---|---|
 //! | renewal before expiry | a quarter of the lifetime, at most 1 h, plus up to a tenth of that (stable for a cache and token); a server's `refresh_in` wins, within 25 to 95 % of the lifetime, and is spread likewise | [`renewal_share`](TokenCacheBuilder::renewal_share) |
 //! | a token counts as expired | 5 % of its lifetime, at most 10 s, before it does | [`leeway`](TokenCacheBuilder::leeway) |
-//! | lifetime without an `expires_in`, or with one of zero or less | 1 h | [`assumed_lifetime`](TokenCacheBuilder::assumed_lifetime) |
+//! | lifetime without an `expires_in`, or with one of zero or less | 1 h, or until a JWT's `exp` where that is earlier | [`assumed_lifetime`](TokenCacheBuilder::assumed_lifetime) |
 //! | between two token requests for one token, start to start | at least 1 s (quick retries, and a second secret after a refusal, are part of one) | |
 //! | one exchange with the token endpoint | 28 s, body included, so that another runtime can take over within a caller's wait | [`timeout`](ClientCredentialsBuilder::timeout) |
 //! | a caller's wait for a token | 30 s; the token request goes on for the others. A request that is sent again waits for another token at most 5 s more | [`wait_limit`](TokenCacheBuilder::wait_limit) |
 //! | a caller's wait after an API called the token invalid | until another one is asked for, then at most 5 s; after that the old token stays in use | |
-//! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; only where nothing failed before. A `Retry-After` is waited out for at most 5 s in all | |
+//! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, and for 500, 502, 503 and 504; for a 200 that is empty, a page or cut off; only where nothing failed before. A `Retry-After` is waited out for at most 5 s in all | |
 //! | between attempts after a failure | about 1, 2, 4 … s from the start of the last one, at most 30 s; while a token lives, at most a quarter of what it has left, within 30 s to 5 min | |
-//! | … after an OAuth error code in a 4xx | 10, 20, 40, 60 s; after `invalid_client` it ends when the client's [`Secret`] has changed (a file is looked at every second, a function called every 10 s), at most once a minute | |
-//! | … after a 4xx without such a code | as after a failure, at most 60 s | |
+//! | … after an OAuth error code in a 4xx, or a 401, 403 or 404 without one | 10, 20, 40, 60 s; after `invalid_client`, and after a 401 or 403 without a code, it ends when the client's [`Secret`] has changed (a file is looked at every second, a function called every 10 s), at most once a minute | |
+//! | … after another 4xx without such a code | as after a failure, at most 60 s | |
 //! | … after `Retry-After` | what it says, and up to as much again, within 4 to 5 min where it says more; at most half of what a living token has left | |
 //! | … while a token lives | whatever the above says, once more 5 s before it expires | |
 //! | failures are forgotten | 60 s after the hold-back that followed them | |
@@ -82,17 +82,17 @@
 //! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use. As many again may stay while they are held back | [`most_keys`](TokenCacheBuilder::most_keys) |
 //! | a discovered token endpoint is looked up again | after a day; where it fails otherwise than by an OAuth error code, after a minute | |
 //! | the previous secret is tried too | for 10 min after a change | |
-//! | an assertion can be used | for 1 min; a clock is corrected where the server's `Date` is more than 10 s off | [`lifetime`](ClientAssertion::lifetime) |
+//! | an assertion can be used | for 1 min; where the server's `Date` is more than 10 s off, a refused one is made once more by that time, which is used from then on if it is accepted | [`lifetime`](ClientAssertion::lifetime) |
 //! | size of a token response | 1 MiB | |
 //!
 //! # Errors
 //!
 //! [`Error`] says why there is no token, at which endpoint, and what to do where that is known. It is cheap to clone,
 //! since all who waited for a token request get the same one; it never contains a secret or a token. [`Error::kind`]
-//! tells the kinds apart, [`Error::is_transient`] says whether it may pass by itself, [`Error::retry_after`] how long
-//! to wait, [`Error::response`] and [`Error::status`] what the endpoint answered. Wrong settings are refused where
-//! something is built, by the setting's name. Through tower's `BoxError`, reqwest-middleware, reqwest-retry and
-//! `tonic::Status`, [`Error::find`] finds it again.
+//! tells the kinds apart, [`Error::is_transient`] says whether it may pass without anybody mending it,
+//! [`Error::retry_after`] how long to wait, [`Error::response`] and [`Error::status`] what the endpoint answered. Wrong
+//! settings are refused where something is built, by the setting's name. Through tower's `BoxError`,
+//! reqwest-middleware, reqwest-retry and `tonic::Status`, [`Error::find`] finds it again.
 //!
 //! No failure is final: when the server is mended, or a [`Secret`] that can change, the next attempt finds out, without
 //! a restart.
@@ -107,11 +107,13 @@
 //! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
 //! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
 //! | `metrics` | | counters, histograms and a gauge, by the metrics facade |
-//! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file |
+//! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file, and can be read from the environment |
 //! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
 //! Without any of them the cache and the tower layer are left. Token requests then go through a client of yours: a
 //! tower service in a [`TowerClient`], or an [`HttpClient`].
+//!
+//! Not for wasm: token requests run as tokio tasks, with threads and clocks that a browser does not have.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -192,6 +192,9 @@ impl Origin {
             Port::Unreadable => return refuse("has a port that is not a number"),
         };
         let host = canonical(authority.host()).to_ascii_lowercase();
+        if is_short_address(&host) {
+            return refuse("has an IPv4 address that is not four decimal numbers, as clients send it");
+        }
         let host = match host.strip_prefix('*') {
             Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
                 Host::AnyLabelOf(rest.to_owned())
@@ -349,6 +352,16 @@ impl Hash for Target<'_> {
 /// A host as hosts are compared: without the root's dot. Case is left to the comparison.
 fn canonical(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
+}
+
+/// An IPv4 address such as `127.1` or `0x7f000001`, which clients that read URLs as browsers do send as four numbers.
+fn is_short_address(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    is_number && host.parse::<Ipv4Addr>().is_err()
 }
 
 /// 127.0.0.0/8, `[::1]` and `localhost`.

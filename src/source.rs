@@ -35,6 +35,13 @@ pub trait TokenSource: Send + Sync + 'static {
         std::future::pending::<()>().await;
     }
 
+    /// What this source asks for where a request leaves it open; by default nothing that is known here.
+    ///
+    /// A request that adds nothing to it is for the same token, so the cache uses its own token for both.
+    fn defaults(&self) -> TokenRequest {
+        TokenRequest::default()
+    }
+
     /// Where this source's tokens may be sent. `None`: whoever builds the cache says so.
     fn origins(&self) -> Option<Origins> {
         None
@@ -45,8 +52,8 @@ pub trait TokenSource: Send + Sync + 'static {
         "token source"
     }
 
-    /// How long one call of [`token`](Self::token) may take before the cache ends it; 28 seconds, so that another runtime
-    /// can take over within the 30 seconds that a caller waits.
+    /// How long one call of [`token`](Self::token) may take before the cache ends it; 28 seconds, so that another
+    /// runtime can take over within the 30 seconds that a caller waits.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(28)
     }
@@ -64,6 +71,10 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
 
     async fn credentials_changed(&self) {
         T::credentials_changed(self).await;
+    }
+
+    fn defaults(&self) -> TokenRequest {
+        T::defaults(self)
     }
 
     fn origins(&self) -> Option<Origins> {
@@ -286,13 +297,16 @@ impl TokenRequestBuilder {
         })
     }
 
-    /// Adds a resource (RFC 8707): the absolute URI of an API that the token is for.
+    /// Adds a resource (RFC 8707 section 2): the absolute URI of an API that the token is for, without a fragment.
+    ///
+    /// For servers whose resources are not URIs (the ids of Entra's first version), there is `parameter("resource",
+    /// ..)`.
     pub fn resource(self, resource: impl Into<String>) -> Self {
         let resource = resource.into();
-        if resource.is_empty() {
-            return self.refuse("resource: empty; write the absolute URI of the API");
+        match not_a_resource(&resource) {
+            Some(what) => self.refuse(format!("resource: {what}; write the absolute URI of the API")),
+            None => self.with(|inner| inner.resources.push(resource)),
         }
-        self.with(|inner| inner.resources.push(resource))
     }
 
     /// Sets the audience, for servers that want one (Auth0).
@@ -309,7 +323,8 @@ impl TokenRequestBuilder {
         let (name, value) = (name.into(), value.into());
         match name.as_str() {
             "" => self.refuse("parameter: its name is empty"),
-            "resource" => self.resource(value),
+            "resource" if value.is_empty() => self.resource(value),
+            "resource" => self.with(|inner| inner.resources.push(value)),
             "audience" => self.audience(value),
             reserved if RESERVED.contains(&reserved) => self.refuse(format!(
                 "parameter: `{reserved}` is written by the grant; use the builder's own method for it"
@@ -338,6 +353,26 @@ impl TokenRequestBuilder {
     fn refuse(mut self, why: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         self.refused.get_or_insert_with(|| Error::configuration(why));
         self
+    }
+}
+
+/// What keeps it from being an absolute URI without a fragment (RFC 3986 section 4.3).
+fn not_a_resource(text: &str) -> Option<&'static str> {
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
+    if text.is_empty() {
+        Some("empty")
+    } else if text.contains('#') {
+        Some("has a fragment")
+    } else if !text.bytes().all(allowed) {
+        Some("has a character that is not of a URI")
+    } else if !text.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty()) {
+        Some("has no scheme")
+    } else {
+        None
     }
 }
 

@@ -31,6 +31,8 @@ struct Inner {
     /// `Bearer` and the token. The header value is the only copy.
     authorization: HeaderValue,
     expires_in: Option<Duration>,
+    /// Where no lifetime is stated: it is not longer than this.
+    expires_within: Option<Duration>,
     refresh_in: Option<Duration>,
     scope: Option<String>,
     members: BTreeMap<String, Zeroizing<String>>,
@@ -61,6 +63,7 @@ impl AccessToken {
             inner: Arc::new(Inner {
                 authorization,
                 expires_in: None,
+                expires_within: None,
                 refresh_in: None,
                 scope: None,
                 members: BTreeMap::new(),
@@ -121,10 +124,20 @@ impl AccessToken {
         self.inner.scope.as_deref()
     }
 
-    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it
-    /// is, anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept.
+    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it is,
+    /// anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept, nor is
+    /// what comes after 256 members.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.inner.members.get(name).map(|value| value.as_str())
+    }
+
+    /// The most that a lifetime can be that is not stated, counted like it.
+    pub(crate) fn expires_within(&self) -> Option<Duration> {
+        self.inner.expires_within
+    }
+
+    pub(crate) fn with_expires_within(self, bound: Duration) -> Self {
+        self.with(|inner| inner.expires_within = Some(bound.min(LONGEST_LIFETIME)))
     }
 
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
@@ -169,7 +182,6 @@ impl fmt::Debug for AccessToken {
             .field("token", &"[redacted]")
             .field("expires_in", &self.inner.expires_in)
             .field("refresh_in", &self.inner.refresh_in)
-            .field("scope", &self.inner.scope)
             .finish_non_exhaustive()
     }
 }

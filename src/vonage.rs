@@ -1,18 +1,14 @@
-//! The preset for Vonage Contact Center.
+//! Where Vonage Contact Center is; [`ClientCredentials::vonage`](crate::ClientCredentials::vonage) is the preset.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::{
-    client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret},
-    error::Error,
-    origin::Origins,
-};
+use crate::{error::Error, origin::Origins};
 
 /// A region of Vonage Contact Center.
 ///
-/// Parsed from `emea`, `usa` or `nam`, and `apac`, in any case.
+/// Parsed from `emea`, `usa` or `nam`, and `apac`, in any case, with or without white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Region {
@@ -60,27 +56,11 @@ impl Region {
         }
     }
 
-    fn origins(self) -> Result<Origins, Error> {
+    /// Where the region's tokens may go.
+    pub(crate) fn origins(self) -> Origins {
         let name = self.name();
-        Origins::new(
-            ["cc.vonage.com", "api.cc.vonage.com", "newvoicemedia.com", "api.newvoicemedia.com"]
-                .map(|domain| format!("https://{name}.{domain}")),
-        )
-    }
-}
-
-impl ClientCredentials {
-    /// For Vonage Contact Center: the region's token endpoint, id and secret in the body, tokens for Vonage's hosts of
-    /// that region and nowhere else. At least one [`scope`](ClientCredentialsBuilder::scope) is required.
-    pub fn vonage(
-        region: Region,
-        client_id: impl Into<Secret>,
-        client_secret: impl Into<ClientAuthentication>,
-    ) -> ClientCredentialsBuilder {
-        let mut builder = Self::builder(region.token_url(), client_id, client_secret);
-        builder.scope_required = true;
-        builder.origins = region.origins().unwrap_or_default();
-        builder
+        let domains = ["cc.vonage.com", "api.cc.vonage.com", "newvoicemedia.com", "api.newvoicemedia.com"];
+        Origins::new(domains.map(|domain| format!("https://{name}.{domain}"))).unwrap_or_default()
     }
 }
 
@@ -94,13 +74,11 @@ impl FromStr for Region {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        match text.to_ascii_lowercase().as_str() {
+        match text.trim().to_ascii_lowercase().as_str() {
             "emea" => Ok(Self::Emea),
             "usa" | "nam" => Ok(Self::Usa),
             "apac" => Ok(Self::Apac),
-            _ => {
-                Err(Error::configuration(format!("region: {text:?} is none; write `emea`, `usa` (or `nam`) or `apac`")))
-            }
+            _ => Err(Error::configuration("region: is not a region; write `emea`, `usa` (or `nam`) or `apac`")),
         }
     }
 }

@@ -152,6 +152,7 @@ impl TokenCacheBuilder {
 
     pub(super) fn finish(self) -> TokenCache {
         let report = Reporter::new(self.source.name());
+        let keys = Keys::new(self.most_keys, self.source.defaults());
         let context = Arc::new(Context {
             source: self.source,
             settings: self.settings,
@@ -166,7 +167,7 @@ impl TokenCacheBuilder {
             origins: self.origins,
             mentioned: Mentioned::default(),
             default: Arc::clone(&default),
-            keys: Keys::new(self.most_keys),
+            keys,
         };
         TokenCache { shared: Arc::new(shared), own: default }
     }

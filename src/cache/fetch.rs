@@ -96,7 +96,7 @@ impl Flying {
             let _ = SOURCE_OF.scope(self.slot.clone(), told).await;
         }
         let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
-        let was_refused = outcome.as_ref().is_err_and(Error::is_invalid_client);
+        let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
         let Self { guard, slot, .. } = self;
         span.within(|| guard.land(outcome, started_at));
         // After what came out is known: it may hold back whoever is next.

@@ -15,21 +15,34 @@ const MOST_TRIES: usize = 16;
 pub(super) struct Keys {
     slots: Mutex<LruCache<TokenRequest, Arc<Slot>>>,
     most: usize,
+    /// What the source asks for where a request leaves it open.
+    defaults: TokenRequest,
 }
 
 impl Keys {
-    pub(super) fn new(most: usize) -> Self {
-        Self { slots: Mutex::new(LruCache::unbounded()), most }
+    pub(super) fn new(most: usize, defaults: TokenRequest) -> Self {
+        Self { slots: Mutex::new(LruCache::unbounded()), most, defaults }
     }
 
-    /// `leases` apply where there is none yet.
-    pub(super) fn slot(&self, request: &TokenRequest, context: &Arc<Context>, leases: fn() -> Leases) -> Arc<Slot> {
+    /// The `default` one for a request that adds nothing to the source's defaults. `leases` apply where there is none
+    /// yet.
+    pub(super) fn slot(
+        &self,
+        request: &TokenRequest,
+        default: &Arc<Slot>,
+        context: &Arc<Context>,
+        leases: fn() -> Leases,
+    ) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.get(request) {
             return Arc::clone(slot);
         }
         let forgotten = self.make_room(&mut slots);
-        let slot = Slot::new(Arc::clone(context), request.clone(), leases());
+        let slot = if request.or(&self.defaults) == self.defaults {
+            Arc::clone(default)
+        } else {
+            Slot::new(Arc::clone(context), request.clone(), leases())
+        };
         slots.push(request.clone(), Arc::clone(&slot));
         drop(slots);
         if forgotten > 0 {

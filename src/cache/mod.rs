@@ -261,7 +261,7 @@ impl TokenCache {
         if request.is_default() {
             return Arc::clone(&self.shared.default);
         }
-        self.shared.keys.slot(request, &self.shared.context, leases)
+        self.shared.keys.slot(request, &self.shared.default, &self.shared.context, leases)
     }
 
     fn wait_limit(&self) -> Duration {

@@ -45,7 +45,8 @@ pub(super) struct Life {
 impl Life {
     /// `jitter` is between 0 and 1, and stable for a cache and key: it spreads a fleet.
     pub(super) fn new(token: &AccessToken, settings: &Settings, jitter: f64) -> Self {
-        let lifetime = token.expires_in().unwrap_or(settings.assumed_lifetime);
+        let assumed = settings.assumed_lifetime.min(token.expires_within().unwrap_or(Duration::MAX));
+        let lifetime = token.expires_in().unwrap_or(assumed);
         let leeway = settings.leeway.map_or((lifetime / 20).min(MOST_LEEWAY), |leeway| leeway.min(lifetime / 2));
         let expires_after = lifetime.saturating_sub(leeway);
         let renew_after = match token.refresh_in() {

@@ -9,11 +9,14 @@ use super::{
     authentication::{History, Id, ServerClock},
     discovery::{Discovery, Rules},
     endpoint::Endpoint,
+    exchange::LastExchange,
     header,
+    notices::Notices,
+    transport::Transport,
 };
 use crate::{
     error::Error,
-    http_client::{HttpClient, IntoHttpClient},
+    http_client::IntoHttpClient,
     origin::Origins,
     report::log,
     source::{TokenRequest, TokenRequestBuilder, TokenSource},
@@ -21,7 +24,8 @@ use crate::{
 
 /// Makes a [`ClientCredentials`].
 ///
-/// With the feature `serde` it can be read from an application's own file; its `Deserialize` has the fields.
+/// With the feature `serde` it can be read from an application's own file, or from its environment; its `Deserialize`
+/// has the fields.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
@@ -30,17 +34,20 @@ pub struct ClientCredentialsBuilder {
     token_endpoint_origins: Origins,
     mtls_endpoint_aliases: bool,
     client_id: Secret,
-    authentication: ClientAuthentication,
+    /// `None`: to be set yet.
+    pub(super) authentication: Option<ClientAuthentication>,
     grant_type: String,
     request: TokenRequestBuilder,
     comma_separated_scopes: bool,
     headers: HeaderMap,
     pub(crate) origins: Origins,
     pub(crate) scope_required: bool,
-    http_client: Option<Arc<dyn HttpClient>>,
+    pub(super) transport: Transport,
     timeout: Duration,
     plain_http: bool,
     token_types: Vec<String>,
+    /// Fields that another one replaces.
+    pub(super) overridden: Vec<&'static str>,
     refused: Option<Error>,
 }
 
@@ -51,8 +58,8 @@ enum Address {
 }
 
 impl ClientCredentials {
-    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the client's secret, sent in the
-    /// body (`client_secret_post`). The id can change, too.
+    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the
+    /// client's secret, sent in the body (`client_secret_post`). The id can change, too.
     pub fn builder(
         token_url: impl Into<String>,
         client_id: impl Into<Secret>,
@@ -62,17 +69,20 @@ impl ClientCredentials {
     }
 
     /// For the token endpoint that an issuer's metadata names (OpenID Connect Discovery 1.0, RFC 8414): the document at
-    /// `{issuer}/.well-known/openid-configuration`, or else at `/.well-known/oauth-authorization-server` in front of the issuer's path.
+    /// `{issuer}/.well-known/openid-configuration`, or else at `/.well-known/oauth-authorization-server` in front of
+    /// the issuer's path, or behind it.
     ///
-    /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends in `/`). The token
-    /// endpoint must be on the issuer's host, or at a [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as
-    /// for [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
+    /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends
+    /// in `/`). The token endpoint must be on the issuer's host, or at a
+    /// [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as for
+    /// [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
     ///
     /// A signed assertion is meant for the issuer, unless its [`audience`](crate::ClientAssertion::audience) was set.
     ///
-    /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout) covers both. It is
-    /// asked for again after a day, and a minute after it was last asked for where the token endpoint fails otherwise than by an OAuth error code. If
-    /// that fails, the old one serves on; if there is none, it is a failed token request like any other.
+    /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout)
+    /// covers both. It is asked for again after a day, and a minute after it was last asked for where the token
+    /// endpoint fails otherwise than by an OAuth error code. If that fails, the old one stays in use; if there is none,
+    /// it is a failed token request like any other.
     pub fn discover(
         issuer: impl Into<String>,
         client_id: impl Into<Secret>,
@@ -89,24 +99,32 @@ impl ClientCredentialsBuilder {
             token_endpoint_origins: Origins::default(),
             mtls_endpoint_aliases: false,
             client_id,
-            authentication,
+            authentication: Some(authentication),
             grant_type: "client_credentials".to_owned(),
             request: TokenRequest::builder(),
             comma_separated_scopes: false,
             headers: HeaderMap::new(),
             origins: Origins::default(),
             scope_required: false,
-            http_client: None,
+            transport: Transport::Default,
             timeout: Duration::from_secs(28),
             plain_http: false,
             token_types: Vec::new(),
+            overridden: Vec::new(),
             refused: None,
         }
     }
 
+    /// One that `build` refuses, whatever else is set.
+    #[cfg(feature = "serde")]
+    pub(super) fn refused(error: Error) -> Self {
+        let nowhere = Address::TokenUrl(String::new());
+        Self { refused: Some(error), ..Self::new(nowhere, "".into(), ClientAuthentication::none()) }
+    }
+
     /// Replaces how the client authenticates.
     pub fn authentication(mut self, authentication: impl Into<ClientAuthentication>) -> Self {
-        self.authentication = authentication.into();
+        self.authentication = Some(authentication.into());
         self
     }
 
@@ -116,7 +134,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Adds a resource (RFC 8707): the absolute URI of an API that the tokens are for.
+    /// Adds a resource (RFC 8707 section 2): the absolute URI of an API that the tokens are for, without a fragment.
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
         self.request = self.request.resource(resource);
         self
@@ -128,20 +146,23 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Adds a further parameter of the token request; a name may be repeated.
+    /// Adds a further parameter of the token request; a name may be repeated. Errors and logs do not show a value of
+    /// eight characters or more that the server repeats; a shorter one is most often a word.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request = self.request.parameter(name, value);
         self
     }
 
-    /// Divides several scopes by commas instead of spaces (RFC 6749 section 3.3 wants spaces), for servers that read them so.
+    /// Divides several scopes by commas instead of spaces (RFC 6749 section 3.3 wants spaces), for servers that read
+    /// them so.
     pub fn comma_separated_scopes(mut self) -> Self {
         self.comma_separated_scopes = true;
         self
     }
 
-    /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated. Its value is
-    /// marked sensitive. Headers that the token request has by itself, such as `Authorization` and `Content-Type`, are refused.
+    /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated.
+    /// Its value is marked sensitive, and hidden in errors if it has at least eight characters. Headers that the token
+    /// request always has, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         match header::further(name.as_ref(), value.as_ref()) {
             Ok((name, value)) => {
@@ -177,8 +198,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Names an origin where a [discovered](ClientCredentials::discover) token endpoint may be, for issuers that have it on another host
-    /// (Amazon Cognito: the user pool's domain). It gets the client's secret.
+    /// Names an origin where a [discovered](ClientCredentials::discover) token endpoint may be, for issuers that have
+    /// it on another host (Amazon Cognito: the user pool's domain). It gets the client's secret.
     pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
         match Origins::new([origin]) {
             Ok(origins) => self.token_endpoint_origins.extend(origins),
@@ -189,24 +210,25 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS certificate
-    /// (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one. Clients that authenticate by their certificate do so anyway; this is for those that
-    /// want tokens bound to it.
+    /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS
+    /// certificate (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one. Clients that authenticate by their
+    /// certificate do so anyway; this is for those that want tokens bound to it.
     pub fn mtls_endpoint_aliases(mut self) -> Self {
         self.mtls_endpoint_aliases = true;
         self
     }
 
     /// Sends the token requests with this client: a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned
-    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an [`HttpClient`] of your own. For
-    /// proxies, private certificate authorities and client certificates.
+    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an
+    /// [`HttpClient`](crate::HttpClient) of your own. For proxies, private certificate authorities and client
+    /// certificates.
     ///
     /// Redirects are never followed with the secret. The log warns about a finished `reqwest::Client` that may follow
     /// them: a 301, 302 or 303 of the token endpoint makes it ask the other host, with the headers of
     /// [`header`](Self::header), and with the token URL and its query as the `Referer`.
     pub fn http_client(mut self, client: impl IntoHttpClient) -> Self {
         match client.into_http_client() {
-            Ok(client) => self.http_client = Some(client),
+            Ok(client) => self.transport = Transport::Own(client),
             Err(error) => {
                 self.refused.get_or_insert(error);
             }
@@ -224,7 +246,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Allows plain `http` to a token endpoint that is not on loopback. The secret is then readable to everybody on the way.
+    /// Allows plain `http` to a token endpoint that is not on loopback. The secret is then readable to everybody on the
+    /// way.
     pub fn allow_plain_http(mut self) -> Self {
         self.plain_http = true;
         self
@@ -245,6 +268,11 @@ impl ClientCredentialsBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
+        let authentication = self.authentication.ok_or_else(|| {
+            Error::configuration(
+                "client_secret: missing; write it, or better `client_secret_file`, or how else the client authenticates",
+            )
+        })?;
         let server = match self.server {
             Address::TokenUrl(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
                 return Err(Error::configuration(
@@ -255,11 +283,11 @@ impl ClientCredentialsBuilder {
             Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
                 issuer,
                 origins: self.token_endpoint_origins,
-                mtls: self.mtls_endpoint_aliases || self.authentication.is_by_tls(),
+                mtls: self.mtls_endpoint_aliases || authentication.is_by_tls(),
                 plain_http: self.plain_http,
             })?)),
         };
-        self.authentication.check(&self.client_id)?;
+        authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
         }
@@ -272,20 +300,11 @@ impl ClientCredentialsBuilder {
         if self.origins.is_empty() {
             return Err(Origins::missing());
         }
-        let http_client = match self.http_client {
-            Some(client) => client,
-            None if self.authentication.is_by_tls() => {
-                return Err(Error::configuration(format!(
-                    "http_client: none, and {:?} needs one that presents the client's certificate",
-                    self.authentication
-                )));
-            }
-            None => default_client()?,
-        };
+        let http_client = self.transport.client(&authentication)?;
         let source = ClientCredentials {
             server,
             client_id: self.client_id,
-            authentication: self.authentication,
+            authentication,
             history: History::default(),
             clock: ServerClock::default(),
             grant_type: self.grant_type,
@@ -296,22 +315,17 @@ impl ClientCredentialsBuilder {
             http_client,
             timeout: self.timeout,
             token_types: self.token_types,
+            notices: Notices::default(),
+            last_exchange: LastExchange::default(),
         };
         if source.http_client.follows_redirects() {
             log::follows_redirects(source.name());
         }
+        for field in self.overridden {
+            log::overridden(source.name(), field);
+        }
         Ok(source)
     }
-}
-
-#[cfg(feature = "reqwest")]
-fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
-    Ok(Arc::new(crate::http_client::DefaultClient::new()?))
-}
-
-#[cfg(not(feature = "reqwest"))]
-fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
-    Err(Error::configuration("http_client: none; bring one with `.http_client(..)`, or enable the feature `reqwest`"))
 }
 
 impl std::fmt::Debug for ClientCredentialsBuilder {

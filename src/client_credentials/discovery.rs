@@ -10,17 +10,20 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
     uri::{PathAndQuery, Scheme},
 };
-use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
 
 use super::{
     endpoint::Endpoint,
+    mask::Mask,
+    members::{Member, Members, text},
+    quote::Quotes,
     request::AGENT,
-    response::{Answer, is_redirect, kind, object},
+    response::{held_back, is_redirect},
 };
 use crate::{
     error::{Error, ErrorKind},
-    http_client::{self, Body, HttpClient, IsTokenRequest, MOST_BYTES, too_large},
+    http_client::{self, Body, HttpClient, IsTokenRequest, MOST_BYTES, redirected, too_large},
     origin::{Origins, Permission, Target, is_same_host},
     report::log,
 };
@@ -32,7 +35,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Of the time limit, what a look-up may take where there is an older document, and what one waits for another's.
 const SHARE: u32 = 4;
 
-/// Most servers have the first; RFC 8414 has the second in front of the issuer's path.
+/// Most servers have the first. RFC 8414 has the second in front of the issuer's path; some servers
+/// (django-oauth-toolkit) have it behind.
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
@@ -41,7 +45,7 @@ pub(super) struct Discovery {
     rules: Rules,
     /// The issuer's.
     url: Uri,
-    urls: [Uri; 2],
+    urls: Vec<Uri>,
     state: Mutex<State>,
     /// Whoever has no document yet asks for it alone.
     turn: tokio::sync::Mutex<()>,
@@ -93,30 +97,38 @@ impl Discovery {
             return refuse("has a query");
         }
         if rules.issuer.contains("/.well-known/") {
-            return refuse("is the URL of a document; its issuer is what stands in front of `/.well-known/`");
+            return refuse("is the URL of a document; its issuer is the part in front of `/.well-known/`");
         }
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
-        let urls = [format!("{path}{OPENID}"), format!("{OAUTH}{path}")].map(|path| {
+        let mut paths = vec![format!("{path}{OPENID}"), format!("{OAUTH}{path}"), format!("{path}{OAUTH}")];
+        paths.dedup();
+        let urls = paths.into_iter().map(|path| {
             let mut parts = url.clone().into_parts();
             parts.path_and_query = path.parse::<PathAndQuery>().ok();
             Uri::from_parts(parts).ok()
         });
-        let [Some(openid), Some(oauth)] = urls else { return refuse("is not a URL") };
-        Ok(Self { rules, url, urls: [openid, oauth], state: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        let Some(urls) = urls.collect::<Option<Vec<_>>>() else { return refuse("is not a URL") };
+        Ok(Self { rules, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     pub(super) fn issuer(&self) -> &str {
         &self.rules.issuer
     }
 
-    /// The token endpoint. `limit` is the time that there is for all of a token request.
-    pub(super) async fn endpoint(&self, client: &dyn HttpClient, limit: Duration) -> Result<Arc<Endpoint>, Error> {
+    /// The token endpoint. `limit` is the time that there is for all of a token request; `mask` hides what the server
+    /// knows by now.
+    pub(super) async fn endpoint(
+        &self,
+        client: &dyn HttpClient,
+        limit: Duration,
+        mask: &Mask,
+    ) -> Result<Arc<Endpoint>, Error> {
         let came = Instant::now();
         match self.step(came) {
             Step::Use(endpoint) => Ok(endpoint),
             Step::LookUpAgain => {
-                let outcome = timeout(limit / SHARE, self.look_up(client)).await;
-                self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no answer in time"))))
+                let outcome = timeout(limit / SHARE, self.look_up(client, mask)).await;
+                self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
             }
             Step::LookUp => {
                 // A bounded wait: the runtime of whoever has the turn may stand still.
@@ -126,7 +138,7 @@ impl Discovery {
                 match (step, failure) {
                     (Step::Use(endpoint), _) => Ok(endpoint),
                     (_, Some((at, error))) if at > came => Err(error),
-                    _ => self.finish(self.look_up(client).await),
+                    _ => self.finish(self.look_up(client, mask).await),
                 }
             }
         }
@@ -174,88 +186,77 @@ impl Discovery {
         }
     }
 
-    async fn look_up(&self, client: &dyn HttpClient) -> Result<Endpoint, Error> {
-        let mut said: Option<Error> = None;
+    async fn look_up(&self, client: &dyn HttpClient, mask: &Mask) -> Result<Endpoint, Error> {
+        // What was wrong, and at which URLs: mostly the same at all of them, and then said once.
+        let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
             let outcome = match http_client::send(client, request(url)).await {
-                Ok(response) => self.read(&response),
+                Ok(response) => self.read(&response, &Quotes::new(mask.clone())),
                 Err(error) => Err(error),
             };
             let error = match outcome {
                 Ok(endpoint) => return Ok(endpoint),
-                Err(error) => error.about(&url.to_string()),
+                Err(error) if is_about_the_document(&error) => error,
+                Err(error) => return Err(error.about(&url.to_string())),
             };
-            if !is_about_the_document(&error) {
-                return Err(error);
+            match failures.iter_mut().find(|(_, known)| known.to_string() == error.to_string()) {
+                Some((urls, _)) => *urls = format!("{urls}, {url}"),
+                None => failures.push((url.to_string(), error)),
             }
-            said = Some(match said {
-                None => error,
-                Some(first) => {
-                    let both = format!("{first}; {error}");
-                    // What is wrong with a document says more than that there is none.
-                    let telling = if first.kind() == ErrorKind::InvalidResponse { first } else { error };
-                    telling.with_message(both)
-                }
-            });
         }
-        Err(said.unwrap_or_else(|| Error::new(ErrorKind::InvalidResponse, "no document")))
+        let texts: Vec<_> = failures.iter().map(|(urls, error)| format!("{urls}: {error}")).collect();
+        // What is wrong with a document says more than that there is none.
+        let telling = failures.into_iter().map(|(_, error)| error);
+        let telling = telling.min_by_key(|error| error.kind() != ErrorKind::InvalidResponse);
+        Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
-    fn read(&self, response: &Response<Body>) -> Result<Endpoint, Error> {
+    fn read(&self, response: &Response<Body>, quotes: &Quotes) -> Result<Endpoint, Error> {
         let status = response.status();
-        let answer = Answer::new(response);
         let outcome = if is_redirect(status) {
-            Err(answer.redirect(self.url.scheme_str().unwrap_or_default()))
+            Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))
         } else if !status.is_success() {
-            Err(answer.held_back(Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16()))))
+            Err(held_back(Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16())), response.headers()))
         } else if response.body().as_ref().len() > MOST_BYTES {
             Err(too_large())
         } else {
-            match object(response.body().as_ref()) {
-                Some(members) => self.token_endpoint(&members, &answer),
+            match Members::of_json(&text(response.body().as_ref())) {
+                Some(members) => self.token_endpoint(&members, quotes),
                 None => Err(invalid(format!(
-                    "the answer (HTTP {}, {} bytes, {}) is not a metadata document",
+                    "the response (HTTP {}, {} bytes, {}) is not a metadata document",
                     status.as_u16(),
                     response.body().as_ref().len(),
-                    answer.header(CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
+                    quotes.header(response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
                 ))),
             }
         };
         outcome.map_err(|error| error.with_status(status))
     }
 
-    fn token_endpoint(&self, members: &Map<String, Value>, answer: &Answer<'_>) -> Result<Endpoint, Error> {
+    fn token_endpoint(&self, members: &Members<'_>, quotes: &Quotes) -> Result<Endpoint, Error> {
         let rules = &self.rules;
-        match members.get("issuer") {
-            Some(Value::String(issuer)) if *issuer == rules.issuer => {}
-            Some(Value::String(issuer)) => {
-                return Err(invalid(format!("the document is of the issuer {:?}", answer.excerpt(issuer)))
-                    .with_advice("write the issuer exactly as the server does"));
-            }
-            None => return Err(invalid("the document names no issuer".into())),
-            Some(other) => return Err(invalid(format!("the document's issuer is {}, not a string", kind(other)))),
+        let issuer = string(members, "issuer")?;
+        if *issuer != rules.issuer {
+            return Err(invalid(format!("the document is of the issuer {:?}", quotes.text(&issuer)))
+                .with_advice("write the issuer exactly as the server does")
+                .lasting());
         }
-        let aliases = members.get("mtls_endpoint_aliases").filter(|_| rules.mtls);
-        let alias = aliases.and_then(|aliases| aliases.get("token_endpoint")).filter(|alias| !alias.is_null());
-        let text = match alias.or_else(|| members.get("token_endpoint")) {
-            Some(Value::String(text)) => text,
-            None => return Err(invalid("the document names no token_endpoint".into())),
-            Some(other) => {
-                return Err(invalid(format!("the document's token_endpoint is {}, not a string", kind(other))));
-            }
-        };
-        let endpoint = Endpoint::read(text, rules.plain_http)
-            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", answer.excerpt(text))))?;
+        let aliases = members.get("mtls_endpoint_aliases").filter(|_| rules.mtls).and_then(Member::object);
+        let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| !alias.is_null()));
+        let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
+        let endpoint = Endpoint::read(&text, rules.plain_http)
+            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", quotes.text(&text))))?;
         if !self.may_be_at(&endpoint.url) {
-            let origin = Target::of_uri(&endpoint.url).map(|target| answer.excerpt(&target.to_origin()));
+            let origin = Target::of_uri(&endpoint.url).map(|target| quotes.text(&target.to_origin()));
             return Err(invalid(format!(
                 "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an origin that was named",
                 origin.unwrap_or_default()
             ))
-            .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`"));
+            .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`")
+            .lasting());
         }
         // Not the URL, which the document could choose to be that of another server of the client's.
-        Ok(Endpoint { audience: rules.issuer.clone(), ..endpoint })
+        Ok(Endpoint { audience: rules.issuer.clone(), name: quotes.text(&endpoint.name), ..endpoint })
     }
 
     /// On the issuer's host, and over https unless the issuer is not; or at an origin that the user named.
@@ -280,11 +281,19 @@ fn request(url: &Uri) -> Request<Body> {
     request
 }
 
+fn string(members: &Members<'_>, name: &str) -> Result<Zeroizing<String>, Error> {
+    match members.string(name) {
+        Some(Ok(text)) => Ok(text),
+        Some(Err(what)) => Err(invalid(format!("the document's {name} is {what}, not a string"))),
+        None => Err(invalid(format!("the document names no {name}"))),
+    }
+}
+
 fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
-/// The server answered, and not that it is busy or down: the document may be at the other URL.
+/// The server responded, and not that it is busy or down: the document may be at the other URL.
 fn is_about_the_document(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::InvalidResponse | ErrorKind::Redirect => true,

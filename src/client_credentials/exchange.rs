@@ -1,13 +1,20 @@
 //! One call of the token endpoint, and what follows when it refuses the client.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{Response, StatusCode, header::DATE};
+use http::{Response, header::DATE};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
-    ClientCredentials, Server, authentication::Credentials, endpoint::Endpoint, mask::Mask, request, response,
+    ClientCredentials, Server,
+    authentication::{Credentials, Skew},
+    endpoint::Endpoint,
+    mask::Mask,
+    notices,
+    quote::Quotes,
+    request::{self, Style},
+    response::{self, Granted},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -17,13 +24,33 @@ use crate::{
     token::AccessToken,
 };
 
+/// A shorter parameter, header or query is a word, or an id.
+const LEAST_VALUE: usize = 8;
+
+/// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata
+/// document.
+#[derive(Default)]
+pub(super) struct LastExchange(Mutex<Vec<Zeroizing<String>>>);
+
+impl LastExchange {
+    fn note(&self, secrets: &[Zeroizing<String>]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = secrets.to_vec();
+    }
+
+    fn hidden_in(&self, mask: &Mask) -> Mask {
+        mask.with(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl ClientCredentials {
     pub(super) async fn exchange(&self, request: &TokenRequest, deadline: Instant) -> Result<AccessToken, Error> {
+        let mut mask = self.mask(request);
         let endpoint = match &self.server {
             Server::Known(endpoint) => Arc::clone(endpoint),
-            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout).await?,
+            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout, &mask).await?,
         };
-        let outcome = self.exchange_at(&endpoint, request, deadline).await;
+        cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
+        let outcome = self.exchange_at(&endpoint, request, deadline, &mask).await;
         if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
         {
@@ -37,14 +64,14 @@ impl ClientCredentials {
         endpoint: &Endpoint,
         request: &TokenRequest,
         deadline: Instant,
+        mask: &Mask,
     ) -> Result<AccessToken, Error> {
         let mut secrets = Vec::new();
         let mut refused = Vec::new();
-        let mut corrected = false;
         let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
-            let response = self.send(endpoint, request, deadline, &credentials, &mut secrets).await?;
-            let error = match response::read(self, endpoint, &response, self.mask(request, &secrets)) {
+            let attempt = Attempt { endpoint, request, deadline, mask, credentials: &credentials };
+            let error = match self.attempt(&attempt, refused.is_empty(), &mut secrets).await {
                 Ok(token) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
                         log::previous_secret_accepted(self.name());
@@ -53,40 +80,72 @@ impl ClientCredentials {
                 }
                 Err(error) => error,
             };
-            if !corrected && self.corrects_clock(&error, &response) {
-                corrected = true;
-                continue;
-            }
-            if !refuses_client(&error) {
-                // Most often it is: glewlwyd's 403 is empty.
-                return Err(match error.status() {
-                    Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if error.kind() == ErrorKind::Status => {
-                        error.with_advice(self.authentication.advice(&credentials))
-                    }
-                    _ => error,
-                });
+            if !error.may_be_credentials() {
+                return Err(error);
             }
             let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
-            match self.others(&refused).await {
-                Some(others) => credentials = others,
-                None => return Err(error.with_advice(advice)),
-            }
+            let Some(others) = self.others(&refused).await else { return Err(error.with_advice(advice)) };
+            credentials = others;
         }
+    }
+
+    /// Once more by the server's clock where ours may be to blame. That counts only if it succeeds: the `Date` may be a
+    /// proxy's.
+    async fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        may_correct: bool,
+        secrets: &mut Vec<Zeroizing<String>>,
+    ) -> Result<AccessToken, Error> {
+        let skew = self.clock.skew();
+        let response = self.send(attempt, skew, secrets).await?;
+        let error = match self.outcome(attempt, &response, secrets) {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        let Some(corrected) = self.correction(skew, &error, &response).filter(|_| may_correct) else {
+            return Err(error);
+        };
+        let Ok(response) = self.send(attempt, corrected, secrets).await else { return Err(error) };
+        let token = self.outcome(attempt, &response, secrets).map_err(|_| error)?;
+        self.clock.keep(corrected);
+        log::clock_corrected(self.name());
+        Ok(token)
     }
 
     async fn send(
         &self,
-        endpoint: &Endpoint,
-        request: &TokenRequest,
-        deadline: Instant,
-        credentials: &Credentials,
+        attempt: &Attempt<'_>,
+        skew: Skew,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<Response<Body>, Error> {
-        let proof = self.authentication.prove(credentials, &endpoint.audience, &self.clock);
-        let mut proof = self.in_time(deadline, proof).await?;
+        let proof = self.authentication.prove(attempt.credentials, &attempt.endpoint.audience, skew);
+        let mut proof = self.in_time(attempt.deadline, proof).await?;
         secrets.append(&mut proof.secrets);
-        http_client::send(&*self.http_client, request::build(self, endpoint, request, &proof)).await
+        self.last_exchange.note(secrets);
+        let style = Style {
+            grant_type: &self.grant_type,
+            comma_separated_scopes: self.comma_separated_scopes,
+            headers: &self.headers,
+        };
+        let request = request::build(&style, attempt.endpoint, attempt.request, &proof);
+        http_client::send(&*self.http_client, request).await
+    }
+
+    fn outcome(
+        &self,
+        attempt: &Attempt<'_>,
+        response: &Response<Body>,
+        secrets: &mut Vec<Zeroizing<String>>,
+    ) -> Result<AccessToken, Error> {
+        let mask = attempt.mask.with(secrets);
+        let scheme = attempt.endpoint.url.scheme_str().unwrap_or_default();
+        let granted = response::read(response, scheme, mask.clone(), &self.token_types)?;
+        self.notice(attempt.request, &granted, mask);
+        secrets.push(Zeroizing::new(granted.token.expose_secret().to_owned()));
+        self.last_exchange.note(secrets);
+        Ok(granted.token)
     }
 
     /// With an error of its own, since it is not the server that takes so long.
@@ -125,33 +184,51 @@ impl ClientCredentials {
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
-    /// Hides what was sent in this call: secrets, and further parameters and headers, which may be some (short ones are words).
-    fn mask(&self, request: &TokenRequest, secrets: &[Zeroizing<String>]) -> Mask {
-        let mut mask = Mask::default();
-        for secret in secrets {
-            mask.hide(secret);
-        }
+    /// Hides further parameters and headers, which may be secrets, and the secrets of the last exchange.
+    fn mask(&self, request: &TokenRequest) -> Mask {
+        let mut mask = self.last_exchange.hidden_in(&Mask::default());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
-        for value in request.parameters().map(|(_, value)| value).chain(headers).filter(|value| value.len() >= 8) {
-            mask.hide(value);
-        }
+        let values = request.parameters().map(|(_, value)| value).chain(headers);
+        // The server's name is in each error anyway.
+        let values = values.filter(|value| value.len() >= LEAST_VALUE && !self.name().contains(value));
+        values.for_each(|value| mask.cut_out(value));
         mask
     }
 
-    /// Whether an assertion may have been refused because of the time in it, by whatever code, and the server's is now known.
-    fn corrects_clock(&self, error: &Error, response: &Response<Body>) -> bool {
-        let verdict = error.response().is_some() && !error.is_transient();
-        let date = response.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        let corrected =
-            verdict && self.authentication.is_by_clock() && date.is_some_and(|date| self.clock.correct(date));
-        if corrected {
-            log::clock_corrected(self.name());
+    /// Logs what is odd about a token.
+    fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
+        if granted.no_lifetime {
+            self.notices.no_lifetime(self.name());
         }
-        corrected
+        if let (Some(asked), Some(scope)) = (request.scope(), granted.token.scope())
+            && notices::leaves_out(&asked, scope)
+        {
+            self.notices.other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
+        }
+    }
+
+    /// The server's clock, where an assertion may have been refused because of the time in it, by whatever code.
+    fn correction(&self, skew: Skew, error: &Error, response: &Response<Body>) -> Option<Skew> {
+        let verdict = error.response().is_some() && !error.is_transient();
+        let date = response.headers().get(DATE)?.to_str().ok()?;
+        let by_clock = verdict && self.authentication.is_by_clock();
+        httpdate::parse_http_date(date).ok().filter(|_| by_clock).and_then(|date| skew.by(date))
     }
 }
 
-/// Whether a verdict is about the client: the code, or the status that RFC 6749 section 5.2 has for it.
-fn refuses_client(error: &Error) -> bool {
-    !error.is_transient() && (error.is_invalid_client() || error.status() == Some(StatusCode::UNAUTHORIZED))
+/// Hides the token URL's query, in which some servers want a key: all of it, and each of its values.
+fn cut_out_query(mask: &mut Mask, query: &str) {
+    let pairs = query.split('&').chain([query]);
+    pairs.filter(|pair| pair.len() >= LEAST_VALUE).for_each(|pair| mask.cut_out(pair));
+    let values = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
+    values.filter(|value| value.len() >= LEAST_VALUE).for_each(|value| mask.cut_out(&value));
+}
+
+/// What the attempts of one call have in common, and the credentials of one of them.
+struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    request: &'a TokenRequest,
+    deadline: Instant,
+    mask: &'a Mask,
+    credentials: &'a Credentials,
 }

@@ -6,11 +6,18 @@ mod builder;
 mod configuration;
 mod discovery;
 mod endpoint;
+mod escape;
 mod exchange;
 mod header;
+mod lifetime;
 mod mask;
+mod members;
+mod notices;
+mod preset;
+mod quote;
 mod request;
 mod response;
+mod transport;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,6 +35,8 @@ use self::{
     authentication::{History, Id, ServerClock},
     discovery::Discovery,
     endpoint::Endpoint,
+    exchange::LastExchange,
+    notices::Notices,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -56,6 +65,8 @@ pub struct ClientCredentials {
     http_client: Arc<dyn HttpClient>,
     timeout: Duration,
     token_types: Vec<String>,
+    notices: Notices,
+    last_exchange: LastExchange,
 }
 
 enum Server {
@@ -73,13 +84,17 @@ impl TokenSource for ClientCredentials {
         }
         let deadline = Instant::now() + self.timeout;
         tokio::time::timeout_at(deadline, self.exchange(&request, deadline)).await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Timeout, format!("no complete answer within {:?}", self.timeout));
+            let error = Error::new(ErrorKind::Timeout, format!("no complete response within {:?}", self.timeout));
             Err(error.at_endpoint(self.name()))
         })
     }
 
     async fn credentials_changed(&self) {
         self.changed().await;
+    }
+
+    fn defaults(&self) -> TokenRequest {
+        self.defaults.clone()
     }
 
     fn origins(&self) -> Option<Origins> {

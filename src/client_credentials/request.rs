@@ -2,12 +2,12 @@
 
 use form_urlencoded::Serializer;
 use http::{
-    HeaderValue, Method, Request,
+    HeaderMap, HeaderValue, Method, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use zeroize::Zeroizing;
 
-use super::{ClientCredentials, authentication::Proof, endpoint::Endpoint};
+use super::{authentication::Proof, endpoint::Endpoint};
 use crate::{
     http_client::{Body, IsTokenRequest},
     source::TokenRequest,
@@ -15,18 +15,20 @@ use crate::{
 
 pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
-pub(super) fn build(
-    source: &ClientCredentials,
-    endpoint: &Endpoint,
-    wanted: &TokenRequest,
-    proof: &Proof,
-) -> Request<Body> {
+/// How the server wants to be asked.
+pub(super) struct Style<'a> {
+    pub grant_type: &'a str,
+    pub comma_separated_scopes: bool,
+    pub headers: &'a HeaderMap,
+}
+
+pub(super) fn build(style: &Style<'_>, endpoint: &Endpoint, wanted: &TokenRequest, proof: &Proof) -> Request<Body> {
     // Room for all of it, escapes included: growing would leave copies of what is secret behind.
     let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
     let mut form = Serializer::new(String::with_capacity(1024 + room));
-    form.append_pair("grant_type", &source.grant_type);
+    form.append_pair("grant_type", style.grant_type);
     if let Some(scope) = wanted.scope() {
-        let scope = if source.comma_separated_scopes { scope.replace(' ', ",") } else { scope };
+        let scope = if style.comma_separated_scopes { scope.replace(' ', ",") } else { scope };
         form.append_pair("scope", &scope);
     }
     for resource in wanted.resources() {
@@ -43,7 +45,7 @@ pub(super) fn build(
     *request.method_mut() = Method::POST;
     request.uri_mut().clone_from(&endpoint.url);
     request.extensions_mut().insert(IsTokenRequest);
-    request.headers_mut().clone_from(&source.headers);
+    request.headers_mut().clone_from(style.headers);
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));

@@ -1,86 +1,66 @@
 //! The token response (RFC 6749 sections 5.1 and 5.2), as servers really write it.
 
-use std::{
-    borrow::Cow,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use http::{
-    HeaderMap, Response, StatusCode, Uri,
-    header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER},
+    HeaderMap, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use serde_json::{Map, Value};
-use zeroize::Zeroize;
 
 use super::{
-    ClientCredentials,
-    endpoint::Endpoint,
-    mask::{MASK, Mask},
+    lifetime::{self, Lifetime},
+    mask::Mask,
+    members::{Member, Members, text},
+    quote::{MOST_CHARACTERS, MOST_OF_A_DESCRIPTION, Quotes},
 };
 use crate::{
-    error::{Error, ErrorKind, ErrorResponse},
+    error::{Error, ErrorKind, ErrorResponse, OAUTH_CODES},
     http_client::{Body, MOST_BYTES, redirected, too_large},
-    origin::Target,
     token::AccessToken,
 };
 
-const MOST_CHARACTERS: usize = 200;
-
-/// Members that are read for what they mean, and one that is for other grants. They are not kept beside the token.
+/// Members that have a meaning here, and one that is for other grants. They are not kept beside the token.
 const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refresh_in", "scope", "refresh_token"];
 
-/// Where tokens stand in an answer.
+/// The members that hold tokens.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 
 const CHECK_URL: &str = "check the token URL";
 
 const NO_DPOP: &str = "turn off DPoP for this client at the server; this crate does not have it";
 
-/// The codes that RFC 6749 section 5.2, RFC 8628, RFC 8707 and OpenID Connect define. They are no secret, whatever the secret is.
-const CODES: [&str; 9] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "invalid_target",
-    "server_error",
-    "temporarily_unavailable",
-];
+/// A token, and what to log about it.
+pub(super) struct Granted {
+    pub token: AccessToken,
+    /// Whether its `expires_in` is zero or less.
+    pub no_lifetime: bool,
+}
 
-/// `mask` hides what was sent.
+/// Reads a response. `scheme` is that of the token endpoint, `mask` hides what was sent, and `token_types` are other
+/// names for a bearer token.
 pub(super) fn read(
-    source: &ClientCredentials,
-    endpoint: &Endpoint,
     response: &Response<Body>,
+    scheme: &str,
     mut mask: Mask,
-) -> Result<AccessToken, Error> {
+    token_types: &[String],
+) -> Result<Granted, Error> {
     if response.body().as_ref().len() > MOST_BYTES {
         return Err(too_large());
     }
-    let body = response.body().as_ref();
-    let mut members = parse(response.headers(), body).unwrap_or_default();
-    for token in TOKENS.iter().filter_map(|name| members.get(*name)?.as_str()) {
-        mask.hide(token);
-    }
     let status = response.status();
-    if !status.is_success() {
-        // It may be quoted, and a form is one by any content type.
-        let fields = form_urlencoded::parse(body).filter(|(name, _)| TOKENS.contains(&name.as_ref()));
-        fields.take(TOKENS.len()).for_each(|(_, token)| mask.hide(&token));
-    }
-    let answer = Answer { response, mask };
+    let text = text(response.body().as_ref());
+    let members = Members::of_response(response.headers(), &text);
+    TOKENS.iter().filter_map(|name| members.get(name)?.string()).for_each(|token| mask.hide(&token));
+    let received = Received { response, text: &text, members, quotes: Quotes::new(mask) };
     let outcome = if is_redirect(status) {
-        Err(answer.redirect(endpoint.url.scheme_str().unwrap_or_default()))
-    } else if !status.is_success() || says(&members, "error") {
-        Err(answer.failure(&members))
-    } else if members.is_empty() {
-        Err(answer.unreadable())
+        Err(redirected(&received.quotes.redirect(response, scheme)))
+    } else if !status.is_success() || received.members.says("error") {
+        Err(received.failure())
+    } else if received.members.is_empty() {
+        Err(received.unreadable())
     } else {
-        answer.token(&mut members, &source.token_types)
+        received.token(token_types)
     };
-    members.values_mut().for_each(wipe);
     outcome.map_err(|error| error.with_status(status))
 }
 
@@ -88,321 +68,187 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Not by `null`, `""`, `false` or `0`.
-fn says(members: &Map<String, Value>, name: &str) -> bool {
-    members.get(name).is_some_and(|value| !value.is_null() && value != "" && value != false && value != 0)
-}
-
-pub(super) fn wipe(value: &mut Value) {
-    if let Value::String(text) = value {
-        text.zeroize();
+/// The error with the response's `Retry-After`.
+pub(super) fn held_back(error: Error, headers: &HeaderMap) -> Error {
+    match retry_after(headers) {
+        Some(wait) => error.with_retry_after(wait),
+        None => error,
     }
 }
 
-/// The members of a JSON object. A label such as `charset` does not decide: what is not UTF-8 cannot be in a token.
-pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_str(&text(body)).ok()? {
-        Value::Object(members) => Some(members),
-        _ => None,
-    }
-}
-
-fn text(body: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
-}
-
-/// The members of a JSON object or a form.
-fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Map<String, Value>> {
-    if let Some(members) = object(body) {
-        return Some(members);
-    }
-    let text = text(body);
-    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
-    let form = content_type.starts_with("application/x-www-form-urlencoded") || content_type.starts_with("text/plain");
-    let members: Map<_, _> = form_urlencoded::parse(text.as_bytes())
-        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-        .collect();
-    (form && (members.contains_key("access_token") || members.contains_key("error"))).then_some(members)
-}
-
-/// An answer, and what must not be repeated of it.
-pub(super) struct Answer<'a> {
+struct Received<'a> {
     response: &'a Response<Body>,
-    mask: Mask,
+    text: &'a str,
+    members: Members<'a>,
+    quotes: Quotes,
 }
 
-impl<'a> Answer<'a> {
-    /// One to a request that had no secret.
-    pub(super) fn new(response: &'a Response<Body>) -> Self {
-        Self { response, mask: Mask::default() }
-    }
-
-    fn token(&self, members: &mut Map<String, Value>, token_types: &[String]) -> Result<AccessToken, Error> {
-        let invalid = |what: String| Error::new(ErrorKind::InvalidResponse, what);
-        match members.get("token_type") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(named))
-                if named.eq_ignore_ascii_case("bearer")
-                    || token_types.iter().any(|allowed| allowed.eq_ignore_ascii_case(named)) => {}
-            Some(Value::String(named)) => {
-                return Err(invalid(format!("the token is of the type {:?}, not Bearer", self.excerpt(named)))
-                    .with_advice(if named.eq_ignore_ascii_case("dpop") {
-                        NO_DPOP
-                    } else {
-                        "if it is a bearer token by another name, allow the name with `.accept_token_type(..)`"
-                    }));
+impl Received<'_> {
+    fn token(&self, token_types: &[String]) -> Result<Granted, Error> {
+        let members = &self.members;
+        self.check_type(token_types)?;
+        let lifetime = Lifetime::read(members)
+            .map_err(|what| invalid(format!("expires_in is {what}, not a number of seconds")))?;
+        let mut text = match members.string("access_token") {
+            Some(Ok(text)) => text,
+            Some(Err(what)) => return Err(invalid(format!("access_token is {what}, not a string"))),
+            None => {
+                let has = self.quotes.overview(members);
+                return Err(invalid(format!("the response has no access_token; its members: {has}")));
             }
-            Some(other) => return Err(invalid(format!("token_type is {}, not a string", kind(other)))),
+        };
+        let mut token = AccessToken::new(std::mem::take(&mut *text))?;
+        match lifetime {
+            Lifetime::Stated(expires_in) => token = token.with_expires_in(expires_in),
+            Lifetime::NoTime | Lifetime::NotStated => {
+                let within = lifetime::until_exp(token.expose_secret(), self.response.headers());
+                token = within.into_iter().fold(token, AccessToken::with_expires_within);
+            }
         }
-        let expires_in = match members.get("expires_in") {
-            None | Some(Value::Null) => None,
-            Some(value) => Some(
-                lifetime(value)
-                    .ok_or_else(|| invalid(format!("expires_in is {}, not a number of seconds", kind(value))))?,
-            ),
-        };
-        // A hint alone: one that cannot be read is as good as none.
-        let refresh_in = members.get("refresh_in").and_then(lifetime);
-        let scope = match members.get("scope") {
-            Some(Value::String(scope)) => Some(scope.clone()),
-            Some(Value::Array(scopes)) => Some(scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
-            _ => None,
-        };
-        let mut token = match members.remove("access_token") {
-            Some(Value::String(token)) => AccessToken::new(token)?,
-            None => return Err(invalid("the answer has no access_token".into())),
-            Some(other) => return Err(invalid(format!("access_token is {}, not a string", kind(&other)))),
-        };
-        if let Some(expires_in) = expires_in {
-            token = token.with_expires_in(expires_in);
-        }
-        if let Some(refresh_in) = refresh_in {
+        // It is only a hint, so one that cannot be read is ignored.
+        if let Some(refresh_in) = members.get("refresh_in").and_then(lifetime::seconds) {
             token = token.with_refresh_in(refresh_in);
         }
-        if let Some(scope) = scope {
+        if let Some(scope) = self.scope() {
             token = token.with_scope(scope);
         }
-        for (name, value) in members.iter_mut().filter(|(name, _)| !NOT_KEPT.contains(&name.as_str())) {
-            match value.take() {
-                Value::Null => {}
-                Value::String(text) => token = token.with_member(name, text),
-                other => token = token.with_member(name, other.to_string()),
+        for (name, member) in members.iter().filter(|(name, _)| !NOT_KEPT.contains(name)) {
+            if let Some(mut content) = member.content() {
+                token = token.with_member(name, std::mem::take(&mut *content));
             }
         }
-        Ok(token)
+        Ok(Granted { token, no_lifetime: matches!(lifetime, Lifetime::NoTime) })
     }
 
-    pub(super) fn redirect(&self, own_scheme: &str) -> Error {
-        let location = self.response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let target = match location {
-            None => "nowhere (it names no Location)".into(),
-            Some(location) => {
-                let scheme = if location.starts_with("//") { format!("{own_scheme}:") } else { String::new() };
-                let uri = format!("{scheme}{location}").parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());
-                let origin = uri.as_ref().and_then(Target::of_uri).map(|target| target.to_origin());
-                origin.map_or("another path of its own origin".into(), |origin| self.excerpt(&origin))
-            }
+    fn check_type(&self, token_types: &[String]) -> Result<(), Error> {
+        let named = match self.members.string("token_type") {
+            Some(Ok(named)) => named,
+            Some(Err("null")) | None => return Ok(()),
+            Some(Err(what)) => return Err(invalid(format!("token_type is {what}, not a string")).lasting()),
         };
-        redirected(&target)
+        let is = |allowed: &str| allowed.trim().eq_ignore_ascii_case(named.trim());
+        if is("bearer") || token_types.iter().any(|allowed| is(allowed)) {
+            return Ok(());
+        }
+        let advice = if is("dpop") {
+            NO_DPOP
+        } else {
+            "if it is a bearer token by another name, allow the name with `.accept_token_type(..)`"
+        };
+        let named = self.quotes.text(&named);
+        Err(invalid(format!("the token is of the type {named:?}, not Bearer")).with_advice(advice).lasting())
     }
 
-    /// A 2xx that is no token response. Its body is not quoted: it may hold a token.
+    fn scope(&self) -> Option<String> {
+        let scope = self.members.get("scope")?;
+        let scopes = scope.items().map(|items| {
+            let scopes: Vec<_> = items.iter().filter_map(|item| item.string().map(|scope| scope.to_string())).collect();
+            scopes.join(" ")
+        });
+        scopes.or_else(|| scope.string().map(|scope| scope.to_string()))
+    }
+
+    /// A 2xx that is not a token response. Only a title is quoted, since the body may be a token.
     fn unreadable(&self) -> Error {
-        let content_type = self.header(CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
-        let encoding = self.header(CONTENT_ENCODING).map(|encoding| format!(", encoded as {encoding}"));
-        Error::new(
-            ErrorKind::InvalidResponse,
-            format!(
-                "the answer (HTTP {}, {} bytes, {content_type}{}) is not a token response",
-                self.response.status().as_u16(),
-                self.response.body().as_ref().len(),
-                encoding.unwrap_or_default(),
-            ),
-        )
-        .with_advice("check the token URL; a login page or a proxy may have answered")
+        let content_type =
+            self.quotes.header(self.response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
+        let title = self.quotes.title(self.response, self.text).map(|title| format!(" with the title {title:?}"));
+        let what = format!(
+            "the response (HTTP {}, {} bytes, {content_type}{}) is not a token response{}",
+            self.response.status().as_u16(),
+            self.response.body().as_ref().len(),
+            title.unwrap_or_default(),
+            self.quotes.encoding(self.response).unwrap_or_default(),
+        );
+        invalid(what).quickly_retried().with_advice("check the token URL; a login page or a proxy may have answered")
     }
 
-    fn failure(&self, members: &Map<String, Value>) -> Error {
+    fn failure(&self) -> Error {
         let status = self.response.status();
-        let text = |name: &str| members.get(name)?.as_str().map(|text| self.excerpt(text));
-        let known = CODES.into_iter().find(|code| members.get("error").is_some_and(|error| error == code));
-        let error = match known.map(str::to_owned).or_else(|| text("error")).filter(|code| !code.is_empty()) {
-            Some(code) => oauth_error(status, code, text("error_description"), text("error_uri")),
-            None if says(members, "error") && status.is_success() => Error::new(
-                ErrorKind::InvalidResponse,
-                format!(
-                    "the answer (HTTP {}) is an error, whose `error` is {}, not a code",
-                    status.as_u16(),
-                    members.get("error").map_or("missing", kind)
-                ),
-            ),
-            None => {
-                let body = self.body();
-                let what = if body.is_empty() { String::new() } else { format!(": {body}") };
-                let error = Error::new(ErrorKind::Status, format!("HTTP {}{what}", status.as_u16()));
-                match status {
-                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice(CHECK_URL),
-                    StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                        error.with_advice("a proxy on the way asks for credentials of its own")
-                    }
-                    _ => error,
-                }
-            }
+        let error = match self.members.string("error") {
+            Some(Ok(code)) if !code.trim().is_empty() => self.oauth_error(&code),
+            Some(Err(what)) if self.members.says("error") && status.is_success() => invalid(format!(
+                "the response (HTTP {}) is an error, whose `error` is {what}, not a code{}",
+                status.as_u16(),
+                self.quotes.cause(self.response, &self.members, self.text)
+            )),
+            _ => self.without_code(),
         };
-        self.held_back(error)
+        held_back(error, self.response.headers())
     }
 
-    /// With what the answer says about when to come back.
-    pub(super) fn held_back(&self, error: Error) -> Error {
-        match retry_after(self.response.headers()) {
-            Some(wait) => error.with_retry_after(wait),
-            None => error,
+    fn without_code(&self) -> Error {
+        let status = self.response.status();
+        let cause = self.quotes.cause(self.response, &self.members, self.text);
+        let error = Error::new(ErrorKind::Status, format!("HTTP {}{cause}", status.as_u16()));
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice(CHECK_URL),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                error.with_advice("a proxy on the way asks for credentials of its own")
+            }
+            _ => error,
         }
     }
 
-    /// An excerpt of the body. Within JSON a secret may be escaped twice, so its strings are read one by one.
-    fn body(&self) -> String {
-        let body = self.response.body().as_ref();
-        match serde_json::from_slice::<Value>(body) {
-            Ok(mut value) => {
-                self.mask_strings(&mut value);
-                self.excerpt(&value.to_string())
-            }
-            Err(_) => self.excerpt(&String::from_utf8_lossy(body)),
+    fn oauth_error(&self, code: &str) -> Error {
+        let status = self.response.status();
+        let said = |name: &str| self.members.get(name).and_then(Member::string);
+        let (description, uri) = (said("error_description"), said("error_uri"));
+        // A known code is shown even if it repeats a part of the secret.
+        let known = OAUTH_CODES.contains(&code);
+        let texts = [
+            (!known).then_some(code),
+            description.as_ref().map(|text| text.as_str()),
+            uri.as_ref().map(|uri| uri.as_str()),
+        ];
+        let [shown, error_description, error_uri] = self.quotes.texts(texts, MOST_OF_A_DESCRIPTION);
+        let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MOST_CHARACTERS).collect();
+        let beside = error_description.clone().or_else(|| self.quotes.beside_code(&self.members));
+        let mut message = format!("{error} (HTTP {})", status.as_u16());
+        if let Some(beside) = beside {
+            let beside: String = beside.chars().take(MOST_CHARACTERS).collect();
+            message = format!("{message}: {beside}");
         }
-    }
-
-    fn mask_strings(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => *text = self.excerpt(text),
-            Value::Array(values) => values.iter_mut().for_each(|value| self.mask_strings(value)),
-            Value::Object(members) => {
-                let masked = std::mem::take(members).into_iter().map(|(name, mut value)| {
-                    match TOKENS.contains(&name.as_str()) {
-                        true => value = MASK.into(),
-                        false => self.mask_strings(&mut value),
-                    }
-                    (self.excerpt(&name), value)
-                });
-                *members = masked.collect();
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<String> {
-        let value = self.response.headers().get(name)?;
-        Some(self.excerpt(&String::from_utf8_lossy(value.as_bytes())))
-    }
-
-    /// What a server says, fit for an error: without secrets, without control and direction characters, and short.
-    pub(super) fn excerpt(&self, text: &str) -> String {
-        // Far more than is shown, and far less than a flood.
-        let text = &text[..text.char_indices().nth(64 * MOST_CHARACTERS).map_or(text.len(), |(at, _)| at)];
-        let words = clean(&self.mask.apply(text));
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        words.chars().take(MOST_CHARACTERS).collect()
+        let response = Error::new(ErrorKind::ErrorResponse, message);
+        let response = match advice(&error, status) {
+            Some(advice) => response.with_advice(advice),
+            None => response,
+        };
+        let response = if may_pass(&error, status) { response } else { response.lasting() };
+        response.with_response(ErrorResponse { error, error_description, error_uri })
     }
 }
 
-/// Without terminal sequences; a blank for each other character that would not show as itself.
-fn clean(text: &str) -> String {
-    let mut cleaned = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' if characters.peek() == Some(&'[') => {
-                characters.find(|next| matches!(next, '@'..='Z' | '\\'..='~'));
-                cleaned.push(' ');
-            }
-            '\u{9b}' => {
-                characters.find(|next| matches!(next, '@'..='~'));
-                cleaned.push(' ');
-            }
-            '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}' => cleaned.push(' '),
-            control if control.is_control() => cleaned.push(' '),
-            other => cleaned.push(other),
-        }
-    }
-    cleaned
-}
-
-/// Seconds: an integer, a float or a numeric string; none or fewer: zero; more than a clock can count: very many.
-fn lifetime(value: &Value) -> Option<Duration> {
-    let seconds = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse::<f64>().ok()?,
-        _ => return None,
-    };
-    if seconds.is_nan() {
-        return None;
-    }
-    Some(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
-}
-
-/// What a value is, without its content, which may be a token in the wrong place.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn oauth_error(
-    status: StatusCode,
-    error: String,
-    error_description: Option<String>,
-    error_uri: Option<String>,
-) -> Error {
-    let mut message = format!("{error} (HTTP {})", status.as_u16());
-    if let Some(description) = &error_description {
-        message = format!("{message}: {description}");
-    }
-    let advice = match error.as_str() {
+fn advice(code: &str, status: StatusCode) -> Option<&'static str> {
+    match code {
         "invalid_scope" => Some("check the scopes, and that the client may have them"),
         "unauthorized_client" => Some("allow this client the client_credentials grant"),
         "invalid_dpop_proof" | "use_dpop_nonce" => Some(NO_DPOP),
         "unsupported_grant_type" => Some("check the token URL; some servers name the grant otherwise"),
-        // A framework's own error may have an `error`, too.
+        // The error page of a framework may have an `error`, too.
         _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Some(CHECK_URL),
         _ => None,
-    };
-    // By the code, not by the status; but a server that is busy or broken says nothing about the client.
-    let passing = status.is_server_error()
-        || status == StatusCode::TOO_MANY_REQUESTS
-        || matches!(error.as_str(), "temporarily_unavailable" | "server_error");
-    let response = Error::new(ErrorKind::ErrorResponse, message).with_response(ErrorResponse {
-        error,
-        error_description,
-        error_uri,
-    });
-    let response = match advice {
-        Some(advice) => response.with_advice(advice),
-        None => response,
-    };
-    if passing { response } else { response.lasting() }
+    }
 }
 
-/// Seconds, or a date, which is read against the answer's own. Zero, past and unreadable: absent.
+/// The code decides, not the status; but a server that is busy or broken says nothing about the client.
+fn may_pass(code: &str, status: StatusCode) -> bool {
+    status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || matches!(code, "temporarily_unavailable" | "server_error")
+}
+
+fn invalid(what: String) -> Error {
+    Error::new(ErrorKind::InvalidResponse, what)
+}
+
+/// Seconds, or a date, which is read against the response's own. One that is past or unreadable counts as absent.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let until = httpdate::parse_http_date(text).ok()?;
-            let date = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-            until.duration_since(date.unwrap_or_else(SystemTime::now)).ok()?
-        }
-    };
-    (!wait.is_zero()).then_some(wait)
+    if text.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+        let seconds = text.parse::<f64>().ok()?;
+        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    until.duration_since(lifetime::date(headers).unwrap_or_else(SystemTime::now)).ok()
 }

@@ -4,6 +4,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use async_trait::async_trait;
 use http::{Request, Response, uri::Scheme};
+use reqwest::ClientBuilder;
 
 use super::{
     HttpClient,
@@ -19,27 +20,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Goes through the proxies of the environment, but never to loopback: plain http is allowed there because nobody is on
 /// the way.
-#[derive(Debug)]
 pub(crate) struct DefaultClient {
     client: reqwest::Client,
     direct: OnceLock<reqwest::Client>,
+    further: Box<Further>,
 }
 
+type Further = dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync;
+
 impl DefaultClient {
-    pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self { client: build(settings())?, direct: OnceLock::new() })
+    /// `further` adds what the application's settings say.
+    pub(crate) fn new(further: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static) -> Result<Self, Error> {
+        Ok(Self { client: build(further(settings()))?, direct: OnceLock::new(), further: Box::new(further) })
     }
 
     fn direct(&self) -> Result<&reqwest::Client, Error> {
         if let Some(client) = self.direct.get() {
             return Ok(client);
         }
-        let client = build(settings().no_proxy())?;
+        let client = build((self.further)(settings()).no_proxy())?;
         Ok(self.direct.get_or_init(|| client))
     }
 }
 
-fn settings() -> reqwest::ClientBuilder {
+fn settings() -> ClientBuilder {
     // An idle connection that died unnoticed is the classic failure at a renewal; one handshake an hour costs nothing.
     reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).pool_max_idle_per_host(0)
 }

@@ -229,6 +229,28 @@ pub(crate) fn previous_secret_accepted(source: &str) {
     event!(warn, source, "the server refused the client's new secret, and accepted its previous one");
 }
 
+pub(crate) fn overridden(source: &str, field: &str) {
+    event!(info, source, "{field} is ignored, since the settings have the value itself");
+}
+
+pub(crate) fn no_lifetime(source: &str) {
+    event!(
+        warn,
+        source,
+        "expires_in is zero or less, which counts as not stated: the assumed lifetime applies; said once for each source"
+    );
+}
+
+pub(crate) fn other_scope(source: &str, scope: &str, granted: &str) {
+    event!(
+        warn,
+        source,
+        scope,
+        granted,
+        "the server granted another scope than the one requested; said once for each scope"
+    );
+}
+
 pub(crate) fn clock_corrected(source: &str) {
     event!(warn, source, "this machine's clock and the server's differ; assertions follow the server's from now on");
 }

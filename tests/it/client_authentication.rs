@@ -14,7 +14,8 @@ use std::{
 use crate::support::endpoint::{Recorder, TOKEN, ask, form};
 use crate::support::keys::{Jwt, Key};
 use client_credentials::{
-    Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, async_trait,
+    Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, TokenRequest, TokenSource,
+    async_trait,
 };
 use http::{Request, Response, header};
 
@@ -209,6 +210,44 @@ async fn an_assertion_is_not_sent_again_where_the_clock_is_not_to_blame() {
     assert_eq!(client.seen().len(), 1);
 }
 
+/// A proxy's `Date` is wrong; what checks the assertions has the right time.
+#[tokio::test]
+async fn a_wrong_date_costs_no_more_than_the_refusal_it_came_with() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for date in [SystemTime::now() - HOUR, SystemTime::now() + HOUR] {
+        let client = Recorder::new(move |request| {
+            let jwt = Jwt::read(&assertion(request));
+            let valid = (jwt.seconds("iat")..jwt.seconds("exp")).contains(&seconds(SystemTime::now()));
+            let bad = form(request.body().as_ref()).contains(&("scope".into(), "bad".into()));
+            Ok(match (valid, bad) {
+                (false, _) => refusal("invalid_client", Some(date)),
+                (true, true) => refusal("invalid_scope", Some(date)),
+                (true, false) => Response::new(Body::from(TOKEN)),
+            })
+        });
+        let source = source(ClientAuthentication::private_key_jwt(kms()), &client);
+        let bad = TokenRequest::builder().scope("bad").build().expect("a scope");
+        let error = source.token(&bad).await.expect_err("refused");
+        assert_eq!(error.response().expect("a verdict").error, "invalid_scope");
+        ask(&source).await.expect("a token at the first attempt");
+        assert_eq!(client.seen().len(), 3);
+    }
+}
+
+/// What fails by the server's time, whatever it is, leaves the first refusal as the error.
+#[tokio::test]
+async fn a_corrected_attempt_that_cannot_be_sent_reports_the_refusal_before_it() {
+    let count = AtomicUsize::new(0);
+    let off = SystemTime::now() + Duration::from_secs(3600);
+    let client = Recorder::new(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(refusal("invalid_client", Some(off))),
+        _ => Err(Error::transient("down")),
+    });
+    let error = ask(&source(ClientAuthentication::private_key_jwt(kms()), &client)).await.expect_err("refused");
+    assert_eq!(error.response().expect("a verdict").error, "invalid_client");
+    assert_eq!(client.seen().len(), 2);
+}
+
 /// What a service that keeps keys has at a moment: the key and the name that the server knows it by belong together.
 #[tokio::test]
 async fn a_key_that_changes_is_asked_for_anew_each_time_together_with_its_name() {
@@ -346,7 +385,7 @@ async fn with_a_client_certificate_only_the_id_is_in_the_body() {
         // The certificate is the HTTP client's.
         let builder = ClientCredentials::builder(URL, "abcde", authentication.clone()).any_origin();
         let error = builder.build().expect_err("no client");
-        let says = format!("http_client: none, and {authentication:?} needs one");
+        let says = format!("http_client: missing, and {authentication:?} needs one");
         assert!(error.to_string().starts_with(&says), "{error}");
     }
 }
@@ -391,7 +430,7 @@ async fn a_refusal_without_a_code_says_what_to_check_too() {
         let error = ask(&source("12345", &client)).await.expect_err("refused");
         let says = "(check client_id and client_secret, and how they are sent: in the body or as Basic)";
         assert!(error.to_string().ends_with(&format!("HTTP {status} {says}")), "{error}");
-        assert!(error.is_transient(), "it may be something before the server");
+        assert!(!error.is_transient(), "only a person can mend it");
     }
 }
 

@@ -116,6 +116,7 @@ fn links_between_the_documents_lead_somewhere() {
         "SECURITY.md",
         "docs/in-production.md",
         "docs/providers.md",
+        "docs/recipes.md",
         "docs/testing.md",
         "docs/when-it-does-not-work.md",
     ] {

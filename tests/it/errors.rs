@@ -54,7 +54,14 @@ async fn retry_after_is_read_as_seconds_or_as_a_date() {
         (&[("retry-after", "-1")][..], None),
         (&[("retry-after", "soon")][..], None),
         (&[("retry-after", "")][..], None),
-        (&[("retry-after", "99999999999999999999999")][..], None),
+        (&[("retry-after", "0.0")][..], None),
+        (&[("retry-after", "1.")][..], Some(1)),
+        (&[("retry-after", "1 s")][..], None),
+        // More than a day is a day.
+        (&[("retry-after", "86401")][..], Some(86_400)),
+        (&[("retry-after", "18446744073709551615")][..], Some(86_400)),
+        (&[("retry-after", "99999999999999999999999")][..], Some(86_400)),
+        (&[date, ("retry-after", "Sat, 06 Nov 2094 08:49:30 GMT")][..], Some(86_400)),
         (&[][..], None),
     ] {
         for status in [400, 429, 503] {
@@ -62,8 +69,9 @@ async fn retry_after_is_read_as_seconds_or_as_a_date() {
             assert_eq!(error.retry_after(), expected.map(Duration::from_secs), "{status}, {headers:?}");
         }
     }
-    let far = fail(503, &[("retry-after", "18446744073709551615")], "").await;
-    assert_eq!(far.retry_after(), Some(Duration::from_secs(u64::MAX)));
+    assert_eq!(fail(503, &[("retry-after", "1.5")], "").await.retry_after(), Some(Duration::from_millis(1500)));
+    let own = Error::transient("busy").with_retry_after(Duration::MAX);
+    assert_eq!(own.retry_after(), Some(Duration::from_secs(86_400)));
 }
 
 #[tokio::test]
@@ -93,49 +101,127 @@ async fn an_error_is_classified_by_its_code_and_not_by_its_status() {
 }
 
 #[tokio::test]
-async fn a_failure_without_a_code_is_an_error_with_a_short_clean_excerpt() {
-    for (body, excerpt) in [
-        (r#"{"error":{"code":17,"message":"broken"}}"#, r#"{"error":{"code":17,"message":"broken"}}"#),
-        (r#"{"message":"Bad request"}"#, r#"{"message":"Bad request"}"#),
-        (r#"{"errors":["one","two"]}"#, r#"{"errors":["one","two"]}"#),
-        (r#"["one"]"#, r#"["one"]"#),
-        ("", "HTTP 502"),
-        ("<html>\r\n\t<h1>Bad   gateway</h1></html>", "<html> <h1>Bad gateway</h1></html>"),
-        ("a\u{1b}[31mred\u{1b}[0m\u{7}b\u{9b}1mc", "a red b c"),
-        ("a\u{202e}b\u{200b}c\u{2066}d\u{61c}e\u{feff}f", "a b c d e f"),
+async fn a_failure_without_a_code_quotes_what_servers_say_about_it() {
+    const JSON: &str = "application/json";
+    const HTML: &str = "text/html; charset=utf-8";
+    const PLAIN: &str = "text/plain";
+    for (content_type, body, excerpt) in [
+        (JSON, r#"{"error":{"code":17,"message":"broken"}}"#, ": error.code: 17, error.message: broken"),
+        (JSON, r#"{"message":"Bad request"}"#, ": message: Bad request"),
+        (HTML, r#"{"message":"Bad request"}"#, ": message: Bad request"),
+        (JSON, r#"{"errors":["one","two"]}"#, ": errors: one"),
+        (JSON, r#"{"detail":[{"msg":"field required","input":"x"}]}"#, ": detail.msg: field required"),
+        (JSON, r#"{"message":"cut in tw\ud83d","odd":1e400}"#, ": message: cut in tw\u{fffd}\u{fffd}\u{fffd}"),
+        (JSON, r#"{"data":{"message":"x"},"items":[1],"status":null}"#, ""),
+        (JSON, r#"["one"]"#, ""),
+        (JSON, r#"{"message":"Bad re"#, ""),
+        ("application/xml", "<error><message>no</message></error>", ""),
+        (HTML, "", ": a page without a title"),
+        (HTML, "<html>\r\n\t<h1>Bad   gateway</h1></html>", ": a page without a title"),
+        (
+            JSON,
+            "<!DOCTYPE html><TITLE lang=en>\n502 Bad\tGateway</TITLE>",
+            ": a page with the title \"502 Bad Gateway\"",
+        ),
+        (PLAIN, "no healthy upstream\nand more", ": no healthy upstream"),
+        (PLAIN, "upstream \u{1b}[31mconnect\u{1b}[0m\u{7}error\u{9b}1m!", ": upstream connect error !"),
+        (PLAIN, "a b\u{202e}c\u{200b}d\u{2066}e\u{61c}f\u{feff}g", ": a b c d e f g"),
+        (PLAIN, "q7w8e9r0t1", ""),
+        ("", "no healthy upstream", ""),
     ] {
-        let error = fail(502, &[("content-type", "text/html")], body).await;
+        let error = fail(502, &[("content-type", content_type)], body).await;
         assert_eq!(error.kind(), ErrorKind::Status, "{body}");
         assert_eq!(error.status(), Some(StatusCode::BAD_GATEWAY));
         assert!(error.is_transient() && error.response().is_none());
         let text = error.to_string();
-        assert!(text.contains("HTTP 502") && text.ends_with(excerpt), "{body:?}: {text:?}");
+        assert!(text.ends_with(&format!("failed: HTTP 502{excerpt}")), "{body:?}: {text:?}");
     }
-    for long in ["x".repeat(100_000), "é".repeat(100_000), "\u{1b}[".repeat(50_000)] {
-        let text = fail(500, &[], &long).await.to_string();
-        assert!(text.chars().count() < 300, "{} characters", text.chars().count());
+}
+
+#[tokio::test]
+async fn however_long_a_response_is_what_is_quoted_is_short() {
+    let members: String = (0..10_000).map(|number| format!("\"message{number}\":\"\\u0061\",")).collect();
+    for long in [
+        format!("{{\"message\":\"{}\"}}", "x".repeat(250_000)),
+        format!("{{\"message\":\"{}\"}}", "%255c%26amp;".repeat(20_000)),
+        format!("{{{members}\"status\":\"{}\"}}", "\\u001b[".repeat(10_000)),
+        format!("{{\"errors\":[{}\"x\"]}}", "{\"message\":\"y\"},".repeat(10_000)),
+        format!("{{\"detail\":{}", "[".repeat(250_000)),
+        format!("<html><title>{}", "\u{e9}".repeat(100_000)),
+        format!("a {}", "\u{1b}[".repeat(100_000)),
+    ] {
+        for status in [200, 401, 500] {
+            for content_type in ["application/json", "text/html", "text/plain"] {
+                let text = fail(status, &[("content-type", content_type)], &long).await.to_string();
+                assert!(text.chars().count() < 500, "{} characters: {text}", text.chars().count());
+            }
+        }
     }
-    // The code and the description are as short, and as clean.
+}
+
+#[tokio::test]
+async fn code_and_description_are_clean_and_a_description_may_be_longer_than_the_message() {
     let body =
-        format!(r#"{{"error":"{}","error_description":"a\u001b[1mb\u202e{}"}}"#, "e".repeat(1000), "d".repeat(1000));
+        format!(r#"{{"error":"{}","error_description":"a\u001b[1mb\u202e{}"}}"#, "e".repeat(2000), "d".repeat(2000));
     let error = fail(400, &[], &body).await;
     let response = error.response().expect("an OAuth error");
     assert_eq!(response.error.chars().count(), 200);
     let description = response.error_description.as_deref().expect("one");
-    assert!(description.starts_with("a b ddd") && description.chars().count() == 200, "{description}");
+    assert!(description.starts_with("a b ddd") && description.chars().count() == 1000, "{description}");
+    assert!(error.to_string().chars().count() < 600, "{error}");
+    // As Entra writes it.
+    let description =
+        format!("AADSTS7000215: Invalid client secret. {} Correlation ID: 7-7-7", "x ".repeat(150).trim());
+    let body = serde_json::json!({"error": "invalid_client", "error_description": description});
+    let error = fail(401, &[], &body.to_string()).await;
+    assert_eq!(error.response().and_then(|response| response.error_description.as_deref()), Some(&*description));
+    assert!(!error.to_string().contains("Correlation"), "{error}");
+}
+
+#[tokio::test]
+async fn a_code_without_a_description_has_what_else_the_server_says() {
+    let error =
+        fail(401, &[], r#"{"status":401,"error":"Unauthorized","message":"Bad credentials","path":"/t"}"#).await;
+    assert!(error.to_string().contains("Unauthorized (HTTP 401): message: Bad credentials, status: 401"), "{error}");
+    let response = error.response().expect("an OAuth error");
+    assert_eq!((response.error.as_str(), response.error_description.as_deref()), ("Unauthorized", None));
+}
+
+#[tokio::test]
+async fn an_encoding_that_the_client_does_not_undo_is_named() {
+    for status in [200, 400, 500] {
+        let error = fail(status, &[("content-encoding", "br")], "\u{1b}\u{f}").await;
+        assert!(error.to_string().contains("encoded as br, which the HTTP client does not decode"), "{error}");
+        let error = fail(status, &[("content-encoding", "identity")], "").await;
+        assert!(!error.to_string().contains("encoded"), "{error}");
+    }
 }
 
 #[tokio::test]
 async fn a_token_that_stands_in_a_failure_is_not_quoted() {
     for body in [
         r#"{"access_token":"q7w8e9r0t1"}"#,
+        r#"{"access_token":"q7w8e9r0t1","message":"issued q7w8e9r0t1"}"#,
+        r#"{"access_token":"q7w8e9r0t1","error":"invalid_scope","error_description":"issued q7w8e9r0t1"}"#,
         r#"{"data":[{"access_token":"q7w8e9r0t1","id_token":"q7w8e9r0t1"}]}"#,
         r#"{"data":{"refresh_token":["q7w8e9r0t1"]}}"#,
+        r#"{"data":{"token":"q7w8e9r0t1"}}"#,
+        r#"{"status":"ok","result":"q7w8e9r0t1"}"#,
+        r#"{"message":{"token":"q7w8e9r0t1"},"error":{"token":"q7w8e9r0t1"}}"#,
+        r#"{"access_token":"q7w8e9r0t1","#,
+        r#"{"message":"no","access_token":"q7w8e9r0t1","#,
+        "<response><access_token>q7w8e9r0t1</access_token></response>",
+        "<html><title>Token</title><p>q7w8e9r0t1</p></html>",
+        "q7w8e9r0t1",
+        "token: q7w8e9r0t1",
+        "the access_token: q7w8e9r0t1",
         "expires_in=60&access_token=q7w8e9r0t1",
         "refresh_token=q7w8e9%72%30t1&access_token=q7w8e9r0t1&again=q7w8e9r0t1",
+        "error=no&access_token=q7w8e9r0t1&error_description=q7w8e9r0t1",
+        "access_token = q7w8e9r0t1",
     ] {
-        for content_type in ["application/json", "application/x-www-form-urlencoded", "text/html"] {
-            for status in [300, 400, 500] {
+        for content_type in ["application/json", "application/x-www-form-urlencoded", "text/html", "text/plain", ""] {
+            for status in [300, 400, 401, 500] {
                 let error = fail(status, &[("content-type", content_type)], body).await;
                 let shown = format!("{error} {error:?}");
                 assert!(!shown.contains("q7w8"), "{shown}");
@@ -145,9 +231,26 @@ async fn a_token_that_stands_in_a_failure_is_not_quoted() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_wants_to_know_who_asks_is_no_verdict() {
-    for status in [403, 404, 407, 418] {
-        assert!(fail(status, &[], "<html>no</html>").await.is_transient(), "{status}");
+async fn without_a_code_the_status_says_whether_only_a_person_can_mend_it() {
+    for (status, transient) in [
+        (302, false),
+        (308, false),
+        (400, true),
+        (401, false),
+        (403, false),
+        (404, false),
+        (405, true),
+        (407, true),
+        (408, true),
+        (418, true),
+        (429, true),
+        (500, true),
+        (501, true),
+        (504, true),
+    ] {
+        for body in ["<html>no</html>", "", r#"{"errorCode":"invalid_client"}"#] {
+            assert_eq!(fail(status, &[], body).await.is_transient(), transient, "{status} {body}");
+        }
     }
 }
 

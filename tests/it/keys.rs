@@ -57,6 +57,32 @@ async fn another_scope_resource_audience_or_parameter_is_another_token() {
     assert_eq!(source.count(), different.len());
 }
 
+/// On servers with one token for each client, two tokens for the same would end each other.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_adds_nothing_to_the_sources_defaults_is_for_its_own_token() {
+    let auth = AuthorizationServer::in_memory();
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone()).any_origin();
+    let source = source.scope("b a").audience("https://a.test").parameter("tenant", "7").build().expect("complete");
+    let tokens = TokenCache::builder(std::sync::Arc::new(source)).clock(Clock::tokio()).build().expect("complete");
+    let own = tokens.token().await.expect("a token");
+    let build = || TokenRequest::builder();
+    let all = build().scope("a b").audience("https://a.test").parameter("tenant", "7");
+    for same in [build().scope("a b"), build().audience("https://a.test"), build().parameter("tenant", "7"), all] {
+        let same = same.build().expect("a token request");
+        assert_eq!(token(&tokens, &same).await, own.expose_secret(), "{same:?}");
+        let of_a_handle = tokens.with_request(&same).token().await.expect("a token");
+        assert_eq!(of_a_handle.expose_secret(), own.expose_secret(), "{same:?}");
+    }
+    assert_eq!(auth.token_requests().len(), 1);
+    let others =
+        [build().scope("a"), build().scope("a b c"), build().parameter("tenant", "8"), build().resource("a:b")];
+    for (at, other) in others.into_iter().enumerate() {
+        let other = other.build().expect("a token request");
+        tokens.token_for(&other).await.expect("a token");
+        assert_eq!(auth.token_requests().len(), at + 2, "{other:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_are_fetched_in_parallel() {
     let source = Source::new();

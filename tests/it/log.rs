@@ -74,7 +74,7 @@ async fn a_first_token_and_its_renewal_are_told() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_renewal_says_how_long_the_old_token_serves_and_when_the_next_attempt_is() {
     let (log, _guard) = Log::start();
-    let tokens = tokens(vec![OK, (503, "down for maintenance", Some("7"))]);
+    let tokens = tokens(vec![OK, (503, r#"{"message":"down for maintenance"}"#, Some("7"))]);
     tokens.token().await.expect("a token");
     // 10 s of leeway are no life.
     tokio::time::advance(Duration::from_secs(3600 - 10 - 14 * 60 - 30)).await;
@@ -82,7 +82,8 @@ async fn a_failed_renewal_says_how_long_the_old_token_serves_and_when_the_next_a
     tokio::time::sleep(Duration::from_millis(1)).await;
     let told = log.take(Level::WARN).join("\n");
     assert!(told.starts_with("renewal failed; serving the old token for another 14 min, next attempt in "), "{told}");
-    for part in ["HTTP 503: down for maintenance", r#"error.type="status""#, "status_code=503", "usable_for=8"] {
+    for part in ["HTTP 503: message: down for maintenance", r#"error.type="status""#, "status_code=503", "usable_for=8"]
+    {
         assert!(told.contains(part), "{part} in {told}");
     }
 }

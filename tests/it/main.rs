@@ -12,6 +12,8 @@ mod configuration;
 mod discovery;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
 mod documents;
+#[cfg(feature = "tracing")]
+mod echoes;
 #[cfg(feature = "reqwest-middleware")]
 mod errors;
 #[cfg(target_os = "linux")]
@@ -34,6 +36,8 @@ mod origins;
 mod private_key;
 #[cfg(feature = "reqwest-middleware")]
 mod proxies;
+#[cfg(feature = "reqwest-middleware")]
+mod recipes;
 #[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 mod redaction;
 #[cfg(feature = "test-util")]

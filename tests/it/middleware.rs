@@ -115,7 +115,7 @@ async fn a_retry_strategy_can_tell_token_failures_that_pass_from_those_that_do_n
         let first = counter.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             if first {
-                answer(StatusCode::FORBIDDEN, "")
+                answer(StatusCode::BAD_REQUEST, "")
             } else {
                 json(r#"{"access_token":"abcde","token_type":"Bearer"}"#)
             }

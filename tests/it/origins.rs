@@ -156,6 +156,12 @@ fn an_origin_that_is_none_is_refused_with_what_to_write() {
         ("https://.", "or no host"),
         ("", "is not a URI"),
         ("https://bücher.example", "`xn--…`"),
+        // Clients send all of these as 127.0.0.1.
+        ("http://127.1", "four decimal numbers"),
+        ("http://2130706433:8080", "four decimal numbers"),
+        ("http://0x7f000001", "four decimal numbers"),
+        ("http://0177.0.0.1.", "four decimal numbers"),
+        ("https://*.0.0.1", "four decimal numbers"),
     ];
     for (origin, what) in table {
         let source = AccessToken::new("abcde").expect("a token");

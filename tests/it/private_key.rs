@@ -75,6 +75,35 @@ fn a_key_is_found_among_other_sections_and_with_any_line_end() {
     }
 }
 
+#[test]
+fn a_key_with_a_byte_order_mark_or_indented_as_in_yaml_is_read() {
+    let key = Key::p256();
+    let indented = |by: &str| key.pem().lines().map(|line| format!("{by}{line}  \n")).collect::<String>();
+    for pem in
+        [format!("\u{feff}{}", key.pem()), indented("    "), indented("\t"), format!("\u{feff}{}", indented(" "))]
+    {
+        PrivateKey::es256(pem).expect("found");
+    }
+    let certificate = pem("CERTIFICATE", b"certificate").lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let indented = ClientAuthentication::client_secret_jwt("12345").certificate(format!("\u{feff}{certificate}"));
+    let builder = ClientCredentials::builder(URL, "abcde", indented).any_origin();
+    builder.http_client(Recorder::issuing()).build().expect("its thumbprint");
+}
+
+/// Not of a key, which it does not have.
+#[tokio::test]
+async fn a_secret_that_signs_and_is_refused_leads_to_the_secret() {
+    let client = Recorder::new(|_| {
+        Ok(Response::builder().status(401).body(Body::from(r#"{"error":"invalid_client"}"#)).expect("a response"))
+    });
+    let empty = || Secret::from_fn(|| async { Ok("") });
+    for secret in [Secret::from("wrong"), empty()] {
+        let error = ask(&source(ClientAuthentication::client_secret_jwt(secret), &client)).await.expect_err("refused");
+        let text = error.to_string();
+        assert!(text.contains("check client_id and client_secret, which signs") && !text.contains("the key"), "{text}");
+    }
+}
+
 /// 1024 bits, PKCS#1; made for this test.
 const SMALL: &str = "MIICXQIBAAKBgQCflG0uN+zNvJytZmZT9FM+GanU/leoxbiQUuoXp5l666hzzX2TT1DwOwzU65TQ1mRfGbxzCz8FTZGShdhfSKmqGjDIE06+q5dCgVpiEDWwxAtlwhk7yiHPKY0DRFjte3bhyg7rw50H36nDBJUJ+S3wT+/YBNU8fLDqcSmMy9bkmQIDAQABAoGAdzpJPJ/yIGEMWo3IZG+Ghj5cYlPJoMJhPAuG9Td2d518lVDxws8e9O3Zj3eYD1QvV9J9tyKu6kJjQisYV1CN2eh2s7ecjvknHtFPtcWZ6pTRmsAcWFLj3ZsOXRBf2JUXSi0evgOT6wNvtZUAQ/ioTue3J+IgPY/qZc20SQJZsbUCQQDNur4hhqrs0hmGW5JKUumid50Y95OrmTMOJ/tbrmPcgCwDk7QEDHXAcX61lEk91q4JyzWEUeDatnOYx72V7FBLAkEAxpLTEpZT2ECFKt9nvXsB0cHLYX5sjuBw/YFLRqDW5lBfadJp0+nQQJfOq3sGhhWu/VRNdqWVYgQ4uRMzB584KwJAEJ8o426M+stS0p8tZ6HhTIYbhDvki3W6QUeLsHGbkeItLDDP14/mJ6FD2onbjQp+Tz5C2aj/4Mvi9RIWSDmqlwJBAILasFMYUwo3gkm9TIyVqZ5DObX2bK0+g9baQ/O3+8VsA2Qlr21hL8XRA/UGrkbftR/lVOKxvR4JMCPt3fvQ1V8CQQChJWRtx4hCVrAj6wskZxjGS/CgdxwCqkehIWaxrk4gOlVUaZ6yDYJRn21lM5JNSlC0IGyKCOuSY6MojPSAMwPU";
 
@@ -116,7 +145,7 @@ fn a_key_of_another_kind_is_refused_by_its_kind() {
                 let error = private_key(pem).expect_err(format);
                 assert_eq!(error.kind(), ErrorKind::Configuration);
                 let text = error.to_string();
-                assert!(text.starts_with(&format!("private_key: is {what} {algorithm} takes")), "{format}: {text}");
+                assert!(text.starts_with(&format!("private_key: is {what} {algorithm} needs")), "{format}: {text}");
             }
         }
     }

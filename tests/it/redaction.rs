@@ -259,14 +259,15 @@ async fn an_assertion_that_a_server_repeats_is_in_no_error() {
                 let recorder = Recorder::new(move |request| {
                     let said = sent(request).map(|sent| forms(&sent)[number].clone());
                     let body = serde_json::json!({"error": "invalid_client", "error_description": said.join(" ")});
-                    let body = if status == 503 { said.join(" ") } else { body.to_string() };
+                    let message = serde_json::json!({"message": said.join(" ")});
+                    let body = if status == 503 { message } else { body }.to_string();
                     Ok(Response::builder().status(status).body(Body::from(body)).expect("a response"))
                 });
                 let source = ClientCredentials::builder("https://auth.example.com", "abcde", authentication.clone());
                 let source = source.any_origin().http_client(recorder.clone()).build().expect("complete");
                 let error = ask(&source).await.expect_err("a failure");
                 let text = format!("{error} {error:?}");
-                assert!(text.matches("[redacted]").count() >= 2, "{text}");
+                assert!(text.contains("[redacted]"), "{text}");
                 for form in sent(&recorder.last()).iter().flat_map(|sent| forms(sent)) {
                     assert!(!text.contains(&form), "{form} is in {text}");
                 }

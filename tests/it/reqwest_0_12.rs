@@ -14,8 +14,9 @@ struct Reqwest012(reqwest::Client);
 #[async_trait]
 impl HttpClient for Reqwest012 {
     async fn send(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Error> {
-        let request = request.map(Body::into_bytes).try_into().map_err(Error::transient)?;
-        let response: http::Response<_> = self.0.execute(request).await.map_err(Error::transient)?.into();
+        let failed = |error: reqwest::Error| Error::transient(error.without_url());
+        let request = request.map(Body::into_bytes).try_into().map_err(failed)?;
+        let response: http::Response<_> = self.0.execute(request).await.map_err(failed)?.into();
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, 1024 * 1024).collect().await.map_err(Error::transient)?;
         Ok(http::Response::from_parts(parts, body.to_bytes().into()))

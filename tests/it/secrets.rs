@@ -130,6 +130,23 @@ async fn a_file_that_holds_no_secret_is_an_error_that_names_it_and_not_its_conte
     assert!(client.seen().is_empty());
 }
 
+/// Opening a pipe waits until somebody writes to it: each attempt would leave a thread behind.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_and_a_device_are_refused_without_being_opened() {
+    let pipe = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("secrets-pipe-{}", std::process::id()));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let client = Recorder::issuing();
+    for path in [&pipe, &PathBuf::from("/dev/zero")] {
+        let error = ask(&source(Secret::file(path), &client)).await.expect_err("no file");
+        assert!(error.to_string().contains(&format!("the file {} is not a regular file", path.display())), "{error}");
+        assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
+    }
+    std::fs::remove_file(&pipe).expect("it is there");
+    assert!(client.seen().is_empty());
+}
+
 /// As editors on Windows write it.
 #[tokio::test]
 async fn a_byte_order_mark_is_no_part_of_a_secret() {
@@ -201,6 +218,33 @@ async fn a_secret_that_changed_while_it_was_refused_is_tried_within_the_same_cal
     assert_eq!(secrets(&client), ["first", "second"]);
 }
 
+/// Okta, Kong and Glewlwyd have no code, and some servers say at once when to come back.
+#[tokio::test]
+async fn so_it_is_without_a_code_and_with_a_retry_after() {
+    let refusals: [fn() -> Response<Body>; 4] = [
+        || Response::builder().status(401).body(r#"{"errorCode":"invalid_client"}"#.into()).expect("a response"),
+        || Response::builder().status(401).body("<html>".into()).expect("a response"),
+        || Response::builder().status(403).body(Body::default()).expect("a response"),
+        || {
+            let mut response = invalid_client("unknown");
+            response.headers_mut().insert("retry-after", 120.into());
+            response
+        },
+    ];
+    for refusal in refusals {
+        let (secret, value) = function();
+        let changed = Arc::clone(&value);
+        let client = Recorder::new(move |request| {
+            set(&changed, "second");
+            let is_known = secret_in(request) == "second";
+            Ok(if is_known { Response::new(Body::from(TOKEN)) } else { refusal() })
+        });
+        let source = source(secret, &client);
+        ask(&source).await.expect("a token");
+        assert_eq!(secrets(&client), ["first", "second"]);
+    }
+}
+
 #[tokio::test]
 async fn a_secret_that_did_not_change_is_tried_once() {
     let knows = Arc::new(Mutex::new("other"));
@@ -219,7 +263,15 @@ async fn only_a_verdict_about_the_client_has_the_secret_read_again() {
         // Keycloak, and whoever takes the status seriously.
         (401, r#"{"error":"unauthorized_client"}"#, 2),
         (400, r#"{"error":"invalid_scope"}"#, 1),
-        (401, "<html>", 1),
+        // Okta, Kong, Glewlwyd, and what stands before a server.
+        (401, r#"{"errorCode":"invalid_client","errorSummary":"no"}"#, 2),
+        (401, "<html>", 2),
+        (403, "", 2),
+        (403, r#"{"error":"Forbidden","status":403}"#, 2),
+        (403, r#"{"error":"invalid_scope"}"#, 1),
+        (403, r#"{"error":"access_denied"}"#, 1),
+        (400, "", 1),
+        (404, "", 1),
         (429, r#"{"error":"invalid_client"}"#, 1),
         (503, "", 1),
     ] {
@@ -286,7 +338,7 @@ async fn a_server_that_repeats_secrets_of_earlier_attempts_puts_none_into_an_err
     let error = ask(&source(secret, &client)).await.expect_err("refused");
     assert_eq!(secrets(&client), ["first", "second"]);
     let text = format!("{error} {error:?}");
-    assert!(text.contains("is neither") && !text.contains("first") && !text.contains("second"), "{text}");
+    assert!(text.contains("[redacted]") && !text.contains("first") && !text.contains("second"), "{text}");
 }
 
 #[test]
@@ -326,6 +378,30 @@ mod while_token_requests_are_held_back {
         sleep(SECOND + SECOND / 10).await;
         tokens.token().await.expect("a token, long before the ten seconds are over");
         assert_eq!(secrets(&client), ["wrong", "right"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_refusal_without_a_code_too_which_holds_back_that_token_alone() {
+        for (status, body) in [(401, r#"{"errorCode":"invalid_client"}"#), (401, "<html>"), (403, "")] {
+            let path = file("held-back-without-a-code", "wrong");
+            let client = Recorder::new(move |request| {
+                let refusal = || Response::builder().status(status).body(body.into()).expect("a response");
+                let wants_other = form(request.body().as_ref()).iter().any(|(name, _)| name == "scope");
+                let is_known = secret_in(request) == "right" || wants_other;
+                Ok(if is_known { Response::new(Body::from(TOKEN)) } else { refusal() })
+            });
+            let tokens = cache(source(Secret::file(&path), &client));
+            tokens.token().await.expect_err("refused");
+            let other = TokenRequest::builder().scope("other").build().expect("a request");
+            tokens.token_for(&other).await.expect("a token of another key");
+            sleep(9 * SECOND).await;
+            let error = tokens.token().await.expect_err("held back for ten seconds");
+            assert!(!error.is_transient() && error.retry_after().is_some(), "{error}");
+            assert_eq!(client.seen().len(), 2);
+            std::fs::write(&path, "right\n").expect("a file");
+            sleep(SECOND + SECOND / 10).await;
+            tokens.token().await.expect("a token, as soon as the secret is mended");
+        }
     }
 
     #[tokio::test(start_paused = true)]

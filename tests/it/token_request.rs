@@ -4,7 +4,7 @@ use crate::support;
 use crate::support::endpoint;
 use crate::support::endpoint::{Recorder, ask, clients, form, source, with_client};
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenRequest, TokenSource,
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, ErrorKind, Secret, TokenRequest, TokenSource,
     vonage::Region,
 };
 use http::{Method, header};
@@ -212,6 +212,11 @@ async fn a_request_overrides_the_defaults_of_the_source() {
     assert!(members.contains(&("audience".into(), "here".into())));
 }
 
+/// A string is never empty on purpose, and refused; a function may return it.
+fn empty() -> Secret {
+    Secret::from_fn(|| async { Ok("") })
+}
+
 #[tokio::test]
 async fn basic_credentials_are_form_urlencoded_and_then_base64() {
     use ClientAuthentication as Auth;
@@ -222,7 +227,7 @@ async fn basic_credentials_are_form_urlencoded_and_then_base64() {
         ("a b", Auth::client_secret_basic("c+d"), "a%20b:c%2Bd"),
         ("a:b", Auth::client_secret_basic("ü&=/%"), "a%3Ab:%C3%BC%26%3D%2F%25"),
         ("a b", Auth::client_secret_basic_raw("c+d:e"), "a b:c+d:e"),
-        ("id", Auth::client_secret_basic(""), "id:"),
+        ("id", Auth::client_secret_basic(empty()), "id:"),
     ] {
         let builder = ClientCredentials::builder(URL, id, authentication).any_origin();
         let request = sent(builder).await;
@@ -245,7 +250,7 @@ fn raw_basic_refuses_an_id_with_a_colon() {
 
 #[tokio::test]
 async fn an_empty_secret_and_none_are_different_things() {
-    let empty = sent(ClientCredentials::builder(URL, "id", "").any_origin()).await;
+    let empty = sent(ClientCredentials::builder(URL, "id", empty()).any_origin()).await;
     assert!(form(empty.body().as_ref()).contains(&("client_secret".into(), String::new())));
     let none = sent(ClientCredentials::builder(URL, "id", ClientAuthentication::none()).any_origin()).await;
     assert_eq!(sorted(none.body().as_ref()), pairs(&[("client_id", "id"), ("grant_type", "client_credentials")]));
@@ -282,6 +287,17 @@ fn a_token_url_that_cannot_be_right_is_refused_with_its_reason() {
     assert!(reasons.len() > 9);
 }
 
+#[tokio::test]
+async fn a_resource_is_any_absolute_uri_and_another_name_for_it_a_parameter() {
+    let resources = ["https://api.example.com/", "urn:example:api", "api://4711", "http://[::1]:80/a?b=c%20d"];
+    let builder = resources.iter().fold(source(URL), |builder, resource| builder.resource(*resource));
+    let request = sent(builder.parameter("resource", "00000003-0000-0000-c000-000000000000")).await;
+    let members = form(request.body().as_ref());
+    let seen: Vec<_> = members.iter().filter(|(name, _)| name == "resource").map(|(_, value)| value.as_str()).collect();
+    assert_eq!(seen[..4], resources);
+    assert_eq!(seen[4], "00000003-0000-0000-c000-000000000000");
+}
+
 #[test]
 fn plain_http_is_for_loopback_and_for_those_who_say_so() {
     for url in [
@@ -306,7 +322,15 @@ fn what_else_is_missing_is_named() {
         (source(URL).grant_type(""), "grant_type: "),
         (source(URL).timeout(std::time::Duration::ZERO), "timeout: "),
         (source(URL).audience(""), "audience: "),
-        (source(URL).resource(""), "resource: "),
+        (ClientCredentials::builder(URL, "id", "").any_origin(), "client_secret: empty; a client without"),
+        (source(URL).resource(""), "resource: empty"),
+        (source(URL).resource("https://api.example.com/#top"), "resource: has a fragment"),
+        (source(URL).resource("api.example.com"), "resource: has no scheme"),
+        (source(URL).resource("/orders"), "resource: has no scheme"),
+        (source(URL).resource("1https://api.example.com"), "resource: has no scheme"),
+        (source(URL).resource("urn:"), "resource: has no scheme"),
+        (source(URL).resource("https://api.example.com/ü"), "resource: has a character"),
+        (source(URL).resource("https://api.example.com/a b"), "resource: has a character"),
         (source(URL).origin("https://api.example.com/v1"), "origin: "),
     ] {
         let error = builder.http_client(Recorder::issuing()).build().expect_err(field);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::endpoint::{Recorder, ask, source};
+use crate::support::endpoint::{Recorder, TOKEN, ask, source};
 use client_credentials::{AccessToken, Body, Error, ErrorKind};
 use http::{Response, header};
 
@@ -37,9 +37,12 @@ async fn a_lifetime_is_read_as_servers_write_it() {
         ("\" 7200 \"", Some(7200.0)),
         ("\"1.5\"", Some(1.5)),
         ("3.6e3", Some(3600.0)),
-        ("0", Some(0.0)),
-        ("-1", Some(0.0)),
-        ("\"-5\"", Some(0.0)),
+        // Zero or less states nothing.
+        ("0", None),
+        ("-0.5", None),
+        ("-1", None),
+        ("\"-5\"", None),
+        ("-1e400", None),
         ("null", None),
     ] {
         let token = read(format!(r#"{{"access_token":"t","expires_in":{written}}}"#)).await.expect(written);
@@ -50,7 +53,7 @@ async fn a_lifetime_is_read_as_servers_write_it() {
 
 #[tokio::test]
 async fn a_huge_lifetime_is_clamped() {
-    for written in ["9223372036854775807", "18446744073709551616", "1e300", "\"1e300\"", "\"inf\""] {
+    for written in ["9223372036854775807", "18446744073709551616", "1e300", "1e400", "\"1e400\"", "\"inf\""] {
         let token = read(format!(r#"{{"access_token":"t","expires_in":{written}}}"#)).await.expect(written);
         let lifetime = token.expires_in().expect("a lifetime");
         assert!(lifetime > Duration::from_secs(365 * 24 * 60 * 60), "{written}");
@@ -81,6 +84,7 @@ async fn bearer_is_bearer_in_any_case_and_where_it_is_not_named() {
         r#","token_type":"Bearer""#,
         r#","token_type":"bearer""#,
         r#","token_type":"BEARER""#,
+        r#","token_type":"Bearer ""#,
         "",
         r#","token_type":null"#,
     ] {
@@ -206,7 +210,7 @@ async fn a_success_with_an_error_in_it_is_a_failure() {
     {
         let error = read(format!(r#"{{"error":{written},"access_token":"t"}}"#)).await.expect_err("an error");
         assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-        let says = format!("the answer (HTTP 200) is an error, whose `error` is {says}, not a code");
+        let says = format!("the response (HTTP 200) is an error, whose `error` is {says}, not a code");
         assert!(error.to_string().contains(&says), "{error}");
     }
 }
@@ -249,6 +253,164 @@ async fn a_success_without_a_token_response_names_status_and_content_type() {
     assert!(error.to_string().contains("without a content type"), "{error}");
     let deep = "[".repeat(100_000);
     assert_eq!(read(deep).await.expect_err("no token").kind(), ErrorKind::InvalidResponse);
+}
+
+#[tokio::test]
+async fn a_success_without_a_token_says_what_is_there_instead() {
+    for (body, says) in [
+        (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, "its members: errcode: 40013, errmsg: invalid appid"),
+        (r#"{"status":"error","msg":"no such client"}"#, "its members: msg: no such client, status: error"),
+        (r#"{"data":{"access_token":"q7w8"},"success":true}"#, "its members: data, success: true"),
+        (r#"{"accessToken":"q7w8","expiresIn":60}"#, "its members: accessToken, expiresIn"),
+    ] {
+        let error = read(body).await.expect_err(body);
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+        assert!(error.to_string().ends_with(&format!("the response has no access_token; {says}")), "{error}");
+    }
+    let page = "<html><title>Sign in</title><p>q7w8</p></html>";
+    let error = read_as(200, "text/html", page).await.expect_err("no token");
+    assert!(error.to_string().contains("text/html with the title \"Sign in\") is not a token response"), "{error}");
+    for body in ["q7w8e9r0t1", "the token q7w8e9r0t1"] {
+        let error = read_as(200, "text/plain", body).await.expect_err("no token response");
+        assert!(!error.to_string().contains("q7w8"), "{error}");
+    }
+}
+
+/// A glitch of a server or of a proxy, like a response that was cut off.
+#[cfg(feature = "test-util")]
+#[tokio::test(start_paused = true)]
+async fn one_success_that_is_empty_a_page_or_cut_off_is_tried_again_quickly() {
+    use client_credentials::{Clock, TokenCache};
+
+    for (body, requests) in [
+        ("", 2),
+        ("<html>Please wait</html>", 2),
+        (r#"{"access_token":"t","#, 2),
+        (r#"{"errcode":40013}"#, 1),
+        (r#"{"access_token":"t","token_type":"mac"}"#, 1),
+    ] {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let client = Recorder::new(move |_| {
+            let first = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+            Ok(Response::new(Body::from(if first { body } else { TOKEN })))
+        });
+        let source = source(URL).http_client(client.clone()).build().expect("complete");
+        let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
+        assert_eq!(tokens.token().await.is_ok(), requests == 2, "{body}");
+        assert_eq!(client.seen().len(), requests, "{body}");
+    }
+}
+
+/// As RFC 9068 has it: `exp` is read by the server's clock.
+#[cfg(feature = "test-util")]
+#[tokio::test(start_paused = true)]
+async fn the_exp_of_a_jwt_bounds_a_lifetime_that_is_not_stated() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use client_credentials::{Clock, TokenCache};
+
+    // The response is made at 784111777.
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (expires_in, exp, lives) in [
+        ("", 784_111_777 + 600, 600),
+        ("\"expires_in\":0,", 784_111_777 + 600, 600),
+        ("\"expires_in\":900,", 784_111_777 + 600, 900),
+        // The assumed lifetime, where that is shorter, or `exp` is past.
+        ("", 784_111_777 + 7200, 3600),
+        ("", 784_111_777 - 1, 3600),
+    ] {
+        let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"a","exp":{exp}}}"#));
+        let body = format!(r#"{{{expires_in}"access_token":"eyJhbGciOiJub25lIn0.{payload}.c2ln"}}"#);
+        let client = Recorder::new(move |_| {
+            Ok(Response::builder().header(header::DATE, date).body(Body::from(body.clone())).expect("a response"))
+        });
+        let source = source(URL).http_client(client).build().expect("complete");
+        let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
+        tokens.token().await.expect("a token");
+        let usable = tokens.status().usable_for().expect("a token").as_secs();
+        assert!(usable <= lives && usable + 15 > lives, "{expires_in} {exp}: {usable}");
+    }
+}
+
+/// As some servers write "never": one token request serves all.
+#[cfg(all(feature = "test-util", feature = "tracing"))]
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_of_zero_is_the_assumed_one_and_said_once() {
+    use client_credentials::{Clock, TokenCache};
+
+    for written in ["0", "-1"] {
+        let log = crate::support::endpoint::Log::default();
+        let _guard = log.capture();
+        let body = format!(r#"{{"access_token":"t","expires_in":{written}}}"#);
+        let client = answering(200, "application/json", body);
+        let source = source(URL).http_client(client.clone()).build().expect("complete");
+        ask(&source).await.expect("a token");
+        ask(&source).await.expect("a token");
+        let warning = "expires_in is zero or less";
+        assert_eq!(log.text().matches(warning).count(), 1, "{}", log.text());
+        let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
+        for _ in 0..10 {
+            tokens.token().await.expect("a token");
+            tokio::time::advance(Duration::from_secs(60)).await;
+        }
+        assert_eq!(client.seen().len(), 3);
+        assert!(tokens.status().usable_for() > Some(Duration::from_secs(2000)));
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_scope_that_is_dropped_or_replaced_is_said_once_for_each_scope() {
+    for (granted, says) in [
+        (r#""a b""#, false),
+        (r#""b a c""#, false),
+        (r#"["b","a"]"#, false),
+        (r#""a,b""#, false),
+        ("null", false),
+        (r#""a""#, true),
+        (r#""c""#, true),
+        (r#""""#, true),
+    ] {
+        let log = crate::support::endpoint::Log::default();
+        let _guard = log.capture();
+        let body = format!(r#"{{"access_token":"t","scope":{granted}}}"#);
+        let source = source(URL).scope("a b").http_client(answering(200, "application/json", body));
+        let source = source.build().expect("complete");
+        for _ in 0..3 {
+            ask(&source).await.expect("a token");
+        }
+        let text = log.text();
+        let said = text.matches("the server granted another scope than the one requested").count();
+        assert_eq!(said, usize::from(says), "{granted}: {text}");
+        assert!(!says || text.contains(r#"scope="a b""#), "{text}");
+    }
+}
+
+/// What nobody reads cannot be wrong.
+#[tokio::test]
+async fn odd_members_that_nobody_reads_do_not_matter() {
+    for odd in [
+        "1e400",
+        "-1e400",
+        "\"\\ud800\"",
+        "\"\\udc00\\ud800\"",
+        "[1e999,{\"a\":\"\\ud800\"}]",
+        "123456789012345678901234567890",
+    ] {
+        let token = read(format!(r#"{{"odd":{odd},"access_token":"t","expires_in":60}}"#)).await.expect(odd);
+        assert_eq!((token.expose_secret(), token.expires_in()), ("t", Some(Duration::from_secs(60))));
+        assert!(token.member("odd").is_some(), "{odd}");
+    }
+    read(r#"{"\ud800":1,"access_token":"t"}"#).await.expect("an odd name");
+    let many: String = (0..1000).map(|number| format!("\"m{number}\":1,")).collect();
+    read(format!(r#"{{"access_token":"t",{many}"access_token":"u"}}"#)).await.expect("many members");
+}
+
+#[tokio::test]
+async fn the_type_of_a_token_is_what_only_a_person_can_mend() {
+    for written in ["\"mac\"", "\"DPoP\"", "7"] {
+        let error = read(format!(r#"{{"access_token":"t","token_type":{written}}}"#)).await.expect_err(written);
+        assert!(!error.is_transient(), "{error}");
+    }
 }
 
 #[tokio::test]

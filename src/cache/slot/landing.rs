@@ -139,7 +139,7 @@ impl Slot {
         let changed_at = self.context.endpoint.credentials_changed(now);
         let mut state = self.lock();
         let before = state.last_start.is_none_or(|start| !start.reached(changed_at));
-        if before && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.is_invalid_client()) {
+        if before && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.may_be_credentials()) {
             hold.until = now;
             self.leases.end();
         }

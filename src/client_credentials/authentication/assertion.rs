@@ -24,21 +24,25 @@ const ALLOWED_SKEW: Duration = Duration::from_secs(10);
 const SHORTEST_LIFETIME: Duration = Duration::from_secs(30);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// A client authentication by a JWT that the client signs (RFC 7523 section 3): a fresh one, with a `jti` of its own, for every attempt.
+/// A client authentication by a JWT that the client signs (RFC 7523 section 3): a fresh one, with a `jti` of its own,
+/// for every attempt.
 ///
 /// Made by [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt) and
-/// `ClientAuthentication::client_secret_jwt`, and taken wherever a [`ClientAuthentication`](crate::ClientAuthentication) is.
+/// `ClientAuthentication::client_secret_jwt`, and taken wherever a
+/// [`ClientAuthentication`](crate::ClientAuthentication) is.
 ///
-/// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past, so that no server takes a clock that is a little
-/// ahead for the future; there is no `nbf`, which could only do that. If the server refuses the client and the `Date` of its answer is further off,
-/// the server's time is used from then on, and the token request is sent once more within the same call.
+/// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past,
+/// so that a clock that is a little ahead does not look like the future; there is no `nbf`, which could only do harm.
+/// If the server refuses the client and the `Date` of its response is further off, the token request is sent once more
+/// within the same call, by the server's time. If that is accepted, the server's time is used from then on; if not, the
+/// error is that of the first.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientAssertion {
     signing: Signing,
     audience: Option<String>,
     key_id: Option<String>,
-    thumbprint: Option<String>,
+    thumbprint: Option<Thumbprint>,
     lifetime: Duration,
     refused: Option<Error>,
 }
@@ -49,6 +53,28 @@ pub(super) enum Signing {
     /// The client's secret is the key (HS256).
     #[cfg(feature = "jwt")]
     Secret(Secret),
+}
+
+#[derive(Clone)]
+enum Thumbprint {
+    #[cfg_attr(not(feature = "jwt"), allow(dead_code))]
+    Fixed(String),
+    #[cfg(all(feature = "jwt", feature = "serde"))]
+    OfFile(Secret),
+}
+
+impl Thumbprint {
+    async fn read(&self) -> Result<String, Error> {
+        match self {
+            Self::Fixed(thumbprint) => Ok(thumbprint.clone()),
+            #[cfg(all(feature = "jwt", feature = "serde"))]
+            Self::OfFile(file) => {
+                let pem = file.read("certificate_file").await?;
+                super::private_key::thumbprint(pem.as_bytes())
+                    .map_err(|error| Error::new(ErrorKind::Credentials, format!("{file:?}: {error}")).lasting())
+            }
+        }
+    }
 }
 
 impl ClientAssertion {
@@ -63,15 +89,16 @@ impl ClientAssertion {
         }
     }
 
-    /// Sets `aud`: what the server calls itself. By default it is the token URL, as it was configured; the other usual choice is the server's
-    /// issuer, which is what RFC 7523's revision asks for, and the default with [`discover`](crate::ClientCredentials::discover).
+    /// Sets `aud`: what the server calls itself. By default it is the token URL, as it was configured; the other usual
+    /// choice is the server's issuer, which is what RFC 7523's revision asks for, and the default with
+    /// [`discover`](crate::ClientCredentials::discover).
     ///
-    /// Whoever can set it can have assertions made that another server takes; so it comes from whoever configures the client, never from a server's
-    /// metadata.
+    /// Whoever can set it can have assertions made that another server accepts; so it comes from whoever configures the
+    /// client, never from a server's metadata.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         let audience = audience.into();
         if audience.is_empty() {
-            self.refuse("audience: empty; write the server's issuer, or leave it away for the token URL");
+            self.refuse("audience: empty; write the server's issuer, or omit it for the token URL");
         }
         self.audience = Some(audience);
         self
@@ -87,13 +114,13 @@ impl ClientAssertion {
         self
     }
 
-    /// Sets `x5t#S256`, the thumbprint of the certificate that the server knows the key by (RFC 7515 section 4.1.8; Microsoft Entra ID), from that
-    /// certificate in PEM.
+    /// Sets `x5t#S256`, the thumbprint of the certificate that the server knows the key by (RFC 7515 section 4.1.8;
+    /// Microsoft Entra ID), from that certificate in PEM.
     #[cfg(feature = "jwt")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
     pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
         match super::private_key::thumbprint(pem.as_ref()) {
-            Ok(thumbprint) => self.thumbprint = Some(thumbprint),
+            Ok(thumbprint) => self.thumbprint = Some(Thumbprint::Fixed(thumbprint)),
             Err(error) => {
                 self.refused.get_or_insert(error);
             }
@@ -101,7 +128,15 @@ impl ClientAssertion {
         self
     }
 
-    /// Sets how long after `iat` an assertion can be used: from 30 seconds to an hour; one minute. Each is used once, at once.
+    /// As [`certificate`](Self::certificate), from a file that is read anew for each assertion.
+    #[cfg(all(feature = "jwt", feature = "serde"))]
+    pub(in crate::client_credentials) fn certificate_file(mut self, pem: Secret) -> Self {
+        self.thumbprint = Some(Thumbprint::OfFile(pem));
+        self
+    }
+
+    /// Sets how long after `iat` an assertion can be used: from 30 seconds to an hour; one minute. Each is used once,
+    /// at once.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         if !(SHORTEST_LIFETIME..=LONGEST_LIFETIME).contains(&lifetime) {
             self.refuse("lifetime: an assertion's is from 30 seconds to an hour");
@@ -150,7 +185,7 @@ impl ClientAssertion {
         client_id: &str,
         secret: &str,
         token_url: &str,
-        clock: &ServerClock,
+        skew: Skew,
     ) -> Result<Zeroizing<String>, Error> {
         let mut header = Map::new();
         header.insert("alg".into(), self.algorithm().into());
@@ -159,9 +194,9 @@ impl ClientAssertion {
             header.insert("kid".into(), key_id.as_str().into());
         }
         if let Some(thumbprint) = &self.thumbprint {
-            header.insert("x5t#S256".into(), thumbprint.as_str().into());
+            header.insert("x5t#S256".into(), thumbprint.read().await?.into());
         }
-        let issued_at = clock.now().saturating_sub(ALLOWED_SKEW.as_secs());
+        let issued_at = skew.now().saturating_sub(ALLOWED_SKEW.as_secs());
         let mut claims = Map::new();
         claims.insert("iss".into(), client_id.into());
         claims.insert("sub".into(), client_id.into());
@@ -173,7 +208,11 @@ impl ClientAssertion {
         let message = format!("{}.{}", part(header), part(claims));
         let signature = match &self.signing {
             Signing::PrivateKey(signer) => {
-                let failed = |error| Error::credentials("private_key_jwt: the signer failed", error);
+                let failed = |error: Error| match error.kind() {
+                    // It says what failed.
+                    ErrorKind::Credentials => error,
+                    _ => Error::credentials("private_key_jwt: the signer failed", error),
+                };
                 let signature = signer.sign(message.as_bytes()).await.map_err(failed)?;
                 check_length(signer.algorithm(), signature.len())?;
                 signature
@@ -190,7 +229,8 @@ impl ClientAssertion {
     }
 }
 
-/// ECDSA in a JWS is `r` and `s`, each as long as the curve's order (RFC 7518 section 3.4); services that sign give ASN.1, which differs in length.
+/// ECDSA in a JWS is `r` and `s`, each as long as the curve's order (RFC 7518 section 3.4); services that sign give
+/// ASN.1, which differs in length.
 fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     let expected = match algorithm {
         "ES256" => 64,
@@ -210,34 +250,43 @@ fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     .lasting())
 }
 
-/// 128 bits that no other assertion has, in this process or another: a server may refuse a `jti` that it has seen. The standard library draws its
-/// hashers' keys from the operating system.
+/// 128 bits that no other assertion has, in this process or another: a server may refuse a `jti` that it has seen. The
+/// standard library draws its hashers' keys from the operating system.
 fn unique() -> String {
     let half = || RandomState::new().hash_one(SystemTime::now());
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// The time as the server has it, as far as is known: the wall clock's, until it turns out to be wrong.
+/// What is known of the server's clock: nothing, until an assertion was accepted only with the server's time.
 #[derive(Default)]
-pub(crate) struct ServerClock {
-    /// Seconds that the server is ahead.
-    ahead: AtomicI64,
-}
+pub(crate) struct ServerClock(AtomicI64);
 
 impl ServerClock {
-    /// Seconds since 1970.
-    fn now(&self) -> u64 {
-        seconds(SystemTime::now()).saturating_add_signed(self.ahead.load(Ordering::Relaxed))
+    pub(crate) fn skew(&self) -> Skew {
+        Skew(self.0.load(Ordering::Relaxed))
     }
 
-    /// Whether the server's time, from the `Date` of an answer, is another one; it is used from then on.
-    pub(crate) fn correct(&self, date: SystemTime) -> bool {
-        let wrong = self.now().abs_diff(seconds(date)) > ALLOWED_SKEW.as_secs();
-        if wrong {
-            let ahead = seconds(date).cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed());
-            self.ahead.store(ahead, Ordering::Relaxed);
-        }
-        wrong
+    /// For the assertions to come. Only what the server has accepted: a `Date` can be that of a proxy, and wrong.
+    pub(crate) fn keep(&self, skew: Skew) {
+        self.0.store(skew.0, Ordering::Relaxed);
+    }
+}
+
+/// How many seconds a server's clock is ahead of ours.
+#[derive(Clone, Copy)]
+pub(crate) struct Skew(i64);
+
+impl Skew {
+    /// The server's time, in seconds since 1970.
+    fn now(self) -> u64 {
+        seconds(SystemTime::now()).saturating_add_signed(self.0)
+    }
+
+    /// The skew by the `Date` of a response, if it differs by more than is allowed.
+    pub(crate) fn by(self, date: SystemTime) -> Option<Self> {
+        let date = seconds(date);
+        let differs = self.now().abs_diff(date) > ALLOWED_SKEW.as_secs();
+        differs.then(|| Self(date.cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed())))
     }
 }
 

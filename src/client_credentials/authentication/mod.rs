@@ -2,6 +2,9 @@
 
 mod assertion;
 mod credentials;
+mod file;
+#[cfg(all(feature = "jwt", feature = "serde"))]
+mod key_file;
 #[cfg(feature = "jwt")]
 mod private_key;
 mod secret;
@@ -15,17 +18,20 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use self::assertion::Signing;
+#[cfg(all(feature = "jwt", feature = "serde"))]
+pub(super) use self::key_file::KeyFile;
 #[cfg(feature = "jwt")]
 pub use self::private_key::PrivateKey;
 pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
 pub(super) use self::{
-    assertion::ServerClock,
+    assertion::{ServerClock, Skew},
     credentials::{Credentials, History},
     secret::Id,
 };
 use crate::error::Error;
 
-/// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters bare.
+/// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters
+/// bare.
 pub(super) const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -81,14 +87,14 @@ impl ClientAuthentication {
         Self(Method::Basic { secret: secret.into(), raw: false })
     }
 
-    /// `client_secret_basic` without the form-urlencoding, for the many servers that do not decode it. It matters only where id or secret have
-    /// characters other than letters, digits and `-._~`.
+    /// `client_secret_basic` without the form-urlencoding, for the many servers that do not decode it. It matters only
+    /// where id or secret have characters other than letters, digits and `-._~`.
     pub fn client_secret_basic_raw(secret: impl Into<Secret>) -> Self {
         Self(Method::Basic { secret: secret.into(), raw: true })
     }
 
-    /// `client_secret_jwt`: a JWT that is signed with the secret, by HMAC with SHA-256 (RFC 7523 section 2.2, `HS256`). The secret itself is not
-    /// sent.
+    /// `client_secret_jwt`: a JWT that is signed with the secret, by HMAC with SHA-256 (RFC 7523 section 2.2, `HS256`).
+    /// The secret itself is not sent.
     ///
     /// ```
     /// use client_credentials::ClientAuthentication;
@@ -101,18 +107,20 @@ impl ClientAuthentication {
         ClientAssertion::new(Signing::Secret(secret.into()))
     }
 
-    /// `private_key_jwt`: a JWT that is signed with a private key whose public key the server knows (RFC 7523 section 2.2).
+    /// `private_key_jwt`: a JWT that is signed with a private key whose public key the server knows (RFC 7523 section
+    /// 2.2).
     ///
     /// The key is a `PrivateKey` (in PEM; feature `jwt`), or a [`Signer`] for one that is kept elsewhere.
     pub fn private_key_jwt(signer: impl Signer) -> ClientAssertion {
         ClientAssertion::new(Signing::PrivateKey(Arc::new(signer)))
     }
 
-    /// A signed JWT, as [`private_key_jwt`](Self::private_key_jwt) and `client_secret_jwt` make it, by what a function gives: for keys that change, together with their
-    /// name, their certificate or their algorithm.
+    /// A signed JWT, as [`private_key_jwt`](Self::private_key_jwt) and `client_secret_jwt` make it, by what a function
+    /// gives: for keys that change, together with their name, their certificate or their algorithm.
     ///
-    /// It is called for each token request, within the time limit of the exchange, so that a change needs no restart; after a refusal the new key is used
-    /// at the next attempt, at most a minute later. Its errors are [`Error::transient`] or [`Error::permanent`], and what its builder refuses.
+    /// It is called for each token request, within the time limit of the exchange, so that a change needs no restart;
+    /// after a refusal the new key is used at the next attempt, at most a minute later. Its errors are
+    /// [`Error::transient`] or [`Error::permanent`], and what its builder refuses.
     ///
     /// ```
     /// use client_credentials::{ClientAuthentication, Error};
@@ -133,10 +141,11 @@ impl ClientAuthentication {
         Self(Method::Function(Arc::new(move || Box::pin(function()))))
     }
 
-    /// An assertion that is ready to be sent (RFC 7521 section 4.2, RFC 7523): a JWT that somebody else issued and renews, read anew for each token
-    /// request. For workload identity federation.
+    /// An assertion that is ready to be sent (RFC 7521 section 4.2, RFC 7523): a JWT that somebody else issued and
+    /// renews, read anew for each token request. For workload identity federation.
     ///
-    /// On Kubernetes it is a projected service account token, whose audience is what the authorization server wants to see there:
+    /// On Kubernetes it is a projected service account token, whose audience is what the authorization server wants to
+    /// see there:
     ///
     /// ```yaml
     /// volumes:
@@ -160,7 +169,8 @@ impl ClientAuthentication {
         Self(Method::ReadyMade(assertion.into()))
     }
 
-    /// `tls_client_auth`: a client certificate of a public key infrastructure (RFC 8705 section 2.1); the id is in the body.
+    /// `tls_client_auth`: a client certificate of a public key infrastructure (RFC 8705 section 2.1); the id is in the
+    /// body.
     ///
     /// The certificate is the HTTP client's matter, so one is given to the builder:
     /// [`http_client`](crate::ClientCredentialsBuilder::http_client), such as a `reqwest::Client` with an `Identity`.
@@ -168,8 +178,8 @@ impl ClientAuthentication {
         Self(Method::Tls { self_signed: false })
     }
 
-    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server as it is (RFC 8705 section 2.2); otherwise as
-    /// [`tls_client_auth`](Self::tls_client_auth).
+    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server itself (RFC 8705 section
+    /// 2.2); otherwise as [`tls_client_auth`](Self::tls_client_auth).
     pub fn self_signed_tls_client_auth() -> Self {
         Self(Method::Tls { self_signed: true })
     }
@@ -190,7 +200,13 @@ impl ClientAuthentication {
             Method::ReadyMade(assertion) => assertion.check("client_assertion")?,
             _ => {}
         }
-        self.client_secret().map_or(Ok(()), |secret| secret.check("client_secret"))
+        match self.client_secret() {
+            Some(secret) if secret.fixed().is_some_and(str::is_empty) => Err(Error::configuration(
+                "client_secret: empty; a client without a secret is `ClientAuthentication::none()`",
+            )),
+            Some(secret) => secret.check("client_secret"),
+            None => Ok(()),
+        }
     }
 
     /// Whether the HTTP client is a part of it.
@@ -214,6 +230,9 @@ impl ClientAuthentication {
             }
             Method::Post(_) | Method::Basic { .. } => {
                 "check client_id and client_secret, and how they are sent: in the body or as Basic"
+            }
+            Method::Jwt(assertion) if assertion.client_secret().is_some() => {
+                "check client_id and client_secret, which signs the assertion, that the server expects HS256, and the audience: the token URL or the server's issuer"
             }
             Method::Jwt(_) | Method::Function(_) => {
                 "check client_id, that the server knows the key and its algorithm, and the audience: the token URL or the server's issuer"
@@ -264,12 +283,7 @@ impl ClientAuthentication {
     }
 
     /// Makes what one attempt is sent with. `token_url` is the audience of an assertion, unless one was chosen.
-    pub(super) async fn prove(
-        &self,
-        credentials: &Credentials,
-        token_url: &str,
-        clock: &ServerClock,
-    ) -> Result<Proof, Error> {
+    pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, skew: Skew) -> Result<Proof, Error> {
         let id = credentials.client_id.clone();
         let secret = credentials.client_secret.clone().unwrap_or_default();
         Ok(match &self.0 {
@@ -282,7 +296,7 @@ impl ClientAuthentication {
                 let encoded = encoded(&id, &secret, *raw);
                 Proof { header: basic(&encoded), secrets: vec![secret, encoded], ..Proof::default() }
             }
-            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, clock).await?,
+            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, skew).await?,
             Method::Function(function) => {
                 let failed = |error| Error::credentials("client_assertion: its function failed", error);
                 let assertion = function().await.map_err(failed)?;
@@ -291,7 +305,7 @@ impl ClientAuthentication {
                     Some(secret) => secret.read("client_secret").await?,
                     None => secret,
                 };
-                signed(&assertion, id, secret, token_url, clock).await?
+                signed(&assertion, id, secret, token_url, skew).await?
             }
             Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?),
             Method::Tls { .. } | Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
@@ -304,9 +318,9 @@ async fn signed(
     client_id: Zeroizing<String>,
     secret: Zeroizing<String>,
     token_url: &str,
-    clock: &ServerClock,
+    skew: Skew,
 ) -> Result<Proof, Error> {
-    let made = assertion.make(&client_id, &secret, token_url, clock).await?;
+    let made = assertion.make(&client_id, &secret, token_url, skew).await?;
     let mut proof = asserted(client_id, made);
     proof.secrets.push(secret);
     Ok(proof)

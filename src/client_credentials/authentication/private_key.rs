@@ -20,10 +20,12 @@ use zeroize::Zeroizing;
 use super::Signer;
 use crate::error::{Error, ErrorKind};
 
-/// A private key in PEM, to sign with: for [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
+/// A private key in PEM, to sign with: for
+/// [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
 ///
-/// As PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`). Other sections, such as certificates, are
-/// passed over. Not shown by `Debug`, and wiped when it is dropped.
+/// As PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`). Other sections,
+/// such as certificates, are passed over, and so are a byte order mark and indentation. Not shown by `Debug`, and wiped
+/// when it is dropped.
 ///
 /// ```no_run
 /// use client_credentials::{ClientAuthentication, ClientCredentials, PrivateKey};
@@ -90,7 +92,8 @@ impl PrivateKey {
         Found::in_pem(pem.as_ref())?.ed25519("EdDSA")
     }
 
-    /// An Ed25519 key, by the name that servers know newly: `Ed25519` (RFC 9864 section 2.2). The signatures are those of [`eddsa`](Self::eddsa).
+    /// An Ed25519 key, by the name that servers know newly: `Ed25519` (RFC 9864 section 2.2). The signatures are those
+    /// of [`eddsa`](Self::eddsa).
     ///
     /// # Errors
     ///
@@ -135,12 +138,13 @@ enum Found {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    /// A key that none of the algorithms takes.
+    /// A key that none of the algorithms accepts.
     Other(&'static str),
 }
 
 impl Found {
     fn in_pem(pem: &[u8]) -> Result<Self, Error> {
+        let pem = &*flush_left(pem);
         let mut has = None;
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
             // The cause is left out: it can quote a line.
@@ -200,7 +204,7 @@ impl Found {
             Self::Ed25519(_) => "an Ed25519 key",
             Self::Other(what) => what,
         };
-        refuse(&format!("is {what}; {algorithm} takes {wanted}"))
+        refuse(&format!("is {what}; {algorithm} needs {wanted}"))
     }
 }
 
@@ -246,13 +250,25 @@ fn no_key(pem: &[u8], otherwise: &str) -> Error {
     }
 }
 
+/// Without a byte order mark and without the white space around each line, which a PEM has within YAML.
+fn flush_left(pem: &[u8]) -> Zeroizing<Vec<u8>> {
+    let pem = pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(pem);
+    // Room for all of it: growing would leave a copy behind.
+    let mut lines = Zeroizing::new(Vec::with_capacity(pem.len() + 1));
+    for line in pem.split(|byte| *byte == b'\n') {
+        lines.extend_from_slice(line.trim_ascii());
+        lines.push(b'\n');
+    }
+    lines
+}
+
 fn contains(pem: &[u8], text: &str) -> bool {
     pem.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// `x5t#S256` of the first certificate.
 pub(super) fn thumbprint(pem: &[u8]) -> Result<String, Error> {
-    let certificate = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem)
+    let certificate = <(SectionKind, Vec<u8>)>::pem_slice_iter(&flush_left(pem))
         .filter_map(Result::ok)
         .find_map(|(kind, der)| (kind == SectionKind::Certificate).then_some(der));
     match certificate {

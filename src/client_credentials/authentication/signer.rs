@@ -6,17 +6,20 @@ use async_trait::async_trait;
 
 use crate::error::Error;
 
-/// Signs assertions with a private key, for [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
+/// Signs assertions with a private key, for
+/// [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
 ///
-/// For keys that never leave a key management service or a hardware module; `PrivateKey` (feature `jwt`) is the one for keys in PEM. It is asked
-/// once for each token request, within the time limit of the exchange.
+/// For keys that never leave a key management service or a hardware module; `PrivateKey` (feature `jwt`) is the one for
+/// keys in PEM. It is asked once for each token request, within the time limit of the exchange.
 ///
 /// ```
 /// use client_credentials::{ClientAuthentication, Error, Signer, async_trait};
 ///
 /// # struct KmsClient;
 /// # impl KmsClient {
-/// #     async fn sign(&self, key: &str, algorithm: &str, message: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
+/// #     async fn sign(&self, key: &str, algorithm: &str, message: &[u8]) -> Result<Vec<u8>, std::io::Error> {
+/// #         Ok(Vec::new())
+/// #     }
 /// # }
 /// struct Kms {
 ///     client: KmsClient,
@@ -43,12 +46,12 @@ pub trait Signer: Send + Sync + 'static {
     /// The algorithm's name in a JWS header (RFC 7518 section 3.1, RFC 8037), such as `RS256`.
     fn algorithm(&self) -> &str;
 
-    /// Signs `message`, which is not yet hashed. The signature is what RFC 7518 section 3 says for the algorithm; with ECDSA it is `r` and `s` one
-    /// after the other, where most services give ASN.1.
+    /// Signs `message`, which is not yet hashed. The signature is what RFC 7518 section 3 says for the algorithm; with
+    /// ECDSA it is `r` and `s` one after the other, where most services give ASN.1.
     ///
     /// # Errors
     ///
-    /// [`Error::transient`] if it may pass by itself, [`Error::permanent`] if not.
+    /// [`Error::transient`] if it may pass on its own, [`Error::permanent`] if not.
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
 }
 

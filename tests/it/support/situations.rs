@@ -111,11 +111,15 @@ async fn endpoints(errors: &mut Errors) {
         Answer::oauth_error("invalid_dpop_proof"),
         Answer::status(429).with_retry_after(Duration::from_secs(60)),
         Answer::status(503),
+        Answer::status(502).with_body("<html><title>502 Bad Gateway</title>"),
+        Answer::status(500).with_body(r#"{"message":"broken"}"#),
+        Answer::status(500).with_header("content-encoding", "br"),
         Answer::status(404),
         Answer::status(403),
         Answer::status(407),
         Answer::status(302).with_header("location", "https://login.example.com/"),
         Answer::garbage(),
+        Answer::status(200).with_header("content-type", "text/html").with_body("<html><title>Sign in</title>"),
         json(r#"{"access_token":"a","token_type":"mac"}"#),
         json(r#"{"access_token":"a","expires_in":"soon"}"#),
         json(r#"{"token":"a"}"#),
@@ -196,13 +200,13 @@ async fn transports(errors: &mut Errors) {
 /// How a client proves who it is.
 async fn authentications(errors: &mut Errors) {
     let auth = AuthorizationServer::in_memory();
-    // Further from any test's clock than is allowed.
-    auth.answer_always(Answer::oauth_error("invalid_client").with_header("date", "Thu, 01 Jan 2015 00:00:00 GMT"));
+    auth.answer_always(Answer::oauth_error("invalid_client"));
     let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents-empty");
     std::fs::write(&empty, "\n").expect("a file");
     let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
     let authentications = [
         ClientAuthentication::private_key_jwt(key).into(),
+        ClientAuthentication::client_secret_jwt("12345").into(),
         ClientAuthentication::client_assertion("a.b.c"),
         ClientAuthentication::tls_client_auth(),
         ClientAuthentication::none(),
@@ -218,6 +222,7 @@ async fn authentications(errors: &mut Errors) {
         let source = source(auth.token_url(), auth.clone()).authentication(authentication);
         errors.outcome(over(source).token().await);
     }
+    clock_that_is_off().await;
     let never = Secret::from_fn(std::future::pending::<Result<String, Error>>);
     let source_of_it = source(auth.token_url(), auth.clone()).authentication(never).timeout(Duration::from_secs(10));
     errors.outcome(over(source_of_it).token().await);
@@ -229,6 +234,17 @@ async fn authentications(errors: &mut Errors) {
     tokens.token().await.expect("a token");
     sleep(Duration::from_secs(3600)).await;
     tokens.token().await.expect("a token by the previous secret");
+}
+
+/// Of a server that accepts what is made by its own time.
+async fn clock_that_is_off() {
+    let auth = AuthorizationServer::in_memory();
+    // Further from any test's clock than is allowed.
+    auth.answer_next(Answer::oauth_error("invalid_client").with_header("date", "Thu, 01 Jan 2015 00:00:00 GMT"));
+    let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
+    let authentication = ClientAuthentication::private_key_jwt(key);
+    let source = source(auth.token_url(), auth.clone()).authentication(authentication);
+    over(source).token().await.expect("a token by the server's time");
 }
 
 /// A key management service.
@@ -291,6 +307,10 @@ async fn lives(errors: &mut Errors) {
     advance(Duration::from_secs(50 * 60)).await;
     tokens.token().await.expect("the old token");
     sleep(Duration::from_secs(5)).await;
+
+    let odd = AuthorizationServer::in_memory();
+    odd.answer_always(Answer::status(200).with_body(r#"{"access_token":"a","expires_in":0,"scope":"b"}"#));
+    over(source(odd.token_url(), odd.clone()).scope("a b")).token().await.expect("a token");
 
     // The same token again, after a rejection and without one.
     for reject in [true, false] {
@@ -395,7 +415,13 @@ fn refusals(errors: &mut Errors) {
     let certificate = ClientAuthentication::tls_client_auth();
     errors.outcome(ClientCredentials::builder(auth.token_url(), "abcde", certificate).any_origin().build());
     let settings = serde_json::json!({"token_url": auth.token_url(), "client_id": "abcde"});
-    errors.push(&serde_json::from_value::<ClientCredentialsBuilder>(settings).expect_err("no secret"));
+    errors.outcome(serde_json::from_value::<ClientCredentialsBuilder>(settings).expect("a table").build());
+    let settings = serde_json::json!({
+        "token_url": auth.token_url(), "client_id": "abcde", "client_secret": "12345", "origins": "https://api.test",
+        "client_secret_file": "/run/secrets/oauth",
+    });
+    let overridden = serde_json::from_value::<ClientCredentialsBuilder>(settings).expect("a table");
+    overridden.http_client(auth.clone()).build().expect("complete");
 
     let key = Key::p256();
     errors.outcome(PrivateKey::rs256(key.pem()));

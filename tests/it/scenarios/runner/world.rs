@@ -190,14 +190,15 @@ impl World {
     }
 }
 
-/// When a token dies that is handed out now; never, if nobody can tell.
+/// When a token dies that is handed out now; never, if nobody can tell, or by zero or less, which states nothing.
 fn dies_at(asked_at: Duration, answer: &Answer) -> Option<Duration> {
     let seconds = match answer.expires_in.as_ref()? {
         toml::Value::Integer(seconds) => *seconds as f64,
         toml::Value::Float(seconds) => *seconds,
         other => other.as_str()?.parse().ok()?,
     };
-    asked_at.checked_add(Duration::try_from_secs_f64(seconds.max(0.0)).ok()?)
+    let lifetime = Duration::try_from_secs_f64(seconds).ok().filter(|lifetime| !lifetime.is_zero())?;
+    asked_at.checked_add(lifetime)
 }
 
 /// The way to the authorization server.

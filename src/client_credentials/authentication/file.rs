@@ -1,0 +1,153 @@
+//! A secret in a file, read off the runtime's threads.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind};
+
+/// No secret is larger.
+const MOST_BYTES: u64 = 64 * 1024;
+
+pub(super) type Text = Zeroizing<String>;
+
+/// A file that is read by one thread at a time, however many ask: a mount that hangs keeps that thread, and no other.
+pub(super) struct SecretFile {
+    pub path: PathBuf,
+    reading: OneAtATime<Result<Text, NotRead>>,
+}
+
+/// What is wrong with it, and why it could not be read.
+#[derive(Clone)]
+struct NotRead(&'static str, Option<Arc<io::Error>>);
+
+impl SecretFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, reading: OneAtATime::default() }
+    }
+
+    /// `field` is how an error names this secret.
+    pub(super) async fn read(&self, field: &str) -> Result<Text, Error> {
+        let path = self.path.clone();
+        // `None`: the runtime is ending.
+        let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
+        outcome.map_err(|NotRead(what, cause)| {
+            let message = format!("{field}: the file {} {what}", self.path.display());
+            let error = Error::new(ErrorKind::Credentials, message);
+            match cause {
+                Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
+                None => error,
+            }
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Text, NotRead> {
+    let unreadable = |error| NotRead("cannot be read", Some(Arc::new(error)));
+    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    // Opening a pipe waits until somebody writes to it; a device may have no end. Reading a directory fails with a
+    // reason of its own.
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(NotRead("is not a regular file", None));
+    }
+    let bytes = read_bytes(path).map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(NotRead("is larger than 64 KiB", None));
+    }
+    let Ok(text) = std::str::from_utf8(&bytes) else { return Err(NotRead("is not UTF-8", None)) };
+    match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
+        "" => Err(NotRead("is empty", None)),
+        value => Ok(Zeroizing::new(value.to_owned())),
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    // Large enough at once, so that no copy is left behind by growing.
+    let size = file.metadata()?.len().min(MOST_BYTES) as usize;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Runs blocking work that all who come meanwhile share the outcome of.
+struct OneAtATime<T>(Arc<Mutex<Option<watch::Receiver<Option<T>>>>>);
+
+impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
+    /// `None`: the work was never begun, because its runtime ended.
+    async fn join(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let mut outcome = self.running_or(work);
+        outcome.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    fn running_or(&self, work: impl FnOnce() -> T + Send + 'static) -> watch::Receiver<Option<T>> {
+        let mut running = lock(&self.0);
+        // An error: its sender is gone, and with it whoever would have sent the outcome.
+        if let Some(running) = running.as_ref().filter(|running| running.has_changed().is_ok()) {
+            return running.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        *running = Some(receiver.clone());
+        let slot = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || {
+            let outcome = work();
+            // Nobody joins what has ended, and the outcome is not kept.
+            lock(&slot).take();
+            sender.send_replace(Some(outcome));
+        });
+        receiver
+    }
+}
+
+impl<T> Default for OneAtATime<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+/// No code that can panic runs under it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        time::Duration,
+    };
+
+    use super::OneAtATime;
+
+    /// As a mount that hangs: no attempt after the first starts a thread, and the first that comes after it reads anew.
+    #[tokio::test]
+    async fn attempts_share_the_thread_that_hangs() {
+        let (reading, begun) = (OneAtATime::default(), Arc::new(AtomicUsize::new(0)));
+        let (release, held) = mpsc::channel::<()>();
+        let mut held = Some(held);
+        for _ in 0..5 {
+            let (begun, held) = (Arc::clone(&begun), held.take());
+            let attempt = reading.join(move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                held.map(|held| held.recv())
+            });
+            tokio::time::timeout(Duration::from_millis(1), attempt).await.expect_err("it hangs");
+        }
+        release.send(()).expect("the first is there");
+        // Either ends with the first, or begins another.
+        let _ = reading.join(|| None).await;
+        let again = reading.join(|| Some(Ok(()))).await.expect("it ran");
+        assert!(again.is_some());
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+    }
+}

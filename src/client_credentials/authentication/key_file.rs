@@ -1,0 +1,48 @@
+//! A private key in a file, read anew for each signature.
+
+use async_trait::async_trait;
+
+use super::{PrivateKey, Secret, Signer};
+use crate::error::{Error, ErrorKind};
+
+/// So that a key that is replaced needs no restart.
+pub(in crate::client_credentials) struct KeyFile {
+    algorithm: &'static str,
+    pem: Secret,
+}
+
+impl KeyFile {
+    pub(in crate::client_credentials) const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
+
+    /// `None`: the algorithm is not one of them.
+    pub(in crate::client_credentials) fn new(algorithm: &str, pem: Secret) -> Option<Self> {
+        let algorithm = Self::ALGORITHMS.into_iter().find(|known| *known == algorithm)?;
+        Some(Self { algorithm, pem })
+    }
+
+    fn key(&self, pem: &str) -> Result<PrivateKey, Error> {
+        match self.algorithm {
+            "RS256" => PrivateKey::rs256(pem),
+            "PS256" => PrivateKey::ps256(pem),
+            "ES256" => PrivateKey::es256(pem),
+            "EdDSA" => PrivateKey::eddsa(pem),
+            _ => PrivateKey::ed25519(pem),
+        }
+    }
+}
+
+#[async_trait]
+impl Signer for KeyFile {
+    fn algorithm(&self) -> &str {
+        self.algorithm
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let pem = self.pem.read("private_key_file").await?;
+        // Not a setting that is wrong for good: the file is read again with the next attempt.
+        let key = self
+            .key(&pem)
+            .map_err(|error| Error::new(ErrorKind::Credentials, format!("{:?}: {error}", self.pem)).lasting())?;
+        key.sign(message).await
+    }
+}

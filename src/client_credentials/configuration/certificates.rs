@@ -1,0 +1,156 @@
+//! The certificates of a connection, from files in PEM.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+
+#[derive(Clone, Default)]
+pub(super) struct Certificates {
+    pub authorities: Option<PathBuf>,
+    /// And not those of the system.
+    pub only_those: bool,
+    pub client: Option<PathBuf>,
+    /// Unless it is in the client's file.
+    pub key: Option<PathBuf>,
+}
+
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+pub(super) struct Loaded;
+
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+impl Certificates {
+    pub(super) fn load(&self) -> Result<Loaded, Error> {
+        let fields = [
+            (self.authorities.is_some(), "http.ca_file"),
+            (self.only_those, "http.ca_only"),
+            (self.client.is_some(), "http.client_certificate_file"),
+            (self.key.is_some(), "http.client_key_file"),
+        ];
+        match fields.into_iter().find(|(is_there, _)| *is_there) {
+            Some((_, field)) => {
+                Err(Error::configuration(format!("{field}: needs this crate's feature `rustls` or `native-tls`")))
+            }
+            None => Ok(Loaded),
+        }
+    }
+}
+
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+impl Loaded {
+    pub(super) fn add_to(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        builder
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod with_tls {
+    use std::{fs, io, path::Path};
+
+    use reqwest::{Certificate, ClientBuilder, Identity};
+    use zeroize::Zeroizing;
+
+    use super::{Certificates, Error};
+
+    pub(in super::super) struct Loaded {
+        authorities: Vec<Certificate>,
+        only_those: bool,
+        client: Option<Identity>,
+    }
+
+    impl Certificates {
+        pub(in super::super) fn load(&self) -> Result<Loaded, Error> {
+            if self.only_those && self.authorities.is_none() {
+                return Err(Error::configuration("http.ca_only: is for `ca_file`, which is missing"));
+            }
+            if self.key.is_some() && self.client.is_none() {
+                return Err(Error::configuration(
+                    "http.client_key_file: is for `client_certificate_file`, which is missing",
+                ));
+            }
+            let authorities = self.authorities.as_deref().map(authorities).transpose()?.unwrap_or_default();
+            Ok(Loaded { authorities, only_those: self.only_those, client: self.identity()? })
+        }
+
+        fn identity(&self) -> Result<Option<Identity>, Error> {
+            const FIELD: &str = "http.client_certificate_file";
+            let Some(path) = &self.client else { return Ok(None) };
+            let certificate = read(FIELD, path)?;
+            let key = self.key.as_deref().map(|path| read("http.client_key_file", path)).transpose()?;
+            // The cause is left out: it may quote a line.
+            identity(&certificate, key.as_deref().map(Vec::as_slice)).map(Some).map_err(|_| {
+                let what =
+                    "has no certificate and key in PEM that belong together (a key as PKCS#8: `BEGIN PRIVATE KEY`)";
+                refuse(FIELD, path, what)
+            })
+        }
+    }
+
+    impl Loaded {
+        pub(in super::super) fn add_to(&self, builder: ClientBuilder) -> ClientBuilder {
+            if self.authorities.is_empty() && self.client.is_none() {
+                return builder;
+            }
+            let authorities = self.authorities.iter().cloned();
+            let builder = backend(builder);
+            let builder = match self.only_those {
+                true => builder.tls_certs_only(authorities),
+                false => builder.tls_certs_merge(authorities),
+            };
+            match &self.client {
+                Some(identity) => builder.identity(identity.clone()),
+                None => builder,
+            }
+        }
+    }
+
+    /// The one that [`identity`] is for, even if reqwest was compiled with another: its default where there are both.
+    fn backend(builder: ClientBuilder) -> ClientBuilder {
+        #[cfg(feature = "native-tls")]
+        return builder.tls_backend_native();
+        #[cfg(not(feature = "native-tls"))]
+        return builder.tls_backend_rustls();
+    }
+
+    #[cfg(feature = "native-tls")]
+    fn identity(certificate: &[u8], key: Option<&[u8]>) -> reqwest::Result<Identity> {
+        // It looks for the key at the beginning.
+        const BEGIN: &[u8] = b"-----BEGIN PRIVATE KEY-----";
+        let key = key.unwrap_or(certificate);
+        let at = key.windows(BEGIN.len()).position(|window| window == BEGIN).unwrap_or_default();
+        Identity::from_pkcs8_pem(certificate, &key[at..])
+    }
+
+    #[cfg(not(feature = "native-tls"))]
+    fn identity(certificate: &[u8], key: Option<&[u8]>) -> reqwest::Result<Identity> {
+        let key = key.unwrap_or_default();
+        // Room for all of it: growing would leave a copy of the key behind.
+        let mut both = Zeroizing::new(Vec::with_capacity(certificate.len() + key.len() + 1));
+        both.extend_from_slice(certificate);
+        both.push(b'\n');
+        both.extend_from_slice(key);
+        Identity::from_pem(&both)
+    }
+
+    fn authorities(path: &Path) -> Result<Vec<Certificate>, Error> {
+        const FIELD: &str = "http.ca_file";
+        let pem = read(FIELD, path)?;
+        match Certificate::from_pem_bundle(&pem) {
+            Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+            _ => Err(refuse(FIELD, path, "has no certificate in PEM")),
+        }
+    }
+
+    fn read(field: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let unreadable = |error: io::Error| refuse(field, path, "cannot be read").caused_by(Box::new(error));
+        // Opening a pipe waits until somebody writes to it.
+        if fs::metadata(path).map_err(unreadable)?.file_type().is_file() {
+            fs::read(path).map(Zeroizing::new).map_err(unreadable)
+        } else {
+            Err(refuse(field, path, "is not a regular file"))
+        }
+    }
+
+    fn refuse(field: &str, path: &Path, what: &str) -> Error {
+        Error::configuration(format!("{field}: the file {} {what}", path.display()))
+    }
+}

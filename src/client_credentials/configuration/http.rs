@@ -1,0 +1,95 @@
+//! The connection to the token endpoint: proxy, certificates, and how long it may take to make one.
+
+use super::table::Table;
+use crate::{client_credentials::transport::Transport, error::Error};
+
+const FIELDS: &[&str] =
+    &["proxy", "ca_file", "ca_only", "client_certificate_file", "client_key_file", "connect_timeout"];
+
+#[cfg(not(feature = "reqwest"))]
+pub(super) fn read(table: &mut Table) -> Result<Option<Transport>, Error> {
+    match table.table("http", FIELDS)? {
+        Some(_) => Err(table.refuse("http", "needs the feature `reqwest`")),
+        None => Ok(None),
+    }
+}
+
+#[cfg(feature = "reqwest")]
+pub(in crate::client_credentials) use self::with_reqwest::HttpSettings;
+#[cfg(feature = "reqwest")]
+pub(super) use self::with_reqwest::read;
+
+#[cfg(feature = "reqwest")]
+mod with_reqwest {
+    use std::{path::PathBuf, sync::Arc, time::Duration};
+
+    use reqwest::{ClientBuilder, Proxy};
+
+    use super::{super::certificates::Certificates, Error, FIELDS, Table, Transport};
+    use crate::http_client::{DefaultClient, HttpClient};
+
+    #[derive(Clone)]
+    pub(in crate::client_credentials) struct HttpSettings {
+        proxy: Option<ProxyFor>,
+        certificates: Certificates,
+        connect_timeout: Option<Duration>,
+    }
+
+    /// What goes before the environment.
+    #[derive(Clone)]
+    enum ProxyFor {
+        Nothing,
+        All(Box<Proxy>),
+    }
+
+    pub(in super::super) fn read(table: &mut Table) -> Result<Option<Transport>, Error> {
+        let Some(mut http) = table.table("http", FIELDS)? else { return Ok(None) };
+        let settings = HttpSettings {
+            proxy: proxy(&mut http)?,
+            certificates: Certificates {
+                authorities: http.text("ca_file")?.map(PathBuf::from),
+                only_those: http.flag("ca_only")?,
+                client: http.text("client_certificate_file")?.map(PathBuf::from),
+                key: http.text("client_key_file")?.map(PathBuf::from),
+            },
+            connect_timeout: http.seconds("connect_timeout")?,
+        };
+        if settings.connect_timeout.is_some_and(|limit| limit.is_zero()) {
+            return Err(http.refuse("connect_timeout", "zero; no connection would ever be made"));
+        }
+        Ok(Some(Transport::Configured(Box::new(settings))))
+    }
+
+    fn proxy(http: &mut Table) -> Result<Option<ProxyFor>, Error> {
+        let Some(url) = http.text("proxy")? else { return Ok(None) };
+        if url == "none" {
+            return Ok(Some(ProxyFor::Nothing));
+        }
+        // The cause is left out: it quotes the URL, which may have a password.
+        let what = "is not a proxy's URL; write it as `http://proxy.example.com:3128`, or `none`";
+        Proxy::all(url).map(|proxy| Some(ProxyFor::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
+    }
+
+    impl HttpSettings {
+        pub(in crate::client_credentials) fn has_client_certificate(&self) -> bool {
+            self.certificates.client.is_some()
+        }
+
+        pub(in crate::client_credentials) fn client(self) -> Result<Arc<dyn HttpClient>, Error> {
+            let certificates = self.certificates.load()?;
+            let client = DefaultClient::new(move |builder: ClientBuilder| {
+                let builder = certificates.add_to(builder);
+                let builder = match &self.proxy {
+                    None => builder,
+                    Some(ProxyFor::Nothing) => builder.no_proxy(),
+                    Some(ProxyFor::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
+                };
+                match self.connect_timeout {
+                    Some(limit) => builder.connect_timeout(limit),
+                    None => builder,
+                }
+            });
+            Ok(Arc::new(client?))
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What an application puts into a file of its own, or into its environment.
+
+mod authentication;
+#[cfg(feature = "reqwest")]
+mod certificates;
+mod http;
+mod setting;
+mod table;
+
+use std::env;
+
+use serde::{Deserialize, Deserializer};
+use zeroize::Zeroizing;
+
+#[cfg(feature = "reqwest")]
+pub(super) use self::http::HttpSettings;
+use self::{
+    setting::{Fields, Setting},
+    table::{Table, listed},
+};
+use super::{ClientCredentials, ClientCredentialsBuilder, Secret};
+use crate::{error::Error, origin::Origins, source::TokenRequest, vonage::Region};
+
+const FIELDS: &[&str] = &[
+    "token_url",
+    "issuer",
+    "vonage",
+    "client_id",
+    "client_id_file",
+    "client_secret",
+    "client_secret_file",
+    "authentication",
+    "client_assertion_file",
+    "private_key_file",
+    "algorithm",
+    "key_id",
+    "certificate_file",
+    "assertion_audience",
+    "assertion_lifetime",
+    "scope",
+    "comma_separated_scopes",
+    "audience",
+    "resource",
+    "parameters",
+    "headers",
+    "grant_type",
+    "token_types",
+    "origins",
+    "any_origin",
+    "token_endpoint_origins",
+    "mtls_endpoint_aliases",
+    "allow_plain_http",
+    "timeout",
+    "http",
+];
+
+/// From a table of an application's own file, in any format that serde knows and that describes itself.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use client_credentials::ClientCredentialsBuilder;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Settings {
+///     auth: ClientCredentialsBuilder,
+/// }
+///
+/// let settings: Settings = toml::from_str(
+///     r#"
+///     [auth]
+///     token_url = "https://auth.example.com/oauth2/token"
+///     client_id = "abcde"
+///     client_secret_file = "/run/secrets/oauth"
+///     scope = "stats agents-availability:read"
+///     origins = ["https://api.example.com"]
+///     "#,
+/// )?;
+/// # #[cfg(feature = "reqwest")]
+/// let source = settings.auth.build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// | field | what it is |
+/// |---|---|
+/// | `token_url`, `issuer` or `vonage` | one of them: the token endpoint; an issuer to [discover](ClientCredentials::discover) it from; a [region](Region) |
+/// | `client_id` or `client_id_file` | the client's id |
+/// | `client_secret` or `client_secret_file` | for methods with a secret; better a [file](Secret::file): a table is copied and committed |
+/// | `authentication` | `client_secret_post`, as without it; `client_secret_basic`, `client_secret_basic_raw`, `client_secret_jwt` (feature `jwt`), `private_key_jwt` (feature `jwt`), `client_assertion`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
+/// | `private_key_file`, `algorithm`, `key_id`, `certificate_file` | for `private_key_jwt`: a key in PEM; `RS256`, `PS256`, `ES256`, `EdDSA` or `Ed25519`; its name; its certificate. The files are read for each token request |
+/// | `assertion_audience`, `assertion_lifetime` | for `private_key_jwt` and `client_secret_jwt`: `aud`; seconds |
+/// | `client_assertion_file` | for `client_assertion`: a token that somebody else writes and renews |
+/// | `scope`, `resource` | a string or a list of strings |
+/// | `audience`, `grant_type` | a string |
+/// | `parameters`, `headers` | a table of further parameters, or headers, each a string or a list of strings |
+/// | `origins`, `token_endpoint_origins`, `token_types` | a list of strings, or a string with commas |
+/// | `any_origin`, `comma_separated_scopes`, `mtls_endpoint_aliases`, `allow_plain_http` | `true` or `false` |
+/// | `timeout` | seconds |
+/// | `http` | a table about the connection to the token endpoint (feature `reqwest`; its files with `rustls` or `native-tls`) |
+/// | `http.proxy` | a URL, with user and password if it wants them; `none` for no proxy, in spite of `HTTPS_PROXY` and the like |
+/// | `http.ca_file`, `http.ca_only` | certificate authorities in PEM to trust; `true`: no others |
+/// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, unless it is in the same file |
+/// | `http.connect_timeout` | seconds |
+///
+/// Each field is a method of the builder or an argument of its constructors, and does the same. What is set on the
+/// builder later adds to it, or replaces it; [`http_client`](ClientCredentialsBuilder::http_client) replaces `http`,
+/// and [`authentication`](ClientCredentialsBuilder::authentication) a secret that is missing.
+///
+/// Reading never fails because of what a field says: an error there would make parsers quote the line, and with it a
+/// secret. [`build`](ClientCredentialsBuilder::build) refuses, by the field's name and without its value: an unknown
+/// field, one that is there twice, one that does not belong to the method. A secret beside its file wins, so that a
+/// variable can replace a file; the log says so. (A parser still quotes what is no valid file to it, such as a string
+/// without its end, or a name that TOML has twice.)
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Setting::deserialize(deserializer)? {
+            Setting::Table(fields) => Self::from_fields(fields),
+            other => {
+                let what = format!("the client's settings are {}, not a table", other.kind());
+                Self::refused(Error::configuration(what))
+            }
+        })
+    }
+}
+
+impl ClientCredentialsBuilder {
+    /// From the environment: the fields of its `Deserialize` by variables whose names begin with `prefix`, in capitals,
+    /// such as `AUTH_CLIENT_ID` for `AUTH_`. A field in a table has two underscores in between: `AUTH_HTTP__PROXY`,
+    /// `AUTH_PARAMETERS__ACCOUNT_ID`.
+    ///
+    /// A variable that is empty counts as not set. Names of parameters become lower case, and those of headers have `-`
+    /// for `_`. Other variables must not begin with the prefix: [`build`](Self::build) refuses what is not a field, so
+    /// that a slip does not go unnoticed.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "reqwest")]
+    /// # fn example() -> Result<(), client_credentials::Error> {
+    /// use client_credentials::{ClientCredentialsBuilder, TokenCache};
+    ///
+    /// let tokens = TokenCache::from(ClientCredentialsBuilder::from_env("AUTH_").build()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+    pub fn from_env(prefix: &str) -> Self {
+        let mut fields = Fields::new();
+        for (name, value) in env::vars_os() {
+            let Some(name) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else { continue };
+            let name = name.to_lowercase();
+            let value = match value.into_string() {
+                Ok(text) if text.is_empty() => continue,
+                Ok(text) => Setting::Text(Zeroizing::new(text)),
+                Err(_) => Setting::Other("not UTF-8"),
+            };
+            match name.split_once("__") {
+                None => fields.push((name, value)),
+                Some(("headers", within)) => put(&mut fields, "headers", within.replace('_', "-"), value),
+                Some((table, within)) => put(&mut fields, table, within.to_owned(), value),
+            }
+        }
+        Self::from_fields(fields)
+    }
+
+    fn from_fields(fields: Fields) -> Self {
+        Table::new(String::new(), fields, FIELDS).and_then(read).unwrap_or_else(Self::refused)
+    }
+}
+
+fn put(fields: &mut Fields, table: &str, name: String, value: Setting) {
+    let of_it = fields.iter_mut().find_map(|(field, value)| match value {
+        Setting::Table(fields) if field == table => Some(fields),
+        _ => None,
+    });
+    match of_it {
+        Some(fields) => fields.push((name, value)),
+        None => fields.push((table.to_owned(), Setting::Table(vec![(name, value)]))),
+    }
+}
+
+/// The builder's methods, called by what is there.
+fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
+    let mut overridden = Vec::new();
+    let client_id = one_of(&mut table, ["client_id", "client_id_file"], &mut overridden)?
+        .ok_or_else(|| table.refuse("client_id", "missing"))?;
+    let authentication = authentication::read(&mut table, &mut overridden)?;
+    let mut builder = server(&mut table, client_id)?;
+    builder.authentication = authentication;
+    builder.overridden = overridden;
+    for origin in origins(&mut table, "token_endpoint_origins")? {
+        builder = builder.token_endpoint_origin(origin);
+    }
+    for origin in origins(&mut table, "origins")? {
+        builder = builder.origin(origin);
+    }
+    for token_type in table.list("token_types")? {
+        builder = builder.accept_token_type(token_type);
+    }
+    builder = token_request(&mut table, builder)?;
+    for (name, value) in table.pairs("headers")? {
+        builder = builder.header(name, value);
+    }
+    builder = flags(&mut table, builder)?;
+    if let Some(grant_type) = table.text("grant_type")? {
+        builder = builder.grant_type(grant_type);
+    }
+    if let Some(limit) = table.seconds("timeout")? {
+        builder = builder.timeout(limit);
+    }
+    if let Some(http) = http::read(&mut table)? {
+        builder.transport = http;
+    }
+    match table.rest() {
+        Some(name) => Err(table.refuse(name, "is there, but not for this `authentication`")),
+        None => Ok(builder),
+    }
+}
+
+fn server(table: &mut Table, client_id: Secret) -> Result<ClientCredentialsBuilder, Error> {
+    const PLACES: [&str; 3] = ["token_url", "issuer", "vonage"];
+    let mut present = PLACES.into_iter().filter(|name| table.has(name));
+    let (place, other) = (present.next(), present.next());
+    if let (Some(place), Some(other)) = (place, other) {
+        return Err(Error::configuration(format!("{place}, {other}: are both there; write one of them")));
+    }
+    let Some(place) = place else {
+        return Err(Error::configuration(format!("token_url: missing; write one of {}", listed(&PLACES))));
+    };
+    // The method is set behind.
+    let (text, none) = (table.text(place)?.unwrap_or_default(), super::ClientAuthentication::none());
+    Ok(match place {
+        "token_url" => ClientCredentials::builder(text, client_id, none),
+        "issuer" => ClientCredentials::discover(text, client_id, none),
+        _ => {
+            let region = text.parse::<Region>();
+            let refused = |_| table.refuse("vonage", "is not a region; write `emea`, `usa` or `apac`");
+            ClientCredentials::vonage(region.map_err(refused)?, client_id, none)
+        }
+    })
+}
+
+fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
+    let mut builder = builder;
+    for scope in table.texts("scope")? {
+        // The builder's own error quotes what it refuses.
+        if TokenRequest::builder().scope(&scope).build().is_err() {
+            let what = "is not as RFC 6749 section 3.3 has it; write visible ASCII without `\"` and `\\`, \
+                        and one space between two scopes";
+            return Err(table.refuse("scope", what));
+        }
+        builder = builder.scope(scope);
+    }
+    if let Some(audience) = table.text("audience")? {
+        builder = builder.audience(audience);
+    }
+    for resource in table.texts("resource")? {
+        builder = builder.resource(resource);
+    }
+    for (name, value) in table.pairs("parameters")? {
+        builder = builder.parameter(name, value);
+    }
+    Ok(builder)
+}
+
+fn flags(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
+    type Method = fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder;
+    let methods: [(&str, Method); 4] = [
+        ("any_origin", ClientCredentialsBuilder::any_origin),
+        ("comma_separated_scopes", ClientCredentialsBuilder::comma_separated_scopes),
+        ("mtls_endpoint_aliases", ClientCredentialsBuilder::mtls_endpoint_aliases),
+        ("allow_plain_http", ClientCredentialsBuilder::allow_plain_http),
+    ];
+    methods
+        .into_iter()
+        .try_fold(builder, |builder, (name, method)| Ok(if table.flag(name)? { method(builder) } else { builder }))
+}
+
+/// A value, or the file that it is in. The value wins, since variables replace what is in a file.
+fn one_of(
+    table: &mut Table,
+    [name, of_file]: [&'static str; 2],
+    overridden: &mut Vec<&'static str>,
+) -> Result<Option<Secret>, Error> {
+    let (value, path) = (table.secret(name)?, table.text(of_file)?);
+    Ok(match (value, path) {
+        (Some(value), path) => {
+            overridden.extend(path.map(|_| of_file));
+            Some(value.as_str().into())
+        }
+        (None, path) => path.map(Secret::file),
+    })
+}
+
+fn origins(table: &mut Table, name: &str) -> Result<Vec<String>, Error> {
+    let origins = table.list(name)?;
+    match origins.iter().position(|origin| Origins::new([origin]).is_err()) {
+        Some(at) => {
+            let what = format!("number {} is not an origin; write it as `https://api.example.com`", at + 1);
+            Err(table.refuse(name, &what))
+        }
+        None => Ok(origins),
+    }
+}

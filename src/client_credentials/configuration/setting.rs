@@ -1,0 +1,159 @@
+//! A value in a file or in the environment, before anybody judges it.
+
+use std::{fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor},
+};
+use zeroize::Zeroizing;
+
+/// A value as it was written. Every value is accepted: an error that is raised while a parser reads makes it quote the
+/// line, and with it a secret. What is wrong is said when the client is built.
+pub(super) enum Setting {
+    Nothing,
+    Text(Zeroizing<String>),
+    /// As it is written in digits.
+    Integer(Zeroizing<String>),
+    Float(f64),
+    Flag(bool),
+    List(Vec<Self>),
+    Table(Fields),
+    Other(&'static str),
+}
+
+/// With repetitions, which maps would hide.
+pub(super) type Fields = Vec<(String, Setting)>;
+
+impl Setting {
+    /// For errors, which show no value.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "a number",
+            Self::Float(_) => "a number with a fraction",
+            Self::Flag(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(what) => what,
+        }
+    }
+
+    /// A number may be an id, which environments do not tell from a string.
+    pub(super) fn into_text(self) -> Result<Zeroizing<String>, Self> {
+        match self {
+            Self::Text(text) | Self::Integer(text) => Ok(text),
+            other => Err(other),
+        }
+    }
+
+    pub(super) fn as_flag(&self) -> Option<bool> {
+        match self {
+            Self::Flag(flag) => Some(*flag),
+            Self::Text(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_seconds(&self) -> Option<Duration> {
+        let seconds = match self {
+            Self::Float(seconds) => *seconds,
+            Self::Text(text) | Self::Integer(text) => text.trim().parse().ok()?,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything)
+    }
+}
+
+struct Anything;
+
+impl<'de> Visitor<'de> for Anything {
+    type Value = Setting;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Setting, E> {
+        Ok(Setting::Flag(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Setting, E> {
+        Ok(Setting::Integer(Zeroizing::new(number.to_string())))
+    }
+
+    fn visit_i128<E>(self, number: i128) -> Result<Setting, E> {
+        Ok(Setting::Integer(Zeroizing::new(number.to_string())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Setting, E> {
+        Ok(Setting::Integer(Zeroizing::new(number.to_string())))
+    }
+
+    fn visit_u128<E>(self, number: u128) -> Result<Setting, E> {
+        Ok(Setting::Integer(Zeroizing::new(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Setting, E> {
+        Ok(Setting::Float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Setting, E> {
+        Ok(Setting::Text(Zeroizing::new(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Setting, E> {
+        Ok(Setting::Text(Zeroizing::new(text)))
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Setting, E> {
+        Ok(Setting::Other("bytes"))
+    }
+
+    fn visit_none<E>(self) -> Result<Setting, E> {
+        Ok(Setting::Nothing)
+    }
+
+    fn visit_unit<E>(self) -> Result<Setting, E> {
+        Ok(Setting::Nothing)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting, D::Error> {
+        Setting::deserialize(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting, D::Error> {
+        Setting::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Setting, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            list.push(element);
+        }
+        Ok(Setting::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Setting, A::Error> {
+        let mut fields = Vec::new();
+        while let Some((name, value)) = entries.next_entry::<Setting, Setting>()? {
+            // Another name is no field's either.
+            let name = name.into_text().map(|name| name.to_string()).unwrap_or_default();
+            fields.push((name, value));
+        }
+        Ok(Setting::Table(fields))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Setting, A::Error> {
+        let (IgnoredAny, value) = tagged.variant()?;
+        value.newtype_variant::<IgnoredAny>()?;
+        Ok(Setting::Other("a tagged value"))
+    }
+}

@@ -1,0 +1,150 @@
+//! A table of settings, read field by field.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::setting::{Fields, Setting};
+use crate::error::Error;
+
+pub(super) struct Table {
+    /// What its fields are called by in errors: nothing, or the table that it is in, with a dot.
+    prefix: String,
+    fields: Fields,
+}
+
+impl Table {
+    /// With no other field than the known ones, each once.
+    pub(super) fn new(prefix: String, fields: Fields, known: &[&str]) -> Result<Self, Error> {
+        let table = Self { prefix, fields };
+        if let Some((unknown, _)) = table.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            let what = format!("`{}{}` is not a field; the fields are {}", table.prefix, shown(unknown), listed(known));
+            return Err(Error::configuration(what));
+        }
+        table.without_repetitions()
+    }
+
+    fn without_repetitions(self) -> Result<Self, Error> {
+        let names = self.fields.iter().map(|(name, _)| name);
+        let repeated = names.enumerate().find(|(at, name)| self.fields[..*at].iter().any(|(other, _)| other == *name));
+        match repeated {
+            Some((_, name)) => Err(self.refuse(&shown(name), "is there twice; write it once")),
+            None => Ok(self),
+        }
+    }
+
+    pub(super) fn refuse(&self, name: &str, what: &str) -> Error {
+        Error::configuration(format!("{}{name}: {what}", self.prefix))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(field, value)| field == name && !matches!(value, Setting::Nothing))
+    }
+
+    /// A field that nobody took.
+    pub(super) fn rest(&self) -> Option<&str> {
+        self.fields.iter().map(|(name, _)| name.as_str()).find(|name| self.has(name))
+    }
+
+    fn take(&mut self, name: &str) -> Setting {
+        match self.fields.iter().position(|(field, _)| field == name) {
+            Some(at) => self.fields.swap_remove(at).1,
+            None => Setting::Nothing,
+        }
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.secret(name)?.map(|text| text.trim().to_owned()))
+    }
+
+    /// As it is, but for what is before and behind it in files and variables.
+    pub(super) fn secret(&mut self, name: &str) -> Result<Option<Zeroizing<String>>, Error> {
+        match self.take(name) {
+            Setting::Nothing => Ok(None),
+            value => match value.into_text() {
+                Ok(text) => Ok(Some(Zeroizing::new(
+                    text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned(),
+                ))),
+                Err(other) => Err(self.refuse(name, &format!("is {}; write a string, in quotes", other.kind()))),
+            },
+        }
+    }
+
+    /// Of a string, or a list of them.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Error> {
+        let value = self.take(name);
+        self.texts_of(name, value)
+    }
+
+    fn texts_of(&self, name: &str, value: Setting) -> Result<Vec<String>, Error> {
+        let values = match value {
+            Setting::Nothing => Vec::new(),
+            Setting::List(values) => values,
+            other => vec![other],
+        };
+        let texts = values.into_iter().map(|value| match value.into_text() {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(other) => {
+                Err(self.refuse(name, &format!("is, or has in it, {}; write strings, in quotes", other.kind())))
+            }
+        });
+        texts.collect()
+    }
+
+    /// As [`texts`](Self::texts), where commas divide a string: a variable of an environment has no other list.
+    pub(super) fn list(&mut self, name: &str) -> Result<Vec<String>, Error> {
+        let texts = self.texts(name)?;
+        Ok(texts.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned()).collect())
+    }
+
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Error> {
+        match self.take(name) {
+            Setting::Nothing => Ok(false),
+            value => value.as_flag().ok_or_else(|| self.refuse(name, "is neither `true` nor `false`")),
+        }
+    }
+
+    pub(super) fn seconds(&mut self, name: &str) -> Result<Option<Duration>, Error> {
+        match self.take(name) {
+            Setting::Nothing => Ok(None),
+            value => value.as_seconds().map(Some).ok_or_else(|| self.refuse(name, "is not a number of seconds")),
+        }
+    }
+
+    /// Names and values of a table whose names are free. A value may be a list.
+    pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, String)>, Error> {
+        let Some(fields) = self.fields_of(name)? else { return Ok(Vec::new()) };
+        let table = Self { prefix: format!("{}{name}.", self.prefix), fields }.without_repetitions()?;
+        let Self { prefix, fields } = table;
+        let table = Self { prefix, fields: Vec::new() };
+        let mut pairs = Vec::new();
+        for (name, value) in fields {
+            pairs.extend(table.texts_of(&shown(&name), value)?.into_iter().map(|value| (name.clone(), value)));
+        }
+        Ok(pairs)
+    }
+
+    pub(super) fn table(&mut self, name: &str, known: &[&str]) -> Result<Option<Self>, Error> {
+        match self.fields_of(name)? {
+            Some(fields) => Self::new(format!("{}{name}.", self.prefix), fields, known).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn fields_of(&mut self, name: &str) -> Result<Option<Fields>, Error> {
+        match self.take(name) {
+            Setting::Nothing => Ok(None),
+            Setting::Table(fields) => Ok(Some(fields)),
+            other => Err(self.refuse(name, &format!("is {}; write a table", other.kind()))),
+        }
+    }
+}
+
+/// A name that somebody wrote, and that may be anything.
+fn shown(name: &str) -> String {
+    name.escape_debug().take(64).collect()
+}
+
+pub(super) fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

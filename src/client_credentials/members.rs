@@ -1,0 +1,207 @@
+//! The members of a JSON object or a form. A value is parsed only when it is asked for, so that odd ones do no harm.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use http::{HeaderMap, header::CONTENT_TYPE};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// No server has so many members, or items in an array; more are not kept.
+const MOST: usize = 256;
+
+/// By name; of two with the same name, the last one.
+#[derive(Default)]
+pub(super) struct Members<'a>(BTreeMap<String, Member<'a>>);
+
+/// A value, as the server wrote it.
+pub(super) enum Member<'a> {
+    Json(&'a str),
+    Form(Zeroizing<String>),
+}
+
+/// Whatever `charset` the label says: what is not UTF-8 cannot be in a token.
+pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+}
+
+impl<'a> Members<'a> {
+    /// Those of a token endpoint's response; none if it is neither a JSON object nor a form.
+    pub(super) fn of_response(headers: &HeaderMap, text: &'a str) -> Self {
+        if let Some(members) = Self::of_json(text) {
+            return members;
+        }
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = content_type.to_ascii_lowercase();
+        if !["application/x-www-form-urlencoded", "text/plain"].iter().any(|form| content_type.starts_with(form)) {
+            return Self::default();
+        }
+        let fields = form_urlencoded::parse(text.as_bytes()).take(MOST);
+        let fields = fields.map(|(name, value)| (name.into_owned(), Member::Form(Zeroizing::new(value.into_owned()))));
+        let members = Self(fields.collect());
+        let is_form = members.get("access_token").is_some() || members.get("error").is_some();
+        if is_form { members } else { Self::default() }
+    }
+
+    pub(super) fn of_json(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Member<'a>> {
+        self.0.get(name)
+    }
+
+    /// Whether the member is there and says something: not `null`, `""`, `false` or `0`.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|member| match member {
+            Member::Json(json) => !["null", "\"\"", "false", "0"].contains(json),
+            Member::Form(text) => !text.is_empty(),
+        })
+    }
+
+    /// A string. `Err` says what there is instead, without its content, which may be a misplaced token.
+    pub(super) fn string(&self, name: &str) -> Option<Result<Zeroizing<String>, &'static str>> {
+        self.get(name).map(|member| member.string().ok_or(member.kind()))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Member<'a>)> {
+        self.0.iter().map(|(name, member)| (name.as_str(), member))
+    }
+}
+
+impl<'a> Member<'a> {
+    pub(super) fn string(&self) -> Option<Zeroizing<String>> {
+        match self {
+            Self::Json(json) => serde_json::from_str(json).ok().map(|Text(text)| text),
+            Self::Form(text) => Some(text.clone()),
+        }
+    }
+
+    /// The content of a string, or the JSON of anything else, as the server wrote it. `None` for `null`.
+    pub(super) fn content(&self) -> Option<Zeroizing<String>> {
+        match self {
+            Self::Json("null") => None,
+            Self::Json(json) => Some(self.string().unwrap_or_else(|| Zeroizing::new((*json).to_owned()))),
+            Self::Form(text) => Some(text.clone()),
+        }
+    }
+
+    /// A number, of whatever size, or a string that is one.
+    pub(super) fn number(&self) -> Option<f64> {
+        let number = match self {
+            Self::Json(json) if self.kind() == "a number" => json.parse::<f64>().ok()?,
+            Self::Json(_) | Self::Form(_) => self.string()?.trim().parse::<f64>().ok()?,
+        };
+        (!number.is_nan()).then_some(number)
+    }
+
+    /// The members of an object.
+    pub(super) fn object(&self) -> Option<Members<'a>> {
+        match self {
+            Self::Json(json) => Members::of_json(json),
+            Self::Form(_) => None,
+        }
+    }
+
+    /// The items of an array.
+    pub(super) fn items(&self) -> Option<Vec<Member<'a>>> {
+        let Self::Json(json) = self else { return None };
+        serde_json::Deserializer::from_str(json).deserialize_seq(ItemsVisitor).ok()
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self, Self::Json("null"))
+    }
+
+    /// The type of the value.
+    pub(super) fn kind(&self) -> &'static str {
+        let Self::Json(json) = self else { return "a string" };
+        match json.as_bytes().first() {
+            Some(b'n') => "null",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'"') => "a string",
+            Some(b'[') => "an array",
+            Some(b'{') => "an object",
+            _ => "a number",
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor).map(Self)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = BTreeMap<String, Member<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some(Text(name)) = map.next_key()? {
+            if members.len() < MOST || members.contains_key(name.as_str()) {
+                let value: &RawValue = map.next_value()?;
+                members.insert(name.to_string(), Member::Json(value.get()));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(members)
+    }
+}
+
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Vec<Member<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element::<&RawValue>()? {
+            if items.len() < MOST {
+                items.push(Member::Json(item.get()));
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// A JSON string in which the server may have cut a character in two.
+struct Text(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text, E> {
+        Ok(Text(Zeroizing::new(String::from_utf8_lossy(bytes).into_owned())))
+    }
+}

@@ -1,0 +1,298 @@
+//! What an error quotes of a response: a few members, a line or a title; short, clean, and without secrets.
+
+use http::{
+    HeaderMap, HeaderValue, Response, Uri,
+    header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
+};
+
+use super::{
+    mask::{MASK, Mask, is_blank},
+    members::{Member, Members},
+};
+use crate::{http_client::Body, origin::Target};
+
+/// In an error's message.
+pub(super) const MOST_CHARACTERS: usize = 200;
+/// In an `error_description`: some servers put the ids that their support asks for behind long sentences.
+pub(super) const MOST_OF_A_DESCRIPTION: usize = 1000;
+const MOST_MEMBERS: usize = 16;
+/// A page has its title near its beginning.
+const HEAD_OF_A_PAGE: usize = 4096;
+
+/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other member is quoted,
+/// since it may hold a token.
+const QUOTED: [&str; 27] = [
+    "code",
+    "description",
+    "detail",
+    "details",
+    "errcode",
+    "errmsg",
+    "error",
+    "errorcode",
+    "errorcodes",
+    "errordescription",
+    "errormessage",
+    "errormsg",
+    "errors",
+    "errorsummary",
+    "errortype",
+    "fault",
+    "faultstring",
+    "message",
+    "msg",
+    "ok",
+    "reason",
+    "status",
+    "statuscode",
+    "statustext",
+    "success",
+    "title",
+    "type",
+];
+
+/// Quotes what a server says, unless it has to be hidden.
+pub(super) struct Quotes(Mask);
+
+impl Quotes {
+    pub(super) fn new(mask: Mask) -> Self {
+        Self(mask)
+    }
+
+    /// Without secrets, control and direction characters, and short.
+    pub(super) fn text(&self, text: &str) -> String {
+        let [text] = self.texts([Some(text)], MOST_CHARACTERS);
+        text.unwrap_or_default()
+    }
+
+    /// All of them are hidden if one has to be, since a secret may be split among them.
+    pub(super) fn texts<const N: usize>(&self, texts: [Option<&str>; N], most: usize) -> [Option<String>; N] {
+        // Longer than what is shown, so that a secret that begins in it is found.
+        let texts = texts.map(|text| text.map(|text| self.0.without_values(&clean(text.chars(), 2 * most))));
+        let said: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
+        let hidden = self.0.is_in(&said);
+        texts.map(|text| text.map(|text| if hidden { MASK.into() } else { shortened(&text, most) }))
+    }
+
+    pub(super) fn header(&self, response: &Response<Body>, name: impl AsHeaderName) -> Option<String> {
+        let value = response.headers().get(name)?;
+        Some(self.text(&String::from_utf8_lossy(value.as_bytes())))
+    }
+
+    /// Where a redirect leads: only the origin, since the rest may hold anything.
+    pub(super) fn redirect(&self, response: &Response<Body>, own_scheme: &str) -> String {
+        let Some(location) = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()))
+        else {
+            return "nowhere (it names no Location)".into();
+        };
+        let scheme = if location.starts_with("//") { format!("{own_scheme}:") } else { String::new() };
+        let uri = format!("{scheme}{location}").parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());
+        let origin = uri.as_ref().and_then(Target::of_uri).map(|target| target.to_origin());
+        origin.map_or("another path of its own origin".into(), |origin| self.text(&origin))
+    }
+
+    /// What an error response says about its cause, after a colon; empty if it says nothing.
+    pub(super) fn cause(&self, response: &Response<Body>, members: &Members<'_>, text: &str) -> String {
+        let headers = response.headers();
+        let said = if let Some(encoding) = self.encoding(response) {
+            return encoding;
+        } else if !members.is_empty() {
+            quoted(members, &[])
+        } else if is_page(headers, text) {
+            title(text).map_or("a page without a title".into(), |title| format!("a page with the title {title:?}"))
+        } else {
+            line(headers, text).unwrap_or_default()
+        };
+        let said = self.text(&said);
+        if said.is_empty() { said } else { format!(": {said}") }
+    }
+
+    /// What it says beside an OAuth error code.
+    pub(super) fn beside_code(&self, members: &Members<'_>) -> Option<String> {
+        let said = quoted(members, &["error", "errordescription"]);
+        Some(self.text(&said)).filter(|said| !said.is_empty())
+    }
+
+    /// The content of the members that are quoted, and the names of the others.
+    pub(super) fn overview(&self, members: &Members<'_>) -> String {
+        let said = members.iter().flat_map(|(name, member)| match entries(name, member) {
+            entries if !entries.is_empty() => entries,
+            _ if is_name(name) => vec![name.to_owned()],
+            _ => vec!["…".to_owned()],
+        });
+        self.text(&said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", "))
+    }
+
+    pub(super) fn title(&self, response: &Response<Body>, text: &str) -> Option<String> {
+        is_page(response.headers(), text).then(|| title(text))?.map(|title| self.text(&title))
+    }
+
+    /// An encoding that the HTTP client did not decode.
+    pub(super) fn encoding(&self, response: &Response<Body>) -> Option<String> {
+        let encoding = self.header(response, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"))?;
+        Some(format!(", encoded as {encoding}, which the HTTP client does not decode"))
+    }
+}
+
+fn quoted(members: &Members<'_>, except: &[&str]) -> String {
+    let wanted = members.iter().filter(|(name, _)| !except.contains(&&*bare(name)));
+    let said = wanted.flat_map(|(name, member)| entries(name, member));
+    said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", ")
+}
+
+/// `name: content`, if the member is one that is quoted; `error.message: content` for an object, and for the first item
+/// of an array.
+fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
+    if !is_quoted(name) {
+        return Vec::new();
+    }
+    let first = member.items().and_then(|items| items.into_iter().next());
+    let member = first.as_ref().unwrap_or(member);
+    let Some(inner) = member.object() else { return entry(name, member).into_iter().collect() };
+    let inner = inner.iter().filter(|(inner, _)| is_quoted(inner));
+    inner.filter_map(|(inner, member)| entry(&format!("{name}.{inner}"), member)).take(MOST_MEMBERS).collect()
+}
+
+fn entry(name: &str, member: &Member<'_>) -> Option<String> {
+    let content = match member.kind() {
+        "a string" => member.string()?,
+        "a number" | "a boolean" => member.content()?,
+        _ => return None,
+    };
+    let content = clean(content.chars(), 2 * MOST_CHARACTERS);
+    (!content.is_empty()).then(|| format!("{name}: {content}"))
+}
+
+fn is_quoted(name: &str) -> bool {
+    QUOTED.contains(&&*bare(name))
+}
+
+fn bare(name: &str) -> String {
+    let shown = name.chars().filter(|character| !"_-".contains(*character));
+    shown.take(MOST_CHARACTERS).map(|character| character.to_ascii_lowercase()).collect()
+}
+
+/// Not a text or a token in the wrong place.
+fn is_name(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
+fn is_page(headers: &HeaderMap, text: &str) -> bool {
+    let begins = |beginning: &str| {
+        let text = text.trim_start().as_bytes().get(..beginning.len());
+        text.is_some_and(|text| text.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    has_type(headers, "text/html") || begins("<!doctype html") || begins("<html")
+}
+
+fn title(text: &str) -> Option<String> {
+    let head: String = text.chars().take(HEAD_OF_A_PAGE).collect();
+    let from = head.to_ascii_lowercase().find("<title")?;
+    let (_, title) = head[from..].split_once('>')?;
+    let title = title.split('<').next().unwrap_or_default();
+    Some(clean(title.chars(), MOST_CHARACTERS)).filter(|title| !title.is_empty())
+}
+
+/// The first line of a plain text, if it is a sentence. Data may hold a token.
+fn line(headers: &HeaderMap, text: &str) -> Option<String> {
+    let head: String = text.trim_start().chars().take(2 * MOST_CHARACTERS).collect();
+    let line = clean(head.lines().next()?.chars(), 2 * MOST_CHARACTERS);
+    let is_sentence = line.contains(' ') && !line.contains(['{', '}', '[', ']', '<', '>', '=', '"']);
+    let names_token = line.to_ascii_lowercase().contains("token:");
+    (has_type(headers, "text/plain") && is_sentence && !names_token).then_some(line)
+}
+
+fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    content_type.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    text.chars().take(most).collect::<String>().trim_end().to_owned()
+}
+
+/// At most `most` characters, without terminal sequences, and with one blank in place of what would not show as itself.
+///
+/// It reads at most four times as much, however long the text is.
+fn clean(text: impl Iterator<Item = char>, most: usize) -> String {
+    let mut characters = text.take(4 * most).peekable();
+    let mut cleaned = String::new();
+    let mut left = most;
+    while left > 0
+        && let Some(character) = characters.next()
+    {
+        let escaped = character == '\u{1b}' && characters.next_if_eq(&'[').is_some();
+        if escaped || character == '\u{9b}' {
+            characters.find(|next| matches!(next, '@'..='~'));
+        }
+        if !is_blank(character) {
+            cleaned.push(character);
+            left -= 1;
+        } else if !cleaned.is_empty() && !cleaned.ends_with(' ') {
+            cleaned.push(' ');
+            left -= 1;
+        }
+    }
+    cleaned.truncate(cleaned.trim_end().len());
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// The work depends on what is shown, not on what a server sends.
+    #[test]
+    fn no_more_is_read_than_a_few_times_what_is_shown() {
+        for flood in ["a", " ", "\u{200b}", "\u{1b}[", "\u{9b}", "%25", "\\u0061"] {
+            let read = Cell::new(0);
+            let text = flood.repeat(1 << 20);
+            let cleaned = clean(text.chars().inspect(|_| read.set(read.get() + 1)), 100);
+            assert!(cleaned.chars().count() <= 100 && read.get() <= 401, "{flood:?}: {} characters", read.get());
+        }
+    }
+
+    #[test]
+    fn a_text_is_short_and_shows_as_itself() {
+        let quotes = Quotes::new(Mask::default());
+        for (text, shown) in [
+            ("a\u{1b}[31mred\u{1b}[0m\u{7}b\u{9b}1mc", "a red b c"),
+            ("a\u{202e}b\u{200b}c\u{2066}d\u{61c}e\u{feff}f", "a b c d e f"),
+            ("  two\r\n\t words ", "two words"),
+        ] {
+            assert_eq!(quotes.text(text), shown);
+        }
+        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MOST_CHARACTERS);
+    }
+
+    #[test]
+    fn a_secret_at_the_end_of_what_is_shown_is_found() {
+        let mut mask = Mask::default();
+        mask.hide("aB3dE5fG7hJ9kL1m");
+        let escaped: String = "aB3dE5fG7hJ9kL1m".chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+        for shown in 1..40 {
+            let text = format!("{}{escaped}", "x".repeat(MOST_CHARACTERS - shown));
+            assert_eq!(Quotes::new(mask.clone()).text(&text), MASK);
+        }
+    }
+
+    #[test]
+    fn few_members_are_quoted() {
+        let quotes = Quotes::new(Mask::default());
+        let quoted = |json: &str| quotes.overview(&Members::of_json(json).expect("an object"));
+        for (json, shown) in [
+            (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, "errcode: 40013, errmsg: invalid appid"),
+            (r#"{"status":"error","msg":"no","data":{"token":"q7w8"}}"#, "data, msg: no, status: error"),
+            (r#"{"errorCode":"E1","errorSummary":"s","errorId":"i"}"#, "errorCode: E1, errorId, errorSummary: s"),
+            (r#"{"error":{"message":"m","code":17,"token":"q7w8"}}"#, "error.code: 17, error.message: m"),
+            (r#"{"errors":[{"detail":"d"},{"detail":"e"}]}"#, "errors.detail: d"),
+            (r#"{"errors":["one","two"],"detail":[]}"#, "detail, errors: one"),
+            (r#"{"success":false,"a b":1}"#, "…, success: false"),
+            ("{}", ""),
+        ] {
+            assert_eq!(quoted(json), shown, "{json}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What token requests are sent with.
+
+use std::sync::Arc;
+
+use super::ClientAuthentication;
+#[cfg(all(feature = "serde", feature = "reqwest"))]
+use super::configuration::HttpSettings;
+use crate::{error::Error, http_client::HttpClient};
+
+#[derive(Clone)]
+pub(super) enum Transport {
+    Default,
+    Own(Arc<dyn HttpClient>),
+    /// The default client, with these settings.
+    #[cfg(all(feature = "serde", feature = "reqwest"))]
+    Configured(Box<HttpSettings>),
+}
+
+impl Transport {
+    pub(super) fn client(self, authentication: &ClientAuthentication) -> Result<Arc<dyn HttpClient>, Error> {
+        let has_certificate = match &self {
+            Self::Default => false,
+            Self::Own(_) => true,
+            #[cfg(all(feature = "serde", feature = "reqwest"))]
+            Self::Configured(settings) => settings.has_client_certificate(),
+        };
+        if authentication.is_by_tls() && !has_certificate {
+            return Err(Error::configuration(format!(
+                "http_client: missing, and {authentication:?} needs one that presents the client's certificate"
+            )));
+        }
+        match self {
+            Self::Default => default_client(),
+            Self::Own(client) => Ok(client),
+            #[cfg(all(feature = "serde", feature = "reqwest"))]
+            Self::Configured(settings) => settings.client(),
+        }
+    }
+}
+
+#[cfg(feature = "reqwest")]
+fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
+    Ok(Arc::new(crate::http_client::DefaultClient::new(|builder| builder)?))
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
+    Err(Error::configuration(
+        "http_client: missing; bring one with `.http_client(..)`, or enable the feature `reqwest`",
+    ))
+}

@@ -1,0 +1,340 @@
+//! Servers that repeat what they were sent: each secret, by each way to send it, in each form and each place, is in
+//! nothing that comes out.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    error::Error as _,
+    time::Duration,
+};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use client_credentials::{
+    Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, TokenRequest, TokenSource,
+};
+use http::{Response, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
+
+use crate::support::endpoint::{Log, Recorder, ask};
+
+/// What is secret, and how it is sent.
+#[derive(Clone, Copy)]
+enum Sent {
+    Post,
+    Basic,
+    RawBasic,
+    Assertion,
+    /// In the token URL's query, as some gateways want it.
+    Query,
+    Parameter,
+    Header,
+}
+
+const SECRETS: [(&str, &[Sent]); 4] = [
+    ("sk_live_aB3dE5fG7hJ9kL1mN2pQ4r", &[Sent::Post, Sent::Basic, Sent::Assertion]),
+    ("Se/cr+et=\u{fc}&%\"\\<'> 7Q-9w_8e", &[Sent::Post, Sent::Basic]),
+    ("q7w8e9r0t1", &[Sent::Post, Sent::RawBasic]),
+    ("Zx9Yw8Vu7-Ts6Rq5Po4_Nm3Lk2", &[Sent::Query, Sent::Parameter, Sent::Header]),
+];
+
+fn source(sent: Sent, secret: &str) -> ClientCredentialsBuilder {
+    source_at("https://auth.example.com/token", sent, secret)
+}
+
+fn source_at(url: &str, sent: Sent, secret: &str) -> ClientCredentialsBuilder {
+    let with = |authentication: ClientAuthentication| ClientCredentials::builder(url, "abcde", authentication);
+    match sent {
+        Sent::Post => with(secret.into()),
+        Sent::Basic => with(ClientAuthentication::client_secret_basic(secret)),
+        Sent::RawBasic => with(ClientAuthentication::client_secret_basic_raw(secret)),
+        Sent::Assertion => with(ClientAuthentication::client_assertion(secret)),
+        Sent::Query => {
+            let secret = utf8_percent_encode(secret, NON_ALPHANUMERIC);
+            ClientCredentials::builder(format!("{url}?tenant=7&key={secret}"), "abcde", ClientAuthentication::none())
+        }
+        Sent::Parameter => with(ClientAuthentication::none()).parameter("password", secret),
+        Sent::Header => with(ClientAuthentication::none()).header("x-api-key", secret),
+    }
+    .scope("a")
+    .any_origin()
+}
+
+fn each(text: &str, written: impl Fn(char) -> String) -> String {
+    text.chars().map(written).collect()
+}
+
+fn form(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn percent(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Ways to write a text down, one within another, too.
+fn forms(text: &str) -> Vec<String> {
+    let json = |text: &str| serde_json::Value::from(text).to_string();
+    let html = |text: &str| each(text, |character| format!("&#{};", u32::from(character)));
+    vec![
+        text.to_owned(),
+        text.to_uppercase(),
+        text.to_lowercase(),
+        form(text),
+        percent(text),
+        percent(text).to_lowercase(),
+        json(text),
+        json(text).replace('/', "\\/"),
+        html(text),
+        text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('\'', "&apos;"),
+        text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect(),
+        text.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+        text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+        each(text, |character| format!("{character}\0")),
+        each(text, |character| format!("\u{200b}{character}")),
+        each(text, |character| format!("{character}\u{ad}")),
+        STANDARD.encode(text),
+        STANDARD_NO_PAD.encode(format!("a{text}")),
+        URL_SAFE_NO_PAD.encode(format!("ab{text}")),
+        STANDARD.encode(format!("abcde:{text}")),
+        STANDARD.encode(format!("client_secret={}", form(text))),
+        percent(&percent(text)),
+        json(&json(text)),
+        html(&json(text)),
+        percent(&STANDARD.encode(text)),
+    ]
+}
+
+/// What a server makes of a secret that it does not repeat whole.
+fn parts(secret: &str) -> Vec<String> {
+    let characters: Vec<char> = secret.chars().collect();
+    let part = |from, to| characters[from..to].iter().collect::<String>();
+    let (half, end) = (characters.len().div_ceil(2), characters.len());
+    vec![part(0, half), part(end - half, end), part(end / 3, end), format!("{}...", part(0, half))]
+}
+
+/// Responses that have `said` in each place that could be shown.
+fn responses(said: &str) -> Vec<Response<Body>> {
+    let response = |status: u16, content_type: &str, body: String| {
+        let response = Response::builder().status(status).header(header::CONTENT_TYPE, content_type);
+        response.body(Body::from(body)).expect("a response")
+    };
+    let json = |status, value: serde_json::Value| response(status, "application/json", value.to_string());
+    let (first, second) = said.split_at(said.char_indices().nth(said.chars().count() / 2).map_or(0, |(at, _)| at));
+    let mut all = vec![
+        json(400, json!({"error": said})),
+        json(401, json!({"error": "invalid_client", "error_description": format!("no {said} is known")})),
+        json(400, json!({"error": "invalid_request", "error_description": "no", "error_uri": said})),
+        json(400, json!({"error": "invalid_request", "error_description": first, "error_uri": second})),
+        json(400, json!({"error": "invalid_request", "error_description": "no", "message": said})),
+        json(401, json!({"error": "Unauthorized", "message": said})),
+        json(500, json!({"message": said})),
+        json(500, json!({"message": first, "detail": second})),
+        json(403, json!({"error": {"message": said}, "errors": [{"detail": said}]})),
+        json(500, json!({"data": {"message": said}, "request": said, said: 1})),
+        json(200, json!({"errcode": 40013, "errmsg": said})),
+        json(200, json!({"error": {"message": said}})),
+        json(200, json!({said: 1, "other": said})),
+        json(200, json!({"access_token": "t", "token_type": said})),
+        json(200, json!({"access_token": "t", "expires_in": said})),
+        json(200, json!({"access_token": "t", "scope": said})),
+        json(200, json!({"access_token": ["t", said]})),
+        response(400, "application/x-www-form-urlencoded", format!("error=no&error_description={}", form(said))),
+        response(502, "text/html", format!("<html><title>{said}</title><p>{said}</p></html>")),
+        response(200, "text/html", format!("<html><title>{said}</title><p>{said}</p></html>")),
+        response(502, "text/plain", format!("nothing known about {said}")),
+        response(200, "text/plain", format!("nothing known about {said}")),
+        response(500, "application/xml", format!("<error><message>{said}</message></error>")),
+        response(500, "application/json", format!("{{\"message\":\"{said}")),
+    ];
+    for (status, name, value) in [
+        (200, header::CONTENT_TYPE, said.to_owned()),
+        (500, header::CONTENT_ENCODING, said.to_owned()),
+        (302, header::LOCATION, format!("https://{said}.example.com/")),
+        (307, header::LOCATION, format!("//{}.eXample.com/{said}", said.to_uppercase())),
+        (307, header::LOCATION, said.to_owned()),
+        (503, header::RETRY_AFTER, said.to_owned()),
+    ] {
+        if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
+            let response = Response::builder().status(status).header(name, value);
+            all.push(response.body(Body::from("<html>")).expect("a response"));
+        }
+    }
+    all
+}
+
+/// Letters and digits alone, so that nothing between them hides what is looked for.
+fn bare(text: &str) -> String {
+    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Whatever a secret can be recognised by, in any form: parts of it, by their length.
+struct Traces(BTreeMap<usize, HashSet<String>>);
+
+impl Traces {
+    fn of(secret: &str) -> Self {
+        let mut traces = Self(BTreeMap::new());
+        traces.add(&bare(secret), 8);
+        for form in forms(secret).into_iter().chain([secret.to_owned()]).map(|form| bare(&form)) {
+            // Escapes have more in common with anything.
+            let is_escaped = form.contains("u00") || form.contains("x00");
+            traces.add(&form, if is_escaped { 40 } else { 16 });
+        }
+        traces
+    }
+
+    fn add(&mut self, text: &str, length: usize) {
+        let length = length.min(text.len());
+        let windows = text.as_bytes().windows(length).map(|window| String::from_utf8_lossy(window).into_owned());
+        self.0.entry(length).or_default().extend(windows);
+    }
+
+    fn assert_none_in(&self, text: &str, what: &str) {
+        let shown = bare(text);
+        for (length, traces) in &self.0 {
+            for window in shown.as_bytes().windows(*length) {
+                let found = traces.contains(&*String::from_utf8_lossy(window));
+                assert!(!found, "{what}: {} is in {text}", String::from_utf8_lossy(window));
+            }
+        }
+    }
+}
+
+async fn said_of(source: ClientCredentialsBuilder, response: Response<Body>) -> String {
+    let recorder = Recorder::new(move |_| Ok(response.clone()));
+    let source = source.http_client(recorder).build().expect("complete");
+    match ask(&source).await {
+        Ok(token) => format!("{token:?}"),
+        Err(error) => {
+            let cause = error.source().map(|cause| format!("{cause} {cause:?}"));
+            format!("{error} {error:?} {}", cause.unwrap_or_default())
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_comes_out_in_no_form_and_no_place() {
+    let log = Log::default();
+    let _guard = log.capture();
+    let mut all = 0;
+    for (secret, ways) in SECRETS {
+        let traces = Traces::of(secret);
+        for sent in ways {
+            let is_secret = !matches!(sent, Sent::Query | Sent::Parameter | Sent::Header);
+            let parts = parts(secret).into_iter().filter(|_| is_secret);
+            for said in forms(secret).into_iter().chain(parts) {
+                for response in responses(&said) {
+                    traces.assert_none_in(&said_of(source(*sent, secret), response).await, &said);
+                    all += 1;
+                }
+            }
+        }
+        let log = log.text();
+        assert!(log.contains("the server granted another scope"), "{log}");
+        traces.assert_none_in(&log, "the log");
+    }
+    assert!(all > 5000, "{all}");
+}
+
+/// What a token response brought beside an error, or brought the time before.
+#[tokio::test]
+async fn a_token_comes_out_in_no_form_and_no_place() {
+    const TOKEN: &str = "To/ke+n=aB3dE5fG7hJ9kL1m";
+    let traces = Traces::of(TOKEN);
+    for said in forms(TOKEN) {
+        for response in responses(&said) {
+            let body = response.body().as_ref().to_vec();
+            let mut answers = vec![response.clone()];
+            if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_slice(&body) {
+                members.insert("refresh_token".into(), TOKEN.into());
+                answers.push(response.clone().map(|_| Body::from(serde_json::Value::from(members).to_string())));
+            }
+            for answer in answers {
+                let first = std::sync::atomic::AtomicBool::new(true);
+                let recorder = Recorder::new(move |_| {
+                    let token = json!({"access_token": TOKEN, "expires_in": 60}).to_string();
+                    let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
+                    Ok(if is_first { Response::new(Body::from(token)) } else { answer.clone() })
+                });
+                let source = source(Sent::Post, "12345").http_client(recorder).build().expect("complete");
+                ask(&source).await.expect("a token");
+                if let Err(error) = ask(&source).await {
+                    traces.assert_none_in(&format!("{error} {error:?}"), &said);
+                }
+            }
+        }
+    }
+}
+
+/// Where a document is read again, its server knows the secret.
+#[tokio::test(start_paused = true)]
+async fn a_metadata_document_that_is_read_again_brings_no_secret_into_the_log() {
+    const ISSUER: &str = "https://auth.example.com";
+    let log = Log::default();
+    let _guard = log.capture();
+    for (secret, ways) in SECRETS {
+        let traces = Traces::of(secret);
+        let is_secret = matches!(ways[0], Sent::Post);
+        for said in forms(secret) {
+            for document in [
+                json!({"issuer": said, "token_endpoint": format!("{ISSUER}/token")}),
+                json!({"issuer": format!("https://{}", said.to_uppercase())}),
+                json!({"issuer": ISSUER, "token_endpoint": said}),
+                json!({"issuer": ISSUER, "token_endpoint": format!("https://{said}.example.com/token")}),
+                json!({"issuer": ISSUER, "token_endpoint": format!("{ISSUER}/{said}/token")}),
+            ] {
+                let asked = std::sync::atomic::AtomicUsize::new(0);
+                let recorder = Recorder::new(move |request| {
+                    let good = json!({"issuer": ISSUER, "token_endpoint": format!("{ISSUER}/token")});
+                    Ok(Response::new(Body::from(if request.method() == http::Method::POST {
+                        r#"{"access_token":"t"}"#.to_owned()
+                    } else if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+                        good.to_string()
+                    } else {
+                        document.to_string()
+                    })))
+                });
+                let builder = ClientCredentials::discover(ISSUER, "abcde", if is_secret { secret } else { "12345" });
+                let builder = if is_secret { builder } else { builder.parameter("password", secret) };
+                let source = builder.any_origin().http_client(recorder.clone()).build().expect("complete");
+                for _ in 0..3 {
+                    if let Err(error) = source.token(&TokenRequest::default()).await {
+                        traces.assert_none_in(&format!("{error} {error:?}"), &said);
+                    }
+                    tokio::time::advance(Duration::from_secs(25 * 60 * 60)).await;
+                }
+                assert!(recorder.seen().iter().filter(|request| request.method() == http::Method::GET).count() >= 2);
+            }
+        }
+        traces.assert_none_in(&log.text(), "the log");
+    }
+    assert!(log.text().contains("discovery failed; "), "{}", log.text());
+}
+
+/// An account's id is in what servers say for a reason.
+#[tokio::test]
+async fn a_parameter_is_cut_out_and_leaves_the_rest() {
+    let body = json!({"error": "invalid_request", "error_description": "account 7531-8642 is closed"}).to_string();
+    let response = Response::builder().status(400).body(Body::from(body)).expect("a response");
+    let source = source(Sent::Post, "12345").parameter("account_id", "7531-8642");
+    let said = said_of(source, response).await;
+    assert!(said.contains("invalid_request (HTTP 400): account [redacted] is closed"), "{said}");
+}
+
+/// A known code says what to do, whatever else is hidden; nothing else of such a response is shown.
+#[tokio::test]
+async fn a_known_code_is_shown_beside_what_is_hidden() {
+    let secret = "invalid_client_secret_of_somebody";
+    let body = json!({"error": "invalid_client", "error_description": secret, "error_uri": "https://example.com"});
+    let response = Response::builder().status(401).body(Body::from(body.to_string())).expect("a response");
+    let recorder = Recorder::new(move |_| Ok(response.clone()));
+    let source = ClientCredentials::builder("https://auth.example.com", "abcde", Secret::from(secret)).any_origin();
+    let error = ask(&source.http_client(recorder).build().expect("complete")).await.expect_err("refused");
+    let response = error.response().expect("a code");
+    assert_eq!(response.error, "invalid_client");
+    let hidden = Some("[redacted]");
+    assert_eq!((response.error_description.as_deref(), response.error_uri.as_deref()), (hidden, hidden));
+}
