@@ -1,7 +1,7 @@
 //! A gRPC client whose calls carry tokens: the layer around tonic's channel. A real call, to a server on loopback that
 //! checks the token: `cargo run --example tonic`.
 
-use client_credentials::{BearerAuthLayer, ClientCredentials, testing::AuthorizationServer};
+use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, testing::AuthorizationServer};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
     Code, Request, Status,
@@ -26,21 +26,30 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = tonic::service::interceptor::InterceptedService::new(service, check);
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
 
-    let tokens = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(&origin).build()?;
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(&origin).build()?;
+    // A generated client's requests do not say where they go, so the layer is told where the channel goes.
+    let layer = BearerAuthLayer::new(TokenCache::from(source)).for_origin(&origin)?;
     let channel = Channel::from_shared(origin)?.connect().await?;
-    let with_tokens = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).service(channel.clone());
+    let with_tokens = tower::ServiceBuilder::new().layer(layer).service(channel.clone());
 
-    // Any generated client takes the channel with the layer around it.
+    // Any generated client accepts the channel with the layer around it.
     let mut client = HealthClient::new(with_tokens);
     for _ in 0..10 {
         let answer = client.check(HealthCheckRequest::default()).await?;
         println!("with a token: {:?}", answer.into_inner().status());
     }
-    let refused = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
-    let code = refused.err().map(|status| status.code());
-    println!("without one: {code:?}");
+    // A call whose token was revoked is refused, and the next one has a new token.
+    auth.revoke_all();
+    let refused = client.check(HealthCheckRequest::default()).await.err().map(|status| status.code());
+    println!("with a revoked one: {refused:?}");
+    client.check(HealthCheckRequest::default()).await?;
 
-    if (code, auth.token_requests().len()) != (Some(Code::Unauthenticated), 1) {
+    let without = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+    let without = without.err().map(|status| status.code());
+    println!("without one: {without:?}");
+
+    let expected = Some(Code::Unauthenticated);
+    if (refused, without, auth.token_requests().len()) != (expected, expected, 2) {
         return Err("not what was expected".into());
     }
     Ok(())

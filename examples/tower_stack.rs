@@ -4,7 +4,7 @@
 use std::{future, time::Duration};
 
 use client_credentials::{
-    BearerAuthLayer, ClientCredentials, TryClone,
+    BearerAuthLayer, ClientCredentials, TokenCache, TryClone,
     testing::{Answer, AuthorizationServer, ProtectedApi},
 };
 use http::{Request, Response, StatusCode};
@@ -15,7 +15,8 @@ use tower::{BoxError, ServiceBuilder, ServiceExt};
 async fn main() -> Result<(), BoxError> {
     let auth = AuthorizationServer::start().await;
     let api = ProtectedApi::start(&auth).await;
-    let tokens = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.origin()).build()?;
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.origin()).build()?;
+    let tokens = TokenCache::from(source);
     // From the outside in.
     let client = ServiceBuilder::new()
         .timeout(Duration::from_secs(10)) // the whole call: waiting for a token and every attempt

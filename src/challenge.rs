@@ -9,9 +9,9 @@ use http::{HeaderMap, header::WWW_AUTHENTICATE};
 /// How a 401 speaks of the token that came with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// `error="invalid_token"`: the server says that the token is dead.
+    /// `error="invalid_token"`, or gRPC's status 16: the server says that the token is dead.
     Explicit,
-    /// A 401 that gives no reason.
+    /// A 401 that gives no reason, or one that can only be the token: the request carried exactly one, and well-formed.
     Bare,
 }
 
@@ -36,7 +36,9 @@ pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
     if errors.contains(&"invalid_token") {
         return Some(Rejection::Explicit);
     }
-    errors.is_empty().then_some(Rejection::Bare)
+    // RFC 9470 and servers of their own have more codes of this kind: a good token, for something else.
+    let is_about_the_token = |error: &&str| !error.starts_with("insufficient_");
+    (errors.is_empty() || errors.iter().any(is_about_the_token)).then_some(Rejection::Bare)
 }
 
 #[derive(Debug, Default)]
@@ -194,17 +196,14 @@ mod tests {
                 &["Bearer realm=\"a\"", "Bearer error=\"invalid_token\""],
                 &["", "Bearer error=\"invalid_token\""],
                 // Microsoft's and Google's.
-                &[
-                    "Bearer realm=\"\", authorization_uri=\"https://a.test/authorize\", client_id=\"1\", error=\"invalid_token\", claims=\"eyJ9\"",
-                ],
+                &["Bearer realm=\"\", authorization_uri=\"https://a.test/authorize\", client_id=\"1\", \
+                     error=\"invalid_token\", claims=\"eyJ9\""],
                 &["Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""],
                 // Spring's, a container registry's, and that of Exchange.
-                &[
-                    "Bearer error=\"invalid_token\", error_description=\"Jwt expired at 2026-11-24T00:00:00Z\", error_uri=\"https://tools.ietf.org/html/rfc6750#section-3.1\"",
-                ],
-                &[
-                    "Bearer realm=\"https://a.test/token\",service=\"registry.a.test\",scope=\"repository:a/b:pull,push\",error=\"invalid_token\"",
-                ],
+                &["Bearer error=\"invalid_token\", error_description=\"Jwt expired at 2026-11-24T00:00:00Z\", \
+                     error_uri=\"https://tools.ietf.org/html/rfc6750#section-3.1\""],
+                &["Bearer realm=\"https://a.test/token\",service=\"registry.a.test\",\
+                     scope=\"repository:a/b:pull,push\",error=\"invalid_token\""],
                 &[
                     "Bearer client_id=\"1\", trusted_issuers=\"1@*\", token_types=\"a b\", error=\"invalid_token\"",
                     "Basic Realm=\"\",Basic Realm=\"\"",
@@ -251,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn these_name_a_reason_that_can_only_be_the_token() {
+        check(
+            Some(Rejection::Bare),
+            &[
+                // LemonLDAP::NG and oxide-auth, for a token that they do not know any more.
+                &["Bearer error=\"invalid_request\""],
+                &["Bearer realm=\"a\", error=\"invalid_request\", error_description=\"insufficient_scope\""],
+                &["Bearer error=\"invalid_token_type\""],
+                &["Bearer error=\"expired\""],
+                &["Bearer error=\"token_expired\"", "Basic realm=\"a\""],
+                &["Bearer error=\"insufficient_scope\"", "Bearer error=\"invalid_request\""],
+                &["Bearer error=\"\""],
+            ],
+        );
+    }
+
+    #[test]
     fn these_are_about_something_else() {
         check(
             None,
@@ -258,9 +274,8 @@ mod tests {
                 &["Bearer error=\"insufficient_scope\", scope=\"a b\""],
                 &["Bearer error=insufficient_scope"],
                 &["Bearer realm=\"a\", error=\"insufficient_scope\", error_description=\"not invalid_token\""],
-                &["Bearer error=\"invalid_request\""],
                 &["Bearer error=\"insufficient_user_authentication\", acr_values=\"a\""],
-                &["Bearer error=\"invalid_token_type\""],
+                &["Bearer error=\"insufficient_anything\""],
                 &["Bearer realm=\"a\"", "Bearer error=\"insufficient_scope\""],
                 &["error=\"insufficient_scope\""],
                 &["Basic realm=\"a\""],

@@ -1,35 +1,48 @@
 //! The reqwest-middleware side.
 
-use std::{
-    future::{Future, ready},
-    pin::Pin,
-};
+use std::{future::Future, pin::Pin};
 
 use http::{Extensions, HeaderMap, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
+use tokio::time::Instant;
+
 use crate::{
-    attach::{Attach, Attached, Bearer, Rejected, Replay, TryClone},
+    attach::{Attach, Attached, Bearer, Request as _, TokenHeader},
     cache::TokenCache,
-    http_client::IsTokenRequest,
-    source::TokenRequest,
+    challenge::Rejection,
 };
 
 /// Attaches a bearer token to every request of a `reqwest_middleware::ClientWithMiddleware`, and renews it.
 ///
-/// A request whose token was rejected is sent again, once, if its body can be copied (a stream and a multipart form cannot, and are sent once). A
-/// [`TokenRequest`] among the request's extensions (`with_extension`) says which token it wants. A header that the caller set
-/// (`RequestBuilder::bearer_auth`) stays.
+/// A request whose token was rejected is sent again, once, if its body can be copied (a stream and a multipart form
+/// cannot: their 401 goes to the caller at once). If the second attempt fails, the caller gets its error. A
+/// [`TokenRequest`](crate::TokenRequest) among the request's extensions (`with_extension`) says which token it wants,
+/// and [`WithoutToken`](crate::WithoutToken) that it wants none.
+///
+/// A header that the caller set (`RequestBuilder::bearer_auth`) stays. One that the client sets itself
+/// (`reqwest::ClientBuilder::default_headers`) is added beneath every middleware, where the request has none: the token
+/// takes its place, and it is sent to the origins that get no token. Leave `Authorization` out of `default_headers`.
+///
+/// # Time limits
+///
+/// A request's own time limit (`RequestBuilder::timeout`) bounds its wait for a token, and what remains of it is left
+/// to the send. A time limit of the whole client (`reqwest::ClientBuilder::timeout`) begins when the request is sent,
+/// and no middleware can read it: it does not bound the wait, which ends after
+/// [`wait_limit`](crate::TokenCacheBuilder::wait_limit), 30 seconds if nothing else is set.
 ///
 /// # Among other middlewares
 ///
-/// What is added first is outermost. Add this one behind reqwest-retry, so that each attempt has the token of its moment; before it, all attempts
-/// of a request carry the same token. With reqwest-tracing either order will do: outside of this one it shows one span for each request, inside one for each
-/// time that it is sent. Redirects are followed by reqwest itself, beneath every middleware: it drops the token where host or port change, and a 401 from there does
-/// not count as a rejection (the log says so, once for each origin).
+/// What is added first is outermost. Add this one behind reqwest-retry, so that each attempt uses the token that is
+/// current when it is sent; before it, all attempts of a request carry the same token. With reqwest-tracing either
+/// order will do: outside of this one it shows one span for each request, inside one for each time that it is sent.
+/// Redirects are followed by reqwest itself, beneath every middleware: it removes the token where host or port change,
+/// also on the way back. A 401 at the end of a redirect does not reject the token, unless it comes from the origin that
+/// was asked and says `invalid_token` (the log says so, once for each origin).
 ///
-/// reqwest-retry takes every error of a middleware for fatal. To have it try again when a token could not be had for a reason that may pass:
+/// reqwest-retry takes every error of a middleware for fatal. To have it try again when a token could not be had for a
+/// reason that may pass:
 ///
 /// ```
 /// use client_credentials::{AccessToken, BearerAuthMiddleware, Error, TokenCache};
@@ -68,26 +81,36 @@ pub struct BearerAuthMiddleware {
 }
 
 impl BearerAuthMiddleware {
-    /// Attaches the tokens of this cache, or of a cache made for this source alone.
-    pub fn new(tokens: impl Into<TokenCache>) -> Self {
-        Self { bearer: Bearer::new(tokens.into()), replay: true }
+    /// Attaches the tokens of this cache. Give every adapter over one source a clone of the same cache: two caches are
+    /// two tokens, and two renewals.
+    #[must_use]
+    pub fn new(tokens: TokenCache) -> Self {
+        Self { bearer: Bearer::new(tokens), replay: true }
     }
 
-    /// Sends every request once; the answer that rejects a token goes to the caller.
+    /// Sends every request once; the response that rejects a token goes to the caller at once, and the renewal starts
+    /// beside it.
     #[must_use]
     pub fn without_replay(self) -> Self {
         Self { replay: false, ..self }
     }
 
-    /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means. As
-    /// [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
+    /// Counts a response as a rejection of its token where `rejected` says so, in addition to those that count already.
+    /// As [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
     #[must_use]
     pub fn with_rejection(self, rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
         Self { bearer: self.bearer.with_rejection(rejected), ..self }
     }
+
+    /// Sends the token in another header, or behind another word than `Bearer`.
+    #[must_use]
+    pub fn with_header(self, header: TokenHeader) -> Self {
+        Self { bearer: self.bearer.with_header(header), ..self }
+    }
 }
 
-/// Written out, and no `async fn`: the future of a request that finds its token at hand then has room for nothing but what it needs.
+/// Written out, and no `async fn`: the future of a request whose token is cached then has room for nothing but what it
+/// needs.
 impl Middleware for BearerAuthMiddleware {
     fn handle<'a, 'b, 'c, 'future>(
         &'a self,
@@ -101,18 +124,15 @@ impl Middleware for BearerAuthMiddleware {
         'c: 'future,
         Self: 'future,
     {
-        if extensions.get::<IsTokenRequest>().is_some() {
-            return next.run(request, extensions);
-        }
-        let spare = |request: &Request| self.spare(request, extensions);
-        match self.bearer.attach(&mut request, extensions.get::<TokenRequest>(), spare) {
+        let deadline = request.deadline();
+        let spare = |request: &Request| self.spare(request, extensions, deadline);
+        match self.bearer.attach(&mut request, Some(extensions), spare) {
             Attach::Not => next.run(request, extensions),
-            Attach::Refuse(error) => Box::pin(ready(Err(failed(error)))),
             Attach::With(attached, spare) => Box::pin(send(request, attached, spare, extensions, next)),
             Attach::Wait(pending) => Box::pin(async move {
-                let attached = pending.token().await.map_err(failed)?;
-                let spare = self.spare(&request, extensions);
-                if !attached.set(&mut request) {
+                let attached = pending.token(deadline).await.map_err(failed)?;
+                let spare = self.spare(&request, extensions, deadline);
+                if !attached.set(&mut request, deadline) {
                     return next.run(request, extensions).await;
                 }
                 send(request, attached, spare, extensions, next).await
@@ -122,9 +142,9 @@ impl Middleware for BearerAuthMiddleware {
 }
 
 impl BearerAuthMiddleware {
-    fn spare(&self, request: &Request, extensions: &Extensions) -> Option<Spare> {
-        let request = if self.replay { TryClone.copy(request)? } else { return None };
-        Some(Spare { request, extensions: extensions.clone() })
+    fn spare(&self, request: &Request, extensions: &Extensions, deadline: Option<Instant>) -> Option<Spare> {
+        let request = if self.replay { request.try_clone()? } else { return None };
+        Some(Spare { request, extensions: extensions.clone(), deadline })
     }
 }
 
@@ -132,6 +152,7 @@ impl BearerAuthMiddleware {
 struct Spare {
     request: Request,
     extensions: Extensions,
+    deadline: Option<Instant>,
 }
 
 #[expect(clippy::manual_async_fn, reason = "the future of an `async fn` has room for each argument twice")]
@@ -145,7 +166,7 @@ fn send<'future>(
     async move {
         let response = next.clone().run(request, extensions).await?;
         match attached.read(&response) {
-            Some(rejected) => Box::pin(send_again(attached, rejected, response, spare, extensions, next)).await,
+            Some(rejection) => Box::pin(send_again(attached, rejection, response, spare, extensions, next)).await,
             None => Ok(response),
         }
     }
@@ -153,28 +174,30 @@ fn send<'future>(
 
 async fn send_again(
     attached: Attached,
-    rejected: Rejected,
+    rejection: Rejection,
     response: Response,
     spare: Option<Spare>,
     extensions: &mut Extensions,
     next: Next<'_>,
 ) -> Result<Response> {
-    let recovered = attached.recover(rejected, spare.is_some()).await;
-    let (Some(attached), Some(Spare { mut request, extensions: original })) = (recovered, spare) else {
+    let Some(Spare { mut request, extensions: original, deadline }) = spare else {
+        attached.reject(rejection);
         return Ok(response);
     };
+    let Some(attached) = attached.recover(rejection, deadline).await else { return Ok(response) };
     // Before it is sent again: an unread body may hold the connection that it needs.
     drop(response);
     // There was room for the other one.
-    let _ = attached.set(&mut request);
+    let _ = attached.set(&mut request, deadline);
     *extensions = original;
     let response = next.run(request, extensions).await?;
-    attached.replayed(&response);
+    // It is final, whatever it says.
+    let _ = attached.read(&response);
     Ok(response)
 }
 
-/// Why a request was not sent. One level above our error, because reqwest-retry hides the error that a middleware returns and shows
-/// its causes alone.
+/// Why a request was not sent. One level above our error, because reqwest-retry hides the error that a middleware
+/// returns and shows its causes alone.
 #[derive(Debug)]
 struct NotSent(crate::Error);
 

@@ -1,6 +1,7 @@
 //! What threads would contend for, in copies.
 
 use std::{
+    cell::Cell,
     sync::{
         LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -33,7 +34,7 @@ impl<T> Sharded<T> {
     /// This thread's copy.
     #[inline]
     pub(crate) fn get(&self) -> &T {
-        &self.0[THREAD.with(|thread| *thread) & (self.0.len() - 1)].0
+        &self.0[thread() & (self.0.len() - 1)].0
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -46,4 +47,21 @@ static COPIES: LazyLock<usize> =
     LazyLock::new(|| (2 * available_parallelism().map_or(8, usize::from)).next_power_of_two().min(16));
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
-thread_local!(static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+thread_local!(static THREAD: Cell<usize> = const { Cell::new(UNNUMBERED) });
+const UNNUMBERED: usize = usize::MAX;
+
+/// This thread's number.
+#[inline]
+fn thread() -> usize {
+    match THREAD.get() {
+        UNNUMBERED => number_this_thread(),
+        thread => thread,
+    }
+}
+
+#[cold]
+fn number_this_thread() -> usize {
+    let thread = THREADS.fetch_add(1, Ordering::Relaxed);
+    THREAD.set(thread);
+    thread
+}

@@ -1,6 +1,11 @@
 //! An access token, as it was issued.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -8,7 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::{error::Error, error::ErrorKind, source::TokenRequest};
 
-const SCHEME: &str = "Bearer ";
+/// In front of the token, unless an adapter is built with another prefix.
+pub(crate) const SCHEME: &str = "Bearer ";
 
 /// A lifetime beyond this is as good as none; it keeps clock arithmetic far from overflow.
 pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -30,6 +36,8 @@ pub struct AccessToken {
 struct Inner {
     /// `Bearer` and the token. The header value is the only copy.
     authorization: HeaderValue,
+    /// The same behind another prefix, the first that was asked for.
+    prefixed: OnceLock<(String, HeaderValue)>,
     expires_in: Option<Duration>,
     /// Where no lifetime is stated: it is not longer than this.
     expires_within: Option<Duration>,
@@ -62,6 +70,7 @@ impl AccessToken {
         Ok(Self {
             inner: Arc::new(Inner {
                 authorization,
+                prefixed: OnceLock::new(),
                 expires_in: None,
                 expires_within: None,
                 refresh_in: None,
@@ -109,6 +118,14 @@ impl AccessToken {
         &self.inner.authorization
     }
 
+    /// The value behind another prefix than `Bearer`, which is visible ASCII and spaces; made once where an adapter
+    /// asks for one such prefix.
+    pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderValue {
+        let make = || header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone());
+        let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), make()));
+        if of == prefix { value.clone() } else { make() }
+    }
+
     /// The lifetime that the server stated, counted from when the token was asked for.
     pub fn expires_in(&self) -> Option<Duration> {
         self.inner.expires_in
@@ -124,9 +141,9 @@ impl AccessToken {
         self.inner.scope.as_deref()
     }
 
-    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it is,
-    /// anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept, nor is
-    /// what comes after 256 members.
+    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it
+    /// is, anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept,
+    /// nor is what comes after 256 members.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.inner.members.get(name).map(|value| value.as_str())
     }
@@ -149,6 +166,7 @@ impl AccessToken {
         let mut inner = Inner::clone(&self.inner);
         if let Some(authorization) = header(&[SCHEME, self.expose_secret()]) {
             inner.authorization = authorization;
+            inner.prefixed = OnceLock::new();
         }
         Self { inner: Arc::new(inner) }
     }

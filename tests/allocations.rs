@@ -13,7 +13,7 @@ use std::{
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use client_credentials::{AccessToken, BearerAuthLayer, TokenCache};
+use client_credentials::{AccessToken, BearerAuthLayer, TokenCache, TokenHeader};
 use http_body_util::Full;
 use tower::{Layer, Service, service_fn};
 
@@ -46,6 +46,25 @@ async fn an_http_request_gets_its_token_without_an_allocation() {
     assert!(counted.count_total > 0, "the counter counts");
     for _ in 0..3 {
         assert_eq!(allocations(&mut service, request()), 0);
+    }
+}
+
+/// But for the first one, which makes the header's value.
+#[tokio::test]
+async fn nor_does_one_in_another_header_or_for_a_service_of_one_origin_or_beside_a_host_header() {
+    let inner = service_fn(|_: http::Request<()>| ready(Ok::<_, Infallible>(http::Response::new(()))));
+    let layer = BearerAuthLayer::new(tokens().await).for_origin("https://api.example.com").expect("an origin");
+    let header = TokenHeader::for_client_without_redirects("x-api-token", "Token").expect("a token header");
+    for layer in [layer.clone(), layer.with_header(header)] {
+        let mut service = layer.layer(inner);
+        let request = |url: &str| {
+            let request = http::Request::get(url).header("host", "api.example.com");
+            request.body(()).expect("a request")
+        };
+        allocations(&mut service, request("/stats"));
+        for url in ["/stats", "https://api.example.com/stats"] {
+            assert_eq!(allocations(&mut service, request(url)), 0, "{url}");
+        }
     }
 }
 

@@ -49,7 +49,7 @@ async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
         let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
         let api = auth.protected_api().await;
         let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.origin()).build();
-        let bearer = BearerAuthMiddleware::new(source.expect("a source"));
+        let bearer = BearerAuthMiddleware::new(source.expect("a source").into());
         let builder = ClientBuilder::new(reqwest::Client::new());
         let client = if outside {
             builder.with(TracingMiddleware::default()).with(bearer)

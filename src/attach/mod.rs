@@ -1,15 +1,26 @@
-//! What both adapters share: which requests get a token, what a response says about it, and how a request is sent again.
+//! What both adapters share: which requests get a token, what a response says about it, and how a request is sent
+//! again.
 
+mod adapter;
+mod attached;
 mod bearer;
+mod deadline;
+mod header;
 mod permission;
 mod replay;
 mod request;
 
 #[cfg(feature = "reqwest-middleware")]
-pub(crate) use self::bearer::Rejected;
-pub(crate) use self::bearer::{Attach, Attached, Bearer, Pending};
+pub(crate) use self::request::sealed::Request;
+pub(crate) use self::{
+    attached::Attached,
+    bearer::{Attach, Bearer, Pending},
+    replay::sealed::Replay as SpareOf,
+};
 pub use self::{
-    bearer::grpc_unauthenticated,
+    attached::grpc_unauthenticated,
+    bearer::WithoutToken,
+    header::TokenHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},
 };

@@ -1,5 +1,7 @@
 //! Whether a token may go where a request goes. What is refused is said in the log once for each origin.
 
+use http::{HeaderMap, header::HOST, uri::Authority};
+
 use crate::{
     cache::TokenCache,
     origin::{Permission, Target},
@@ -9,7 +11,7 @@ use crate::{
 impl TokenCache {
     pub(super) fn permit(&self, target: &Target<'_>) -> Permission {
         let permission = self.origins().permit(target);
-        if !matches!(permission, Permission::Granted(_)) && self.mentioned().is_first(target) {
+        if !matches!(permission, Permission::Granted(_)) && self.report().is_first_mention(&target.to_origin()) {
             let origin = target.to_origin();
             match permission {
                 Permission::Insecure => log::insecure(self.report().source(), &origin),
@@ -19,10 +21,31 @@ impl TokenCache {
         permission
     }
 
-    /// A request to one of our origins was refused by another one, which a redirect within the client led to.
-    pub(super) fn refused_elsewhere(&self, target: &Target<'_>) {
-        if self.mentioned().is_first(target) {
-            log::answered_elsewhere(self.report().source(), &target.to_origin());
+    /// Whether the request names only permitted hosts in `Host`, which a gateway may route by, wherever the connection
+    /// leads.
+    pub(super) fn permit_hosts(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(HOST).iter().all(|host| {
+            // As nearly every request writes it, without the copy that parsing makes.
+            self.origins().is_authority_as_written(host.as_bytes())
+                || match Authority::try_from(host.as_bytes()) {
+                    Ok(host) => self.permit_host(&Target::of_parts(None, &host)),
+                    Err(_) => self.permit_host(&Target::unreadable()),
+                }
+        })
+    }
+
+    fn permit_host(&self, host: &Target<'_>) -> bool {
+        let permitted = matches!(self.origins().permit(host), Permission::Granted(_));
+        if !permitted && self.report().is_first_mention(&host.to_origin()) {
+            log::foreign_host(self.report().source(), &host.to_origin());
+        }
+        permitted
+    }
+
+    /// The response came from `end`, where a redirect within the client led to, perhaps without the token.
+    pub(super) fn rejected_after_redirect(&self, end: &Target<'_>) {
+        if self.report().is_first_mention(&end.to_origin()) {
+            log::rejected_after_redirect(self.report().source(), &end.to_origin());
         }
     }
 }

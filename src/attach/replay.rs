@@ -1,94 +1,106 @@
 use std::{convert::Infallible, fmt};
 
-/// Whether, and how, a request is copied so that it can be sent again after its token was rejected.
-pub trait Replay<Req> {
-    /// What is kept of a request until its answer is there.
-    type Copy;
+/// Whether, and how, a request is copied so that it can be sent again after its token was rejected: [`NoReplay`],
+/// [`TryClone`], or a function of yours in [`replay_fn`]. Sealed, so that it can change.
+pub trait Replay<Req>: sealed::Replay<Req> {}
 
-    /// A copy, made before the request is sent; `None`: this one is sent once.
-    fn copy(&self, request: &Req) -> Option<Self::Copy>;
+impl<Req, T: sealed::Replay<Req>> Replay<Req> for T {}
 
-    /// The request that is sent again.
-    fn restore(copy: Self::Copy) -> Req;
+pub(crate) mod sealed {
+    /// The copy is made before the token is attached, and keeps a handle of the service that it is sent with.
+    pub trait Replay<Req> {
+        /// Both in one, so that they take no room where there is never a copy.
+        type Spare<S>;
+
+        /// `None`: this request is sent once.
+        fn spare<S: Clone>(&self, request: &Req, service: &S) -> Option<Self::Spare<S>>;
+
+        fn take_apart<S>(spare: Self::Spare<S>) -> (Req, S);
+    }
 }
 
 /// Sends every request once: the default, which fits every body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplay;
 
-impl<Req> Replay<Req> for NoReplay {
-    type Copy = Infallible;
+impl<Req> sealed::Replay<Req> for NoReplay {
+    type Spare<S> = Infallible;
 
-    fn copy(&self, _request: &Req) -> Option<Infallible> {
+    fn spare<S: Clone>(&self, _request: &Req, _service: &S) -> Option<Infallible> {
         None
     }
 
-    fn restore(copy: Infallible) -> Req {
-        match copy {}
+    fn take_apart<S>(spare: Infallible) -> (Req, S) {
+        match spare {}
     }
 }
 
 /// Copies what can be copied: an `http::Request` whose body is `Clone`, a `reqwest::Request` by its `try_clone`.
 ///
-/// The copy is made before the request is sent, and nothing is buffered: a body such as `Full<Bytes>` shares its bytes. The second attempt is
-/// the original request, with another token.
+/// The copy is made before the request is sent, and nothing is buffered: a body such as `Full<Bytes>` shares its bytes.
+/// The second attempt is the original request, with another token.
 ///
 /// # If it does not compile
 ///
-/// Over a body that is not `Clone` (a boxed one, tonic's, axum's, hyper's `Incoming`) the layer is no service, and the compiler does not always say why:
+/// Over a body that is not `Clone` (a boxed one, tonic's, axum's, hyper's `Incoming`) the layer is no service, and the
+/// compiler does not always say why:
 ///
 /// ```compile_fail,E0599
 /// # use bytes::Bytes;
 /// # use client_credentials::{BearerAuthLayer, TokenCache, TryClone};
 /// # use http_body_util::combinators::BoxBody;
 /// # use tower::{ServiceBuilder, ServiceExt};
-/// # type Client = hyper_util::client::legacy::Client<hyper_util::client::legacy::connect::HttpConnector, BoxBody<Bytes, std::convert::Infallible>>;
-/// # fn example(tokens: TokenCache, client: Client, request: http::Request<BoxBody<Bytes, std::convert::Infallible>>) {
+/// # use hyper_util::client::legacy::{Client as Legacy, connect::HttpConnector};
+/// # type Boxed = BoxBody<Bytes, std::convert::Infallible>;
+/// # type Client = Legacy<HttpConnector, Boxed>;
+/// # fn example(tokens: TokenCache, client: Client, request: http::Request<Boxed>) {
 /// let service = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens).with_replay(TryClone)).service(client);
 /// let answer = service.oneshot(request);
 /// # }
 /// ```
 ///
 /// ```text
-/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, ...>`, but its trait bounds were not satisfied
+/// error[E0599]: the method `oneshot` exists for struct `BearerAuth<Client<HttpConnector, BoxBody<Bytes, …>>, ...>`,
+///               but its trait bounds were not satisfied
 ///   = note: the following trait bounds were not satisfied:
 ///           `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: Service<_>`
-///           which is required by `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: tower::ServiceExt<_>`
 /// ```
 ///
 /// The same for `ready`, `call`, `ready_and` and the methods of a generated tonic client, there with the reason:
 ///
 /// ```text
 /// error[E0277]: the trait bound `tonic::body::Body: Clone` is not satisfied
-/// error[E0599]: the method `check` exists for struct `HealthClient<BearerAuth<Channel, TryClone>>`, but its trait bounds were not satisfied
+/// error[E0599]: the method `check` exists for struct `HealthClient<BearerAuth<Channel, TryClone>>`, but its trait
+///               bounds were not satisfied
 /// ```
 ///
-/// Either leave `with_replay` out, and the 401 goes to the caller, or say with [`replay_fn`] how your requests are copied.
+/// Either leave `with_replay` out, and the 401 goes to the caller, or say with [`replay_fn`] how your requests are
+/// copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TryClone;
 
-impl<B: Clone> Replay<http::Request<B>> for TryClone {
-    type Copy = http::Request<B>;
+impl<B: Clone> sealed::Replay<http::Request<B>> for TryClone {
+    type Spare<S> = (http::Request<B>, S);
 
-    fn copy(&self, request: &http::Request<B>) -> Option<http::Request<B>> {
-        Some(request.clone())
+    fn spare<S: Clone>(&self, request: &http::Request<B>, service: &S) -> Option<Self::Spare<S>> {
+        Some((request.clone(), service.clone()))
     }
 
-    fn restore(copy: http::Request<B>) -> http::Request<B> {
-        copy
+    fn take_apart<S>(spare: Self::Spare<S>) -> (http::Request<B>, S) {
+        spare
     }
 }
 
 #[cfg(feature = "reqwest")]
-impl Replay<reqwest::Request> for TryClone {
-    type Copy = reqwest::Request;
+impl sealed::Replay<reqwest::Request> for TryClone {
+    type Spare<S> = (reqwest::Request, S);
 
-    fn copy(&self, request: &reqwest::Request) -> Option<reqwest::Request> {
-        request.try_clone()
+    fn spare<S: Clone>(&self, request: &reqwest::Request, service: &S) -> Option<Self::Spare<S>> {
+        Some((request.try_clone()?, service.clone()))
     }
 
-    fn restore(copy: reqwest::Request) -> reqwest::Request {
-        copy
+    fn take_apart<S>(spare: Self::Spare<S>) -> (reqwest::Request, S) {
+        spare
     }
 }
 
@@ -117,6 +129,7 @@ impl Replay<reqwest::Request> for TryClone {
 /// let layer = BearerAuthLayer::new(tokens).with_replay(replay_fn(copy_of_a_get));
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
+#[must_use]
 pub fn replay_fn<F, Req>(function: F) -> ReplayFn<F>
 where
     F: Fn(&Req) -> Option<Req>,
@@ -130,18 +143,18 @@ pub struct ReplayFn<F> {
     function: F,
 }
 
-impl<F, Req> Replay<Req> for ReplayFn<F>
+impl<F, Req> sealed::Replay<Req> for ReplayFn<F>
 where
     F: Fn(&Req) -> Option<Req>,
 {
-    type Copy = Req;
+    type Spare<S> = (Req, S);
 
-    fn copy(&self, request: &Req) -> Option<Req> {
-        (self.function)(request)
+    fn spare<S: Clone>(&self, request: &Req, service: &S) -> Option<Self::Spare<S>> {
+        Some(((self.function)(request)?, service.clone()))
     }
 
-    fn restore(copy: Req) -> Req {
-        copy
+    fn take_apart<S>(spare: Self::Spare<S>) -> (Req, S) {
+        spare
     }
 }
 

@@ -3,33 +3,52 @@ use tower_layer::Layer;
 
 use super::BearerAuth;
 use crate::{
-    attach::{Bearer, NoReplay},
+    attach::{Bearer, NoReplay, TokenHeader},
     cache::TokenCache,
+    error::Error,
 };
 
 /// For clients: attaches a bearer token to every outgoing request, and renews it.
 ///
 /// (A server that checks tokens wants another layer, such as tower-http's `AsyncRequireAuthorizationLayer`.)
 ///
-/// Over any `tower::Service` of a client: hyper-util's, `reqwest::Client`, tonic's channel, or layers around them. Its
-/// error is a [`BoxError`](tower_service::Service::Error): the service's own as it was, or ours, which
-/// [`Error::find`](crate::Error::find) finds.
+/// Over any `tower::Service` of a client: hyper-util's, `reqwest::Client`, tonic's channel, or layers around them.
 ///
 /// ```no_run
-/// # use client_credentials::{BearerAuthLayer, ClientCredentials, TryClone};
+/// # use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, TryClone};
 /// # fn main() -> Result<(), client_credentials::Error> {
-/// # type Response = http::Response<()>;
-/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(Response::default()) });
+/// # let client = tower::service_fn(|_: http::Request<String>| async {
+/// #     Ok::<_, std::io::Error>(http::Response::new(()))
+/// # });
 /// let source = ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
 ///     .origin("https://api.example.com")
 ///     .build()?;
+/// let tokens = TokenCache::from(source); // one for each source; its clones share their tokens
 /// let service = tower::ServiceBuilder::new()
-///     .layer(BearerAuthLayer::new(source).with_replay(TryClone))
+///     .layer(BearerAuthLayer::new(tokens).with_replay(TryClone))
 ///     .service(client);
-/// # let _: &dyn tower::Service<http::Request<String>, Response = Response, Error = _, Future = _> = &service;
+/// # fn check<S: tower::Service<http::Request<String>, Response = http::Response<()>>>(_: S) {}
+/// # check(service);
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Its error is tower's [`BoxError`](tower_service::Service::Error), as with tower's own layers that fail for reasons
+/// of their own (time limits, load shedding): the service's own error unchanged, which `downcast_ref` finds, or ours,
+/// which [`Error::find`](crate::Error::find) finds. An error type of ours around the service's would have to be named
+/// and matched in every stack, and tonic, `option_layer` and boxed services want a `BoxError` in the end.
+///
+/// # Where the token goes
+///
+/// A request gets a token if the origin of its URI, and every `Host` header that it has, is one that the tokens may be
+/// sent to. To another origin it is sent without one, and the log (target `client_credentials`) says so once for each
+/// origin. It is refused where the token would go over plain `http` to a host that was named with `https`, and where
+/// its URI names no authority: such requests, tonic's and kube's for instance, go where the inner service goes, which
+/// [`for_origin`](Self::for_origin) says.
+///
+/// A [`WithoutToken`](crate::WithoutToken) among the request's extensions, a header of that name that the caller set,
+/// and a `CONNECT` without a scheme, which speaks to a proxy, each mean: no token. An extended `CONNECT` (RFC 8441) is
+/// a request like any other.
 ///
 /// # Which layer goes where
 ///
@@ -40,9 +59,9 @@ use crate::{
 /// | behind this layer (nearer to the client) | what is seen |
 /// |---|---|
 /// | a retry layer | all its attempts carry the same token, also after that was rejected |
-/// | a redirect layer | what becomes of the token at another host is up to that layer, and no other is attached there; a 401 from there counts as one from the host that was asked |
-/// | a layer that sets an `Authorization` header | it replaces ours. *Before* this layer such a header stays, and no token is fetched (a `debug` event says so) |
-/// | a layer that sets scheme and host | this one sees a request without an authority, and attaches a token to all of them |
+/// | a redirect layer | it decides whether the token goes to another host, whose 401 counts as one from the host asked |
+/// | a layer that sets `Authorization` | it replaces ours; *before* this layer it stays, and no token is fetched |
+/// | a layer that sets scheme and host | this one refuses a request without them, unless it has `for_origin` |
 ///
 /// | before this layer | what is seen |
 /// |---|---|
@@ -53,29 +72,30 @@ use crate::{
 /// through the same limit find no room where every request waits for them, and end with a time-out: give them a client
 /// of their own.
 ///
-/// A request that goes without a token because of its origin, and why, is in the log (target `client_credentials`),
-/// once for each origin. A `CONNECT` request goes as it is: it speaks to a proxy.
+/// # Time limits
+///
+/// A request's own time limit bounds each wait for a token: gRPC's `grpc-timeout`, which stays on the request, and
+/// `reqwest::Request::timeout`, of which the client is left what remains. Any other time limit belongs around this
+/// layer; one within it does not count the wait.
 ///
 /// # If it does not compile
 ///
 /// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays.
 /// hyper-util's, reqwest's and tonic's clients are. For one that is not, such as tower's `RateLimit` or `BoxService`,
-/// the compiler says so:
+/// the compiler says so where the stack is used:
 ///
 /// ```compile_fail,E0599
 /// # use client_credentials::{BearerAuthLayer, TokenCache};
-/// # fn example(tokens: TokenCache) {
-/// # type Response = http::Response<()>;
-/// # let client = tower::service_fn(|_: http::Request<String>| async { Ok::<_, std::io::Error>(Response::default()) });
+/// # use tower::ServiceExt;
+/// # fn example(tokens: TokenCache, request: http::Request<String>) {
+/// # let client = tower::service_fn(|_: http::Request<String>| async {
+/// #     Ok::<_, std::io::Error>(http::Response::new(()))
+/// # });
 /// # let second = std::time::Duration::from_secs(1);
-/// tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).rate_limit(5, second).service(client);
+/// let layer = BearerAuthLayer::new(tokens);
+/// let service = tower::ServiceBuilder::new().layer(layer).rate_limit(5, second).service(client);
+/// let response = service.oneshot(request);
 /// # }
-/// ```
-///
-/// ```text
-/// error[E0599]: the method `service` exists for struct `ServiceBuilder<...>`, but its trait bounds were not satisfied
-///   = note: the following trait bounds were not satisfied:
-///           `RateLimit<_>: Clone`
 /// ```
 ///
 /// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. An
@@ -84,10 +104,15 @@ use crate::{
 ///
 /// # A rejected token
 ///
-/// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without it, the answer
-/// goes to the caller when the renewal has ended, so that the caller's next request has the new token. Nothing but a
-/// replay shows that a new token was accepted where the old one was not; without one, the next rejection within ten
-/// seconds (then twenty, forty … up to five minutes) renews nothing.
+/// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without a copy to send
+/// again, the response goes to the caller at once, and the renewal runs beside it.
+///
+/// A 401 rejects the token if its `Bearer` challenge says `invalid_token`, gives no reason, or gives any that does not
+/// begin with `insufficient_` (RFC 6750 section 3.1); so does `grpc-status: 16` in the headers of an HTTP/2 response
+/// whose content type is gRPC's. [`with_rejection`](Self::with_rejection) adds others. Responses that accept the new
+/// token end a streak of rejections; while every new one is rejected too, the next rejection within ten seconds (then
+/// twenty, forty … up to five minutes) renews nothing. All origins behind a wildcard, or behind `any_origin`, have one
+/// streak, and one name in the log.
 ///
 /// # Which token
 ///
@@ -98,12 +123,13 @@ use crate::{
 ///
 /// # With tonic
 ///
-/// tonic makes `Code::Unknown` of an error that it does not know. A `map_err` around the layer says it better:
+/// The requests of a generated client name no authority when they pass the layer; the channel adds its own, also in
+/// place of one that `with_origin` set. So the layer is told where the channel goes:
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use client_credentials::{BearerAuthLayer, Error, TokenCache, grpc_unauthenticated};
+/// use client_credentials::{BearerAuthLayer, Error, TokenCache};
 /// use tonic::{Code, Status, transport::Channel};
 /// use tower::{BoxError, Service, ServiceBuilder};
 ///
@@ -115,28 +141,28 @@ use crate::{
 ///     status
 /// }
 ///
-/// # fn example(tokens: TokenCache, channel: Channel) {
+/// # fn example(tokens: TokenCache, channel: Channel) -> Result<(), Error> {
 /// let service = ServiceBuilder::new()
-///     .map_err(to_status)
-///     .layer(BearerAuthLayer::new(tokens).with_rejection(grpc_unauthenticated))
+///     .map_err(to_status) // tonic makes `Code::Unknown` of an error that it does not know
+///     .layer(BearerAuthLayer::new(tokens).for_origin("http://orders.internal:50051")?)
 ///     .service(channel);
 /// # fn check<S: Service<http::Request<tonic::body::Body>, Error = Status>>(_: S) {}
 /// # check(service);
+/// # Ok(())
 /// # }
 /// ```
 ///
-/// A gRPC server refuses a token with `grpc-status: 16` and no 401, which counts where
-/// [`grpc_unauthenticated`](crate::grpc_unauthenticated) says so: the call fails as `Unauthenticated`, and the next one
-/// has a new token. To send unary calls again, collect their body first, since tonic's is not `Clone`:
+/// A call whose token the server refuses fails as `Unauthenticated`, and the next one waits for a new token. To send
+/// unary calls again, collect their body first, since tonic's is not `Clone`:
 ///
 /// ```
-/// # use client_credentials::{BearerAuthLayer, TokenCache, TryClone, grpc_unauthenticated};
+/// # use client_credentials::{BearerAuthLayer, Error, TokenCache, TryClone};
 /// # use tonic::{Status, body::Body, transport::Channel};
 /// # use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
 /// use http_body_util::{BodyExt, Full};
 ///
 /// # fn to_status(error: BoxError) -> Status { Status::from_error(error) }
-/// # fn example(tokens: TokenCache, channel: Channel) {
+/// # fn example(tokens: TokenCache, channel: Channel) -> Result<(), Error> {
 /// let service = ServiceBuilder::new()
 ///     .map_err(to_status)
 ///     .filter_async(|request: http::Request<Body>| async {
@@ -144,13 +170,14 @@ use crate::{
 ///         let body = Full::new(body.collect().await?.to_bytes());
 ///         Ok::<_, BoxError>(http::Request::from_parts(parts, body))
 ///     })
-///     .layer(BearerAuthLayer::new(tokens).with_rejection(grpc_unauthenticated).with_replay(TryClone))
+///     .layer(BearerAuthLayer::new(tokens).for_origin("http://orders.internal:50051")?.with_replay(TryClone))
 ///     .map_request(|request: http::Request<Full<bytes::Bytes>>| request.map(Body::new))
 ///     .service(channel);
 /// // Boxed: the compiler gives up on spawning calls through the types of so many layers.
 /// let service = BoxCloneSyncService::new(service);
 /// # fn check<S: tower::Service<http::Request<Body>, Error = Status>>(_: S) {}
 /// # check(service);
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -160,35 +187,58 @@ pub struct BearerAuthLayer<R = NoReplay> {
 }
 
 impl BearerAuthLayer {
-    /// Attaches the tokens of this cache, or of a cache made for this source alone.
-    pub fn new(tokens: impl Into<TokenCache>) -> Self {
-        Self { bearer: Bearer::new(tokens.into()), replay: NoReplay }
+    /// Attaches the tokens of this cache. Give every adapter over one source a clone of the same cache: two caches are
+    /// two tokens, and two renewals.
+    #[must_use]
+    pub fn new(tokens: TokenCache) -> Self {
+        Self { bearer: Bearer::new(tokens), replay: NoReplay }
     }
 }
 
 impl<R> BearerAuthLayer<R> {
-    /// Sends a request again, once, if its token was rejected and another one could be had:
+    /// Names the one origin that the inner service sends requests to which name none themselves: over tonic's channel,
+    /// in kube's `ClientBuilder::with_layer`, over axum's router. Such requests are refused without it.
+    ///
+    /// A request that names an authority is checked by that one, as everywhere.
+    ///
+    /// # Errors
+    ///
+    /// If this is not one of the origins that the tokens may be sent to, or not an origin.
+    pub fn for_origin(self, origin: impl AsRef<str>) -> Result<Self, Error> {
+        Ok(Self { bearer: self.bearer.for_origin(origin.as_ref())?, ..self })
+    }
+
+    /// Sends a request again, once, if its token was rejected and another one could be obtained:
     /// [`TryClone`](crate::TryClone), or [`replay_fn`](crate::replay_fn) for bodies that are copied otherwise.
     ///
     /// Not the default, since it would not compile over every body. A request that cannot be copied is sent once.
+    ///
+    /// The caller gets the response of the second attempt, whatever it is. If that attempt fails (the service is not
+    /// ready for it, or the connection breaks), the caller gets that error: the first response is gone by then, since
+    /// its body may have held the connection that was needed.
+    #[must_use]
     pub fn with_replay<T>(self, replay: T) -> BearerAuthLayer<T> {
         BearerAuthLayer { bearer: self.bearer, replay }
     }
 
-    /// Counts an answer as a rejection of its token where `rejected` says so, beside the 401s that RFC 6750 means.
+    /// Sends the token in another header, or behind another word than `Bearer`.
+    #[must_use]
+    pub fn with_header(self, header: TokenHeader) -> Self {
+        Self { bearer: self.bearer.with_header(header), ..self }
+    }
+
+    /// Counts a response as a rejection of its token where `rejected` says so, in addition to those that count already:
+    /// the 401s that RFC 6750 means, gRPC's refusals, and what an earlier call of this method named.
     ///
-    /// For servers with other habits: a 403 for an expired token, a 401 whose challenge is of another scheme (`Basic`,
-    /// `Token`, `OAuth`) or has an error code of its own, or a gRPC status
-    /// ([`grpc_unauthenticated`](crate::grpc_unauthenticated)). Without it those go to the caller, and the token stays.
-    /// However often it says so, the token endpoint is asked no more often than under a server that answers 401 to
-    /// everything.
+    /// For servers with other habits: a 403 for an expired token, or a 401 whose challenge is of another scheme
+    /// (`Basic`, `Token`, `OAuth`). Without it those go to the caller, and the token stays in use. However often it
+    /// says so, the token endpoint is asked no more often than under a server that returns 401 to everything.
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuthLayer, TokenCache};
     /// # let tokens = TokenCache::builder(AccessToken::new("abcde12345")?).any_origin().build()?;
-    /// BearerAuthLayer::new(tokens).with_rejection(|status, headers| {
-    ///     let expired = headers.get("x-reason").is_some_and(|reason| reason == "token expired");
-    ///     status == http::StatusCode::FORBIDDEN && expired
+    /// let layer = BearerAuthLayer::new(tokens).with_rejection(|status, headers| {
+    ///     status == http::StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "expired")
     /// });
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
@@ -198,10 +248,10 @@ impl<R> BearerAuthLayer<R> {
     }
 }
 
-impl<S: Clone, R: Clone> Layer<S> for BearerAuthLayer<R> {
+impl<S, R: Clone> Layer<S> for BearerAuthLayer<R> {
     type Service = BearerAuth<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth::new(inner, self.bearer.clone(), self.replay.clone())
+        BearerAuth::with(inner, self.bearer.clone(), self.replay.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! The tower side: a layer that attaches tokens to outgoing requests.
 
+mod attempt;
 mod future;
 mod layer;
 mod service;

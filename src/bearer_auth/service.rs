@@ -2,14 +2,15 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use super::ResponseFuture;
+use super::{ResponseFuture, attempt::FirstAttempt};
 use crate::{
     attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
+    cache::TokenCache,
     error::BoxError,
 };
 
-/// For clients: attaches a bearer token to every request that goes through. Made by
-/// [`BearerAuthLayer`](super::BearerAuthLayer).
+/// For clients: attaches a bearer token to every request that goes through. What it does, and its settings, are those
+/// of [`BearerAuthLayer`](super::BearerAuthLayer), which makes it.
 #[derive(Clone, Debug)]
 pub struct BearerAuth<S, R = NoReplay> {
     inner: S,
@@ -17,8 +18,17 @@ pub struct BearerAuth<S, R = NoReplay> {
     replay: R,
 }
 
+impl<S> BearerAuth<S> {
+    /// Attaches the tokens of this cache to the requests of `inner`, as
+    /// [`BearerAuthLayer::new`](super::BearerAuthLayer::new) does.
+    #[must_use]
+    pub fn new(inner: S, tokens: TokenCache) -> Self {
+        Self { inner, bearer: Bearer::new(tokens), replay: NoReplay }
+    }
+}
+
 impl<S, R> BearerAuth<S, R> {
-    pub(super) fn new(inner: S, bearer: Bearer, replay: R) -> Self {
+    pub(super) fn with(inner: S, bearer: Bearer, replay: R) -> Self {
         Self { inner, bearer, replay }
     }
 
@@ -44,7 +54,7 @@ where
     S::Error: Into<BoxError>,
     S::Response: BearerResponse,
     Req: BearerRequest,
-    R: Replay<Req> + Clone,
+    R: Replay<Req>,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -55,19 +65,16 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        match self.bearer.attach(&mut request, None, |request| self.replay.copy(request)) {
-            Attach::Not => ResponseFuture::untouched(self.inner.call(request)),
-            Attach::Refuse(error) => ResponseFuture::refused(error),
-            Attach::With(attached, copy) => {
-                let spare = copy.map(|copy| (copy, self.inner.clone()));
-                ResponseFuture::sent(self.inner.call(request), attached, spare)
-            }
+        match self.bearer.attach(&mut request, None, |request| self.replay.spare(request, &self.inner)) {
+            Attach::Not => ResponseFuture::sent(self.inner.call(request), None, None),
+            Attach::With(attached, spare) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
             Attach::Wait(pending) => {
-                // The service that was polled ready is the one to call: it is taken along, and a clone, which must be
-                // polled again, stays.
+                let spare = self.replay.spare(&request, &self.inner);
+                // The service that was polled ready is the one to call: it is moved into the future, and a clone, which
+                // must be polled again, stays. So what it reserved is given back where the request is refused.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(pending, request, ready, self.replay.clone())
+                ResponseFuture::waiting(FirstAttempt::new(pending, request, ready, spare))
             }
         }
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    origin::{Mentioned, Origins},
+    origin::Origins,
     report::Reporter,
     source::{TokenRequest, TokenSource},
     token::LONGEST_LIFETIME,
@@ -162,13 +162,7 @@ impl TokenCacheBuilder {
             streaks: AtomicUsize::new(0),
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default(), Leases::copied());
-        let shared = Shared {
-            context,
-            origins: self.origins,
-            mentioned: Mentioned::default(),
-            default: Arc::clone(&default),
-            keys,
-        };
+        let shared = Shared { context, origins: self.origins, default: Arc::clone(&default), keys };
         TokenCache { shared: Arc::new(shared), own: default }
     }
 

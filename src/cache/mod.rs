@@ -41,7 +41,7 @@ use crate::{
     challenge::Rejection,
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
-    origin::{Mentioned, Origins},
+    origin::Origins,
     report::Reporter,
     runtime,
     source::{TokenRequest, TokenSource},
@@ -91,7 +91,6 @@ pub struct TokenCache {
 struct Shared {
     context: Arc<Context>,
     origins: Origins,
-    mentioned: Mentioned,
     default: Arc<Slot>,
     keys: Keys,
 }
@@ -239,11 +238,6 @@ impl TokenCache {
     #[inline]
     pub(crate) fn origins(&self) -> &Origins {
         &self.shared.origins
-    }
-
-    /// The origins that the log has mentioned.
-    pub(crate) fn mentioned(&self) -> &Mentioned {
-        &self.shared.mentioned
     }
 
     pub(crate) fn report(&self) -> &Reporter {

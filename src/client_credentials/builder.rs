@@ -268,64 +268,83 @@ impl ClientCredentialsBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let authentication = self.authentication.ok_or_else(|| {
-            Error::configuration(
-                "client_secret: missing; write it, or better `client_secret_file`, or how else the client authenticates",
-            )
-        })?;
-        let server = match self.server {
-            Address::TokenUrl(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
-                return Err(Error::configuration(
-                    "token_endpoint_origin, mtls_endpoint_aliases: are for a token endpoint that is discovered; use `ClientCredentials::discover`, or leave them out",
-                ));
-            }
-            Address::TokenUrl(url) => Server::Known(Arc::new(Endpoint::configured(&url, self.plain_http)?)),
-            Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
-                issuer,
-                origins: self.token_endpoint_origins,
-                mtls: self.mtls_endpoint_aliases || authentication.is_by_tls(),
-                plain_http: self.plain_http,
-            })?)),
-        };
+        let Some(authentication) = self.authentication.clone() else { return Err(no_secret()) };
+        let server = self.server(&authentication)?;
         authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
         }
         let defaults = self.request.build()?;
         if self.scope_required && defaults.scope().is_none() {
-            return Err(Error::configuration(
-                "scope: none; the token endpoint requires a scope, such as `.scope(\"agents-availability:read\")`",
-            ));
+            return Err(no_scope());
         }
         if self.origins.is_empty() {
             return Err(Origins::missing());
         }
-        let http_client = self.transport.client(&authentication)?;
         let source = ClientCredentials {
             server,
             client_id: self.client_id,
+            http_client: self.transport.client(&authentication)?,
             authentication,
-            history: History::default(),
-            clock: ServerClock::default(),
             grant_type: self.grant_type,
             defaults,
             comma_separated_scopes: self.comma_separated_scopes,
             headers: self.headers,
             origins: self.origins,
-            http_client,
             timeout: self.timeout,
             token_types: self.token_types,
+            history: History::default(),
+            clock: ServerClock::default(),
             notices: Notices::default(),
             last_exchange: LastExchange::default(),
         };
-        if source.http_client.follows_redirects() {
-            log::follows_redirects(source.name());
-        }
-        for field in self.overridden {
-            log::overridden(source.name(), field);
-        }
+        source.log_what_is_odd(&self.overridden);
         Ok(source)
     }
+
+    fn server(&self, authentication: &ClientAuthentication) -> Result<Server, Error> {
+        Ok(match &self.server {
+            Address::TokenUrl(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
+                return Err(only_discovered());
+            }
+            Address::TokenUrl(url) => Server::Known(Arc::new(Endpoint::configured(url, self.plain_http)?)),
+            Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
+                issuer: issuer.clone(),
+                origins: self.token_endpoint_origins.clone(),
+                mtls: self.mtls_endpoint_aliases || authentication.is_by_tls(),
+                plain_http: self.plain_http,
+            })?)),
+        })
+    }
+}
+
+impl ClientCredentials {
+    fn log_what_is_odd(&self, overridden: &[&str]) {
+        if self.http_client.follows_redirects() {
+            log::follows_redirects(self.name());
+        }
+        for field in overridden {
+            log::overridden(self.name(), field);
+        }
+    }
+}
+
+fn no_secret() -> Error {
+    Error::configuration(
+        "client_secret: missing; write it, or better `client_secret_file`, or how else the client authenticates",
+    )
+}
+
+fn no_scope() -> Error {
+    Error::configuration(
+        "scope: none; the token endpoint requires a scope, such as `.scope(\"agents-availability:read\")`",
+    )
+}
+
+fn only_discovered() -> Error {
+    Error::configuration(
+        "token_endpoint_origin, mtls_endpoint_aliases: are for a token endpoint that is discovered; use `ClientCredentials::discover`, or leave them out",
+    )
 }
 
 impl std::fmt::Debug for ClientCredentialsBuilder {

@@ -23,8 +23,9 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    host::is_same_host,
     http_client::{self, Body, HttpClient, IsTokenRequest, MOST_BYTES, redirected, too_large},
-    origin::{Origins, Permission, Target, is_same_host},
+    origin::{Origins, Permission, Target},
     report::log,
 };
 

@@ -2,10 +2,7 @@
 
 use http::Uri;
 
-use crate::{
-    error::Error,
-    origin::{Port, is_loopback},
-};
+use crate::{error::Error, host::is_loopback, origin::Port};
 
 /// A token endpoint.
 pub(super) struct Endpoint {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    origin::is_loopback,
+    host::is_loopback,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 use crate::{error::Error, source::TokenRequest, token::AccessToken};
 
@@ -174,6 +174,15 @@ pub(crate) fn not_attached(source: &str, origin: &str) {
     );
 }
 
+pub(crate) fn foreign_host(source: &str, host: &str) {
+    event!(
+        warn,
+        source,
+        origin = host,
+        "no access token attached: the request's Host header names an origin that is not among those named for this source; said once for each"
+    );
+}
+
 pub(crate) fn insecure(source: &str, origin: &str) {
     event!(
         error,
@@ -187,8 +196,8 @@ pub(crate) fn forgotten(source: &str, count: usize, most: usize) {
     event!(debug, source, count, "the least used of {} access tokens made room for another", most);
 }
 
-pub(crate) fn own_header() {
-    event!(debug, "no access token attached: the request has an Authorization header already");
+pub(crate) fn own_header(name: &HeaderName) {
+    event!(debug, "no access token attached: the request already has the header `{name}`");
 }
 
 pub(crate) fn not_sent_again(origin: &str) {
@@ -207,12 +216,12 @@ pub(crate) fn not_a_rejection(origin: &str) {
     );
 }
 
-pub(crate) fn answered_elsewhere(source: &str, origin: &str) {
+pub(crate) fn rejected_after_redirect(source: &str, origin: &str) {
     event!(
         warn,
         source,
         origin,
-        "a 401 came from another origin than the one asked: the client followed a redirect, which does not carry the access token; send such requests to their end directly; said once for each origin"
+        "a 401 came after a redirect that the client followed, which may have removed the access token, and does not reject it; send such requests to the final URL; said once for each origin"
     );
 }
 

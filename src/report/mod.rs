@@ -4,7 +4,8 @@ pub(crate) mod log;
 mod metrics;
 
 use std::{
-    sync::Arc,
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -17,7 +18,11 @@ use crate::{challenge::Rejection, error::Error, source::TokenRequest, token::Acc
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     source: Arc<str>,
+    /// Origins that the log speaks of only once. Bounded, since a crawler may ask any number of them.
+    mentioned: Arc<Mutex<HashSet<String>>>,
 }
+
+const MOST_MENTIONED: usize = 256;
 
 /// Why a token is asked for.
 #[derive(Clone, Copy)]
@@ -45,7 +50,7 @@ pub(crate) struct Wait<'a> {
 
 impl Reporter {
     pub(crate) fn new(source: &str) -> Self {
-        Self { source: source.into() }
+        Self { source: source.into(), mentioned: Arc::default() }
     }
 
     pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: &Caller) -> Exchange {
@@ -60,6 +65,12 @@ impl Reporter {
     /// How the source is called.
     pub(crate) fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Whether the log has not spoken of this origin yet, and may.
+    pub(crate) fn is_first_mention(&self, origin: &str) -> bool {
+        let mut mentioned = self.mentioned.lock().unwrap_or_else(PoisonError::into_inner);
+        mentioned.len() < MOST_MENTIONED && !mentioned.contains(origin) && mentioned.insert(origin.to_owned())
     }
 
     pub(crate) fn obtained(&self, request: &TokenRequest, cause: Cause, token: &AccessToken, until: SystemTime) {

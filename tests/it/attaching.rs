@@ -12,7 +12,7 @@ use crate::support::{
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuth, BearerAuthLayer, Body, ClientCredentials, Clock, Error, ErrorKind, HttpClient, TokenCache,
-    TokenRequest, TowerClient, async_trait, token_fn,
+    TokenRequest, TowerClient, WithoutToken, async_trait, token_fn,
 };
 use http::{Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
@@ -63,17 +63,6 @@ async fn headers_that_the_caller_set_stay_as_they_are_beside_a_token_at_hand() {
         let seen = api.seen().pop().expect("a request");
         assert_eq!(seen.headers().get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), own);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connect_request_goes_without_a_token_that_is_at_hand() {
-    let (tokens, _) = api_tokens();
-    tokens.token().await.expect("a token");
-    let api = Api::open();
-    let mut request = get(URL);
-    *request.method_mut() = Method::CONNECT;
-    BearerAuthLayer::new(tokens).layer(api.clone()).oneshot(request).await.expect("an answer");
-    assert_eq!(bearer(&api.seen()[0]), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,18 +123,51 @@ async fn the_next_request_carries_the_renewed_token_and_one_in_flight_is_left_al
     assert_eq!(count.get(), 2);
 }
 
-/// CONNECT speaks to a proxy, which is not whom the token is for.
+/// Without a scheme it speaks to a proxy, which is not whom the token is for; with one it is an extended CONNECT (RFC
+/// 8441), such as opens a WebSocket over HTTP/2.
 #[tokio::test(start_paused = true)]
-async fn a_connect_request_goes_as_it_is() {
-    let (builder, count) = tokens();
-    let api = Api::open();
-    let service = BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).layer(api.clone());
-    for uri in ["api.example.com:443", "https://api.example.com/chat"] {
-        let request = Request::builder().method(Method::CONNECT).uri(uri).body(Full::default()).expect("a request");
-        service.clone().oneshot(request).await.expect("an answer");
+async fn a_connect_request_gets_a_token_where_it_speaks_to_the_origin_and_none_where_it_speaks_to_a_proxy() {
+    let connect = |uri: &str| Request::builder().method(Method::CONNECT).uri(uri).body(Full::default());
+    let table = [
+        ("api.example.com:443", None),
+        ("/", None),
+        ("https://api.example.com/chat", Some("token-1")),
+        ("https://elsewhere.example.com/chat", None),
+    ];
+    for fetched in [false, true] {
+        let (tokens, count) = api_tokens();
+        if fetched {
+            tokens.token().await.expect("a token");
+        }
+        for (uri, expected) in table {
+            let api = Api::open();
+            let layer = BearerAuthLayer::new(tokens.clone()).for_origin("https://api.example.com").expect("an origin");
+            layer.layer(api.clone()).oneshot(connect(uri).expect("a request")).await.expect("a response");
+            assert_eq!(bearer(&api.seen()[0]), expected, "{uri}");
+        }
+        assert_eq!(count.get(), 1);
     }
-    assert!(api.seen().iter().all(|request| bearer(request).is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
+    let (tokens, count) = api_tokens();
+    let api = Api::open();
+    let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
+    // Not even one that names no host: there is nothing to check.
+    for url in [URL, "/healthz"] {
+        let mut request = get(url);
+        request.extensions_mut().insert(WithoutToken);
+        service.clone().oneshot(request).await.expect("a response");
+    }
     assert_eq!(count.get(), 0);
+    tokens.token().await.expect("a token");
+    let mut request = get(URL);
+    request.extensions_mut().insert(WithoutToken);
+    service.clone().oneshot(request).await.expect("a response");
+    service.oneshot(get(URL)).await.expect("a response");
+    let seen = api.seen();
+    assert_eq!(seen.iter().map(bearer).collect::<Vec<_>>(), [None, None, None, Some("token-1")]);
 }
 
 /// The user's own client serves both, so that the token request goes through the adapter that waits for its token.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuth, BearerAuthLayer, Body, ClientAssertion, ClientAuthentication, ClientCredentials,
     ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn, ResponseFuture, Secret,
-    TokenCache, TokenCacheBuilder, TokenFn, TokenRequest, TokenRequestBuilder, TowerClient, TryClone, vonage::Region,
+    TokenCache, TokenCacheBuilder, TokenFn, TokenHeader, TokenRequest, TokenRequestBuilder, TowerClient, TryClone,
+    WithoutToken, vonage::Region,
 };
 use http_body_util::Full;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -40,10 +41,12 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<TokenCache>();
     shared::<TokenCacheBuilder>();
     shared::<TokenFn<fn()>>();
+    shared::<TokenHeader>();
     shared::<TokenRequest>();
     shared::<TokenRequestBuilder>();
     shared::<TowerClient<Hyper, Full<Bytes>>>();
     shared::<TryClone>();
+    shared::<WithoutToken>();
 }
 
 #[test]
@@ -60,6 +63,8 @@ fn what_is_shared_by_cloning_is_clone_and_a_source_is_not() {
     cloned::<Secret>();
     cloned::<TokenCache>();
     cloned::<TokenFn<fn()>>();
+    cloned::<TokenHeader>();
+    cloned::<WithoutToken>();
     cloned::<TokenRequest>();
     cloned::<TowerClient<Hyper, Full<Bytes>>>();
 
@@ -79,6 +84,8 @@ fn the_middleware_and_the_layer_over_reqwest_too() {
     cloned::<client_credentials::BearerAuthMiddleware>();
     shared::<BearerAuth<reqwest::Client>>();
     sent::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
+    fn sync<T: Sync>() {}
+    sync::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
 }
 
 #[cfg(feature = "jwt")]
@@ -103,6 +110,17 @@ fn the_response_future_is_send_and_unpin_where_the_inner_one_is() {
     unpin::<ResponseFuture<Hyper, Request, TryClone>>();
 }
 
+/// As those of tower-http, so that a stack can be boxed as `Sync`.
+#[test]
+fn the_response_future_is_sync_where_request_service_and_response_are() {
+    type InMemory =
+        tower::util::ServiceFn<fn(Request) -> std::future::Ready<Result<http::Response<Full<Bytes>>, Error>>>;
+    fn sync<T: Sync>() {}
+    sync::<ResponseFuture<InMemory, Request, TryClone>>();
+    sync::<ResponseFuture<InMemory, Request, NoReplay>>();
+    sync::<ResponseFuture<Hyper, Request, TryClone>>();
+}
+
 /// The futures that the cache gives are awaited in spawned tasks.
 #[test]
 fn the_caches_futures_are_send() {
@@ -124,4 +142,7 @@ fn the_response_future_is_no_larger_than_what_it_has_to_keep() {
     let kept = answer + size_of::<Request>() + size_of::<Hyper>();
     let size = size_of::<ResponseFuture<Hyper, Request, TryClone>>();
     assert!(size <= kept + 64, "{size} bytes, of which {kept} are the first answer, a request and a service");
+    // Without replay, there is nothing to keep.
+    let size = size_of::<ResponseFuture<Hyper, Request, NoReplay>>();
+    assert!(size <= 160, "{size} bytes over a future of {}", size_of::<Inner>());
 }

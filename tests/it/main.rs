@@ -8,6 +8,8 @@ mod cache;
 mod client_authentication;
 #[cfg(feature = "serde")]
 mod configuration;
+#[cfg(feature = "test-util")]
+mod deadlines;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod discovery;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
@@ -59,6 +61,8 @@ mod status;
 mod support;
 #[cfg(all(feature = "test-util", feature = "reqwest-middleware"))]
 mod testing;
+#[cfg(feature = "test-util")]
+mod token_header;
 #[cfg(feature = "reqwest-middleware")]
 mod token_request;
 mod token_response;

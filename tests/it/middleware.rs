@@ -131,7 +131,7 @@ async fn a_retry_strategy_can_tell_token_failures_that_pass_from_those_that_do_n
         } else {
             builder.with(RetryTransientMiddleware::new_with_policy(policy))
         };
-        builder.with(BearerAuthMiddleware::new(source.build().expect("a source"))).build()
+        builder.with(BearerAuthMiddleware::new(source.build().expect("a source").into())).build()
     };
     let patient = || {
         ExponentialBackoff::builder()
@@ -338,6 +338,32 @@ async fn other_origins_get_no_token_and_plain_http_to_a_host_named_with_https_is
     assert_eq!((elsewhere.count(), auth.token_requests()), (1, 0));
 }
 
+#[tokio::test]
+async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let api = auth.protected_api().await;
+    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.origin()])));
+    let public = client.get(api.origin()).with_extension(client_credentials::WithoutToken).send().await;
+    assert_eq!(public.expect("a response").status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((tokens_seen(&api), auth.token_requests()), (vec!["none".to_owned()], 0));
+    assert_eq!(client.get(api.origin()).send().await.expect("a response").status(), StatusCode::OK);
+}
+
+/// A header of the client is added beneath every middleware, where the request has none.
+#[tokio::test]
+async fn the_token_takes_the_place_of_a_default_header_of_the_client_which_goes_to_all_other_origins() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let api = auth.protected_api().await;
+    let elsewhere = Server::start(|_| async { Response::default() }).await;
+    let default = [(AUTHORIZATION, http::HeaderValue::from_static("Bearer default"))].into_iter().collect();
+    let client = reqwest::Client::builder().default_headers(default).build().expect("a client");
+    let middleware = BearerAuthMiddleware::new(cache(&auth, &[&api.origin()]));
+    let client = ClientBuilder::new(client).with(middleware).build();
+    assert_eq!(client.get(api.origin()).send().await.expect("a response").status(), StatusCode::OK);
+    client.get(elsewhere.origin()).send().await.expect("a response");
+    assert_eq!((tokens_seen(&api), tokens_seen(&elsewhere)), (vec!["token-1".into()], vec!["default".into()]));
+}
+
 /// CONNECT speaks to a proxy, which is not whom the token is for.
 #[tokio::test]
 async fn a_connect_request_goes_as_it_is() {
@@ -388,7 +414,7 @@ async fn a_token_request_through_the_same_client_goes_as_it_is() {
     let auth = AuthorizationServer::start(HOUR).await;
     let late = Late::default();
     let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").any_origin().http_client(late.clone());
-    let client = client(BearerAuthMiddleware::new(source.build().expect("a source")));
+    let client = client(BearerAuthMiddleware::new(source.build().expect("a source").into()));
     assert!(late.0.set(client.clone()).is_ok());
     let api = auth.protected_api().await;
     let sent = tokio::time::timeout(Duration::from_secs(5), client.get(api.origin()).send()).await;

@@ -17,29 +17,44 @@ use tower::{Layer, ServiceExt};
 enum Sent {
     With,
     Without,
+    /// It would go over plain http.
     Refused,
+    /// Nobody said where it goes.
+    NowhereToGo,
 }
-use Sent::{Refused, With, Without};
+use Sent::{NowhereToGo, Refused, With, Without};
 
 async fn send(origins: &[&str], request: http::Request<support::fake::Body>) -> Sent {
+    send_to(origins, None, request).await
+}
+
+/// Over a service that goes to `inner`.
+async fn send_to(origins: &[&str], inner: Option<&str>, request: http::Request<support::fake::Body>) -> Sent {
     let (builder, count) = tokens();
     let builder = origins.iter().fold(builder, |builder, origin| match *origin {
         "any" => builder.any_origin(),
         origin => builder.origin(origin),
     });
     let api = Api::open();
-    let service = BearerAuthLayer::new(builder.build().expect("origins")).layer(api.clone());
-    match service.oneshot(request).await {
+    let layer = BearerAuthLayer::new(builder.build().expect("origins"));
+    let layer = match inner {
+        Some(inner) => layer.for_origin(inner).expect("an origin that is permitted"),
+        None => layer,
+    };
+    match layer.layer(api.clone()).oneshot(request).await {
         Ok(_) if bearer(&api.seen()[0]).is_some() => With,
         Ok(_) => {
             assert_eq!(count.get(), 0, "no token is fetched where none is attached");
             Without
         }
         Err(error) => {
-            assert_eq!(Error::find(&*error).expect("ours").kind(), ErrorKind::InsecureTransport);
             assert_eq!(api.count(), 0, "refused before it was sent");
             assert_eq!(count.get(), 0);
-            Refused
+            match Error::find(&*error).expect("ours").kind() {
+                ErrorKind::InsecureTransport => Refused,
+                ErrorKind::Configuration => NowhereToGo,
+                kind => panic!("{kind:?}"),
+            }
         }
     }
 }
@@ -127,13 +142,108 @@ async fn a_request_without_an_authority_goes_where_the_service_goes_unless_its_h
         (&["not a host"], Without),
         (&[""], Without),
     ];
+    let api = "https://api.example.com";
     for (hosts, expected) in table {
-        let mut request = get("/helloworld.Greeter/SayHello");
-        for host in *hosts {
-            request.headers_mut().append("host", host.parse().expect("a value"));
+        let request = || with_hosts("/helloworld.Greeter/SayHello", hosts);
+        assert_eq!(send_to(&[api], Some(api), request()).await, *expected, "{hosts:?}");
+        // A Host header alone is no permission: whoever called a reverse proxy chose it.
+        for origins in [&[api][..], &["any"]] {
+            assert_eq!(send(origins, request()).await, NowhereToGo, "{hosts:?}");
         }
-        assert_eq!(send(&["https://api.example.com"], request).await, *expected, "{hosts:?}");
     }
+}
+
+fn with_hosts(url: &str, hosts: &[&str]) -> http::Request<support::fake::Body> {
+    let mut request = get(url);
+    for host in hosts {
+        request.headers_mut().append("host", host.parse().expect("a value"));
+    }
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_service_that_goes_to_one_origin_a_request_that_names_its_own_is_checked_by_that() {
+    let table = [
+        ("/stats", With),
+        ("https://api.example.com/stats", With),
+        ("https://elsewhere.test/stats", Without),
+        ("http://api.example.com/stats", Refused),
+    ];
+    for (url, expected) in table {
+        let origins = ["https://api.example.com"];
+        assert_eq!(send_to(&origins, Some("https://api.example.com"), get(url)).await, expected, "{url}");
+    }
+    for (origins, inner) in [
+        (&["any"][..], "https://orders.internal:50051"),
+        (&["any"], "http://127.0.0.1:50051"),
+        (&["http://orders.internal:50051"], "http://orders.internal:50051"),
+        (&["https://*.example.com"], "https://orders.example.com:443"),
+        (&["https://[2001:db8::1]:50051"], "https://[2001:db8::1]:50051"),
+    ] {
+        assert_eq!(send_to(origins, Some(inner), get("/stats")).await, With, "{inner}");
+    }
+}
+
+#[test]
+fn where_the_inner_service_goes_is_checked_when_the_layer_is_built() {
+    let refused = |origins: &[&str], inner: &str| {
+        let source = AccessToken::new("abcde").expect("a token");
+        let builder = TokenCache::builder(source);
+        let builder = origins.iter().fold(builder, |builder, origin| match *origin {
+            "any" => builder.any_origin(),
+            origin => builder.origin(origin),
+        });
+        let layer = BearerAuthLayer::new(builder.build().expect("origins")).for_origin(inner);
+        layer.expect_err("the origin is not permitted")
+    };
+    let api = &["https://api.example.com"][..];
+    for (origins, inner, what) in [
+        (api, "https://elsewhere.test", ".origin(\"https://elsewhere.test\")"),
+        (api, "https://api.example.com:50051", "not among those"),
+        (api, "api.example.com", "has no scheme"),
+        (api, "https://api.example.com/v1", "has a path"),
+        (&["https://*.example.com"], "https://*.example.com", "not a single origin"),
+    ] {
+        let error = refused(origins, inner);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{inner}");
+        assert!(error.to_string().contains(what), "{inner}: {error}");
+    }
+    for (origins, inner) in [(api, "http://api.example.com"), (&["any"], "http://orders.internal:50051")] {
+        assert_eq!(refused(origins, inner).kind(), ErrorKind::InsecureTransport, "{inner}");
+    }
+}
+
+/// A gateway that routes by `Host` would hand the token to another tenant.
+#[tokio::test(start_paused = true)]
+async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_beside_an_authority_that_is() {
+    let (name, address) = ("https://api.example.com", "https://192.0.2.1:8443");
+    let table: &[(&[&str], &str, &[&str], Sent)] = &[
+        (&[name], name, &["api.example.com"], With),
+        (&[name], name, &["api.example.com:443"], With),
+        (&[name], name, &["other-tenant.example.com"], Without),
+        (&[name], name, &["api.example.com", "other-tenant.example.com"], Without),
+        (&[name], name, &["api.example.com:8443"], Without),
+        (&[name], name, &["not a host"], Without),
+        // An address in the URL, with a permitted name in `Host`.
+        (&[name, address], address, &["api.example.com"], With),
+        (&[name, address], address, &["192.0.2.1:8443"], With),
+        (&[address], address, &["api.example.com"], Without),
+        (&["https://*.example.com"], name, &["other.example.com"], With),
+        (&["https://*.example.com"], name, &["example.com"], Without),
+        (&["http://localhost:8080"], "http://localhost:8080", &["localhost:8080"], With),
+        (&["http://localhost:8080"], "http://localhost:8080", &["localhost"], With),
+        (&["http://localhost:8080"], "http://localhost:8080", &["elsewhere.test"], Without),
+    ];
+    for (origins, url, hosts, expected) in table {
+        assert_eq!(send(origins, with_hosts(url, hosts)).await, *expected, "{origins:?} {url} {hosts:?}");
+    }
+    // Also where the token is cached.
+    let (tokens, _) = support::fake::api_tokens();
+    tokens.token().await.expect("a token");
+    let api = Api::open();
+    let service = BearerAuthLayer::new(tokens).layer(api.clone());
+    service.oneshot(with_hosts(name, &["other-tenant.example.com"])).await.expect("a response");
+    assert_eq!(bearer(&api.seen()[0]), None);
 }
 
 #[test]
@@ -344,7 +454,8 @@ mod properties {
         fn no_host_header_panics_or_opens_another_origin(host in prop::collection::vec(0x20u8..0x7f, 0..40)) {
             let mut request = get("/stats");
             request.headers_mut().insert("host", http::HeaderValue::from_bytes(&host).expect("a value"));
-            let sent = now(send(&["https://api.example.com"], request));
+            let api = "https://api.example.com";
+            let sent = now(send_to(&[api], Some(api), request));
             prop_assert!(sent != With || host.to_ascii_lowercase().ends_with(b"api.example.com"), "{:?}", host);
         }
     }

@@ -120,6 +120,59 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
     assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), None));
 }
 
+/// reqwest removes the header on its way to another host, and does not put it back on the way home.
+#[cfg(feature = "reqwest-middleware")]
+#[tokio::test]
+async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_rejects_nothing() {
+    use client_credentials::BearerAuthMiddleware;
+    use std::sync::{Arc, OnceLock};
+
+    let (home, away) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+    let to = |origin: &Arc<OnceLock<String>>, path: &str| {
+        let location = format!("{}{path}", origin.get().expect("it was started"));
+        Response::builder().status(307).header("location", location).body(bytes::Bytes::new()).expect("a response")
+    };
+    let (there, back) = (Arc::clone(&away), Arc::clone(&home));
+    let auth = support::AuthorizationServer::start(std::time::Duration::from_secs(3600)).await;
+    let issued = auth.issued();
+    let api = support::Server::start(move |request| {
+        let response = match request.uri().path() {
+            "/away" => to(&there, "/"),
+            "/here" => to(&back, "/end"),
+            _ => issued.check(&request),
+        };
+        async move { response }
+    })
+    .await;
+    let elsewhere = Arc::clone(&home);
+    let other = support::Server::start(move |_| {
+        let response = to(&elsewhere, "/end");
+        async move { response }
+    })
+    .await;
+    home.set(api.origin()).expect("once");
+    away.set(other.origin()).expect("once");
+    let source = client_credentials::ClientCredentials::builder(auth.token_url(), "abcde", "12345");
+    let source = source.origin(api.origin()).build().expect("a source");
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+        .with(BearerAuthMiddleware::new(source.into()))
+        .build();
+    let status = |path: &str| {
+        let sent = client.get(format!("{}{path}", api.origin())).send();
+        async { sent.await.expect("a response").status() }
+    };
+
+    assert_eq!(status("/away").await, StatusCode::UNAUTHORIZED);
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert_eq!((other.count(), api.count(), auth.token_requests()), (1, 2, 1), "neither renewed nor sent again");
+
+    // Within one origin the header stays, and what is said of it counts.
+    assert_eq!(status("/here").await, StatusCode::OK);
+    auth.revoke_all();
+    assert_eq!(status("/here").await, StatusCode::OK);
+    assert_eq!(auth.token_requests(), 2);
+}
+
 /// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones,
 /// between two servers.
 #[cfg(feature = "reqwest")]

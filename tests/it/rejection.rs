@@ -209,10 +209,14 @@ async fn a_renewal_that_fails_leaves_the_401_to_the_caller_with_its_body() {
 async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_new_token() {
     for challenge in [EXPLICIT, None] {
         let (tokens, count) = api_tokens();
+        tokens.token().await.expect("a token");
+        advance(Duration::from_secs(60)).await;
         let api = Api::accepting("token-2", challenge);
         let once = BearerAuthLayer::new(tokens).layer(api.clone());
         assert_eq!(once.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
         assert_eq!(api.count(), 1);
+        // After a 401 that gives no reason, the old token stays in use until there is a new one.
+        sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
         assert_eq!(once.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
         assert_eq!((api.count(), count.get()), (2, 2));
     }
@@ -235,7 +239,9 @@ async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_w
             let answer = caller.await.expect("no panic").expect("an answer");
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
             assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
-            // Whoever has the 401 finds the new token, whatever becomes of the others.
+            // Whoever has the 401 finds the new token, whatever becomes of the others; after one that gives no reason,
+            // as soon as there is one.
+            sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
             assert_eq!(service.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
         }
         assert_eq!((count.get(), api.count()), (2, 200));
@@ -354,4 +360,95 @@ async fn grpc_status_16_without_trailers_counts_where_it_was_asked_for() {
     layer.layer(Api::open()).oneshot(get(URL)).await.expect("an answer");
     sleep(Duration::from_secs(5)).await;
     assert_eq!(count.get(), 1);
+}
+
+/// In HTTP/2 responses whose content type is gRPC's, without being told.
+#[tokio::test(start_paused = true)]
+async fn grpc_status_16_without_trailers_counts_in_what_grpc_servers_send() {
+    let table = [
+        (Version::HTTP_2, "application/grpc", "16", true),
+        (Version::HTTP_2, "application/grpc+proto", "16", true),
+        (Version::HTTP_2, "application/grpc", "7", false),
+        (Version::HTTP_2, "application/grpc", "0", false),
+        (Version::HTTP_2, "application/json", "16", false),
+        (Version::HTTP_11, "application/grpc", "16", false),
+    ];
+    for (version, content_type, status, renewed) in table {
+        let (tokens, count) = api_tokens();
+        let api = Api::new(move |request| {
+            let status = if bearer(request) == Some("token-1") { status } else { "0" };
+            let response = Response::builder().version(version).header("content-type", content_type);
+            response.header("grpc-status", status).body(Full::default()).expect("a response")
+        });
+        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
+        service.oneshot(get(URL)).await.expect("a response");
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(count.get() == 2, renewed, "{version:?} {content_type} {status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_predicate_counts_beside_the_first() {
+    for rejecting in [403, 418] {
+        let (tokens, count) = api_tokens();
+        let api = Api::new(move |request| {
+            let status = if bearer(request) == Some("token-1") { rejecting } else { 200 };
+            Response::builder().status(status).body(Full::default()).expect("a response")
+        });
+        let layer = BearerAuthLayer::new(tokens)
+            .with_replay(TryClone)
+            .with_rejection(|status, _| status == StatusCode::FORBIDDEN)
+            .with_rejection(|status, _| status == StatusCode::IM_A_TEAPOT);
+        assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
+        assert_eq!(count.get(), 2, "{rejecting}");
+    }
+}
+
+/// Nothing is gained by holding it back: there is no copy to send again.
+#[tokio::test(start_paused = true)]
+async fn without_replay_a_401_is_returned_at_once_while_the_renewal_hangs() {
+    for challenge in [EXPLICIT, None] {
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        let source = client_credentials::token_fn(move |_| {
+            let number = {
+                let mut count = count.lock().expect("no panic");
+                *count += 1;
+                *count
+            };
+            async move {
+                if number > 1 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(AccessToken::new("token-1")?.with_expires_in(Duration::from_secs(3600)))
+            }
+        });
+        let tokens = TokenCache::builder(source).any_origin().clock(client_credentials::Clock::tokio());
+        let tokens = tokens.build().expect("a cache");
+        tokens.token().await.expect("a token");
+        advance(Duration::from_secs(60)).await;
+        let service = BearerAuthLayer::new(tokens.clone()).layer(Api::accepting("token-2", challenge));
+        let sent = Instant::now();
+        assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(sent.elapsed(), Duration::ZERO);
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(*asked.lock().expect("no panic"), 2, "the renewal runs beside it");
+    }
+}
+
+/// A crawler behind `*.example.com` is one API, not a thousand, each of which may cause a renewal.
+#[tokio::test(start_paused = true)]
+async fn the_hosts_behind_a_wildcard_or_any_origin_cause_no_more_renewals_than_one_api() {
+    for (origin, challenge) in [("https://*.example.com", EXPLICIT), ("*", EXPLICIT), ("https://*.example.com", None)] {
+        let (builder, count) = tokens();
+        let builder = if origin == "*" { builder.any_origin() } else { builder.origin(origin) };
+        let api = Api::accepting("none", challenge);
+        let service = BearerAuthLayer::new(builder.build().expect("a cache")).with_replay(TryClone).layer(api);
+        for host in 0..600 {
+            let request = get(&format!("https://host-{host}.example.com/"));
+            service.clone().oneshot(request).await.expect("a response");
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert!(count.get() <= 5, "{origin}: {} token requests in a minute", count.get());
+    }
 }

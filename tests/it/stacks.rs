@@ -279,7 +279,8 @@ async fn axums_router_is_a_service_like_any_other() {
         let answer = issued.check(&request.map(|_| Bytes::new()));
         async move { answer.map(axum::body::Body::from) }
     });
-    let service = bearer(cache(&auth, "https://api.example.com")).layer(application.into_service());
+    let layer = bearer(cache(&auth, "https://api.example.com")).for_origin("https://api.example.com");
+    let service = layer.expect("an origin").layer(application.into_service());
     for _ in 0..2 {
         assert_eq!(service.clone().oneshot(get("/stats")).await.expect("an answer").status(), StatusCode::OK);
         auth.revoke_all();

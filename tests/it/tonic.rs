@@ -12,7 +12,7 @@ use std::{
 use crate::support::{AuthorizationServer, Server};
 use bytes::Bytes;
 use client_credentials::{
-    BearerAuthLayer, ClientCredentials, Error, TokenCache, TokenRequest, TryClone, grpc_unauthenticated,
+    BearerAuthLayer, ClientCredentials, Error, ErrorKind, TokenCache, TokenRequest, TryClone, WithoutToken,
 };
 use http_body_util::{BodyExt, Full};
 use tokio::task::JoinSet;
@@ -52,6 +52,11 @@ fn cache(auth: &AuthorizationServer, origin: &str) -> TokenCache {
     ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(origin).build().expect("a source").into()
 }
 
+/// Around a channel to this origin.
+fn layer(auth: &AuthorizationServer, origin: &str) -> BearerAuthLayer {
+    BearerAuthLayer::new(cache(auth, origin)).for_origin(origin).expect("an origin that is permitted")
+}
+
 fn channel(origin: &str) -> Channel {
     Endpoint::from_shared(origin.to_owned()).expect("an endpoint").connect_lazy()
 }
@@ -71,7 +76,7 @@ async fn unary_and_streaming_calls_carry_the_token_beside_interceptors() {
             call.metadata_mut().insert("x-outside", "1".parse().expect("a value"));
             Ok(call)
         }))
-        .layer(BearerAuthLayer::new(cache(&auth, &origin)))
+        .layer(layer(&auth, &origin))
         .layer(InterceptorLayer::new(move |call: Request<()>| {
             let both = call.metadata().contains_key("x-outside") && call.metadata().contains_key("authorization");
             saw.store(both, Ordering::SeqCst);
@@ -92,7 +97,7 @@ async fn unary_and_streaming_calls_carry_the_token_beside_interceptors() {
 async fn metadata_of_the_caller_named_authorization_wins() {
     let auth = AuthorizationServer::start(HOUR).await;
     let origin = health(&auth).await;
-    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(cache(&auth, &origin))).service(channel(&origin));
+    let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
     let mut call = Request::new(ask());
     call.metadata_mut().insert("authorization", "Bearer mine".parse().expect("a value"));
     let refused = HealthClient::new(stack).check(call).await.expect_err("not a good token");
@@ -103,7 +108,7 @@ async fn metadata_of_the_caller_named_authorization_wins() {
 async fn an_extension_of_the_call_says_which_token_it_wants() {
     let auth = AuthorizationServer::start(HOUR).await;
     let origin = health(&auth).await;
-    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(cache(&auth, &origin))).service(channel(&origin));
+    let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
     let mut client = HealthClient::new(stack);
     for _ in 0..2 {
         let mut call = Request::new(ask());
@@ -115,40 +120,65 @@ async fn an_extension_of_the_call_says_which_token_it_wants() {
     assert_eq!(asked[0].scope(), Some("orders"));
 }
 
-/// A client that was given its origin writes it into each request.
 #[tokio::test]
-async fn an_origin_that_was_not_named_gets_no_token() {
+async fn a_channel_whose_origin_was_not_named_gets_no_token() {
     let auth = AuthorizationServer::start(HOUR).await;
     let origin = health(&auth).await;
     let tokens = cache(&auth, "https://orders.example.com");
-    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).service(channel(&origin));
+    // Nobody said where it goes: not sent, and the error says what to write.
+    let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens.clone())).service(channel(&origin));
+    let refused = HealthClient::new(stack.clone()).check(ask()).await.expect_err("not sent");
+    let error = Error::find(&refused).expect("ours");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains(".for_origin(\"https://"), "{error}");
+    // It goes elsewhere: refused when it is built.
+    assert!(BearerAuthLayer::new(tokens).for_origin(&origin).is_err());
+    // A client that was given its origin writes it into each request.
     let mut client = HealthClient::with_origin(stack, origin.parse().expect("a URI"));
     assert_eq!(client.check(ask()).await.expect_err("no token").code(), Code::Unauthenticated);
     assert_eq!(auth.token_requests(), 0);
 }
 
 #[tokio::test]
-async fn a_refused_call_renews_the_token_where_grpcs_status_counts_and_the_next_call_succeeds() {
-    for counts in [true, false] {
-        let auth = AuthorizationServer::start(HOUR).await;
-        let origin = health(&auth).await;
-        let layer = BearerAuthLayer::new(cache(&auth, &origin));
-        let layer = if counts { layer.with_rejection(grpc_unauthenticated) } else { layer };
-        let mut client = HealthClient::new(ServiceBuilder::new().layer(layer).service(channel(&origin)));
-        client.check(ask()).await.expect("an answer");
-        auth.revoke_all();
-        assert_eq!(client.check(ask()).await.expect_err("revoked").code(), Code::Unauthenticated);
-        assert_eq!(client.check(ask()).await.is_ok(), counts);
-        assert_eq!(auth.token_requests(), if counts { 2 } else { 1 });
-    }
+async fn a_call_may_go_without_a_token() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
+    let mut call = Request::new(ask());
+    call.extensions_mut().insert(WithoutToken);
+    let refused = HealthClient::new(stack).check(call).await.expect_err("no token");
+    assert_eq!((refused.code(), auth.token_requests()), (Code::Unauthenticated, 0));
+}
+
+#[tokio::test]
+async fn a_calls_own_time_limit_bounds_its_wait_for_a_token() {
+    let hangs = client_credentials::token_fn(|_| std::future::pending());
+    let tokens = TokenCache::builder(hangs).any_origin().build().expect("a cache");
+    let layer = BearerAuthLayer::new(tokens).for_origin("https://orders.example.com").expect("an origin");
+    let mut call = Request::new(ask());
+    call.set_timeout(Duration::from_millis(20));
+    let stack = ServiceBuilder::new().layer(layer).service(channel("http://127.0.0.1:9"));
+    let error = HealthClient::new(stack).check(call).await.expect_err("no token");
+    assert!(Error::find(&error).expect("ours").is_timeout(), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_call_renews_the_token_and_the_next_call_succeeds() {
+    let auth = AuthorizationServer::start(HOUR).await;
+    let origin = health(&auth).await;
+    let mut client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
+    client.check(ask()).await.expect("an answer");
+    auth.revoke_all();
+    assert_eq!(client.check(ask()).await.expect_err("revoked").code(), Code::Unauthenticated);
+    client.check(ask()).await.expect("an answer to a new token");
+    assert_eq!(auth.token_requests(), 2);
 }
 
 #[tokio::test]
 async fn a_hundred_calls_in_flight_while_their_token_is_revoked_make_one_token_request() {
     let auth = AuthorizationServer::start(HOUR).await;
     let origin = health(&auth).await;
-    let layer = BearerAuthLayer::new(cache(&auth, &origin)).with_rejection(grpc_unauthenticated);
-    let client = HealthClient::new(ServiceBuilder::new().layer(layer).service(channel(&origin)));
+    let client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
     client.clone().check(ask()).await.expect("an answer");
     auth.revoke_all();
     let mut callers = JoinSet::new();
@@ -173,14 +203,13 @@ async fn a_hundred_calls_in_flight_while_their_token_is_revoked_make_one_token_r
 async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
     let auth = AuthorizationServer::start(HOUR).await;
     let origin = health(&auth).await;
-    let layer = BearerAuthLayer::new(cache(&auth, &origin)).with_rejection(grpc_unauthenticated).with_replay(TryClone);
     let stack = ServiceBuilder::new()
         .filter_async(|request: http::Request<Body>| async {
             let (parts, body) = request.into_parts();
             let body = Full::new(body.collect().await?.to_bytes());
             Ok::<_, BoxError>(http::Request::from_parts(parts, body))
         })
-        .layer(layer)
+        .layer(layer(&auth, &origin).with_replay(TryClone))
         .map_request(|request: http::Request<Full<Bytes>>| request.map(Body::new))
         .service(channel(&origin));
     // Without the box and an error that is none, a spawned call does not compile ("implementation of `From` is not
@@ -224,7 +253,8 @@ async fn without_a_token_the_status_is_unknown_with_our_error_in_it_or_what_was_
         let endpoint = refuses(status, body).await;
         let source = ClientCredentials::builder(endpoint.origin(), "abcde", "12345").any_origin().build();
         let tokens = TokenCache::from(source.expect("a source"));
-        let stack = || ServiceBuilder::new().layer(BearerAuthLayer::new(tokens.clone()));
+        let layer = BearerAuthLayer::new(tokens).for_origin("http://127.0.0.1:9").expect("an origin");
+        let stack = || ServiceBuilder::new().layer(layer.clone());
         let plain = HealthClient::new(stack().service(channel("http://127.0.0.1:9"))).check(ask()).await;
         let plain = plain.expect_err("no token");
         assert_eq!(plain.code(), Code::Unknown);

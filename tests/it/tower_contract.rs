@@ -174,3 +174,51 @@ async fn the_future_may_be_dropped_at_any_point() {
         assert_eq!(count.get(), 2);
     }
 }
+
+/// What the service reserved when it was polled ready goes with the refused call, and does not stay with the service
+/// that is asked next.
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_gives_back_the_permit_that_it_was_polled_ready_with() {
+    let (tokens, _) = api_tokens();
+    let limited = tower::ServiceBuilder::new().concurrency_limit(1).service(support::fake::Api::open());
+    let mut service = BearerAuthLayer::new(tokens).layer(limited);
+    let other = service.clone();
+    let refused = service.ready().await.expect("ready").call(get("http://api.example.com/")).await;
+    assert!(Error::find(&*refused.expect_err("plain http")).is_some());
+    let answer = tokio::time::timeout(Duration::from_secs(60), other.oneshot(get(URL))).await;
+    assert_eq!(answer.expect("the permit is free").expect("a response").status(), StatusCode::OK);
+    drop(service);
+}
+
+/// `boxed_clone_sync` asks more of a future than `BoxCloneSyncService` itself.
+#[tokio::test(start_paused = true)]
+async fn a_service_builder_boxes_the_stack_as_sync() {
+    let (tokens, count) = api_tokens();
+    let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
+    let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer.clone());
+    let service = over.service(support::fake::Api::accepting("token-2", None));
+    assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
+    assert_eq!(count.get(), 2);
+    let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer);
+    drop::<tower::util::BoxCloneSyncService<Request<Body>, _, _>>(over.service(support::hyper_client()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_made_without_a_layer_as_well() {
+    let (tokens, _) = api_tokens();
+    let api = support::fake::Api::open();
+    client_credentials::BearerAuth::new(api.clone(), tokens).oneshot(get(URL)).await.expect("a response");
+    assert_eq!(bearer(&api.seen()[0]), Some("token-1"));
+}
+
+/// The first response is gone by then: its body may have held the connection that was needed.
+#[tokio::test(start_paused = true)]
+async fn where_the_second_attempt_fails_the_caller_gets_its_error() {
+    let (tokens, count) = api_tokens();
+    let inner = tower::service_fn(|request: Request<Body>| async move {
+        if bearer(&request) == Some("token-1") { Ok(rejection(None)) } else { Err(Broken(7)) }
+    });
+    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(inner);
+    let error = service.oneshot(get(URL)).await.expect_err("the second attempt is broken");
+    assert_eq!((error.downcast_ref(), count.get()), (Some(&Broken(7)), 2));
+}

@@ -133,7 +133,7 @@ impl Counted {
 }
 
 fn with_tokens(tokens: impl Into<TokenCache>) -> ClientWithMiddleware {
-    reqwest_middleware::ClientBuilder::new(http()).with(BearerAuthMiddleware::new(tokens)).build()
+    reqwest_middleware::ClientBuilder::new(http()).with(BearerAuthMiddleware::new(tokens.into())).build()
 }
 
 fn assert_refused(outcome: Result<AccessToken, Error>, code: &str) {

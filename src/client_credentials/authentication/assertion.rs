@@ -178,15 +178,7 @@ impl ClientAssertion {
         }
     }
 
-    /// A new assertion. `secret` signs, unless a key does; `token_url` is the audience, unless one was chosen.
-    #[cfg_attr(not(feature = "jwt"), allow(unused_variables))]
-    pub(super) async fn make(
-        &self,
-        client_id: &str,
-        secret: &str,
-        token_url: &str,
-        skew: Skew,
-    ) -> Result<Zeroizing<String>, Error> {
+    async fn header(&self) -> Result<Map<String, Value>, Error> {
         let mut header = Map::new();
         header.insert("alg".into(), self.algorithm().into());
         header.insert("typ".into(), "JWT".into());
@@ -196,6 +188,19 @@ impl ClientAssertion {
         if let Some(thumbprint) = &self.thumbprint {
             header.insert("x5t#S256".into(), thumbprint.read().await?.into());
         }
+        Ok(header)
+    }
+
+    /// A new assertion. `secret` signs, unless a key does; `token_url` is the audience, unless one was chosen.
+    #[cfg_attr(not(feature = "jwt"), allow(unused_variables))]
+    pub(super) async fn make(
+        &self,
+        client_id: &str,
+        secret: &str,
+        token_url: &str,
+        skew: Skew,
+    ) -> Result<Zeroizing<String>, Error> {
+        let header = self.header().await?;
         let issued_at = skew.now().saturating_sub(ALLOWED_SKEW.as_secs());
         let mut claims = Map::new();
         claims.insert("iss".into(), client_id.into());

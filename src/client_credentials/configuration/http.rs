@@ -1,16 +1,16 @@
 //! The connection to the token endpoint: proxy, certificates, and how long it may take to make one.
 
 use super::table::Table;
-use crate::{client_credentials::transport::Transport, error::Error};
+use crate::error::Error;
 
 const FIELDS: &[&str] =
     &["proxy", "ca_file", "ca_only", "client_certificate_file", "client_key_file", "connect_timeout"];
 
 #[cfg(not(feature = "reqwest"))]
-pub(super) fn read(table: &mut Table) -> Result<Option<Transport>, Error> {
+pub(super) fn refuse(table: &mut Table) -> Result<(), Error> {
     match table.table("http", FIELDS)? {
         Some(_) => Err(table.refuse("http", "needs the feature `reqwest`")),
-        None => Ok(None),
+        None => Ok(()),
     }
 }
 
@@ -25,7 +25,7 @@ mod with_reqwest {
 
     use reqwest::{ClientBuilder, Proxy};
 
-    use super::{super::certificates::Certificates, Error, FIELDS, Table, Transport};
+    use super::{super::certificates::Certificates, Error, FIELDS, Table};
     use crate::http_client::{DefaultClient, HttpClient};
 
     #[derive(Clone)]
@@ -42,7 +42,7 @@ mod with_reqwest {
         All(Box<Proxy>),
     }
 
-    pub(in super::super) fn read(table: &mut Table) -> Result<Option<Transport>, Error> {
+    pub(in super::super) fn read(table: &mut Table) -> Result<Option<HttpSettings>, Error> {
         let Some(mut http) = table.table("http", FIELDS)? else { return Ok(None) };
         let settings = HttpSettings {
             proxy: proxy(&mut http)?,
@@ -57,7 +57,7 @@ mod with_reqwest {
         if settings.connect_timeout.is_some_and(|limit| limit.is_zero()) {
             return Err(http.refuse("connect_timeout", "zero; no connection would ever be made"));
         }
-        Ok(Some(Transport::Configured(Box::new(settings))))
+        Ok(Some(settings))
     }
 
     fn proxy(http: &mut Table) -> Result<Option<ProxyFor>, Error> {

@@ -18,6 +18,8 @@ use self::{
     setting::{Fields, Setting},
     table::{Table, listed},
 };
+#[cfg(feature = "reqwest")]
+use super::transport::Transport;
 use super::{ClientCredentials, ClientCredentialsBuilder, Secret};
 use crate::{error::Error, origin::Origins, source::TokenRequest, vonage::Region};
 
@@ -207,8 +209,11 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
     if let Some(limit) = table.seconds("timeout")? {
         builder = builder.timeout(limit);
     }
-    if let Some(http) = http::read(&mut table)? {
-        builder.transport = http;
+    #[cfg(not(feature = "reqwest"))]
+    http::refuse(&mut table)?;
+    #[cfg(feature = "reqwest")]
+    if let Some(settings) = http::read(&mut table)? {
+        builder.transport = Transport::Configured(Box::new(settings));
     }
     match table.rest() {
         Some(name) => Err(table.refuse(name, "is there, but not for this `authentication`")),

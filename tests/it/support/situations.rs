@@ -357,6 +357,11 @@ async fn apis(errors: &mut Errors) {
     send("https://api.test/", true).await.expect("an answer");
     let error = send("http://api.test/", false).await.expect_err("refused");
     errors.push(&*error);
+    let error = send("/without-a-host", false).await.expect_err("refused");
+    errors.push(&*error);
+    let elsewhere = Request::get("https://api.test/").header("host", "elsewhere.test").body(String::new());
+    service.clone().oneshot(elsewhere.expect("a request")).await.expect("an answer");
+    errors.outcome(BearerAuthLayer::new(tokens.clone()).for_origin("https://elsewhere.test"));
     sleep(Duration::from_secs(3000)).await;
     for _ in 0..3 {
         auth.revoke_all();
@@ -394,7 +399,7 @@ async fn redirects(errors: &mut Errors) {
     })
     .await;
     let tokens = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(start.origin());
-    let middleware = BearerAuthMiddleware::new(tokens.build().expect("complete"));
+    let middleware = BearerAuthMiddleware::new(tokens.build().expect("complete").into());
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
     client.get(start.origin()).send().await.expect("an answer");
     // And one of a token endpoint, to a client that follows it.

@@ -1,0 +1,36 @@
+//! What an adapter is built with.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION};
+
+use super::header::TokenHeader;
+use crate::{cache::TokenCache, origin::PermittedBy, token::AccessToken};
+
+#[derive(Clone)]
+#[repr(align(128))]
+pub(super) struct Adapter {
+    pub tokens: TokenCache,
+    pub also_rejected: Option<Arc<Predicate>>,
+    /// `None`: `Authorization: Bearer`.
+    pub header: Option<TokenHeader>,
+    /// What permits tokens to go where the inner service sends requests that name no authority.
+    pub inner: Option<PermittedBy>,
+}
+
+pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
+
+impl Adapter {
+    /// Replaces the header; `false`: there are as many headers as there can be.
+    pub(super) fn insert(&self, token: &AccessToken, headers: &mut HeaderMap) -> bool {
+        headers.try_insert(self.header_name().clone(), self.header_value(token)).is_ok()
+    }
+
+    pub(super) fn header_name(&self) -> &HeaderName {
+        self.header.as_ref().map_or(&AUTHORIZATION, TokenHeader::name)
+    }
+
+    fn header_value(&self, token: &AccessToken) -> HeaderValue {
+        self.header.as_ref().map_or_else(|| token.authorization().clone(), |header| header.value(token))
+    }
+}

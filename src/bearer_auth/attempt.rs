@@ -1,0 +1,108 @@
+//! What a request waits for before it is sent, and before it is sent again.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::{
+    attach::{Attached, BearerRequest, Pending},
+    challenge::Rejection,
+    error::{BoxError, Error},
+};
+
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
+
+/// A request that waits for a token.
+pub(super) struct FirstAttempt<S, Req, Spare> {
+    token: Waiting<Result<Attached, Error>>,
+    deadline: Option<Instant>,
+    /// The service that was polled ready, until it is called.
+    kept: Option<(Req, S, Option<Spare>)>,
+}
+
+impl<S, Req, Spare> FirstAttempt<S, Req, Spare>
+where
+    S: Service<Req>,
+    Req: BearerRequest,
+{
+    pub(super) fn new(pending: Pending, request: Req, service: S, spare: Option<Spare>) -> Self {
+        let deadline = request.deadline();
+        Self { token: Box::pin(pending.token(deadline)), deadline, kept: Some((request, service, spare)) }
+    }
+
+    #[expect(clippy::type_complexity, reason = "the parts of the next stage")]
+    pub(super) fn poll_sent(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(S::Future, Option<Attached>, Option<Spare>), Error>> {
+        let attached = ready!(self.token.as_mut().poll(cx));
+        let (mut request, mut service, spare) = self.kept.take().unwrap_or_else(|| polled_again());
+        let attached = attached?;
+        let is_set = attached.set(&mut request, self.deadline);
+        let future = service.call(request);
+        Poll::Ready(Ok(if is_set { (future, Some(attached), spare) } else { (future, None, None) }))
+    }
+}
+
+/// A request whose token was rejected, and that is sent again if there is another one.
+pub(super) struct SecondAttempt<S, Req, Res> {
+    stage: SecondStage<Res>,
+    deadline: Option<Instant>,
+    request: Option<Req>,
+    service: S,
+}
+
+enum SecondStage<Res> {
+    /// With the response, in case that no other token can be obtained.
+    Token(Waiting<Option<Attached>>, Option<Res>),
+    /// Readiness counts only once, so the service is asked again.
+    Service(Option<Attached>),
+}
+
+pub(super) enum Retried<F, Res> {
+    Sent(F, Attached),
+    Not(Res),
+}
+
+impl<S, Req, Res> SecondAttempt<S, Req, Res>
+where
+    S: Service<Req>,
+    Req: BearerRequest,
+{
+    pub(super) fn new(attached: Attached, rejection: Rejection, response: Res, (request, service): (Req, S)) -> Self {
+        let deadline = request.deadline();
+        let token = Box::pin(attached.recover(rejection, deadline));
+        Self { stage: SecondStage::Token(token, Some(response)), deadline, request: Some(request), service }
+    }
+
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Retried<S::Future, Res>, BoxError>>
+    where
+        S::Error: Into<BoxError>,
+    {
+        if let SecondStage::Token(token, response) = &mut self.stage {
+            let attached = ready!(token.as_mut().poll(cx));
+            if let (None, Some(response)) = (&attached, response.take()) {
+                return Poll::Ready(Ok(Retried::Not(response)));
+            }
+            // The response is dropped before the service is asked: an unread body may hold the connection that it
+            // needs.
+            self.stage = SecondStage::Service(attached);
+        }
+        ready!(self.service.poll_ready(cx)).map_err(Into::into)?;
+        let SecondStage::Service(attached) = &mut self.stage else { polled_again() };
+        let (Some(attached), Some(mut request)) = (attached.take(), self.request.take()) else { polled_again() };
+        // There was room for the other token.
+        let _ = attached.set(&mut request, self.deadline);
+        Poll::Ready(Ok(Retried::Sent(self.service.call(request), attached)))
+    }
+}
+
+/// As with every future, polling it after it has ended is a mistake of the caller.
+fn polled_again() -> ! {
+    panic!("ResponseFuture polled after completion")
+}

@@ -1,0 +1,73 @@
+//! Hosts, as they are compared.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    Exact(String),
+    /// Two texts may name one address.
+    V6(Ipv6Addr),
+    /// `*.example.com`: the part behind the star, with its dot. The star stands for one label.
+    AnyLabelOf(String),
+}
+
+impl Host {
+    /// As an origin names it, or what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let host = canonical(text).to_ascii_lowercase();
+        if is_short_address(&host) {
+            return Err("has an IPv4 address that is not four decimal numbers, as clients send it");
+        }
+        match host.strip_prefix('*') {
+            Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
+                Ok(Self::AnyLabelOf(rest.to_owned()))
+            }
+            None if !host.is_empty() && !host.contains('*') => Ok(v6(&host).map_or(Self::Exact(host), Self::V6)),
+            _ => Err("has a `*` that is not the whole first label, or no host"),
+        }
+    }
+
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(own) => own.eq_ignore_ascii_case(host),
+            Self::V6(own) => v6(host) == Some(*own),
+            Self::AnyLabelOf(suffix) => {
+                host.len().checked_sub(suffix.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
+                    |(label, rest)| !label.is_empty() && !label.contains('.') && rest.eq_ignore_ascii_case(suffix),
+                )
+            }
+        }
+    }
+}
+
+/// A host as hosts are compared: without the root's dot. Case is left to the comparison.
+pub(crate) fn canonical(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// An IPv4 address such as `127.1` or `0x7f000001`, which clients that read URLs as browsers do send as four numbers.
+fn is_short_address(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    is_number && host.parse::<Ipv4Addr>().is_err()
+}
+
+/// 127.0.0.0/8, `[::1]` and `localhost`.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = canonical(host);
+    host.eq_ignore_ascii_case("localhost")
+        || v6(host).is_some_and(|address| address.is_loopback())
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+pub(crate) fn is_same_host(one: &str, other: &str) -> bool {
+    canonical(one).eq_ignore_ascii_case(canonical(other)) || v6(one).is_some_and(|address| v6(other) == Some(address))
+}
+
+/// The address of a host in brackets.
+fn v6(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}

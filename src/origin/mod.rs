@@ -1,0 +1,276 @@
+//! Where a token may go.
+
+mod target;
+
+use std::fmt;
+
+use http::Uri;
+
+pub(crate) use self::target::{Port, Target};
+use crate::{
+    error::{Error, ErrorKind},
+    host::{Host, canonical, is_loopback},
+};
+
+/// The origins (RFC 6454) that a source's tokens may be sent to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    any: bool,
+    listed: Vec<Origin>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+    /// As nearly every request writes it, which is compared first.
+    authority: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+/// What permits a token to go to an origin: the entry at this position, which may be a wildcard, or that any origin is
+/// permitted. Small, since each request has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PermittedBy(u32);
+
+impl PermittedBy {
+    const ANY_ORIGIN: Self = Self(u32::MAX);
+
+    #[inline]
+    fn entry(at: usize) -> Self {
+        Self(at as u32)
+    }
+}
+
+/// Whether a token may be sent to a target.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Permission {
+    Granted(PermittedBy),
+    /// Another origin: the request goes there without a token.
+    Foreign,
+    /// The host is named with `https`, and would be sent the token over plain `http`.
+    Insecure,
+}
+
+impl Origins {
+    /// The origins listed, each such as `https://api.example.com`, `https://*.example.com` (one label) or
+    /// `http://127.0.0.1:8080` (naming it with `http` is the permission for plain http there).
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not an origin: it has a path, a query or user info, another scheme, or no host.
+    pub fn new<I>(origins: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let listed = origins.into_iter().map(|origin| Origin::parse(origin.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self { any: false, listed })
+    }
+
+    /// Any `https` origin, and loopback over either scheme.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { any: true, listed: Vec::new() }
+    }
+
+    /// What is said where no origin was named.
+    pub(crate) fn missing() -> Error {
+        Error::configuration(
+            "origin: none; say where the tokens may go with `.origin(\"https://api.example.com\")`, as often as needed, \
+             or with `.any_origin()`",
+        )
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any && self.listed.is_empty()
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.any |= other.any;
+        self.listed.extend(other.listed);
+    }
+
+    /// The entry that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins
+    /// are compared.
+    #[inline]
+    pub(crate) fn as_written(&self, scheme: &str, authority: &str) -> Option<PermittedBy> {
+        let scheme = Scheme::written(scheme)?;
+        let is = |origin: &Origin| origin.scheme == scheme && origin.authority == authority;
+        self.listed.iter().position(is).map(PermittedBy::entry)
+    }
+
+    /// Whether an entry, over any scheme, is written so.
+    pub(crate) fn is_authority_as_written(&self, text: &[u8]) -> bool {
+        self.listed.iter().any(|origin| origin.authority.as_bytes() == text)
+    }
+
+    /// As [`as_written`](Self::as_written).
+    #[cfg(feature = "reqwest")]
+    #[inline]
+    pub(crate) fn url_as_written(&self, url: &reqwest::Url) -> Option<PermittedBy> {
+        let scheme = Scheme::written(url.scheme())?;
+        let (host, port) = (url.host_str()?, url.port().unwrap_or(scheme.default_port()));
+        let is = |origin: &Origin| {
+            origin.scheme == scheme && origin.port == port && matches!(&origin.host, Host::Exact(own) if own == host)
+        };
+        self.listed.iter().position(is).map(PermittedBy::entry)
+    }
+
+    pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
+        if target.is_unreadable() {
+            return Permission::Foreign;
+        }
+        // Without a scheme (a Host header beside a request that has no authority), any scheme that is listed will do.
+        let scheme = target.scheme.and_then(Scheme::read);
+        if self.any && (scheme != Some(Scheme::Http) || is_loopback(target.host)) {
+            return Permission::Granted(PermittedBy::ANY_ORIGIN);
+        }
+        if let Some(at) = self.listed.iter().position(|origin| origin.is(target)) {
+            return Permission::Granted(PermittedBy::entry(at));
+        }
+        let over_https = self.any || self.listed.iter().any(|origin| origin.is_https_of(target));
+        if over_https && scheme == Some(Scheme::Http) { Permission::Insecure } else { Permission::Foreign }
+    }
+
+    /// What permits a token to go to the one origin that is written so.
+    pub(crate) fn permit_origin(&self, text: &str) -> Result<PermittedBy, Error> {
+        let origin = Origin::parse(text)?;
+        if matches!(origin.host, Host::AnyLabelOf(_)) {
+            return Err(Error::configuration(format!("origin: {text:?} is not a single origin, as it has a `*`")));
+        }
+        let host = origin.authority.strip_suffix(&format!(":{}", origin.port)).unwrap_or(&origin.authority);
+        let target = Target { scheme: Some(origin.scheme.as_str()), host, port: Port::Number(origin.port) };
+        match self.permit(&target) {
+            Permission::Granted(permitted_by) => Ok(permitted_by),
+            Permission::Insecure => Err(insecure(&target)),
+            Permission::Foreign => Err(Error::configuration(format!(
+                "origin: {text:?} is not among those that the tokens may be sent to; name it where they are named, \
+                 with `.origin({text:?})`"
+            ))),
+        }
+    }
+
+    /// What the log calls it, and what counts as one where a token was rejected.
+    pub(crate) fn name(&self, permitted_by: PermittedBy) -> String {
+        self.listed.get(permitted_by.0 as usize).map_or_else(|| "*".into(), Origin::to_string)
+    }
+}
+
+impl Origin {
+    fn parse(text: &str) -> Result<Self, Error> {
+        // User info is most often a password.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        let refuse = |what: &str| {
+            Err(Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`")))
+        };
+        if text.contains('#') {
+            return refuse("has a fragment");
+        }
+        if !text.is_ascii() {
+            return refuse("has letters beyond ASCII, which DNS writes as `xn--…`");
+        }
+        let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URI") };
+        let scheme = match uri.scheme_str() {
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
+            Some(_) => return refuse("has a scheme other than https and http"),
+            None => return refuse("has no scheme"),
+        };
+        // `Uri` reads a missing path as `/`; anything beyond that could look like a restriction that nobody enforces.
+        if uri.path() != "/" || uri.query().is_some() || text.ends_with('/') {
+            return refuse("has a path, which an origin does not have");
+        }
+        let Some(authority) = uri.authority() else { return refuse("has no host") };
+        if authority.as_str().contains('@') {
+            return refuse("has user info");
+        }
+        let port = match Port::of(authority) {
+            Port::Default => scheme.default_port(),
+            Port::Number(port) => port,
+            Port::Unreadable => return refuse("has a port that is not a number"),
+        };
+        let host = match Host::parse(authority.host()) {
+            Ok(host) => host,
+            Err(what) => return refuse(what),
+        };
+        let written = canonical(authority.host()).to_ascii_lowercase();
+        let authority = if port == scheme.default_port() { written } else { format!("{written}:{port}") };
+        Ok(Self { scheme, host, port, authority })
+    }
+
+    fn is(&self, target: &Target<'_>) -> bool {
+        let scheme = match target.scheme.map(Scheme::read) {
+            Some(None) => return false,
+            Some(scheme) => scheme,
+            None => None,
+        };
+        let port = match target.port {
+            Port::Number(port) => port,
+            Port::Default => scheme.map_or(self.port, Scheme::default_port),
+            Port::Unreadable => return false,
+        };
+        scheme.is_none_or(|scheme| scheme == self.scheme)
+            && port == self.port
+            && self.host.covers(canonical(target.host))
+    }
+
+    fn is_https_of(&self, target: &Target<'_>) -> bool {
+        self.scheme == Scheme::Https && self.host.covers(canonical(target.host))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority)
+    }
+}
+
+impl Scheme {
+    /// As nearly every request writes it.
+    #[inline]
+    fn written(text: &str) -> Option<Self> {
+        match text {
+            "https" => Some(Self::Https),
+            "http" => Some(Self::Http),
+            _ => None,
+        }
+    }
+
+    /// A WebSocket begins as a request of the scheme beneath.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let is = |name: &str| text.eq_ignore_ascii_case(name);
+        if is("https") || is("wss") {
+            Some(Self::Https)
+        } else if is("http") || is("ws") {
+            Some(Self::Http)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+pub(crate) fn insecure(target: &Target<'_>) -> Error {
+    Error::new(ErrorKind::InsecureTransport, format!("a token would go over plain http to {}", target.to_origin()))
+        .with_advice("use https, or name this origin with `http://` to allow it")
+}

@@ -1,0 +1,72 @@
+use http::{Uri, uri::Authority};
+
+use super::{Scheme, canonical};
+
+/// What is known of where a request goes.
+#[derive(Debug)]
+pub struct Target<'a> {
+    pub(super) scheme: Option<&'a str>,
+    pub(super) host: &'a str,
+    pub(super) port: Port,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// None is written: the scheme's.
+    Default,
+    Number(u16),
+    /// Whatever a client makes of it, it is none that was listed.
+    Unreadable,
+}
+
+impl<'a> Target<'a> {
+    /// `None`: the URI has no authority, so that the request goes wherever the service sends it.
+    pub(crate) fn of_uri(uri: &'a Uri) -> Option<Self> {
+        Some(Self::of_parts(Some(uri.scheme_str().unwrap_or("")), uri.authority()?))
+    }
+
+    pub(crate) fn of_parts(scheme: Option<&'a str>, authority: &'a Authority) -> Self {
+        Self { scheme, host: authority.host(), port: Port::of(authority) }
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn of_url(url: &'a reqwest::Url) -> Self {
+        let port = url.port().map_or(Port::Default, Port::Number);
+        Self { scheme: Some(url.scheme()), host: url.host_str().unwrap_or(""), port }
+    }
+
+    /// One that cannot be read, and is nobody's.
+    pub(crate) fn unreadable() -> Self {
+        Self { scheme: None, host: "", port: Port::Unreadable }
+    }
+
+    /// Whether no client could tell where it is.
+    pub(super) fn is_unreadable(&self) -> bool {
+        canonical(self.host).is_empty()
+            || self.port == Port::Unreadable
+            || self.scheme.is_some_and(|scheme| Scheme::read(scheme).is_none())
+    }
+
+    /// As it is written in logs and errors, and remembered for them.
+    pub(crate) fn to_origin(&self) -> String {
+        let host = canonical(self.host).to_ascii_lowercase();
+        let scheme = self.scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
+        match self.port {
+            Port::Default => format!("{scheme}{host}"),
+            Port::Number(port) => format!("{scheme}{host}:{port}"),
+            Port::Unreadable if host.is_empty() => "an unreadable Host header".into(),
+            Port::Unreadable => format!("{scheme}{host} (with an unreadable port)"),
+        }
+    }
+}
+
+impl Port {
+    pub(crate) fn of(authority: &Authority) -> Self {
+        let behind = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
+        match (behind.strip_prefix(authority.host()), authority.port_u16()) {
+            (Some("" | ":"), _) => Self::Default,
+            (_, Some(port)) => Self::Number(port),
+            (_, None) => Self::Unreadable,
+        }
+    }
+}
