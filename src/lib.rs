@@ -125,6 +125,7 @@ mod cache;
 mod challenge;
 mod client_credentials;
 mod error;
+mod fault;
 #[cfg(feature = "tonic")]
 mod grpc_status;
 mod host;
