@@ -4,7 +4,8 @@ use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration}
 
 use http::StatusCode;
 
-use crate::http_client::{Fault, without_debug_data};
+use crate::fault::{Fault, chain, without_debug_data};
+
 /// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are no secret, and few enough
 /// for a metric's label.
 pub(crate) const OAUTH_CODES: [&str; 10] = [
@@ -119,7 +120,7 @@ impl Error {
     /// [`io::Error`](std::io::Error), or has one beneath it, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        let kind = Fault::of(&*cause).kind();
+        let kind = Self::find(&*cause).map_or_else(|| Fault::of(&*cause).into(), Self::kind);
         Self::of_source(kind, SOURCE_FAILED, without_debug_data(cause))
     }
 
@@ -141,14 +142,7 @@ impl Error {
 
     /// Finds an error of this crate in a chain of errors, however deep the stack around it is.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref::<Self>() {
-                return Some(found);
-            }
-            next = error.source();
-        }
-        None
+        chain(error).find_map(|error| error.downcast_ref())
     }
 
     /// What kind of failure this is.
@@ -235,7 +229,7 @@ impl Error {
 
     /// A failure of a user's own code. What it says is all that is known, and so part of the first line.
     fn of_source(kind: ErrorKind, whose: &'static str, cause: BoxError) -> Self {
-        Self::new(kind, chain(&*cause)).with(|inner| inner.whose = Some(whose)).caused_by(cause)
+        Self::new(kind, said_once(&*cause)).with(|inner| inner.whose = Some(whose)).caused_by(cause)
     }
 
     /// The client's credentials could not be obtained because of `cause`, which says whether that may pass.
@@ -312,7 +306,7 @@ impl Error {
 
     /// What it says, with those of its causes that say more.
     pub(crate) fn chain(&self) -> String {
-        chain(self)
+        said_once(self)
     }
 
     /// The same failure in words that are no token's own, for callers that asked for other tokens of `source`.
@@ -376,17 +370,31 @@ impl Error {
 }
 
 /// What an error and its causes say, each of them once.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+fn said_once(error: &(dyn StdError + 'static)) -> String {
+    chain(error).map(ToString::to_string).fold(String::new(), |text, said| match text.as_str() {
+        "" => said,
+        known if known.contains(&said) => text,
+        known => format!("{known}: {said}"),
+    })
+}
+
+impl From<Fault> for ErrorKind {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::ProxyCredentials | Fault::ProxyRefused | Fault::ProxyClosed | Fault::ProxyUnreachable => Self::Proxy,
+            Fault::TlsMissing => Self::TlsMissing,
+            Fault::NotTls
+            | Fault::ClientCertificate
+            | Fault::HandshakeRefused
+            | Fault::ClosedAfterHandshake
+            | Fault::Tls => Self::Tls,
+            Fault::Dns => Self::Dns,
+            Fault::Connect => Self::Connect,
+            Fault::Unsent | Fault::NoResponse | Fault::Reset => Self::Reset,
+            Fault::Timeout => Self::Timeout,
+            Fault::NotHttp | Fault::Other => Self::Transport,
         }
-        next = cause.source();
     }
-    text
 }
 
 impl fmt::Display for Error {

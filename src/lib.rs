@@ -125,6 +125,7 @@ mod cache;
 mod challenge;
 mod client_credentials;
 mod error;
+mod fault;
 #[cfg(feature = "tonic")]
 mod grpc_status;
 mod host;
@@ -140,6 +141,7 @@ mod source;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
+mod token_request;
 pub mod vonage;
 
 // The public interface.
@@ -170,8 +172,9 @@ pub use crate::{
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{Body, HttpClient, IntoHttpClient, TowerClient},
     origin::Origins,
-    source::{TokenFn, TokenRequest, TokenRequestBuilder, TokenSource, token_fn},
+    source::{TokenFn, TokenSource, token_fn},
     token::AccessToken,
+    token_request::{TokenRequest, TokenRequestBuilder},
 };
 
 #[cfg(all(

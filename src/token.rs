@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::{error::Error, error::ErrorKind, source::TokenRequest};
+use crate::{error::Error, error::ErrorKind, token_request::TokenRequest};
 
 /// In front of the token, unless an adapter is built with another prefix.
 pub(crate) const SCHEME: &str = "Bearer ";

@@ -22,8 +22,8 @@ use crate::{
     origin::{Permission, PermittedBy, insecure},
     report::log,
     sharded::Sharded,
-    source::TokenRequest,
     token::AccessToken,
+    token_request::TokenRequest,
 };
 
 /// Among the extensions of a request: it is sent without a token, and none is fetched. For public paths and health

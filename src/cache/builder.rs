@@ -16,11 +16,8 @@ use super::{
     slot::Slot,
 };
 use crate::{
-    error::Error,
-    origin::Origins,
-    report::Reporter,
-    source::{TokenRequest, TokenSource},
-    token::LONGEST_LIFETIME,
+    error::Error, origin::Origins, report::Reporter, source::TokenSource, token::LONGEST_LIFETIME,
+    token_request::TokenRequest,
 };
 
 /// Makes a [`TokenCache`].

@@ -16,7 +16,7 @@ use super::{
     clock::{Clock, Moment},
     lock,
 };
-use crate::{error::Error, source::TokenRequest};
+use crate::{error::Error, token_request::TokenRequest};
 
 /// Exchanges in flight at once.
 const MOST_IN_FLIGHT: usize = 16;

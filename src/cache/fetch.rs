@@ -70,7 +70,7 @@ struct Flying {
     guard: Guard,
     slot: Weak<Slot>,
     context: Arc<Context>,
-    request: crate::source::TokenRequest,
+    request: crate::token_request::TokenRequest,
     rejected: Option<AccessToken>,
     is_first: bool,
     caller: Caller,

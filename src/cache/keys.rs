@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use lru::LruCache;
 
 use super::{context::Context, lease::Leases, lock, slot::Slot};
-use crate::{report::log, source::TokenRequest};
+use crate::{report::log, token_request::TokenRequest};
 
 /// Unless the cache is built with another bound.
 pub(super) const MOST: usize = 1000;

@@ -42,8 +42,9 @@ use crate::{
     origin::Origins,
     report::Reporter,
     runtime,
-    source::{TokenRequest, TokenSource},
+    source::TokenSource,
     token::AccessToken,
+    token_request::TokenRequest,
 };
 
 /// The origin of rejections by those who carry tokens themselves.

@@ -19,7 +19,8 @@ use crate::{
     http_client::IntoHttpClient,
     origin::Origins,
     report::log,
-    source::{TokenRequest, TokenRequestBuilder, TokenSource},
+    source::TokenSource,
+    token_request::{TokenRequest, TokenRequestBuilder},
 };
 
 /// Makes a [`ClientCredentials`].

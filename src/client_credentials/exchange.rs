@@ -20,8 +20,9 @@ use crate::{
     error::{Error, ErrorKind},
     http_client::{self, Body},
     report::log,
-    source::{TokenRequest, TokenSource},
+    source::TokenSource,
     token::AccessToken,
+    token_request::TokenRequest,
 };
 
 /// A shorter parameter, header or query is a word, or an id.

@@ -44,8 +44,9 @@ use crate::{
     origin::Origins,
     report::log,
     runtime,
-    source::{TokenRequest, TokenSource},
+    source::TokenSource,
     token::AccessToken,
+    token_request::TokenRequest,
 };
 
 /// Gets access tokens from a token endpoint with the client_credentials grant (RFC 6749 section 4.4).

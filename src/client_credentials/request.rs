@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{authentication::Proof, endpoint::Endpoint};
 use crate::{
     http_client::{Body, IsTokenRequest},
-    source::TokenRequest,
+    token_request::TokenRequest,
 };
 
 pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));

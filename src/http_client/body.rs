@@ -5,8 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use super::too_large;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// No response of a token endpoint is larger.
 pub(crate) const MOST_BYTES: usize = 1024 * 1024;
@@ -90,4 +89,8 @@ impl Reading {
     pub(super) fn finish(self) -> Body {
         Body::wiped(self.0)
     }
+}
+
+pub(crate) fn too_large() -> Error {
+    Error::new(ErrorKind::InvalidResponse, format!("the response is larger than {MOST_BYTES} bytes"))
 }

@@ -1,9 +1,9 @@
 //! The seam to the token endpoint: an HTTP request in, an HTTP response out.
 
 mod body;
-mod classify;
 #[cfg(feature = "reqwest")]
 mod default_client;
+mod failure;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 #[cfg(feature = "reqwest")]
@@ -19,10 +19,13 @@ use http::{Request, Response, uri::Scheme};
 pub(crate) use self::default_client::DefaultClient;
 pub use self::{body::Body, tower_client::TowerClient};
 pub(crate) use self::{
-    body::MOST_BYTES,
-    classify::{Fault, without_debug_data},
+    body::{MOST_BYTES, too_large},
+    failure::redirected,
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    fault::Fault,
+};
 
 /// Sends one request to a token endpoint, or one for the document that names it
 /// ([`ClientCredentials::discover`](crate::ClientCredentials::discover)).
@@ -114,7 +117,7 @@ fn of_client(error: Error, client: &str, https: bool) -> Error {
     }
     let failed = format!("the HTTP client `{client}` failed");
     let fault = match fault(&error).map_or(Fault::Other, |fault| fault.over(https)) {
-        Fault::Known(_) | Fault::Other => return error.about(&failed),
+        Fault::Other => return error.about(&failed),
         fault => fault,
     };
     let error = error.with_message(format!("{failed}: {}", fault.message("")));
@@ -122,17 +125,4 @@ fn of_client(error: Error, client: &str, https: bool) -> Error {
         Some(advice) => error.with_advice(advice),
         None => error,
     }
-}
-
-pub(crate) fn too_large() -> Error {
-    Error::new(ErrorKind::InvalidResponse, format!("the response is larger than {MOST_BYTES} bytes"))
-}
-
-/// A redirect to `target`, which is an origin or what is known of it.
-pub(crate) fn redirected(target: &str) -> Error {
-    Error::new(
-        ErrorKind::Redirect,
-        format!("the response is a redirect to {target}, which is not followed: where it leads could get a secret"),
-    )
-    .with_advice("configure the URL that it leads to")
 }

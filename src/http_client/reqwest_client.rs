@@ -16,12 +16,12 @@ use http_body::{Frame, SizeHint};
 use super::{
     HttpClient, IntoHttpClient,
     body::{Body, Reading},
-    classify::{self, Fault},
-    redirected,
+    failure::{described, failed, redirected},
     settings::{Settings, has_tls},
 };
 use crate::{
     error::{BoxError, Error, ErrorKind},
+    fault::Fault,
     origin::Target,
 };
 
@@ -92,7 +92,7 @@ impl Exchange {
             Self { settings: Settings::of(client), scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS) };
         // Without TLS, reqwest sends an https request to a proxy in the clear.
         if exchange.is_https() && exchange.settings.may_use_proxy() && !has_tls() {
-            return Err(Fault::TlsMissing.error(""));
+            return Err(described(Fault::TlsMissing, ""));
         }
         Ok(exchange)
     }
@@ -139,8 +139,7 @@ impl Exchange {
 
     fn failed_by(&self, cause: BoxError) -> Error {
         let proxy = self.settings.proxy(&self.scheme);
-        let error =
-            classify::failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
+        let error = failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
         match proxy {
             Some(proxy) if is_about_the_way(&error) => error.or_advice(format!(
                 "the HTTP client has the proxy {proxy} for such URLs, unless `NO_PROXY` names the host"

@@ -10,7 +10,7 @@ use tower_service::Service;
 use super::{
     HttpClient,
     body::{Body, Reading},
-    classify::failed,
+    failure::failed,
 };
 use crate::error::{BoxError, Error};
 

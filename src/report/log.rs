@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
-use crate::{error::Error, source::TokenRequest, token::AccessToken};
+use crate::{error::Error, token::AccessToken, token_request::TokenRequest};
 
 #[cfg(feature = "tracing")]
 macro_rules! event {

@@ -12,7 +12,7 @@ use std::{
 use http::StatusCode;
 
 use self::log::{Caller, Span};
-use crate::{challenge::Rejection, error::Error, source::TokenRequest, token::AccessToken};
+use crate::{challenge::Rejection, error::Error, token::AccessToken, token_request::TokenRequest};
 
 /// Speaks for the tokens of one source.
 #[derive(Clone, Debug)]

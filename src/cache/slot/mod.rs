@@ -25,8 +25,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     runtime,
-    source::TokenRequest,
     token::AccessToken,
+    token_request::TokenRequest,
 };
 
 /// Beyond the source's own time limit: a flight that has not ended by then runs on a runtime that nobody drives.

@@ -21,7 +21,7 @@ use self::{
 #[cfg(feature = "reqwest")]
 use super::transport::Transport;
 use super::{ClientCredentials, ClientCredentialsBuilder, Secret};
-use crate::{error::Error, origin::Origins, source::TokenRequest, vonage::Region};
+use crate::{error::Error, origin::Origins, token_request::TokenRequest, vonage::Region};
 
 const FIELDS: &[&str] = &[
     "token_url",

@@ -3,15 +3,11 @@
 //! Most connectors keep their error types private, and naming those of h2 or of a TLS library would be a dependency
 //! each.
 
-use std::{borrow::Cow, error::Error as StdError, io};
-
-use crate::error::{BoxError, Error, ErrorKind};
+use std::{borrow::Cow, error::Error, io};
 
 /// What happened between the client and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// An error of this crate that went through somebody else's.
-    Known(ErrorKind),
     ProxyCredentials,
     ProxyRefused,
     ProxyClosed,
@@ -99,13 +95,10 @@ const WORDS: [(&str, Fault); 42] = [
 ];
 
 impl Fault {
-    pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut by_type = None;
         let mut words = String::new();
         for link in chain(error) {
-            if let Some(ours) = link.downcast_ref::<Error>() {
-                return Self::Known(ours.kind());
-            }
             by_type = link.downcast_ref().and_then(of_io).or(by_type);
             words.push_str(&said(link));
             words.push('\n');
@@ -120,28 +113,8 @@ impl Fault {
         }
     }
 
-    pub(crate) fn kind(self) -> ErrorKind {
-        match self {
-            Self::Known(kind) => kind,
-            Self::ProxyCredentials | Self::ProxyRefused | Self::ProxyClosed | Self::ProxyUnreachable => {
-                ErrorKind::Proxy
-            }
-            Self::TlsMissing => ErrorKind::TlsMissing,
-            Self::NotTls
-            | Self::ClientCertificate
-            | Self::HandshakeRefused
-            | Self::ClosedAfterHandshake
-            | Self::Tls => ErrorKind::Tls,
-            Self::Dns => ErrorKind::Dns,
-            Self::Connect => ErrorKind::Connect,
-            Self::Unsent | Self::NoResponse | Self::Reset => ErrorKind::Reset,
-            Self::Timeout => ErrorKind::Timeout,
-            Self::NotHttp | Self::Other => ErrorKind::Transport,
-        }
-    }
-
     /// The same, of a request that was sent over `https` or not.
-    pub(super) fn over(self, https: bool) -> Self {
+    pub(crate) fn over(self, https: bool) -> Self {
         match self {
             Self::Unsent if https => Self::ClosedAfterHandshake,
             Self::NoResponse if https => Self::Reset,
@@ -151,7 +124,7 @@ impl Fault {
     }
 
     /// What errors say; `proxy` is its URL behind a blank, or empty.
-    pub(super) fn message(self, proxy: &str) -> Cow<'static, str> {
+    pub(crate) fn message(self, proxy: &str) -> Cow<'static, str> {
         let message = match self {
             Self::ProxyCredentials => return format!("the proxy{proxy} asks for credentials").into(),
             Self::ProxyRefused => return format!("the proxy{proxy} refused to connect to the server").into(),
@@ -170,12 +143,12 @@ impl Fault {
             }
             Self::Timeout => "the HTTP client's time limit passed",
             Self::NotHttp => "the response is not HTTP",
-            Self::Known(_) | Self::Other => "the HTTP client failed",
+            Self::Other => "the HTTP client failed",
         };
         message.into()
     }
 
-    pub(super) fn advice(self) -> Option<&'static str> {
+    pub(crate) fn advice(self) -> Option<&'static str> {
         let advice = match self {
             Self::ProxyCredentials => "put them into the proxy's URL, as `http://user:password@proxy.example.com:3128`",
             Self::ProxyRefused => {
@@ -198,31 +171,14 @@ impl Fault {
         };
         Some(advice)
     }
-
-    pub(super) fn error(self, proxy: &str) -> Error {
-        let error = Error::new(self.kind(), self.message(proxy));
-        let error = if self == Self::ProxyCredentials { error.lasting() } else { error };
-        match self.advice() {
-            Some(advice) => error.with_advice(advice),
-            None => error,
-        }
-    }
-}
-
-/// The error that a client's own error becomes; `proxy` as [`Fault::message`] wants it.
-pub(super) fn failed(cause: BoxError, https: bool, proxy: &str) -> Error {
-    if let Some(error) = Error::find(&*cause) {
-        return error.clone();
-    }
-    Fault::of(&*cause).over(https).error(proxy).caused_by(without_debug_data(cause))
 }
 
 /// An error and its causes. What an [`io::Error`] wraps is a cause, too; its `source` skips it.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| cause(*error))
 }
 
-fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => error.source(),
@@ -247,13 +203,13 @@ fn of_io(error: &io::Error) -> Option<Fault> {
 }
 
 /// What an error says itself, in lower case. reqwest quotes the URL, whose words are nobody's failure.
-fn said(error: &(dyn StdError + 'static)) -> String {
+fn said(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string().to_ascii_lowercase();
     text.split(" for url (").next().unwrap_or_default().to_owned()
 }
 
 /// The same failure without what the server wrote into a GOAWAY frame, which may be the secret that it was sent.
-pub(crate) fn without_debug_data(cause: BoxError) -> BoxError {
+pub(crate) fn without_debug_data(cause: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
     let text = chain(&*cause).map(ToString::to_string).find(|text| text.starts_with("connection error received: "));
     match text.as_deref().and_then(|text| text.split_once(" (b\"")) {
         Some((reason, _)) => reason.into(),

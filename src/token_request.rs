@@ -1,0 +1,253 @@
+//! Which token is meant.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    sync::{Arc, LazyLock},
+};
+
+use crate::error::Error;
+
+/// Which token is meant: scope, resource, audience and further parameters of the token request.
+///
+/// The default leaves everything to the source. Two requests are equal if they ask for the same token: the order of
+/// scopes, and naming one twice, make no difference. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct TokenRequest {
+    inner: Arc<Parameters>,
+}
+
+#[derive(Clone, Default)]
+struct Parameters {
+    /// In the order given.
+    scopes: Vec<String>,
+    /// Sorted and without repetition: what makes two requests the same.
+    scope_set: Vec<String>,
+    resources: Vec<String>,
+    audience: Option<String>,
+    further: Vec<(String, String)>,
+    /// Of all that makes two requests the same: a cache looks a request's token up by it. Zero where nothing is set.
+    fingerprint: u64,
+}
+
+impl Parameters {
+    fn key(&self) -> impl Eq + Hash + '_ {
+        (&self.scope_set, &self.resources, &self.audience, &self.further)
+    }
+
+    fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A further parameter may be a secret: its name is shown, its value is not.
+        let names: Vec<_> = self.further.iter().map(|(name, _)| name).collect();
+        f.debug_struct(name)
+            .field("scope", &self.scopes)
+            .field("resource", &self.resources)
+            .field("audience", &self.audience)
+            .field("parameters", &names)
+            .finish()
+    }
+
+    fn fingerprinted(mut self) -> Self {
+        // Of this process, since a key may come from outside, and must not be made to collide with another.
+        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let nothing = Self::default();
+        self.fingerprint = if self.key() == nothing.key() { 0 } else { KEYS.hash_one(self.key()) | 1 };
+        self
+    }
+}
+
+impl PartialEq for TokenRequest {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+            || (self.inner.fingerprint == other.inner.fingerprint && self.inner.key() == other.inner.key())
+    }
+}
+
+impl Eq for TokenRequest {}
+
+impl Hash for TokenRequest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.inner.fingerprint);
+    }
+}
+
+/// Names that the grant and the client's authentication write themselves.
+const RESERVED: [&str; 6] =
+    ["grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"];
+
+impl TokenRequest {
+    /// Starts one.
+    pub fn builder() -> TokenRequestBuilder {
+        TokenRequestBuilder::default()
+    }
+
+    /// The scopes asked for (RFC 6749 section 3.3), joined by one space in the order given; `None` if there are none.
+    pub fn scope(&self) -> Option<String> {
+        (!self.inner.scopes.is_empty()).then(|| self.inner.scopes.join(" "))
+    }
+
+    /// The resources asked for (RFC 8707).
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.inner.resources.iter().map(String::as_str)
+    }
+
+    /// The audience asked for (not of an RFC; Auth0 and others want it).
+    pub fn audience(&self) -> Option<&str> {
+        self.inner.audience.as_deref()
+    }
+
+    /// Further parameters, by name and value, in the order given.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner.further.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether it leaves everything to the source.
+    pub(crate) fn is_default(&self) -> bool {
+        self.inner.fingerprint == 0
+    }
+
+    /// This request, with what it does not set taken from `defaults`.
+    pub(crate) fn or(&self, defaults: &Self) -> Self {
+        let (mine, theirs) = (&*self.inner, &*defaults.inner);
+        if self.is_default() {
+            return defaults.clone();
+        }
+        let mut merged = mine.clone();
+        if merged.scopes.is_empty() {
+            merged.scopes.clone_from(&theirs.scopes);
+            merged.scope_set.clone_from(&theirs.scope_set);
+        }
+        if merged.resources.is_empty() {
+            merged.resources.clone_from(&theirs.resources);
+        }
+        if merged.audience.is_none() {
+            merged.audience.clone_from(&theirs.audience);
+        }
+        let own: Vec<_> = mine.further.iter().map(|(name, _)| name).collect();
+        merged.further.extend(theirs.further.iter().filter(|(name, _)| !own.contains(&name)).cloned());
+        Self { inner: Arc::new(merged.fingerprinted()) }
+    }
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.show("TokenRequest", f)
+    }
+}
+
+/// Makes a [`TokenRequest`].
+#[derive(Clone, Default)]
+#[must_use]
+pub struct TokenRequestBuilder {
+    parameters: Parameters,
+    refused: Option<Error>,
+}
+
+impl TokenRequestBuilder {
+    /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
+    pub fn scope(self, scope: impl AsRef<str>) -> Self {
+        let scope = scope.as_ref();
+        let mut named = Vec::new();
+        for token in scope.split(' ') {
+            let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+            if token.is_empty() {
+                return self.refuse("scope: empty; write one scope, or several with one space between them");
+            }
+            if let Some(at) = token.bytes().position(|byte| !allowed(byte)) {
+                return self.refuse(format!(
+                    "scope: {token:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow (visible ASCII without `\"` and `\\`)"
+                ));
+            }
+            named.push(token.to_owned());
+        }
+        self.with(|inner| {
+            inner.scope_set.extend(named.iter().cloned());
+            inner.scope_set.sort_unstable();
+            inner.scope_set.dedup();
+            inner.scopes.extend(named);
+        })
+    }
+
+    /// Adds a resource (RFC 8707 section 2): the absolute URI of an API that the token is for, without a fragment.
+    ///
+    /// For servers whose resources are not URIs (the ids of Entra's first version), there is `parameter("resource",
+    /// ..)`.
+    pub fn resource(self, resource: impl Into<String>) -> Self {
+        let resource = resource.into();
+        match not_a_resource(&resource) {
+            Some(what) => self.refuse(format!("resource: {what}; write the absolute URI of the API")),
+            None => self.with(|inner| inner.resources.push(resource)),
+        }
+    }
+
+    /// Sets the audience, for servers that want one (Auth0).
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        let audience = audience.into();
+        if audience.is_empty() {
+            return self.refuse("audience: empty");
+        }
+        self.with(|inner| inner.audience = Some(audience))
+    }
+
+    /// Adds a further parameter; a name may be repeated.
+    pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        match name.as_str() {
+            "" => self.refuse("parameter: its name is empty"),
+            "resource" if value.is_empty() => self.resource(value),
+            "resource" => self.with(|inner| inner.resources.push(value)),
+            "audience" => self.audience(value),
+            reserved if RESERVED.contains(&reserved) => self.refuse(format!(
+                "parameter: `{reserved}` is written by the grant; use the builder's own method for it"
+            )),
+            _ => self.with(|inner| inner.further.push((name, value))),
+        }
+    }
+
+    /// Checks and finishes it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that was wrong, by its name.
+    pub fn build(self) -> Result<TokenRequest, Error> {
+        match self.refused {
+            Some(error) => Err(error),
+            None => Ok(TokenRequest { inner: Arc::new(self.parameters.fingerprinted()) }),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Parameters)) -> Self {
+        change(&mut self.parameters);
+        self
+    }
+
+    fn refuse(mut self, why: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        self.refused.get_or_insert_with(|| Error::configuration(why));
+        self
+    }
+}
+
+/// What keeps it from being an absolute URI without a fragment (RFC 3986 section 4.3).
+fn not_a_resource(text: &str) -> Option<&'static str> {
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
+    if text.is_empty() {
+        Some("empty")
+    } else if text.contains('#') {
+        Some("has a fragment")
+    } else if !text.bytes().all(allowed) {
+        Some("has a character that is not of a URI")
+    } else if !text.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty()) {
+        Some("has no scheme")
+    } else {
+        None
+    }
+}
+
+impl fmt::Debug for TokenRequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parameters.show("TokenRequestBuilder", f)
+    }
+}
