@@ -26,6 +26,8 @@ const PASSES_ITS_TURN_ON: Duration = Duration::from_secs(1);
 const MOST_SLOW: usize = 16;
 /// So many tokens in a row make a failure one of all.
 const PROOF: usize = 3;
+/// So long an exchange that was under way before may prove the contrary.
+const MAY_REFUTE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(super) struct Endpoint {
@@ -116,10 +118,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// What is the matter with all tokens, once that is certain.
-    pub(super) async fn turn(&self, clock: &Clock, time: Duration) -> Result<Turn<'_>, Error> {
+    pub(super) async fn turn(&self, clock: &Clock, time: Duration, is_first: bool) -> Result<Turn<'_>, Error> {
         let came = clock.now();
+        // In an outage, whoever may fare better than the last goes first, and nobody's rhythm decides who that is.
+        let yields = BETWEEN_REQUESTS.mul_f64(if is_first { fastrand::f64() } else { 1.0 });
         loop {
-            let next = self.lock().turn(came, clock.now(), time);
+            let next = self.lock().turn(came, clock.now(), time, yields);
             let wait = match next {
                 Ok(Next::Turn { id, began_at, is_calm }) => return Ok(Turn { endpoint: self, id, began_at, is_calm }),
                 Ok(Next::Wait(wait)) => wait,
@@ -160,18 +164,19 @@ enum Next {
 }
 
 impl State {
-    fn turn(&mut self, came: Moment, now: Moment, time: Duration) -> Result<Next, Error> {
+    fn turn(&mut self, came: Moment, now: Moment, time: Duration, yields: Duration) -> Result<Next, Error> {
         self.turns.retain(|_, begun| !now.reached(begun.ends_at));
         self.trouble.take_if(|trouble| trouble.is_forgotten(now));
         if let Some(hold) = self.hold(now) {
             return Err(hold.error(now));
         }
-        let paced = self.trouble.as_ref().map(|trouble| self.paced(trouble));
-        if let Some(next) = paced.filter(|next| !now.reached(*next)) {
-            return match &self.trouble {
-                Some(trouble) if trouble.was_met_since(came) => Err(trouble.error.held_back(now.until(next))),
-                _ => Ok(Next::Wait(now.until(next).min(BETWEEN_REQUESTS))),
-            };
+        if let Some(trouble) = &self.trouble {
+            let next = self.paced(trouble).after(yields);
+            if !now.reached(next) {
+                let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
+                let wait = now.until(next).min(BETWEEN_REQUESTS);
+                return if is_met { Err(trouble.error.held_back(now.until(next))) } else { Ok(Next::Wait(wait)) };
+            }
         }
         let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
         let slow = self.turns.values().filter(slow).count();
@@ -198,12 +203,16 @@ impl State {
         passes_on.filter(|wait| !wait.is_zero()).min().unwrap_or(BETWEEN_REQUESTS)
     }
 
-    /// Not before all exchanges that were under way when it showed have ended without a token: any of them may prove the contrary.
+    /// What holds back every token, once that is certain.
     fn hold(&self, now: Moment) -> Option<Hold> {
         let trouble = self.trouble.as_ref().filter(|trouble| !now.reached(trouble.until))?;
-        let is_certain = self.turns.values().all(|begun| begun.at.reached(trouble.since) || now.reached(begun.ends_at));
         let reason = if trouble.finding == Finding::Busy { Reason::RetryAfter } else { Reason::Verdict };
-        is_certain.then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
+        self.is_certain(trouble, now).then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
+    }
+
+    /// Not before all exchanges that were under way when it showed have ended without a token: any of them may prove the contrary.
+    fn is_certain(&self, trouble: &Trouble, now: Moment) -> bool {
+        self.turns.values().all(|begun| begun.at.reached(trouble.since) || now.reached(begun.at.after(MAY_REFUTE)))
     }
 
     /// Returns whether it is about all tokens from now on.

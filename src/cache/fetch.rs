@@ -87,7 +87,7 @@ impl Flying {
     async fn fly(mut self) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
-        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE).await {
+        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
             Ok(turn) => turn,
             Err(error) => return self.guard.ground(error),
         };
