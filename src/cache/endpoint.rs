@@ -20,6 +20,9 @@ use crate::{error::Error, source::TokenRequest};
 
 /// Exchanges in flight at once.
 const MOST_IN_FLIGHT: usize = 16;
+/// So many more, for a line in which callers wait longer than this while the endpoint keeps up.
+const MOST_MORE: usize = 48;
+const LONG_LINE: Duration = Duration::from_secs(5);
 /// An exchange that takes longer passes its turn on, so that those that hang take nobody's.
 const PASSES_ITS_TURN_ON: Duration = Duration::from_secs(1);
 /// So many such beside those whose turn it is.
@@ -44,8 +47,21 @@ struct State {
     /// Of each kind, the tokens that met it in a row.
     runs: [Run; 3],
     trouble: Option<Trouble>,
+    line: Line,
     /// When the client's credentials were last seen to change.
     credentials_since: Option<Moment>,
+}
+
+/// Those who wait for their turn.
+#[derive(Default)]
+struct Line {
+    is_long: bool,
+    /// So many exchanges may run beside the usual number.
+    more: usize,
+    /// How long one took when only the usual number ran.
+    usual: Duration,
+    /// When the endpoint last said that it is asked too much.
+    busy_at: Option<Moment>,
 }
 
 /// An exchange whose turn it is.
@@ -180,9 +196,11 @@ impl State {
         }
         let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
         let slow = self.turns.values().filter(slow).count();
-        if self.turns.len() - slow >= MOST_IN_FLIGHT || self.turns.len() >= MOST_IN_FLIGHT + MOST_SLOW {
+        let most = MOST_IN_FLIGHT + self.line.more;
+        if self.turns.len() - slow >= most || self.turns.len() >= most.max(MOST_IN_FLIGHT + MOST_SLOW) {
             return Ok(Next::Wait(self.next_slow(now)));
         }
+        self.line.is_long = now.reached(came.after(LONG_LINE));
         self.last_start = Some(now);
         self.turns_given += 1;
         self.turns.insert(self.turns_given, Begun { at: now, ends_at: now.after(time) });
@@ -218,7 +236,9 @@ impl State {
     /// Returns whether it is about all tokens from now on.
     fn failed(&mut self, token: &TokenRequest, error: &Error, failure: &Failure<'_>) -> bool {
         let Failure { began_at, is_first, source, now } = *failure;
-        let Some(finding) = Finding::of(error) else {
+        let finding = Finding::of(error);
+        self.line.failed(finding, now);
+        let Some(finding) = finding else {
             if error.response().is_some() {
                 // A verdict about one token: the endpoint itself works, and knows the client.
                 self.succeeded();
@@ -272,6 +292,30 @@ impl Run {
             self.tokens.push(token.clone());
         }
         self.tokens.len()
+    }
+}
+
+impl Line {
+    /// More exchanges may run at once, one by one, while they take no longer than at first. Returns whether one more may now.
+    fn succeeded(&mut self, took: Duration, now: Moment) -> bool {
+        let before = self.more;
+        if before == 0 {
+            self.usual = took;
+        }
+        let was_busy = self.busy_at.is_some_and(|at| !now.reached(at.after(FORGET_FAILURES)));
+        self.more = match took <= self.usual * 2 {
+            _ if was_busy || !self.is_long => 0,
+            true => MOST_MORE.min(before + 1),
+            false => before.saturating_sub(1),
+        };
+        self.more > before
+    }
+
+    fn failed(&mut self, finding: Option<Finding>, now: Moment) {
+        self.more = 0;
+        if finding == Some(Finding::Busy) {
+            self.busy_at = Some(now);
+        }
     }
 }
 
@@ -335,9 +379,15 @@ impl Turn<'_> {
     }
 
     /// An exchange brought a token: whatever was the matter, it is over.
-    pub(super) fn succeeded(&self) {
-        if self.endpoint.lock().succeeded() {
+    pub(super) fn succeeded(&self, started_at: Moment, now: Moment) {
+        let (ends_trouble, grows) = {
+            let mut state = self.endpoint.lock();
+            (state.succeeded(), state.line.succeeded(started_at.until(now), now))
+        };
+        if ends_trouble {
             self.endpoint.vacated.notify_waiters();
+        } else if grows {
+            self.endpoint.vacated.notify_one();
         }
     }
 }
