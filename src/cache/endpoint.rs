@@ -27,8 +27,9 @@ const LONG_LINE: Duration = Duration::from_secs(5);
 const PASSES_ITS_TURN_ON: Duration = Duration::from_secs(1);
 /// So many such beside those whose turn it is.
 const MOST_SLOW: usize = 16;
-/// So many tokens in a row make a failure one of all.
+/// So many tokens in a row make a failure one of all. Where that was wrong, twice as many the next time.
 const PROOF: usize = 3;
+const LONGEST_PROOF: usize = 12;
 /// So long an exchange that was under way before may prove the contrary.
 const MAY_REFUTE: Duration = Duration::from_secs(5);
 
@@ -48,6 +49,8 @@ struct State {
     runs: [Run; 3],
     trouble: Option<Trouble>,
     line: Line,
+    /// How often, and when last, a proof was soon refuted.
+    refuted: (u32, Option<Moment>),
     /// When the client's credentials were last seen to change.
     credentials_since: Option<Moment>,
 }
@@ -241,7 +244,7 @@ impl State {
         let Some(finding) = finding else {
             if error.response().is_some() {
                 // A verdict about one token: the endpoint itself works, and knows the client.
-                self.succeeded();
+                self.succeeded(now);
             }
             return false;
         };
@@ -249,7 +252,8 @@ impl State {
             trouble.met_again(finding, error.for_all_tokens(source), error, began_at, now);
             return false;
         }
-        let is_proven = is_first && self.runs[finding as usize].grows_to(token, now) >= PROOF;
+        let proof = self.proof(now);
+        let is_proven = is_first && self.runs[finding as usize].grows_to(token, now) >= proof;
         if is_proven {
             self.trouble = Some(Trouble::new(finding, error.for_all_tokens(source), error, now));
         }
@@ -257,9 +261,21 @@ impl State {
     }
 
     /// Returns whether that ends an outage.
-    fn succeeded(&mut self) -> bool {
+    fn succeeded(&mut self, now: Moment) -> bool {
         self.runs = Default::default();
-        self.trouble.take().is_some()
+        let trouble = self.trouble.take();
+        if trouble.as_ref().is_some_and(|trouble| !trouble.is_confirmed()) {
+            self.refuted = (self.refuted.0.saturating_add(1), Some(now));
+        }
+        trouble.is_some()
+    }
+
+    /// Where many tokens fail on their own, three in a row are no rarity.
+    fn proof(&mut self, now: Moment) -> usize {
+        if self.refuted.1.is_some_and(|at| now.reached(at.after(FORGET_FAILURES))) {
+            self.refuted = (0, None);
+        }
+        (PROOF << self.refuted.0.min(4)).min(LONGEST_PROOF)
     }
 }
 
@@ -348,9 +364,14 @@ impl Trouble {
         now.after(failed.hold_back(fastrand::f64()))
     }
 
+    /// Whether enough attempts have failed since it showed.
+    fn is_confirmed(&self) -> bool {
+        self.failures >= PROOF as u32
+    }
+
     /// Whether an attempt has failed since a caller came.
     fn was_met_since(&self, came: Moment) -> bool {
-        self.confirmed_at.is_some_and(|at| !came.reached(at))
+        self.is_confirmed() && self.confirmed_at.is_some_and(|at| !came.reached(at))
     }
 
     fn is_forgotten(&self, now: Moment) -> bool {
@@ -382,7 +403,7 @@ impl Turn<'_> {
     pub(super) fn succeeded(&self, started_at: Moment, now: Moment) {
         let (ends_trouble, grows) = {
             let mut state = self.endpoint.lock();
-            (state.succeeded(), state.line.succeeded(started_at.until(now), now))
+            (state.succeeded(now), state.line.succeeded(started_at.until(now), now))
         };
         if ends_trouble {
             self.endpoint.vacated.notify_waiters();
