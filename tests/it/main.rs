@@ -18,6 +18,8 @@ mod echoes;
 mod errors;
 #[cfg(target_os = "linux")]
 mod faketime;
+#[cfg(feature = "test-util")]
+mod figures;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
