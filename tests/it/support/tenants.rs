@@ -98,9 +98,10 @@ impl Tenants {
     /// The most that were asked for in any window of this length.
     pub fn most_within(&self, window: Duration) -> usize {
         let asked = self.asked();
-        let counts = asked.iter().enumerate().map(|(first, from)| {
-            asked[first..].iter().take_while(|asked| asked.at < from.at + window).count()
-        });
+        let counts = asked
+            .iter()
+            .enumerate()
+            .map(|(first, from)| asked[first..].iter().take_while(|asked| asked.at < from.at + window).count());
         counts.max().unwrap_or_default()
     }
 }
@@ -119,15 +120,25 @@ impl HttpClient for Tenants {
         let response = match reply {
             Reply::Token => {
                 let expires_in = self.expires_in;
-                response(200, format!(r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer","expires_in":{expires_in}}}"#))
+                response(
+                    200,
+                    format!(
+                        r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer","expires_in":{expires_in}}}"#
+                    ),
+                )
             }
             Reply::RefreshIn(hint) => {
-                let body = format!(r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer","expires_in":3600,"refresh_in":{hint}}}"#);
+                let body = format!(
+                    r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer","expires_in":3600,"refresh_in":{hint}}}"#
+                );
                 response(200, body)
             }
             Reply::Left(name, every, at) => {
                 let (number, left) = (at.as_secs() / every, every - at.as_secs() % every);
-                response(200, format!(r#"{{"access_token":"{name}-{number}","token_type":"Bearer","expires_in":{left}}}"#))
+                response(
+                    200,
+                    format!(r#"{{"access_token":"{name}-{number}","token_type":"Bearer","expires_in":{left}}}"#),
+                )
             }
             Reply::Status(status) => response(status, String::new()),
             Reply::RetryAfter(status, seconds) => {
@@ -158,7 +169,11 @@ pub struct Call {
 }
 
 /// Every tenant calls once, at this time; all calls are over when it returns.
-pub async fn call_once(endpoint: &Tenants, tokens: &TokenCache, calls: impl IntoIterator<Item = (usize, Duration)>) -> Vec<Call> {
+pub async fn call_once(
+    endpoint: &Tenants,
+    tokens: &TokenCache,
+    calls: impl IntoIterator<Item = (usize, Duration)>,
+) -> Vec<Call> {
     let mut callers = JoinSet::new();
     for (number, at) in calls {
         let (endpoint, tokens) = (endpoint.clone(), tokens.clone());
@@ -171,7 +186,13 @@ pub async fn call_once(endpoint: &Tenants, tokens: &TokenCache, calls: impl Into
 }
 
 /// So many tenants call at this pace until `end`, counted from when the endpoint was made.
-pub async fn call_steadily(endpoint: &Tenants, tokens: &TokenCache, tenants: usize, every: Duration, end: Duration) -> Vec<Call> {
+pub async fn call_steadily(
+    endpoint: &Tenants,
+    tokens: &TokenCache,
+    tenants: usize,
+    every: Duration,
+    end: Duration,
+) -> Vec<Call> {
     let mut callers = JoinSet::new();
     for number in 0..tenants {
         let (endpoint, tokens) = (endpoint.clone(), tokens.clone());
