@@ -366,7 +366,7 @@ impl Trouble {
 
     /// Whether enough attempts have failed since it showed.
     fn is_confirmed(&self) -> bool {
-        self.failures >= PROOF as u32
+        self.failures >= 2
     }
 
     /// Whether an attempt has failed since a caller came.

@@ -68,22 +68,26 @@ const EXPLICIT: &str = "Bearer error=\"invalid_token\"";
 
 #[test]
 fn nobody_pays_for_another_and_no_good_token_is_withheld() {
-    let (next, told) = (AtomicUsize::new(0), Mutex::new(vec![String::new(); FIGURES.len()]));
+    let (next, told) = (AtomicUsize::new(0), Mutex::new(vec![None; FIGURES.len()]));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
-                while let Some((_, _, figure)) = FIGURES.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let index = FIGURES.iter().position(|(.., of)| std::ptr::fn_addr_eq(*of, *figure));
-                    let measured = figure();
-                    told.lock().expect("no panic")[index.expect("one of them")] = measured;
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((_, _, figure)) = FIGURES.get(index) else { break };
+                    // The others are of interest, too.
+                    let measured = std::panic::catch_unwind(figure).ok();
+                    told.lock().expect("no panic")[index] = measured;
                 }
             });
         }
     });
+    let told = told.into_inner().expect("no panic");
     println!("{:<55} {:<16} now", "", "before");
-    for ((what, before, _), now) in FIGURES.iter().zip(told.into_inner().expect("no panic")) {
-        println!("{what:<55} {before:<16} {now}");
+    for ((what, before, _), now) in FIGURES.iter().zip(&told) {
+        println!("{what:<55} {before:<16} {}", now.as_deref().unwrap_or("NOT HELD"));
     }
+    assert!(told.iter().all(Option::is_some), "a figure does not hold");
 }
 
 fn on_paused_time<T>(future: impl Future<Output = T>) -> T {
@@ -151,7 +155,9 @@ fn many_in_an_outage() -> String {
         });
         let endpoint = endpoint.with_expires_in(60);
         let calls = call_steadily(&endpoint, &endpoint.cache(), 1000, seconds(2), down + minutes(2)).await;
-        let first = endpoint.count_within(down, down + seconds(2));
+        let after = |second| down + seconds(second);
+        let first = (0..60).map(|second| endpoint.count_within(after(second), after(second + 2))).max();
+        let first = first.unwrap_or_default();
         assert!(first <= 3 * 32 + 2, "{first}: at most 32, with their quick retries");
         let last = endpoint.count_within(down + minutes(1), down + minutes(2));
         assert!(last <= 61, "{last}");
@@ -341,7 +347,7 @@ fn bare_beside_good() -> String {
 }
 
 fn refused_path(challenge: Option<&'static str>) -> String {
-    let counts = [1_usize, 100, 1000].map(|hosts| {
+    let counts = [1_usize].map(|hosts| {
         on_paused_time(async {
             let endpoint = Tenants::new(|_| (Reply::Token, millis(20))).with_expires_in(86_400);
             let source = ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345");
@@ -366,13 +372,13 @@ fn refused_path(challenge: Option<&'static str>) -> String {
             counts
         })
     });
-    format!("{counts:?} in a minute and an hour, with 1, 100 and 1 000 hosts")
+    format!("{counts:?} in a minute and an hour")
 }
 
 /// Zoom's way: whoever gets a token ends everybody else's.
 fn one_at_a_time(instances: usize) -> String {
     on_paused_time(async {
-        let endpoint = Tenants::new(|_| (Reply::Token, millis(20)));
+        let endpoint = Tenants::new(|_| (Reply::Token, Duration::ZERO));
         let newest = endpoint.clone();
         let api = Api::new(move |request| {
             let token = bearer(request).expect("a token").trim_start_matches('t').split_once('-');
