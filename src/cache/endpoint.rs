@@ -131,7 +131,8 @@ impl Endpoint {
         self.lock().trouble.as_ref().map(|trouble| trouble.error.clone())
     }
 
-    /// Waits for leave to start an exchange: a bounded number at once, and one a second in an outage. A turn is over after `time`, unless it is
+    /// Waits for leave to start an exchange: a bounded number at once, and one a second in an outage. A turn is over
+    /// after `time`, unless it is
     /// [extended](Turn::extend).
     ///
     /// # Errors
@@ -231,7 +232,8 @@ impl State {
         self.is_certain(trouble, now).then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
     }
 
-    /// Not before all exchanges that were under way when it showed have ended without a token: any of them may prove the contrary.
+    /// Not before all exchanges that were under way when it showed have ended without a token: any of them may prove
+    /// the contrary.
     fn is_certain(&self, trouble: &Trouble, now: Moment) -> bool {
         self.turns.values().all(|begun| begun.at.reached(trouble.since) || now.reached(begun.at.after(MAY_REFUTE)))
     }
@@ -312,7 +314,8 @@ impl Run {
 }
 
 impl Line {
-    /// More exchanges may run at once, one by one, while they take no longer than at first. Returns whether one more may now.
+    /// More exchanges may run at once, one by one, while they take no longer than at first. Returns whether one more
+    /// may now.
     fn succeeded(&mut self, took: Duration, now: Moment) -> bool {
         let before = self.more;
         if before == 0 {

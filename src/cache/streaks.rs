@@ -8,7 +8,8 @@ use crate::challenge::Rejection;
 /// Beyond it, origins share one streak.
 const MOST_ORIGINS: usize = 64;
 const OTHERS: &str = "others";
-/// A 401 without a reason may speak of a path rather than of the token; so it takes longer to tell that a token was accepted.
+/// A 401 without a reason may speak of a path rather than of the token; so it takes longer to tell that a token was
+/// accepted.
 const BARE_ACCEPTANCE: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -104,7 +105,8 @@ impl Streaks {
 }
 
 impl Streak {
-    /// The origin has accepted the newest token, and rejected it no more for longer than a new rejection would have been held back.
+    /// The origin has accepted the newest token, and rejected it no more for longer than a new rejection would have
+    /// been held back.
     fn is_over(&self, rejection: Rejection, now: Moment) -> bool {
         let least = if rejection == Rejection::Bare { BARE_ACCEPTANCE } else { Duration::ZERO };
         // What is rejected at that very rhythm is not accepted.
