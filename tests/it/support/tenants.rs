@@ -128,10 +128,8 @@ impl HttpClient for Tenants {
                 )
             }
             Reply::RefreshIn(hint) => {
-                let body = format!(
-                    r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer","expires_in":3600,"refresh_in":{hint}}}"#
-                );
-                response(200, body)
+                let life = format!(r#""expires_in":3600,"refresh_in":{hint}"#);
+                response(200, format!(r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer",{life}}}"#))
             }
             Reply::Left(name, every, at) => {
                 let (number, left) = (at.as_secs() / every, every - at.as_secs() % every);
