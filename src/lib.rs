@@ -79,7 +79,7 @@
 //! | failures that are about all tokens of a cache | what three of them get in a row, none of which was failing before, with no success between: then it is one token request a second until one succeeds; a `Retry-After` and an `invalid_client` hold all of them back | |
 //! | renewals because of rejections | the first at once; while new tokens are rejected before they were accepted 10 s, 20 s … 5 min apart, for each token and named origin (64 of them; further ones share) | |
 //! | a token counts as accepted | when a request that is sent again with it is not rejected; else when its origin rejects none for as long as the interval above, at least a minute where 401s give no reason | |
-//! | token requests in flight for a cache | 16, and 16 more that take longer than a second | |
+//! | token requests in flight for a cache | 16, and 16 more that take longer than a second; up to 64 while a line waits longer than 5 s and they succeed no slower than at first | |
 //! | tokens in a cache, beside the default one | 1 000; the one that was used least recently goes, unless it is in use. As many again may stay while they are held back | [`most_keys`](TokenCacheBuilder::most_keys) |
 //! | a discovered token endpoint is looked up again | after a day; where it fails otherwise than by an OAuth error code, after a minute | |
 //! | the previous secret is tried too | for 10 min after a change | |

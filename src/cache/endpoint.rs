@@ -20,12 +20,18 @@ use crate::{error::Error, token_request::TokenRequest};
 
 /// Exchanges in flight at once.
 const MOST_IN_FLIGHT: usize = 16;
+/// So many more, for a line in which callers wait longer than this while the endpoint keeps up.
+const MOST_MORE: usize = 48;
+const LONG_LINE: Duration = Duration::from_secs(5);
 /// An exchange that takes longer passes its turn on, so that those that hang take nobody's.
 const PASSES_ITS_TURN_ON: Duration = Duration::from_secs(1);
 /// So many such beside those whose turn it is.
 const MOST_SLOW: usize = 16;
-/// So many tokens in a row make a failure one of all.
+/// So many tokens in a row make a failure one of all. Where that was wrong, twice as many the next time.
 const PROOF: usize = 3;
+const LONGEST_PROOF: usize = 12;
+/// So long an exchange that was under way before may prove the contrary.
+const MAY_REFUTE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(super) struct Endpoint {
@@ -42,8 +48,23 @@ struct State {
     /// Of each kind, the tokens that met it in a row.
     runs: [Run; 3],
     trouble: Option<Trouble>,
+    line: Line,
+    /// How often, and when last, a proof was soon refuted.
+    refuted: (u32, Option<Moment>),
     /// When the client's credentials were last seen to change.
     credentials_since: Option<Moment>,
+}
+
+/// Those who wait for their turn.
+#[derive(Default)]
+struct Line {
+    is_long: bool,
+    /// So many exchanges may run beside the usual number.
+    more: usize,
+    /// How long one took when only the usual number ran.
+    usual: Duration,
+    /// When the endpoint last said that it is asked too much.
+    busy_at: Option<Moment>,
 }
 
 /// An exchange whose turn it is.
@@ -110,16 +131,19 @@ impl Endpoint {
         self.lock().trouble.as_ref().map(|trouble| trouble.error.clone())
     }
 
-    /// Waits for leave to start an exchange: a bounded number at once, and one a second in an outage. A turn is over after `time`, unless it is
+    /// Waits for leave to start an exchange: a bounded number at once, and one a second in an outage. A turn is over
+    /// after `time`, unless it is
     /// [extended](Turn::extend).
     ///
     /// # Errors
     ///
     /// What is the matter with all tokens, once that is certain.
-    pub(super) async fn turn(&self, clock: &Clock, time: Duration) -> Result<Turn<'_>, Error> {
+    pub(super) async fn turn(&self, clock: &Clock, time: Duration, is_first: bool) -> Result<Turn<'_>, Error> {
         let came = clock.now();
+        // In an outage, whoever may fare better than the last goes first, and nobody's rhythm decides who that is.
+        let yields = BETWEEN_REQUESTS.mul_f64(if is_first { fastrand::f64() } else { 1.0 });
         loop {
-            let next = self.lock().turn(came, clock.now(), time);
+            let next = self.lock().turn(came, clock.now(), time, yields);
             let wait = match next {
                 Ok(Next::Turn { id, began_at, is_calm }) => return Ok(Turn { endpoint: self, id, began_at, is_calm }),
                 Ok(Next::Wait(wait)) => wait,
@@ -160,24 +184,27 @@ enum Next {
 }
 
 impl State {
-    fn turn(&mut self, came: Moment, now: Moment, time: Duration) -> Result<Next, Error> {
+    fn turn(&mut self, came: Moment, now: Moment, time: Duration, yields: Duration) -> Result<Next, Error> {
         self.turns.retain(|_, begun| !now.reached(begun.ends_at));
         self.trouble.take_if(|trouble| trouble.is_forgotten(now));
         if let Some(hold) = self.hold(now) {
             return Err(hold.error(now));
         }
-        let paced = self.trouble.as_ref().map(|trouble| self.paced(trouble));
-        if let Some(next) = paced.filter(|next| !now.reached(*next)) {
-            return match &self.trouble {
-                Some(trouble) if trouble.was_met_since(came) => Err(trouble.error.held_back(now.until(next))),
-                _ => Ok(Next::Wait(now.until(next).min(BETWEEN_REQUESTS))),
-            };
+        if let Some(trouble) = &self.trouble {
+            let next = self.paced(trouble).after(yields);
+            if !now.reached(next) {
+                let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
+                let wait = now.until(next).min(BETWEEN_REQUESTS);
+                return if is_met { Err(trouble.error.held_back(now.until(next))) } else { Ok(Next::Wait(wait)) };
+            }
         }
         let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
         let slow = self.turns.values().filter(slow).count();
-        if self.turns.len() - slow >= MOST_IN_FLIGHT || self.turns.len() >= MOST_IN_FLIGHT + MOST_SLOW {
+        let most = MOST_IN_FLIGHT + self.line.more;
+        if self.turns.len() - slow >= most || self.turns.len() >= most.max(MOST_IN_FLIGHT + MOST_SLOW) {
             return Ok(Next::Wait(self.next_slow(now)));
         }
+        self.line.is_long = now.reached(came.after(LONG_LINE));
         self.last_start = Some(now);
         self.turns_given += 1;
         self.turns.insert(self.turns_given, Begun { at: now, ends_at: now.after(time) });
@@ -198,21 +225,28 @@ impl State {
         passes_on.filter(|wait| !wait.is_zero()).min().unwrap_or(BETWEEN_REQUESTS)
     }
 
-    /// Not before all exchanges that were under way when it showed have ended without a token: any of them may prove the contrary.
+    /// What holds back every token, once that is certain.
     fn hold(&self, now: Moment) -> Option<Hold> {
         let trouble = self.trouble.as_ref().filter(|trouble| !now.reached(trouble.until))?;
-        let is_certain = self.turns.values().all(|begun| begun.at.reached(trouble.since) || now.reached(begun.ends_at));
         let reason = if trouble.finding == Finding::Busy { Reason::RetryAfter } else { Reason::Verdict };
-        is_certain.then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
+        self.is_certain(trouble, now).then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
+    }
+
+    /// Not before all exchanges that were under way when it showed have ended without a token: any of them may prove
+    /// the contrary.
+    fn is_certain(&self, trouble: &Trouble, now: Moment) -> bool {
+        self.turns.values().all(|begun| begun.at.reached(trouble.since) || now.reached(begun.at.after(MAY_REFUTE)))
     }
 
     /// Returns whether it is about all tokens from now on.
     fn failed(&mut self, token: &TokenRequest, error: &Error, failure: &Failure<'_>) -> bool {
         let Failure { began_at, is_first, source, now } = *failure;
-        let Some(finding) = Finding::of(error) else {
+        let finding = Finding::of(error);
+        self.line.failed(finding, now);
+        let Some(finding) = finding else {
             if error.response().is_some() {
                 // A verdict about one token: the endpoint itself works, and knows the client.
-                self.succeeded();
+                self.succeeded(now);
             }
             return false;
         };
@@ -220,7 +254,8 @@ impl State {
             trouble.met_again(finding, error.for_all_tokens(source), error, began_at, now);
             return false;
         }
-        let is_proven = is_first && self.runs[finding as usize].grows_to(token, now) >= PROOF;
+        let proof = self.proof(now);
+        let is_proven = is_first && self.runs[finding as usize].grows_to(token, now) >= proof;
         if is_proven {
             self.trouble = Some(Trouble::new(finding, error.for_all_tokens(source), error, now));
         }
@@ -228,9 +263,21 @@ impl State {
     }
 
     /// Returns whether that ends an outage.
-    fn succeeded(&mut self) -> bool {
+    fn succeeded(&mut self, now: Moment) -> bool {
         self.runs = Default::default();
-        self.trouble.take().is_some()
+        let trouble = self.trouble.take();
+        if trouble.as_ref().is_some_and(|trouble| !trouble.is_confirmed()) {
+            self.refuted = (self.refuted.0.saturating_add(1), Some(now));
+        }
+        trouble.is_some()
+    }
+
+    /// Where many tokens fail on their own, three in a row are no rarity.
+    fn proof(&mut self, now: Moment) -> usize {
+        if self.refuted.1.is_some_and(|at| now.reached(at.after(FORGET_FAILURES))) {
+            self.refuted = (0, None);
+        }
+        (PROOF << self.refuted.0.min(4)).min(LONGEST_PROOF)
     }
 }
 
@@ -266,6 +313,31 @@ impl Run {
     }
 }
 
+impl Line {
+    /// More exchanges may run at once, one by one, while they take no longer than at first. Returns whether one more
+    /// may now.
+    fn succeeded(&mut self, took: Duration, now: Moment) -> bool {
+        let before = self.more;
+        if before == 0 {
+            self.usual = took;
+        }
+        let was_busy = self.busy_at.is_some_and(|at| !now.reached(at.after(FORGET_FAILURES)));
+        self.more = match took <= self.usual * 2 {
+            _ if was_busy || !self.is_long => 0,
+            true => MOST_MORE.min(before + 1),
+            false => before.saturating_sub(1),
+        };
+        self.more > before
+    }
+
+    fn failed(&mut self, finding: Option<Finding>, now: Moment) {
+        self.more = 0;
+        if finding == Some(Finding::Busy) {
+            self.busy_at = Some(now);
+        }
+    }
+}
+
 impl Trouble {
     fn new(finding: Finding, shown: Error, error: &Error, now: Moment) -> Self {
         let mut trouble =
@@ -295,9 +367,14 @@ impl Trouble {
         now.after(failed.hold_back(fastrand::f64()))
     }
 
+    /// Whether enough attempts have failed since it showed.
+    fn is_confirmed(&self) -> bool {
+        self.failures >= 2
+    }
+
     /// Whether an attempt has failed since a caller came.
     fn was_met_since(&self, came: Moment) -> bool {
-        self.confirmed_at.is_some_and(|at| !came.reached(at))
+        self.is_confirmed() && self.confirmed_at.is_some_and(|at| !came.reached(at))
     }
 
     fn is_forgotten(&self, now: Moment) -> bool {
@@ -326,9 +403,15 @@ impl Turn<'_> {
     }
 
     /// An exchange brought a token: whatever was the matter, it is over.
-    pub(super) fn succeeded(&self) {
-        if self.endpoint.lock().succeeded() {
+    pub(super) fn succeeded(&self, started_at: Moment, now: Moment) {
+        let (ends_trouble, grows) = {
+            let mut state = self.endpoint.lock();
+            (state.succeeded(now), state.line.succeeded(started_at.until(now), now))
+        };
+        if ends_trouble {
             self.endpoint.vacated.notify_waiters();
+        } else if grows {
+            self.endpoint.vacated.notify_one();
         }
     }
 }

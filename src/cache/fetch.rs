@@ -87,7 +87,7 @@ impl Flying {
     async fn fly(mut self) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
-        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE).await {
+        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
             Ok(turn) => turn,
             Err(error) => return self.guard.ground(error),
         };
@@ -115,11 +115,11 @@ impl Flying {
             turn.extend(started_at.after(time));
             tried += 1;
             let (outcome, span) = self.exchange(tried).await;
+            let now = context.clock.now();
             let Err(error) = &outcome else {
-                turn.succeeded();
+                turn.succeeded(started_at, now);
                 return Some(Landing { outcome, started_at, span });
             };
-            let now = context.clock.now();
             let source = context.report.source();
             if turn.failed(&self.request, error, self.is_first, source, now) {
                 log::about_all_tokens(source, error);

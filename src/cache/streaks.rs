@@ -8,7 +8,8 @@ use crate::challenge::Rejection;
 /// Beyond it, origins share one streak.
 const MOST_ORIGINS: usize = 64;
 const OTHERS: &str = "others";
-/// A 401 without a reason may speak of a path rather than of the token; so it takes longer to tell that a token was accepted.
+/// A 401 without a reason may speak of a path rather than of the token; so it takes longer to tell that a token was
+/// accepted.
 const BARE_ACCEPTANCE: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -20,12 +21,15 @@ pub(super) struct Streaks {
     bare: HashMap<String, Streak>,
 }
 
+#[derive(Clone, Copy)]
 struct Streak {
     count: u32,
     /// When the next rejection may renew the token.
     not_before: Moment,
-    /// Since when the origin has accepted the newest token.
-    accepted_since: Option<Moment>,
+    /// When the last rejection came.
+    quiet_since: Moment,
+    /// Whether the origin has accepted a token since.
+    accepted: bool,
     mentioned: bool,
 }
 
@@ -51,13 +55,12 @@ impl Streaks {
             Rejection::Explicit => &mut self.explicit,
             Rejection::Bare => &mut self.bare,
         };
-        let streak = streaks.entry(shared(streaks, origin).to_owned()).or_insert(Streak {
-            count: 0,
-            not_before: now,
-            accepted_since: None,
-            mentioned: false,
-        });
-        streak.accepted_since = None;
+        let begins = Streak { count: 0, not_before: now, quiet_since: now, accepted: false, mentioned: false };
+        let streak = streaks.entry(shared(streaks, origin).to_owned()).or_insert(begins);
+        if streak.is_over(rejection, now) {
+            *streak = begins;
+        }
+        (streak.quiet_since, streak.accepted) = (now, false);
         if !now.reached(streak.not_before) || held_back.is_some() {
             let wait = now.until(streak.not_before).max(held_back.unwrap_or_default());
             return Verdict::Wait { wait, first: !std::mem::replace(&mut streak.mentioned, true) };
@@ -71,11 +74,11 @@ impl Streaks {
     /// The origin accepted the newest token. If it goes on doing so, that ends its streaks.
     pub(super) fn accepted(&mut self, origin: &str, now: Moment) {
         self.forget(now);
-        for (streaks, least) in [(&mut self.explicit, Duration::ZERO), (&mut self.bare, BARE_ACCEPTANCE)] {
+        for (streaks, rejection) in [(&mut self.explicit, Rejection::Explicit), (&mut self.bare, Rejection::Bare)] {
             let origin = shared(streaks, origin);
             let Some(streak) = streaks.get_mut(origin) else { continue };
-            let since = *streak.accepted_since.get_or_insert(now);
-            if now.reached(since.after(streak.interval().max(least))) {
+            streak.accepted = true;
+            if streak.is_over(rejection, now) {
                 streaks.remove(origin);
             }
         }
@@ -102,6 +105,14 @@ impl Streaks {
 }
 
 impl Streak {
+    /// The origin has accepted the newest token, and rejected it no more for longer than a new rejection would have
+    /// been held back.
+    fn is_over(&self, rejection: Rejection, now: Moment) -> bool {
+        let least = if rejection == Rejection::Bare { BARE_ACCEPTANCE } else { Duration::ZERO };
+        // What is rejected at that very rhythm is not accepted.
+        self.accepted && now.reached(self.quiet_since.after(self.interval().max(least).mul_f64(1.05)))
+    }
+
     /// From the last rejection that renewed the token to the next one that may.
     fn interval(&self) -> Duration {
         rejection_interval(self.count)

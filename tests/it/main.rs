@@ -24,6 +24,8 @@ mod errors;
 #[cfg(target_os = "linux")]
 mod faketime;
 #[cfg(feature = "test-util")]
+mod figures;
+#[cfg(feature = "test-util")]
 mod fleet;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;

@@ -15,6 +15,8 @@ mod servers;
 pub mod situations;
 #[cfg(feature = "test-util")]
 pub mod source;
+#[cfg(feature = "test-util")]
+pub mod tenants;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 pub mod tls;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
