@@ -63,7 +63,8 @@ struct Inner {
 pub enum ErrorKind {
     /// A setting is missing or wrong; reported when something is built.
     Configuration,
-    /// The client's id, its secret or its assertion could not be had: a file that cannot be read, a function or a signer that failed.
+    /// The client's id, its secret or its assertion could not be had: a file that cannot be read, a function or a
+    /// signer that failed.
     Credentials,
     /// The HTTP client has no TLS, and the token endpoint is `https`.
     TlsMissing,
@@ -85,7 +86,8 @@ pub enum ErrorKind {
     Refused,
     /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
     Redirect,
-    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot be used (RFC 8414 section 3.3).
+    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot
+    /// be used (RFC 8414 section 3.3).
     InvalidResponse,
     /// The token endpoint, or the issuer, answered with an error status, without an OAuth error code.
     Status,
@@ -162,8 +164,8 @@ impl Error {
         self.inner.kind == ErrorKind::Timeout
     }
 
-    /// How long to wait before it makes sense to try again: what the server said in `Retry-After` (at most a day), or how long token
-    /// requests are held back.
+    /// How long to wait before it makes sense to try again: what the server said in `Retry-After` (at most a day), or
+    /// how long token requests are held back.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }

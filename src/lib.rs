@@ -50,13 +50,13 @@
 //! slept does not take a dead token for a living one. Nobody asks, nothing is fetched (unless a cache is told to [keep
 //! warm](TokenCacheBuilder::keep_warm)).
 //!
-//! A 401 rejects the token that was attached if its Bearer challenge says `invalid_token`, gives no reason, or gives one
-//! that does not begin with `insufficient_` (RFC 6750 section 3); so does gRPC's status 16. The first who reports it
-//! starts the renewal; everybody else gets the new token without another token request. What the request does then is up to the adapter: the
-//! middleware sends it again, once, if its body can be copied; the layer does where
-//! [`with_replay`](BearerAuthLayer::with_replay) says how. Where there is no copy, the 401 goes to the caller at once. A
-//! new token that is rejected too is final: the caller gets the 401. If no other token can be obtained, the caller gets
-//! the first 401 unchanged, and the old token stays in use, since another API may still accept it.
+//! A 401 rejects the token that was attached if its Bearer challenge says `invalid_token`, gives no reason, or gives
+//! one that does not begin with `insufficient_` (RFC 6750 section 3); so does gRPC's status 16. The first who reports
+//! it starts the renewal; everybody else gets the new token without another token request. What the request does then
+//! is up to the adapter: the middleware sends it again, once, if its body can be copied; the layer does where
+//! [`with_replay`](BearerAuthLayer::with_replay) says how. Where there is no copy, the 401 goes to the caller at once.
+//! A new token that is rejected too is final: the caller gets the 401. If no other token can be obtained, the caller
+//! gets the first 401 unchanged, and the old token stays in use, since another API may still accept it.
 //!
 //! # The numbers
 //!

@@ -129,8 +129,8 @@ impl Failed<'_> {
     }
 }
 
-/// How long to wait before the same token request is sent again within one flight, after `tried` attempts, of which the waits came to
-/// `waited` in all; `None`: it is not.
+/// How long to wait before the same token request is sent again within one flight, after `tried` attempts, of which the
+/// waits came to `waited` in all; `None`: it is not.
 pub(super) fn quick_retry(error: &Error, tried: usize, waited: Duration, random: f64) -> Option<Duration> {
     let (least, most) = *QUICK_WAITS.get(tried.checked_sub(1)?)?;
     match error.retry_after() {

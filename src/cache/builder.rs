@@ -51,8 +51,8 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// Names an origin that the tokens may be sent to, such as `https://api.example.com`; as often as needed. Adds to the origins that
-    /// the source names itself.
+    /// Names an origin that the tokens may be sent to, such as `https://api.example.com`; as often as needed. Adds to
+    /// the origins that the source names itself.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
         match Origins::new([origin]) {
             Ok(origins) => self.origins.extend(origins),
@@ -77,14 +77,15 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// How long before its end a token counts as expired; 5 % of its lifetime, and 10 seconds at most. For servers and APIs whose clocks
-    /// differ from this machine's by more than that. At most half of the lifetime.
+    /// How long before its end a token counts as expired; 5 % of its lifetime, and 10 seconds at most. For servers and
+    /// APIs whose clocks differ from this machine's by more than that. At most half of the lifetime.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.settings.leeway = Some(leeway);
         self
     }
 
-    /// The lifetime of a token whose server does not state one (`expires_in` is only recommended by RFC 6749 section 5.1); one hour.
+    /// The lifetime of a token whose server does not state one (`expires_in` is only recommended by RFC 6749 section
+    /// 5.1); one hour.
     pub fn assumed_lifetime(mut self, lifetime: Duration) -> Self {
         if lifetime.is_zero() {
             self.refuse(Error::configuration("assumed_lifetime: zero; write how long such a token is used"));
@@ -104,17 +105,19 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// Renews the source's own token with or without traffic, for those who cannot have a cold call after an idle time. Starts with the
-    /// first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle is gone. When the runtime that it
-    /// runs in ends, it goes on in that of the next call. Costs a token request per lifetime, forever; without it, idle costs nothing.
+    /// Renews the source's own token with or without traffic, for those who cannot have a cold call after an idle time.
+    /// Starts with the first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle
+    /// is gone. When the runtime that it runs in ends, it goes on in that of the next call. Costs a token request per
+    /// lifetime, forever; without it, idle costs nothing.
     pub fn keep_warm(mut self) -> Self {
         self.settings.keep_warm = true;
         self
     }
 
-    /// How many tokens are kept beside the source's own, for requests that ask for another scope, resource, audience or parameter; 1 000. For those
-    /// who serve more tenants: beyond it the least used goes, and is asked for again when it is wanted. One that somebody waits for, or that has
-    /// a handle of its own, stays; of those that are held back after a failure, as many again may stay.
+    /// How many tokens are kept beside the source's own, for requests that ask for another scope, resource, audience or
+    /// parameter; 1 000. For those who serve more tenants: beyond it the least used goes, and is asked for again when
+    /// it is wanted. One that somebody waits for, or that has a handle of its own, stays; of those that are held back
+    /// after a failure, as many again may stay.
     pub fn most_keys(mut self, most: usize) -> Self {
         if most == 0 {
             self.refuse(Error::configuration("most_keys: zero; every such request would ask for a token"));

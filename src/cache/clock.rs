@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// A point in time on both clocks. The monotonic one stands still while a machine sleeps; the wall clock is set by people.
+/// A point in time on both clocks. The monotonic one stands still while a machine sleeps; the wall clock is set by
+/// people.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     /// Since some point before the cache was made.
@@ -68,8 +69,8 @@ impl Clock {
         Self::default()
     }
 
-    /// For tests: both clocks follow tokio's, so that `tokio::time::pause` and `advance` move them, and the wall clock jumps with
-    /// [`jump_wall_clock`](Self::jump_wall_clock).
+    /// For tests: both clocks follow tokio's, so that `tokio::time::pause` and `advance` move them, and the wall clock
+    /// jumps with [`jump_wall_clock`](Self::jump_wall_clock).
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn tokio() -> Self {
@@ -78,8 +79,8 @@ impl Clock {
         Self { manual: Some(Arc::new(manual)) }
     }
 
-    /// For tests: moves the wall clock alone by so many milliseconds, ahead (as after a suspend) or back. Does nothing to the
-    /// system's clock.
+    /// For tests: moves the wall clock alone by so many milliseconds, ahead (as after a suspend) or back. Does nothing
+    /// to the system's clock.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn jump_wall_clock(&self, milliseconds: i64) {
@@ -120,8 +121,8 @@ fn system() -> Moment {
 /// How long ago the last tick may have been.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Both clocks as of the kernel's last tick. That is exact enough for tokens, and since every request asks, it matters that the exact time takes three times as
-/// long to read.
+/// Both clocks as of the kernel's last tick. That is exact enough for tokens, and since every request asks, it matters
+/// that the exact time takes three times as long to read.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
 fn ticks() -> (Option<Duration>, Option<Duration>) {

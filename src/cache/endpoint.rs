@@ -1,7 +1,7 @@
 //! What all the tokens of a source share: their exchanges run against one endpoint.
 //!
-//! A failure is about the token that was asked for. Only what three tokens get in a row, none of which was failing before, with no success
-//! between, is about all of them.
+//! A failure is about the token that was asked for. Only what three tokens get in a row, none of which was failing
+//! before, with no success between, is about all of them.
 
 use std::{
     collections::HashMap,
@@ -158,8 +158,8 @@ impl Endpoint {
         }
     }
 
-    /// The client's credentials have changed, which ends what was held against it; at most once a minute, since they may change all the time and never be
-    /// right. Returns since when they are the present ones.
+    /// The client's credentials have changed, which ends what was held against it; at most once a minute, since they
+    /// may change all the time and never be right. Returns since when they are the present ones.
     pub(super) fn credentials_changed(&self, now: Moment) -> Moment {
         let mut state = self.lock();
         if let Some(since) = state.credentials_since
@@ -390,7 +390,8 @@ impl Turn<'_> {
         }
     }
 
-    /// An exchange failed; `is_first`: nothing failed before for this token. Returns whether it is about all tokens from now on.
+    /// An exchange failed; `is_first`: nothing failed before for this token. Returns whether it is about all tokens
+    /// from now on.
     pub(super) fn failed(
         &self,
         token: &TokenRequest,

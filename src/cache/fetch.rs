@@ -40,7 +40,8 @@ pub(super) fn is_asked_for(slot: &Arc<Slot>) -> bool {
     SOURCE_OF.try_with(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(slot))).unwrap_or(false)
 }
 
-/// What a caller is to do now; starts on its runtime what is due. A caller whose token was rejected does not want that one again.
+/// What a caller is to do now; starts on its runtime what is due. A caller whose token was rejected does not want that
+/// one again.
 pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
     let runtime = runtime::with_timer();
     let (step, departure) = slot.next(unwanted, runtime.is_some());

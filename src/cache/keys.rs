@@ -51,8 +51,8 @@ impl Keys {
         slot
     }
 
-    /// The least used goes first. One in use stays, beyond the bound if need be. One that remembers why the endpoint must not be asked now stays
-    /// while there are not twice as many as the bound allows for.
+    /// The least used goes first. One in use stays, beyond the bound if need be. One that remembers why the endpoint
+    /// must not be asked now stays while there are not twice as many as the bound allows for.
     fn make_room(&self, slots: &mut LruCache<TokenRequest, Arc<Slot>>) -> usize {
         let mut forgotten = 0;
         for _ in 0..MOST_TRIES {

@@ -1,8 +1,9 @@
 //! What a request reads: a token that may be attached without asking anybody, until a point in time.
 //!
-//! Leases are stored while the slot's state is locked, in a copy for each thread. No request waits for one: a request that meets it just as
-//! it is stored asks for the state itself, and so sees what the storing comes to. Until then another thread may still read the old
-//! one: never beyond its time, and never after whoever stores has let go of the state.
+//! Leases are stored while the slot's state is locked, in a copy for each thread. No request waits for one: a request
+//! that meets it just as it is stored asks for the state itself, and so sees what the storing comes to. Until then
+//! another thread may still read the old one: never beyond its time, and never after whoever stores has let go of the
+//! state.
 
 use std::sync::{PoisonError, RwLock};
 

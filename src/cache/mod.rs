@@ -52,34 +52,39 @@ const BY_HAND: &str = "";
 
 /// Always has a token: fetches, shares and renews what a [`TokenSource`] gives.
 ///
-/// A handle that is cheap to clone; the clones share their tokens. Make one for a source, and give clones of it to every layer, middleware
-/// and task that sends requests with these tokens.
+/// A handle that is cheap to clone; the clones share their tokens. Make one for a source, and give clones of it to
+/// every layer, middleware and task that sends requests with these tokens.
 ///
 /// # The life of a token
 ///
 /// - *Fresh*: attached at once.
-/// - *Aging*, from a quarter of its lifetime before its end (at most an hour, and up to a tenth of that earlier, differently for each
-///   cache): attached at once; the first caller starts the renewal beside the traffic. If it fails, it is tried again with
-///   back-off, and the token serves on.
-/// - *Expired*, from a little before its end (5 % of the lifetime, at most 10 seconds): callers wait for the one token request in flight.
-///   While requests are held back after a failure they fail at once, with its cause and the time to come back.
-/// - *Suspect*: rejected before it expired. It is renewed; if that fails it serves on, since other APIs may still take it.
+/// - *Aging*, from a quarter of its lifetime before its end (at most an hour, and up to a tenth of that earlier,
+///   differently for each cache): attached at once; the first caller starts the renewal beside the traffic. If it
+///   fails, it is tried again with back-off, and the token serves on.
+/// - *Expired*, from a little before its end (5 % of the lifetime, at most 10 seconds): callers wait for the one token
+///   request in flight. While requests are held back after a failure they fail at once, with its cause and the time to
+///   come back.
+/// - *Suspect*: rejected before it expired. It is renewed; if that fails it serves on, since other APIs may still take
+///   it.
 ///
-/// Expiry counts from when the token was asked for, on the monotonic and on the wall clock, whichever is first there. (On Linux as of the kernel's last tick,
-/// which is at most 10 ms ago.)
+/// Expiry counts from when the token was asked for, on the monotonic and on the wall clock, whichever is first there.
+/// (On Linux as of the kernel's last tick, which is at most 10 ms ago.)
 ///
 /// # The runtime
 ///
-/// A token at hand is served anywhere. To fetch one, a call needs to be made within a tokio runtime with a timer (`enable_all` or `enable_time`; `#[tokio::main]` has it), and
-/// is an [`ErrorKind::Runtime`] elsewhere. Whether a runtime has a timer, tokio says by a panic alone. It is caught, but a panic hook sees it (the usual one
-/// prints "timers are disabled"), and where panics abort (`panic = "abort"`) a fetch or a due renewal in a runtime without a timer ends the process.
+/// A token at hand is served anywhere. To fetch one, a call needs to be made within a tokio runtime with a timer
+/// (`enable_all` or `enable_time`; `#[tokio::main]` has it), and is an [`ErrorKind::Runtime`] elsewhere. Whether a
+/// runtime has a timer, tokio says by a panic alone. It is caught, but a panic hook sees it (the usual one prints
+/// "timers are disabled"), and where panics abort (`panic = "abort"`) a fetch or a due renewal in a runtime without a
+/// timer ends the process.
 ///
 /// # Why a quarter
 ///
 /// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 97,
-/// 192 or 474 without a token if they renew five minutes before the end, and 0, 1 or 317 if they renew a quarter before it. When 1 000
-/// instances restart at once against a limit of 100 token requests a minute, the last is served after 9.8 minutes, of 10 that the limit
-/// allows for. (`FLEET=1000 cargo test --test it fleet -- --nocapture` in the repository computes these figures.)
+/// 192 or 474 without a token if they renew five minutes before the end, and 0, 1 or 317 if they renew a quarter before
+/// it. When 1 000 instances restart at once against a limit of 100 token requests a minute, the last is served after
+/// 9.8 minutes, of 10 that the limit allows for. (`FLEET=1000 cargo test --test it fleet -- --nocapture` in the
+/// repository computes these figures.)
 #[derive(Clone)]
 pub struct TokenCache {
     shared: Arc<Shared>,
@@ -107,8 +112,8 @@ impl TokenCache {
     ///
     /// # Errors
     ///
-    /// If there is no usable token and none can be had: what the token request failed with; at once while requests are held back
-    /// ([`Error::retry_after`] says for how long); after 30 seconds of waiting; outside of a tokio runtime.
+    /// If there is no usable token and none can be had: what the token request failed with; at once while requests are
+    /// held back ([`Error::retry_after`] says for how long); after 30 seconds of waiting; outside of a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         self.hand_out(&self.own).await
     }
@@ -122,11 +127,11 @@ impl TokenCache {
         self.hand_out(&self.slot(Some(request))).await
     }
 
-    /// A handle of this cache that means another token: what [`token`](Self::token) gives, and what an adapter attaches where a request does
-    /// not say otherwise itself.
+    /// A handle of this cache that means another token: what [`token`](Self::token) gives, and what an adapter attaches
+    /// where a request does not say otherwise itself.
     ///
-    /// For the layer over `reqwest::Request`, which shows its extensions to nobody, and for clients that each have their own scope. Such a
-    /// token is not forgotten while its handle lives.
+    /// For the layer over `reqwest::Request`, which shows its extensions to nobody, and for clients that each have
+    /// their own scope. Such a token is not forgotten while its handle lives.
     ///
     /// ```no_run
     /// use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, TokenRequest};
@@ -148,8 +153,8 @@ impl TokenCache {
 
     /// How the source's own token stands, for readiness probes and status pages.
     ///
-    /// A probe can bring back what it took out of traffic: while there is no token because the last token request failed, asking starts the
-    /// next one when it is due. Otherwise asking starts nothing.
+    /// A probe can bring back what it took out of traffic: while there is no token because the last token request
+    /// failed, asking starts the next one when it is due. Otherwise asking starts nothing.
     pub fn status(&self) -> CacheStatus {
         let slot = &self.own;
         let status = slot.status();
@@ -159,14 +164,16 @@ impl TokenCache {
         status
     }
 
-    /// The cached token, without waiting. Starts the renewal where it is due, and the first fetch where there is no token.
+    /// The cached token, without waiting. Starts the renewal where it is due, and the first fetch where there is no
+    /// token.
     pub fn try_token(&self) -> Option<AccessToken> {
         self.try_hand_out().ok().flatten()
     }
 
-    /// Reports that an API rejected this token before it expired. The renewal starts as soon as it may if the cache still holds that token, and callers
-    /// wait for it, at most 5 seconds. How often a rejection can cause a token request is bounded: a token that was handed out and not reported
-    /// for ten seconds counts as accepted, and the rejection of one that was not is followed by the next renewal in 10, 20, 40 … seconds.
+    /// Reports that an API rejected this token before it expired. The renewal starts as soon as it may if the cache
+    /// still holds that token, and callers wait for it, at most 5 seconds. How often a rejection can cause a token
+    /// request is bounded: a token that was handed out and not reported for ten seconds counts as accepted, and the
+    /// rejection of one that was not is followed by the next renewal in 10, 20, 40 … seconds.
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
         self.reject_at(token, BY_HAND, Rejection::Explicit);

@@ -13,13 +13,14 @@ pub struct CacheStatus {
 impl CacheStatus {
     /// `false` if there is no usable token and the last token request failed: requests would fail now.
     ///
-    /// A token that expired while nobody asked for it, and one that was never asked for, are no failure. For readiness, never for
-    /// liveness: a restart mends no authorization server, and loses the token that may still serve.
+    /// A token that expired while nobody asked for it, and one that was never asked for, are no failure. For readiness,
+    /// never for liveness: a restart mends no authorization server, and loses the token that may still serve.
     pub fn is_ready(&self) -> bool {
         self.usable_for.is_some() || self.last_error.is_none()
     }
 
-    /// Whether the last token request failed. Requests are served all the same while the token at hand [lives](Self::usable_for).
+    /// Whether the last token request failed. Requests are served all the same while the token at hand
+    /// [lives](Self::usable_for).
     pub fn is_failing(&self) -> bool {
         self.last_error.is_some()
     }

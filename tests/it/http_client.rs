@@ -49,7 +49,8 @@ async fn no_redirect_is_followed_with_the_secret() {
                 assert!(error.to_string().contains(&target.origin()), "{name}, {status}: {error}");
                 assert!(error.to_string().contains(&url), "{name}, {status}: {error}");
             }
-            // A finished reqwest client cannot be kept from asking where a 301, 302 or 303 leads, but it takes no secret along.
+            // A finished reqwest client cannot be kept from asking where a 301, 302 or 303 leads, but it takes no
+            // secret along.
             let finished = ["a reqwest client", "a client with middleware"].contains(&name) && status < 307;
             assert!(finished || target.count() == 0, "{name}, {status}");
             for request in target.seen() {

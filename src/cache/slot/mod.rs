@@ -1,6 +1,7 @@
 //! One token's life: the only place with state.
 //!
-//! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a [lease](super::lease).
+//! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a
+//! [lease](super::lease).
 
 mod landing;
 mod rejection;
@@ -31,8 +32,8 @@ use crate::{
 
 /// Beyond the source's own time limit: a flight that has not ended by then runs on a runtime that nobody drives.
 pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
-/// So long callers wait for another token once one was asked for in place of a rejected one. Then they are served with that: other APIs may still
-/// accept it.
+/// So long callers wait for another token once one was asked for in place of a rejected one. Then they are served with
+/// that: other APIs may still accept it.
 pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Slot {
@@ -142,12 +143,13 @@ impl Slot {
         (!is_same(unwanted, &issued.token)).then(|| issued.token.clone())
     }
 
-    /// What a caller is to do now, and the flight that it is to start; none starts where it cannot. A caller whose token was rejected does not want that one
-    /// again.
+    /// What a caller is to do now, and the flight that it is to start; none starts where it cannot. A caller whose
+    /// token was rejected does not want that one again.
     pub(super) fn next(&self, unwanted: Option<&AccessToken>, can_start: bool) -> (Step, Option<Departure>) {
         let now = self.now();
         let mut guard = self.lock();
-        // Stored by whoever had the lock before: all those who came meanwhile would store it again, and make others come.
+        // Stored by whoever had the lock before: all those who came meanwhile would store it again, and make others
+        // come.
         if let (None, Some(token)) = (unwanted, self.current()) {
             return (Step::Serve(token), None);
         }
@@ -231,7 +233,8 @@ impl Slot {
         self.lock().flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline))
     }
 
-    /// Whether it remembers something that another slot for the same token would have to learn again at the endpoint's cost.
+    /// Whether it remembers something that another slot for the same token would have to learn again at the endpoint's
+    /// cost.
     pub(super) fn holds_back(&self) -> bool {
         let now = self.now();
         let state = self.lock();

@@ -42,7 +42,8 @@ impl Slot {
         }
     }
 
-    /// `origin` accepted `token`, which may end a streak of rejections. Waits for nothing: the next response will say so, too.
+    /// `origin` accepted `token`, which may end a streak of rejections. Waits for nothing: the next response will say
+    /// so, too.
     pub(in crate::cache) fn accepted(&self, token: &AccessToken, origin: &str) {
         let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();

@@ -22,8 +22,8 @@ pub struct Log {
     fields: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// Where there is one subscriber alone, tracing asks the thread that comes to an event first whether anybody wants it. A
-/// test without a subscriber would then switch the event off for the one that waits for it.
+/// Where there is one subscriber alone, tracing asks the thread that comes to an event first whether anybody wants it.
+/// A test without a subscriber would then switch the event off for the one that waits for it.
 static ANOTHER: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
 
 impl Log {
