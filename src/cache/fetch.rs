@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    report::log::{self, Caller, Span},
+    report::{
+        log,
+        span::{Caller, Span},
+    },
     runtime,
     token::AccessToken,
 };

@@ -2,6 +2,7 @@
 
 pub(crate) mod log;
 mod metrics;
+pub(crate) mod span;
 
 use std::{
     collections::HashSet,
@@ -11,7 +12,7 @@ use std::{
 
 use http::StatusCode;
 
-use self::log::{Caller, Span};
+use self::span::{Caller, Span};
 use crate::{challenge::Rejection, error::Error, token::AccessToken, token_request::TokenRequest};
 
 /// Speaks for the tokens of one source.

@@ -1,25 +1,14 @@
 //! What can go wrong, classified once, where it is made.
 
+mod kind;
+
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+pub(crate) use self::kind::OAUTH_CODES;
+pub use self::kind::{ErrorKind, ErrorResponse};
 use crate::fault::{Fault, chain, without_debug_data};
-
-/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are no secret, and few enough
-/// for a metric's label.
-pub(crate) const OAUTH_CODES: [&str; 10] = [
-    "access_denied",
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "invalid_target",
-    "server_error",
-    "temporarily_unavailable",
-];
 
 /// Longer waits are no answer to when a token request makes sense again.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,64 +44,6 @@ struct Inner {
     response: Option<ErrorResponse>,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
-}
-
-/// The kinds of failure that callers tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// A setting is missing or wrong; reported when something is built.
-    Configuration,
-    /// The client's id, its secret or its assertion could not be had: a file that cannot be read, a function or a
-    /// signer that failed.
-    Credentials,
-    /// The HTTP client has no TLS, and the token endpoint is `https`.
-    TlsMissing,
-    /// The TLS handshake failed, most often because of a certificate; or the port does not speak TLS.
-    Tls,
-    /// The host name could not be resolved.
-    Dns,
-    /// No connection could be made (refused, unreachable).
-    Connect,
-    /// A proxy cannot be reached, asks for credentials, or refuses to connect to the server.
-    Proxy,
-    /// The connection, or the HTTP/2 stream, was reset or closed before the response was complete.
-    Reset,
-    /// A time limit passed.
-    Timeout,
-    /// Another failure of the HTTP client, or of a source of your own ([`Error::transient`]).
-    Transport,
-    /// A source or an HTTP client of your own refused ([`Error::permanent`]).
-    Refused,
-    /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
-    Redirect,
-    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot
-    /// be used (RFC 8414 section 3.3).
-    InvalidResponse,
-    /// The token endpoint, or the issuer, answered with an error status, without an OAuth error code.
-    Status,
-    /// The token endpoint answered with an OAuth error code (RFC 6749 section 5.2).
-    ErrorResponse,
-    /// The request would carry the token over plain `http` to a host that was named with `https`.
-    InsecureTransport,
-    /// The token is not for this origin ([`TokenCache::header_for`](crate::TokenCache::header_for)).
-    ForeignOrigin,
-    /// A token would have to be fetched outside of a tokio runtime, or in one without a timer.
-    Runtime,
-    /// The source panicked.
-    Panicked,
-}
-
-/// The error response of a token endpoint (RFC 6749 section 5.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ErrorResponse {
-    /// The error code, such as `invalid_client`.
-    pub error: String,
-    /// What the server says about it, cleaned and shortened.
-    pub error_description: Option<String>,
-    /// Where the server says more about it.
-    pub error_uri: Option<String>,
 }
 
 impl Error {
@@ -182,32 +113,10 @@ impl Error {
 
     /// The kind, or the OAuth error code if it is a known one: one of few words, for logs and metrics.
     pub(crate) fn type_name(&self) -> &'static str {
-        match self.inner.kind {
-            ErrorKind::Configuration => "configuration",
-            ErrorKind::Credentials => "credentials",
-            ErrorKind::TlsMissing => "tls_missing",
-            ErrorKind::Tls => "tls",
-            ErrorKind::Dns => "dns",
-            ErrorKind::Connect => "connect",
-            ErrorKind::Proxy => "proxy",
-            ErrorKind::Reset => "reset",
-            ErrorKind::Timeout => "timeout",
-            ErrorKind::Transport => "transport",
-            ErrorKind::Refused => "refused",
-            ErrorKind::Redirect => "redirect",
-            ErrorKind::InvalidResponse => "invalid_response",
-            ErrorKind::Status => "status",
-            ErrorKind::ErrorResponse => self.known_code().unwrap_or("error_response"),
-            ErrorKind::InsecureTransport => "insecure_transport",
-            ErrorKind::ForeignOrigin => "foreign_origin",
-            ErrorKind::Runtime => "runtime",
-            ErrorKind::Panicked => "panicked",
-        }
+        self.known_code().unwrap_or(self.inner.kind.name())
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        use ErrorKind::{Configuration, ForeignOrigin, InsecureTransport, Redirect, Runtime, TlsMissing};
-        let lasting = [Configuration, TlsMissing, InsecureTransport, ForeignOrigin, Redirect, Runtime];
         Self {
             inner: Arc::new(Inner {
                 kind,
@@ -215,7 +124,7 @@ impl Error {
                 message: message.into(),
                 advice: None,
                 held_back: None,
-                transient: !lasting.contains(&kind),
+                transient: !kind.is_lasting(),
                 quickly_retried: false,
                 status: None,
                 response: None,
@@ -320,8 +229,7 @@ impl Error {
     }
 
     fn known_code(&self) -> Option<&'static str> {
-        let code = self.inner.response.as_ref().map(|response| response.error.as_str());
-        OAUTH_CODES.into_iter().find(|known| Some(*known) == code)
+        self.inner.response.as_ref()?.known_code()
     }
 
     /// Whether the server refused the client by the code for it, which is no matter of a single token.
@@ -378,25 +286,6 @@ fn said_once(error: &(dyn StdError + 'static)) -> String {
         known if known.contains(&said) => text,
         known => format!("{known}: {said}"),
     })
-}
-
-impl From<Fault> for ErrorKind {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::ProxyCredentials | Fault::ProxyRefused | Fault::ProxyClosed | Fault::ProxyUnreachable => Self::Proxy,
-            Fault::TlsMissing => Self::TlsMissing,
-            Fault::NotTls
-            | Fault::ClientCertificate
-            | Fault::HandshakeRefused
-            | Fault::ClosedAfterHandshake
-            | Fault::Tls => Self::Tls,
-            Fault::Dns => Self::Dns,
-            Fault::Connect => Self::Connect,
-            Fault::Unsent | Fault::NoResponse | Fault::Reset => Self::Reset,
-            Fault::Timeout => Self::Timeout,
-            Fault::NotHttp | Fault::Other => Self::Transport,
-        }
-    }
 }
 
 impl fmt::Display for Error {
