@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 
-/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are no secret, and few enough
+/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are not secret, and few enough
 /// for a metric's label.
 pub(crate) const OAUTH_CODES: [&str; 10] = [
     "access_denied",
@@ -23,8 +23,8 @@ pub(crate) const OAUTH_CODES: [&str; 10] = [
 pub enum ErrorKind {
     /// A setting is missing or wrong; reported when something is built.
     Configuration,
-    /// The client's id, its secret or its assertion could not be had: a file that cannot be read, a function or a
-    /// signer that failed.
+    /// The client's id, secret or assertion could not be obtained: a file could not be read, or a function or a signer
+    /// failed.
     Credentials,
     /// The HTTP client has no TLS, and the token endpoint is `https`.
     TlsMissing,
@@ -34,30 +34,30 @@ pub enum ErrorKind {
     Dns,
     /// No connection could be made (refused, unreachable).
     Connect,
-    /// A proxy cannot be reached, asks for credentials, or refuses to connect to the server.
+    /// A proxy could not be reached, asked for credentials, or refused to connect to the server.
     Proxy,
     /// The connection, or the HTTP/2 stream, was reset or closed before the response was complete.
     Reset,
     /// A time limit passed.
     Timeout,
-    /// Another failure of the HTTP client, or of a source of your own ([`Error::transient`]).
+    /// Another failure of the HTTP client, or of your own source ([`Error::transient`]).
     Transport,
-    /// A source or an HTTP client of your own refused ([`Error::permanent`]).
+    /// Your own source or HTTP client refused ([`Error::permanent`]).
     Refused,
-    /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
+    /// The token endpoint, or the issuer, responded with a redirect, which is never followed.
     Redirect,
-    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot
-    /// be used (RFC 8414 section 3.3).
+    /// The token endpoint returned something other than a token response (RFC 6749 section 5.1), or the issuer's
+    /// metadata cannot be used (RFC 8414 section 3.3).
     InvalidResponse,
-    /// The token endpoint, or the issuer, answered with an error status, without an OAuth error code.
+    /// The token endpoint, or the issuer, responded with an error status and no OAuth error code.
     Status,
-    /// The token endpoint answered with an OAuth error code (RFC 6749 section 5.2).
+    /// The token endpoint responded with an OAuth error code (RFC 6749 section 5.2).
     ErrorResponse,
-    /// The request would carry the token over plain `http` to a host that was named with `https`.
+    /// The request would send the token over plain `http` to a host that is named with `https`.
     InsecureTransport,
     /// The token is not for this origin ([`TokenCache::header_for`](crate::TokenCache::header_for)).
     ForeignOrigin,
-    /// A token would have to be fetched outside of a tokio runtime, or in one without a timer.
+    /// Fetching a token needs a tokio runtime with a timer, and the caller had none.
     Runtime,
     /// The source panicked.
     Panicked,
@@ -69,9 +69,9 @@ pub enum ErrorKind {
 pub struct ErrorResponse {
     /// The error code, such as `invalid_client`.
     pub error: String,
-    /// What the server says about it, cleaned and shortened.
+    /// The server's description of the error, cleaned and shortened.
     pub error_description: Option<String>,
-    /// Where the server says more about it.
+    /// A URI with more information about the error.
     pub error_uri: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether such a failure never passes on its own. Others may.
+    /// Whether such a failure never passes on its own.
     pub(super) fn is_lasting(self) -> bool {
         match self {
             Self::Configuration

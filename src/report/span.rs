@@ -9,7 +9,7 @@ use http::StatusCode;
 use super::log::resources;
 use crate::token_request::TokenRequest;
 
-/// The span that is current where a token request is started from.
+/// The span that is current where a token request starts.
 #[cfg(feature = "tracing")]
 pub(crate) struct Caller(tracing::Span);
 #[cfg(not(feature = "tracing"))]
@@ -24,8 +24,8 @@ impl Caller {
     }
 }
 
-/// The span of one exchange with the token endpoint. It follows from the caller's, and is no part of it: the caller may
-/// go away, and others may wait for the same exchange.
+/// The span of one exchange with the token endpoint. It follows from the caller's span and is not its child: the caller
+/// may go away, and others may wait for the same exchange.
 #[cfg(feature = "tracing")]
 #[derive(Clone)]
 pub(crate) struct Span(tracing::Span);
@@ -59,7 +59,7 @@ impl Span {
         tracing::Instrument::instrument(future, self.0.clone()).await
     }
 
-    /// Closes it at the end, unless there is another clone.
+    /// Runs `function` within the span, which then closes unless there is another clone.
     pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
         self.0.in_scope(function)
     }
@@ -93,7 +93,7 @@ impl Span {
     pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {}
 }
 
-/// Names in the span what a source asks for where the request leaves it to the source.
+/// Records in the span what a source requests by default, where the request does not say.
 pub(crate) fn left_to_source(request: &TokenRequest, defaults: &TokenRequest) {
     #[cfg(feature = "tracing")]
     {
