@@ -154,7 +154,8 @@ impl TokenRequestBuilder {
             }
             if let Some(at) = token.bytes().position(|byte| !allowed(byte)) {
                 return self.refuse(format!(
-                    "scope: {token:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow (visible ASCII without `\"` and `\\`)"
+                    "scope: {token:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow \
+                     (visible ASCII without `\"` and `\\`)"
                 ));
             }
             named.push(token.to_owned());

@@ -100,8 +100,8 @@ impl Failed<'_> {
     /// Drawn from the range between what the server requests and twice as much, so that a fleet does not return at
     /// once.
     fn retry_after(&self, random: f64) -> Duration {
-        let asked = self.error.retry_after().unwrap_or_default();
-        let (mut least, mut most) = (asked.min(LEAST_RETRY_AFTER), asked.saturating_mul(2).min(LONGEST_RETRY_AFTER));
+        let stated = self.error.retry_after().unwrap_or_default();
+        let (mut least, mut most) = (stated.min(LEAST_RETRY_AFTER), stated.saturating_mul(2).min(LONGEST_RETRY_AFTER));
         if !self.remaining.is_zero() {
             let half = self.remaining / 2;
             (least, most) = (least.min(half.mul_f64(0.8)), most.min(half));
@@ -135,9 +135,9 @@ impl Failed<'_> {
 pub(super) fn quick_retry(error: &Error, tried: usize, waited: Duration, random: f64) -> Option<Duration> {
     let (least, most) = *QUICK_WAITS.get(tried.checked_sub(1)?)?;
     match error.retry_after() {
-        Some(asked) => {
-            let left = QUICK_RETRY_AFTER.checked_sub(waited).filter(|left| error.is_transient() && asked <= *left)?;
-            Some(asked + (asked * 2).min(left).saturating_sub(asked).mul_f64(random))
+        Some(stated) => {
+            let left = QUICK_RETRY_AFTER.checked_sub(waited).filter(|left| error.is_transient() && stated <= *left)?;
+            Some(stated + (stated * 2).min(left).saturating_sub(stated).mul_f64(random))
         }
         None => error
             .is_quick_retry()

@@ -39,7 +39,7 @@ tokio::task_local! {
 }
 
 /// Whether a caller in this task would wait for itself: it is the source that the slot's own flight has called.
-pub(super) fn is_asked_for(slot: &Arc<Slot>) -> bool {
+pub(super) fn is_source_of(slot: &Arc<Slot>) -> bool {
     SOURCE_OF.try_with(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(slot))).unwrap_or(false)
 }
 
@@ -96,8 +96,8 @@ impl Flying {
             Err(error) => return self.guard.ground(error),
         };
         if let Some(token) = self.rejected.take() {
-            let told = ask(limit, || context.source.rejected(&self.request, &token));
-            let _ = SOURCE_OF.scope(self.slot.clone(), told).await;
+            let reported = within(limit, || context.source.rejected(&self.request, &token));
+            let _ = SOURCE_OF.scope(self.slot.clone(), reported).await;
         }
         let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
@@ -145,9 +145,8 @@ impl Flying {
     async fn exchange(&self, attempt: usize) -> (Outcome, Span) {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
-        let asking = ask(context.time_limit(), || context.source.token(&self.request));
-        let outcome =
-            exchange.span.around(SOURCE_OF.scope(self.slot.clone(), asking)).await.and_then(|outcome| outcome);
+        let call = within(context.time_limit(), || context.source.token(&self.request));
+        let outcome = exchange.span.around(SOURCE_OF.scope(self.slot.clone(), call)).await.and_then(|outcome| outcome);
         let outcome = outcome.map(|token| token.with_request(self.request.clone()));
         exchange.ended(&outcome);
         (outcome, exchange.span.clone())
@@ -155,8 +154,8 @@ impl Flying {
 }
 
 /// Calls the source within its time limit. A panic in it becomes an error.
-async fn ask<F: Future>(limit: Duration, question: impl FnOnce() -> F) -> Result<F::Output, Error> {
-    let mut response = pin!(async { question().await });
+async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
+    let mut response = pin!(async { call().await });
     let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => Poll::Ready(Err(Error::new(ErrorKind::Panicked, "the token source panicked"))),
@@ -170,7 +169,7 @@ async fn ask<F: Future>(limit: Duration, question: impl FnOnce() -> F) -> Result
 async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     let Some(due) = slot.upgrade().and_then(|slot| slot.due()) else { return };
     let wait = context.clock.now().until(due);
-    if ask(wait, || context.source.credentials_changed()).await.is_ok()
+    if within(wait, || context.source.credentials_changed()).await.is_ok()
         && let Some(slot) = slot.upgrade()
     {
         slot.credentials_changed();

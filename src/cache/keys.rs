@@ -15,7 +15,7 @@ const MOST_TRIES: usize = 16;
 pub(super) struct Keys {
     slots: Mutex<LruCache<TokenRequest, Arc<Slot>>>,
     most: usize,
-    /// What the source requests where a request does not say.
+    /// The source's own scope, resource, audience and parameters.
     defaults: TokenRequest,
 }
 

@@ -1,8 +1,8 @@
-//! One token for everybody: shared, renewed beside the traffic, replaced when it was rejected.
+//! One token for all callers: shared, renewed beside the traffic, replaced when it is rejected.
 
 mod backoff;
 mod builder;
-// Public for tests alone.
+// Public only for tests.
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 mod clock;
 mod context;
@@ -153,7 +153,7 @@ impl TokenCache {
 
     /// Returns the status of this handle's token, for readiness probes and status pages.
     ///
-    /// A call starts the next token request when it is due, if there is no token because the last request failed: so an
+    /// A call starts the next token request when it is due, if there is no token because the last request failed. So an
     /// instance that a probe took out of traffic recovers. Otherwise a call starts nothing.
     pub fn status(&self) -> CacheStatus {
         let slot = &self.own;
@@ -327,7 +327,7 @@ impl TokenCache {
             match next {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
-                Step::Join(_) if fetch::is_asked_for(slot) => return Err(waits_for_itself()),
+                Step::Join(_) if fetch::is_source_of(slot) => return Err(waits_for_itself()),
                 Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
                 Step::Join(flight) => {
                     let deadline = self.sleep(flight.deadline, give_up)?;
@@ -368,7 +368,8 @@ fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
 
 fn waits_for_itself() -> Error {
     Error::configuration(
-        "the token request would wait for itself: the token source sends it through the adapter that waits for its token; give the source a client of its own",
+        "the token request would wait for itself: the token source sends it through the adapter that waits \
+         for its token; give the source a client of its own",
     )
 }
 

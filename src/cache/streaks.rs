@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use super::{backoff::BETWEEN_REQUESTS, clock::Moment};
 use crate::challenge::Rejection;
 
-/// Beyond it, origins share one streak.
+/// Beyond this number, origins share one streak.
 const MOST_ORIGINS: usize = 64;
 const OTHERS: &str = "others";
 /// A 401 without a reason may be about a path rather than the token, so it takes longer to conclude that a token was
@@ -123,7 +123,7 @@ fn shared<'a>(streaks: &HashMap<String, Streak>, origin: &'a str) -> &'a str {
     if streaks.len() >= MOST_ORIGINS && !streaks.contains_key(origin) { OTHERS } else { origin }
 }
 
-/// After the `count`th rejection in a row (from 1).
+/// The interval after the `count`th rejection in a row (from 1).
 fn rejection_interval(count: u32) -> Duration {
     (10 * BETWEEN_REQUESTS).saturating_mul(1 << count.saturating_sub(1).min(8)).min(LONGEST_INTERVAL)
 }

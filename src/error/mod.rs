@@ -65,7 +65,7 @@ impl Error {
         Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
     }
 
-    /// Sets how long the server wants no further token request; none is sent before. Zero is ignored, and more than a
+    /// Sets how long to wait before the next token request; none is sent earlier. Zero is ignored, and more than a
     /// day counts as a day.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {

@@ -39,7 +39,7 @@ pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Slot {
     context: Arc<Context>,
     request: TokenRequest,
-    /// Stable for the slot: the instances of a fleet renew at different times, each always at the same one.
+    /// Stable for the slot, so that the instances of a fleet renew at different times.
     jitter: f64,
     leases: Leases,
     state: Mutex<State>,

@@ -28,9 +28,9 @@ impl Slot {
                 false
             }
             Verdict::Renew { again } => {
-                let asked_already = state.flight.is_some();
+                let is_requested = state.flight.is_some();
                 issued.suspicion = Some(match rejection {
-                    Rejection::Explicit => Suspicion::Awaited(asked_already.then(|| now.after(SUSPECT_WAIT))),
+                    Rejection::Explicit => Suspicion::Awaited(is_requested.then(|| now.after(SUSPECT_WAIT))),
                     Rejection::Bare => Suspicion::Served,
                 });
                 issued.renew_at = now;
