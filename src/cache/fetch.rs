@@ -135,7 +135,7 @@ impl Flying {
             turn.extend(now.after(wait + time));
             sleep(wait).await;
             waited += wait;
-            // Other tokens may have shown a trouble of the endpoint in the meantime.
+            // Other tokens may have shown in the meantime that the endpoint is in trouble.
             if context.endpoint.is_to_be_left_alone(context.clock.now()) {
                 return Some(Landing { outcome, started_at, span });
             }

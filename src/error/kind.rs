@@ -40,9 +40,9 @@ pub enum ErrorKind {
     Reset,
     /// A time limit passed.
     Timeout,
-    /// Another failure of the HTTP client, or of your own source ([`Error::transient`]).
+    /// Another failure of the HTTP client, or of your own source ([`Error::transient`](crate::Error::transient)).
     Transport,
-    /// Your own source or HTTP client refused ([`Error::permanent`]).
+    /// Your own source or HTTP client refused ([`Error::permanent`](crate::Error::permanent)).
     Refused,
     /// The token endpoint, or the issuer, responded with a redirect, which is never followed.
     Redirect,
@@ -102,15 +102,15 @@ impl ErrorKind {
 
     /// Whether such a failure never passes on its own.
     pub(super) fn is_lasting(self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Configuration
-            | Self::TlsMissing
-            | Self::Redirect
-            | Self::InsecureTransport
-            | Self::ForeignOrigin
-            | Self::Runtime => true,
-            _ => false,
-        }
+                | Self::TlsMissing
+                | Self::Redirect
+                | Self::InsecureTransport
+                | Self::ForeignOrigin
+                | Self::Runtime
+        )
     }
 }
 

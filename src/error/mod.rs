@@ -59,8 +59,8 @@ impl Error {
 
     /// A failure that does not pass on its own, such as a refused credential.
     ///
-    /// For your own sources and HTTP clients. The token request is still tried again, at first after ten seconds and
-    /// later once a minute, so that a repaired server is found without a restart.
+    /// For your own sources and HTTP clients. The token request is still tried again, at most every ten seconds at
+    /// first and every minute later, so that a repaired server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
         Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
     }

@@ -31,7 +31,7 @@ const MOST_IN_FLIGHT: usize = 16;
 const PASSES_ITS_TURN_ON: Duration = Duration::from_secs(1);
 /// How many such exchanges may run beside those that hold a turn.
 const MOST_SLOW: usize = 16;
-/// How long an exchange that was already under way may refute a trouble.
+/// How long an exchange that was already under way may refute a finding.
 const MAY_REFUTE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
@@ -185,8 +185,8 @@ impl Turns {
         self.is_certain(trouble, now).then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
     }
 
-    /// A trouble is certain once every exchange that was under way when it showed has ended without a token: any of
-    /// them may refute it.
+    /// A finding is certain once every exchange that was under way before it has ended without a token, or has run for
+    /// some time: any of them may refute it.
     fn is_certain(&self, trouble: &Trouble, now: Moment) -> bool {
         let cannot_refute = |begun: &Begun| begun.at.reached(trouble.since) || now.reached(begun.at.after(MAY_REFUTE));
         self.in_progress.values().all(cannot_refute)

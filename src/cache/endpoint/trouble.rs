@@ -11,7 +11,7 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// How many tokens must fail in a row to prove a failure of all. Each refuted proof doubles the number.
+/// How many tokens must fail in a row to prove that all of them fail. Each refuted proof doubles the number.
 const PROOF: usize = 3;
 const LONGEST_PROOF: usize = 12;
 
@@ -69,7 +69,7 @@ pub(super) struct Failure<'a> {
 }
 
 impl Diagnosis {
-    /// Returns whether the failure proves a trouble of all tokens.
+    /// Returns whether the failure proves that token requests fail for all tokens.
     pub(super) fn failed(&mut self, finding: Option<Finding>, failure: &Failure<'_>, now: Moment) -> bool {
         let Some(finding) = finding else {
             if failure.error.response().is_some() {
