@@ -31,7 +31,8 @@
 //! # }
 //! ```
 //!
-//! The README has a program for each kind of client, and shows where each layer belongs.
+//! The README and the pages in `docs/` have a program for each kind of client, and show where each layer
+//! belongs.
 //!
 //! # The life of a token
 //!
