@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone,
-    testing::{Answer, AuthorizationServer, ProtectedApi},
+    testing::{AuthorizationServer, MockResponse, ProtectedApi},
 };
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Service, ServiceExt};
@@ -44,11 +44,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     both.send(20, &mut show).await;
     show.say(&auth, "nobody saw the 401");
     let before = token_requests(&auth);
-    auth.answer_always(Answer::status(503));
+    auth.respond_always(MockResponse::status(503));
     show.say(&auth, "the authorization server goes down");
     both.send_until(|| token_requests(&auth) >= before + 2, &mut show).await;
     show.say(&auth, "renewal fails, the old token serves on");
-    auth.answer_always(Answer::usual());
+    auth.respond_always(MockResponse::usual());
     show.say(&auth, "the authorization server is back");
     let before = token_requests(&auth);
     both.send_until(|| token_requests(&auth) > before, &mut show).await;

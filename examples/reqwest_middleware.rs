@@ -3,7 +3,7 @@
 
 use client_credentials::{
     BearerAuthMiddleware, ClientCredentials, Error, TokenCache, TokenRequest,
-    testing::{Answer, AuthorizationServer, ProtectedApi},
+    testing::{AuthorizationServer, MockResponse, ProtectedApi},
 };
 use reqwest_retry::{RetryTransientMiddleware, policies::ExponentialBackoff};
 
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // No token to be had: the request is not sent, and the reason is found through all layers.
     let asked_before = auth.token_requests().len();
-    auth.answer_always(Answer::status(503));
+    auth.respond_always(MockResponse::status(503));
     let unknown = TokenRequest::builder().scope("reports").build()?;
     let sent_before = api.requests().len();
     let Err(error) = client.get(&url).with_extension(unknown).send().await else {

@@ -5,7 +5,7 @@ use std::{future, time::Duration};
 
 use client_credentials::{
     BearerAuthLayer, ClientCredentials, TokenCache, TryClone,
-    testing::{Answer, AuthorizationServer, ProtectedApi},
+    testing::{AuthorizationServer, MockResponse, ProtectedApi},
 };
 use http::{Request, Response, StatusCode};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -28,7 +28,7 @@ async fn main() -> Result<(), BoxError> {
 
     let url = format!("{}/stats", api.origin());
     for _ in 0..10 {
-        api.answer_next(Answer::status(503)); // and the next attempt is answered as usual
+        api.respond_next(MockResponse::status(503)); // and the next attempt is answered as usual
         let answer = client.clone().oneshot(Request::get(&url).body(String::new())?).await?;
         if answer.status() != StatusCode::OK {
             return Err(format!("answered {}", answer.status()).into());

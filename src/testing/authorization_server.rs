@@ -16,8 +16,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    Answer,
-    answer::{Script, json},
+    MockResponse,
+    mock_response::{Script, json},
     server::Server,
 };
 use crate::{
@@ -93,12 +93,12 @@ impl AuthorizationServer {
     }
 
     /// Answers the next token request so; when called again, the one after it.
-    pub fn answer_next(&self, answer: Answer) {
+    pub fn respond_next(&self, answer: MockResponse) {
         self.state().script.push(answer);
     }
 
-    /// Answers every token request so, from now on; [`Answer::usual`] ends it.
-    pub fn answer_always(&self, answer: Answer) {
+    /// Answers every token request so, from now on; [`MockResponse::usual`] ends it.
+    pub fn respond_always(&self, answer: MockResponse) {
         self.state().script.always(answer);
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use client_credentials::{BearerAuthLayer, ClientCredentials, Clock, TokenCache, TryClone};
-//! use client_credentials::testing::{Answer, AuthorizationServer, ProtectedApi};
+//! use client_credentials::testing::{AuthorizationServer, MockResponse, ProtectedApi};
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -20,7 +20,7 @@
 //! let client = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens).with_replay(TryClone)).service(api.clone());
 //! let get = || http::Request::get(format!("{}/stats", api.origin())).body(String::new()).expect("a request");
 //!
-//! auth.answer_next(Answer::status(503)); // tried again
+//! auth.respond_next(MockResponse::status(503)); // tried again
 //! assert_eq!(client.clone().oneshot(get()).await?.status(), 200);
 //! auth.revoke_all(); // 401, renewed, sent again
 //! assert_eq!(client.oneshot(get()).await?.status(), 200);
@@ -29,13 +29,13 @@
 //! # }
 //! ```
 
-mod answer;
 mod authorization_server;
+mod mock_response;
 mod protected_api;
 mod server;
 
 pub use self::{
-    answer::Answer,
     authorization_server::{AuthorizationServer, AuthorizationServerBuilder, ReceivedTokenRequest},
+    mock_response::MockResponse,
     protected_api::ProtectedApi,
 };

@@ -14,12 +14,12 @@ use http::{
 use http_body_util::BodyExt;
 use tower_service::Service;
 
-use super::{Answer, AuthorizationServer, answer::Script, server::Server};
+use super::{AuthorizationServer, MockResponse, mock_response::Script, server::Server};
 use crate::error::BoxError;
 
 /// An API that takes the tokens of an [`AuthorizationServer`], and answers others with the challenges of RFC 6750.
 ///
-/// To a good token it answers 200 and the request's own body, or what [`answer_next`](Self::answer_next) says. A handle
+/// To a good token it answers 200 and the request's own body, or what [`respond_next`](Self::respond_next) says. A handle
 /// that is cheap to clone; the clones are one API, which ends with the last of them. On loopback by
 /// [`start`](Self::start); by [`in_memory`](Self::in_memory) as a tower service.
 #[derive(Clone)]
@@ -71,12 +71,12 @@ impl ProtectedApi {
     }
 
     /// Answers the next request with a good token so; when called again, the one after it.
-    pub fn answer_next(&self, answer: Answer) {
+    pub fn respond_next(&self, answer: MockResponse) {
         self.state().script.push(answer);
     }
 
-    /// Answers every request with a good token so, from now on; [`Answer::usual`] ends it.
-    pub fn answer_always(&self, answer: Answer) {
+    /// Answers every request with a good token so, from now on; [`MockResponse::usual`] ends it.
+    pub fn respond_always(&self, answer: MockResponse) {
         self.state().script.always(answer);
     }
 
@@ -92,7 +92,7 @@ impl ProtectedApi {
         let answer = {
             let mut state = self.state();
             state.received.push(request);
-            if refused.is_some() { Answer::usual() } else { state.script.pop() }
+            if refused.is_some() { MockResponse::usual() } else { state.script.pop() }
         };
         answer.give(|| refused.unwrap_or_else(|| Response::new(body))).await
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use client_credentials::testing::{Answer, AuthorizationServer};
+use client_credentials::testing::{AuthorizationServer, MockResponse};
 use client_credentials::{Body, Error, HttpClient, async_trait};
 use client_credentials::{ClientCredentials, TokenCache};
 use http_body_util::LengthLimitError;
@@ -46,7 +46,7 @@ async fn tokens_are_fetched_by_it() {
 #[tokio::test]
 async fn a_response_that_is_too_large_is_an_error() {
     let auth = AuthorizationServer::start().await;
-    auth.answer_always(Answer::status(200).with_body(vec![b' '; 1024 * 1024 + 1]));
+    auth.respond_always(MockResponse::status(200).with_body(vec![b' '; 1024 * 1024 + 1]));
     let error = tokens(&auth).token().await.expect_err("too large");
     let cause = error.source().expect("what Limited says");
     assert!(cause.is::<LengthLimitError>(), "{cause}");

@@ -8,7 +8,7 @@ use http::{
 
 /// What a stand-in answers, instead of what it would answer by itself.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct MockResponse {
     delay: Duration,
     what: What,
 }
@@ -22,7 +22,7 @@ enum What {
     Disconnect,
 }
 
-impl Answer {
+impl MockResponse {
     /// What the stand-in answers by itself; with a [delay](Self::with_delay).
     pub fn usual() -> Self {
         Self::new(What::Usual)
@@ -118,27 +118,27 @@ impl Answer {
 /// Answers to the next requests, and to all after them.
 #[derive(Debug)]
 pub(super) struct Script {
-    next: VecDeque<Answer>,
-    always: Answer,
+    next: VecDeque<MockResponse>,
+    always: MockResponse,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { next: VecDeque::new(), always: Answer::usual() }
+        Self { next: VecDeque::new(), always: MockResponse::usual() }
     }
 }
 
 impl Script {
-    pub(super) fn push(&mut self, answer: Answer) {
+    pub(super) fn push(&mut self, answer: MockResponse) {
         self.next.push_back(answer);
     }
 
-    pub(super) fn always(&mut self, answer: Answer) {
+    pub(super) fn always(&mut self, answer: MockResponse) {
         self.next.clear();
         self.always = answer;
     }
 
-    pub(super) fn pop(&mut self) -> Answer {
+    pub(super) fn pop(&mut self) -> MockResponse {
         self.next.pop_front().unwrap_or_else(|| self.always.clone())
     }
 }
