@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    http_client::{Body, HttpClient},
+    http_client::{HttpClient, SecretBody},
 };
 
 /// A token endpoint that issues `token-1`, `token-2` …, remembers what it was asked, and fails as a test wants it to.
@@ -161,9 +161,9 @@ impl AuthorizationServer {
 
 #[async_trait]
 impl HttpClient for AuthorizationServer {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        match self.answer(request.map(Body::into_bytes)).await {
-            Some(answer) => Ok(answer.map(Body::from)),
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+        match self.answer(request.map(SecretBody::into_bytes)).await {
+            Some(answer) => Ok(answer.map(SecretBody::from)),
             None => Err(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset))),
         }
     }
