@@ -17,13 +17,13 @@ use crate::{
 /// Attaches a bearer token to every request of a `reqwest_middleware::ClientWithMiddleware`, and renews it.
 ///
 /// A request whose token was rejected is sent again, once, if its body can be copied. (A stream and a multipart form
-/// cannot be copied, so the caller gets the 401 at once.) If the second attempt fails, the caller gets its error. The
-/// extension (`with_extension`) [`TokenRequest`](crate::TokenRequest) selects the token of a request, and
+/// cannot be copied, so the caller gets the 401 at once.) If the second attempt fails, the caller gets its error. Given
+/// to a request by `with_extension`, a [`TokenRequest`](crate::TokenRequest) selects its token, and
 /// [`WithoutToken`](crate::WithoutToken) sends it without one.
 ///
 /// An `Authorization` header that the caller set (`RequestBuilder::bearer_auth`) stays. Do not set one with
 /// `reqwest::ClientBuilder::default_headers`: the client adds it behind every middleware, and only where the request
-/// has none, so it never replaces the token, but goes to all origins that get no token.
+/// has none. So it never replaces a token, but it is sent to every origin that gets none.
 ///
 /// # Time limits
 ///
@@ -36,11 +36,11 @@ use crate::{
 ///
 /// The middleware that is added first is the outermost.
 ///
-/// Add this one after reqwest-retry, so that each attempt uses the token that is current when it is sent. Added before
-/// it, all attempts of a request carry the same token. reqwest-tracing works in either order: added before this one, it
-/// shows one span for each request; added after it, one for each attempt.
+/// Add this one after reqwest-retry, so that each attempt uses the token that is current when it is sent. If it is
+/// added before reqwest-retry, all attempts of a request carry the same token. reqwest-tracing works in either order:
+/// added before this one, it shows one span for each request; added after it, one for each attempt.
 ///
-/// reqwest itself follows redirects, behind every middleware, and removes the token where host or port change, also on
+/// reqwest itself follows redirects, behind every middleware, and removes the token when host or port changes, also on
 /// the way back. A 401 at the end of a redirect rejects the token only if it comes from the original origin and says
 /// `invalid_token`. (The log mentions any other, once for each origin.)
 ///

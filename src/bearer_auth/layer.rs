@@ -50,9 +50,9 @@ use crate::{
 /// such requests (tonic's and kube's, for instance).
 ///
 /// Three more kinds of request are sent without a token: one with the extension [`WithoutToken`](crate::WithoutToken),
-/// one whose `Authorization` header (or that of [`with_header`](Self::with_header)) was set by the caller, and a
-/// `CONNECT` without a scheme, which goes to a proxy. An extended `CONNECT` (RFC 8441) is treated like any other
-/// request.
+/// one on which the caller set the token's header (`Authorization`, unless [`with_header`](Self::with_header) names
+/// another), and a `CONNECT` without a scheme, which goes to a proxy. An extended `CONNECT` (RFC 8441) is treated like
+/// any other request.
 ///
 /// # Which layer goes where
 ///
@@ -233,8 +233,8 @@ impl<R> BearerAuthLayer<R> {
     /// are rejections already: the 401s of RFC 6750, gRPC's refusals, and those of an earlier call of this method.
     ///
     /// Use it for servers that reject tokens in another way: with a 403 for an expired token, or with a 401 whose
-    /// challenge has another scheme (`Basic`, `Token`, `OAuth`). Without it, the caller gets such a response, and the
-    /// token stays in use. Even if it always returns `true`, it causes no more token requests than a server that
+    /// challenge has another scheme (`Basic`, `Token`, `OAuth`). Otherwise the caller gets such a response, and the
+    /// token stays in use. Even a function that always returns `true` causes no more token requests than a server that
     /// returns 401 to every request.
     ///
     /// ```
