@@ -141,7 +141,7 @@ impl Attached {
         Some(Self { token, is_replay: true, ..self })
     }
 
-    /// The origin as it was named in the settings: all hosts that one wildcard covers are one origin.
+    /// The origin as it was named in the settings, where a wildcard is one origin.
     fn origin(&self) -> String {
         self.adapter.tokens.origins().name(self.permitted_by)
     }

@@ -126,7 +126,8 @@ impl Bearer {
     }
 }
 
-/// A token request may be sent through the adapter that waits for its token: it must not wait for itself.
+/// Whether a request is sent without a token. So is a token request: it may pass through the very adapter that waits
+/// for its token.
 fn goes_without(extensions: &Extensions) -> bool {
     extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
 }

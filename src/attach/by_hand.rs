@@ -40,8 +40,8 @@ impl TokenCache {
     /// }
     /// ```
     ///
-    /// The repository's page "Other clients" (`docs/other-clients.md`) has complete programs. For another scope
-    /// or resource, call this on a handle [`with_request`](Self::with_request).
+    /// The repository's page "Other clients" (`docs/other-clients.md`) has complete programs. For another scope or
+    /// resource, call this on a handle [`with_request`](Self::with_request).
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ pub struct BearerHeader {
 }
 
 impl BearerHeader {
-    /// The header's value, `Bearer` and the token, marked sensitive.
+    /// The header's value: `Bearer` and the token. It is marked sensitive.
     pub fn value(&self) -> &HeaderValue {
         self.token.authorization()
     }

@@ -139,7 +139,7 @@ where
     ReplayFn { function }
 }
 
-/// A [`Replay`] made of a function, by [`replay_fn`].
+/// A [`Replay`] that copies requests with a function. Made by [`replay_fn`].
 #[derive(Clone, Copy)]
 pub struct ReplayFn<F> {
     function: F,

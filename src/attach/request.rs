@@ -52,7 +52,7 @@ pub(crate) mod sealed {
         fn status(&self) -> StatusCode;
         fn version(&self) -> Version;
         fn headers(&self) -> &HeaderMap;
-        /// Where a redirect led that the client followed, if the response shows it.
+        /// Where the client was redirected to, if the response shows it.
         fn redirected(&self, asked: u64) -> Option<Target<'_>>;
     }
 }

@@ -93,7 +93,7 @@ impl AuthorizationServer {
         self.server.as_ref().map_or_else(|| "https://auth.test".to_owned(), |server| server.origin())
     }
 
-    /// Sets the response to the next token request. When called again, to the one after it.
+    /// Sets the response to the next token request. Further calls set those to the requests after it.
     pub fn respond_next(&self, response: MockResponse) {
         self.state().script.push(response);
     }

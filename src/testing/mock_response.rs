@@ -51,7 +51,7 @@ impl MockResponse {
         Self::status(200).with_header("content-type", "text/html").with_body("<html>not what you think</html>")
     }
 
-    /// Never a response.
+    /// A response that never comes.
     pub fn hang() -> Self {
         Self::new(What::Hang)
     }

@@ -71,7 +71,7 @@ impl ProtectedApi {
         self.state().scope = Some(scope.into());
     }
 
-    /// Sets the response to the next request with an accepted token. When called again, to the one after it.
+    /// Sets the response to the next request with an accepted token. Further calls set those to the requests after it.
     pub fn respond_next(&self, response: MockResponse) {
         self.state().script.push(response);
     }
