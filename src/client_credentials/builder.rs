@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 
 use super::{
-    ClientAuthentication, ClientCredentials, Secret, Server,
+    ClientAuthentication, ClientCredentials, EndpointSource, Secret,
     authentication::{History, Id, ServerClock},
-    discovery::{Discovery, Rules},
-    endpoint::Endpoint,
+    discovery::{Discovery, DiscoveryConfig},
+    endpoint::TokenEndpoint,
     exchange::LastExchange,
     header,
     notices::Notices,
@@ -30,7 +30,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
-    server: Address,
+    server: ServerUrl,
     /// Where a discovered token endpoint may be, beside the issuer's host.
     token_endpoint_origins: Origins,
     mtls_endpoint_aliases: bool,
@@ -53,8 +53,8 @@ pub struct ClientCredentialsBuilder {
 }
 
 #[derive(Clone)]
-enum Address {
-    TokenUrl(String),
+enum ServerUrl {
+    Token(String),
     Issuer(String),
 }
 
@@ -66,7 +66,7 @@ impl ClientCredentials {
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(Address::TokenUrl(token_url.into()), client_id.into(), authentication.into())
+        ClientCredentialsBuilder::new(ServerUrl::Token(token_url.into()), client_id.into(), authentication.into())
     }
 
     /// For the token endpoint that an issuer's metadata names (OpenID Connect Discovery 1.0, RFC 8414): the document at
@@ -89,12 +89,12 @@ impl ClientCredentials {
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(Address::Issuer(issuer.into()), client_id.into(), authentication.into())
+        ClientCredentialsBuilder::new(ServerUrl::Issuer(issuer.into()), client_id.into(), authentication.into())
     }
 }
 
 impl ClientCredentialsBuilder {
-    fn new(server: Address, client_id: Secret, authentication: ClientAuthentication) -> Self {
+    fn new(server: ServerUrl, client_id: Secret, authentication: ClientAuthentication) -> Self {
         Self {
             server,
             token_endpoint_origins: Origins::default(),
@@ -119,7 +119,7 @@ impl ClientCredentialsBuilder {
     /// One that `build` refuses, whatever else is set.
     #[cfg(feature = "serde")]
     pub(super) fn refused(error: Error) -> Self {
-        let nowhere = Address::TokenUrl(String::new());
+        let nowhere = ServerUrl::Token(String::new());
         Self { refused: Some(error), ..Self::new(nowhere, "".into(), ClientAuthentication::none()) }
     }
 
@@ -165,7 +165,7 @@ impl ClientCredentialsBuilder {
     /// Its value is marked sensitive, and hidden in errors if it has at least eight characters. Headers that the token
     /// request always has, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        match header::further(name.as_ref(), value.as_ref()) {
+        match header::checked(name.as_ref(), value.as_ref()) {
             Ok((name, value)) => {
                 self.headers.append(name, value);
             }
@@ -270,7 +270,7 @@ impl ClientCredentialsBuilder {
             return Err(error);
         }
         let Some(authentication) = self.authentication.clone() else { return Err(no_secret()) };
-        let server = self.server(&authentication)?;
+        let endpoint = self.endpoint(&authentication)?;
         authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
@@ -283,7 +283,7 @@ impl ClientCredentialsBuilder {
             return Err(Origins::missing());
         }
         let source = ClientCredentials {
-            server,
+            endpoint,
             client_id: self.client_id,
             http_client: self.transport.client(&authentication)?,
             authentication,
@@ -303,16 +303,18 @@ impl ClientCredentialsBuilder {
         Ok(source)
     }
 
-    fn server(&self, authentication: &ClientAuthentication) -> Result<Server, Error> {
+    fn endpoint(&self, authentication: &ClientAuthentication) -> Result<EndpointSource, Error> {
         Ok(match &self.server {
-            Address::TokenUrl(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
+            ServerUrl::Token(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
                 return Err(only_discovered());
             }
-            Address::TokenUrl(url) => Server::Known(Arc::new(Endpoint::configured(url, self.plain_http)?)),
-            Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
+            ServerUrl::Token(url) => {
+                EndpointSource::Configured(Arc::new(TokenEndpoint::configured(url, self.plain_http)?))
+            }
+            ServerUrl::Issuer(issuer) => EndpointSource::Discovered(Box::new(Discovery::new(DiscoveryConfig {
                 issuer: issuer.clone(),
                 origins: self.token_endpoint_origins.clone(),
-                mtls: self.mtls_endpoint_aliases || authentication.is_by_tls(),
+                mtls: self.mtls_endpoint_aliases || authentication.uses_tls_certificate(),
                 plain_http: self.plain_http,
             })?)),
         })

@@ -5,7 +5,7 @@ use http::Uri;
 use crate::{error::Error, host::is_loopback, origin::Port};
 
 /// A token endpoint.
-pub(super) struct Endpoint {
+pub(super) struct TokenEndpoint {
     pub url: Uri,
     /// Without the query, for errors.
     pub name: String,
@@ -13,7 +13,7 @@ pub(super) struct Endpoint {
     pub audience: String,
 }
 
-impl Endpoint {
+impl TokenEndpoint {
     /// As it was configured.
     pub(super) fn configured(text: &str, plain_http: bool) -> Result<Self, Error> {
         Self::read(text, plain_http).map_err(|what| {

@@ -7,9 +7,9 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
-    ClientCredentials, Server,
+    ClientCredentials, EndpointSource,
     authentication::{Credentials, Skew},
-    endpoint::Endpoint,
+    endpoint::TokenEndpoint,
     mask::Mask,
     notices,
     quote::Quotes,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A shorter parameter, header or query is a word, or an id.
-const LEAST_VALUE: usize = 8;
+const MIN_MASKED_LENGTH: usize = 8;
 
 /// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata
 /// document.
@@ -46,13 +46,15 @@ impl LastExchange {
 impl ClientCredentials {
     pub(super) async fn exchange(&self, request: &TokenRequest, deadline: Instant) -> Result<AccessToken, Error> {
         let mut mask = self.mask(request);
-        let endpoint = match &self.server {
-            Server::Known(endpoint) => Arc::clone(endpoint),
-            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout, &mask).await?,
+        let endpoint = match &self.endpoint {
+            EndpointSource::Configured(endpoint) => Arc::clone(endpoint),
+            EndpointSource::Discovered(discovery) => {
+                discovery.endpoint(&*self.http_client, self.timeout, &mask).await?
+            }
         };
         cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
         let outcome = self.exchange_at(&endpoint, request, deadline, &mask).await;
-        if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
+        if let (EndpointSource::Discovered(discovery), Err(error)) = (&self.endpoint, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
         {
             discovery.doubt();
@@ -62,7 +64,7 @@ impl ClientCredentials {
 
     async fn exchange_at(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &TokenEndpoint,
         request: &TokenRequest,
         deadline: Instant,
         mask: &Mask,
@@ -86,8 +88,8 @@ impl ClientCredentials {
             }
             let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
-            let Some(others) = self.others(&refused).await else { return Err(error.with_advice(advice)) };
-            credentials = others;
+            let Some(other) = self.alternative(&refused).await else { return Err(error.with_advice(advice)) };
+            credentials = other;
         }
     }
 
@@ -168,10 +170,12 @@ impl ClientCredentials {
 
     /// Looks until what is read is not what was read last. What cannot be read has not changed.
     pub(super) async fn changed(&self) {
-        let Some(every) = self.authentication.look_every(&self.client_id) else { return std::future::pending().await };
+        let Some(interval) = self.authentication.check_interval(&self.client_id) else {
+            return std::future::pending().await;
+        };
         let refused = self.history.current();
         loop {
-            tokio::time::sleep(every).await;
+            tokio::time::sleep(interval).await;
             if self.authentication.read(&self.client_id).await.is_ok_and(|read| Some(read) != refused) {
                 return;
             }
@@ -179,7 +183,7 @@ impl ClientCredentials {
     }
 
     /// Others than those that were refused in this call: what is there now, and what was there before, each tried once.
-    async fn others(&self, refused: &[Credentials]) -> Option<Credentials> {
+    async fn alternative(&self, refused: &[Credentials]) -> Option<Credentials> {
         let now = if refused.len() == 1 { self.read().await.ok() } else { None };
         let before = if refused.len() <= 2 { self.history.previous() } else { None };
         now.into_iter().chain(before).find(|others| !refused.contains(others))
@@ -191,7 +195,7 @@ impl ClientCredentials {
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
         let values = request.parameters().map(|(_, value)| value).chain(headers);
         // The server's name is in each error anyway.
-        let values = values.filter(|value| value.len() >= LEAST_VALUE && !self.name().contains(value));
+        let values = values.filter(|value| value.len() >= MIN_MASKED_LENGTH && !self.name().contains(value));
         values.for_each(|value| mask.cut_out(value));
         mask
     }
@@ -202,7 +206,7 @@ impl ClientCredentials {
             self.notices.no_lifetime(self.name());
         }
         if let (Some(asked), Some(scope)) = (request.scope(), granted.token.scope())
-            && notices::leaves_out(&asked, scope)
+            && notices::lacks_scope(&asked, scope)
         {
             self.notices.other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
         }
@@ -212,7 +216,7 @@ impl ClientCredentials {
     fn correction(&self, skew: Skew, error: &Error, response: &Response<Body>) -> Option<Skew> {
         let verdict = error.response().is_some() && !error.is_transient();
         let date = response.headers().get(DATE)?.to_str().ok()?;
-        let by_clock = verdict && self.authentication.is_by_clock();
+        let by_clock = verdict && self.authentication.depends_on_clock();
         httpdate::parse_http_date(date).ok().filter(|_| by_clock).and_then(|date| skew.by(date))
     }
 }
@@ -220,14 +224,14 @@ impl ClientCredentials {
 /// Hides the token URL's query, in which some servers want a key: all of it, and each of its values.
 fn cut_out_query(mask: &mut Mask, query: &str) {
     let pairs = query.split('&').chain([query]);
-    pairs.filter(|pair| pair.len() >= LEAST_VALUE).for_each(|pair| mask.cut_out(pair));
+    pairs.filter(|pair| pair.len() >= MIN_MASKED_LENGTH).for_each(|pair| mask.cut_out(pair));
     let values = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
-    values.filter(|value| value.len() >= LEAST_VALUE).for_each(|value| mask.cut_out(&value));
+    values.filter(|value| value.len() >= MIN_MASKED_LENGTH).for_each(|value| mask.cut_out(&value));
 }
 
 /// What the attempts of one call have in common, and the credentials of one of them.
 struct Attempt<'a> {
-    endpoint: &'a Endpoint,
+    endpoint: &'a TokenEndpoint,
     request: &'a TokenRequest,
     deadline: Instant,
     mask: &'a Mask,

@@ -25,7 +25,7 @@ const RESERVED: [&str; 16] = [
 ];
 
 /// One of them, checked, and marked sensitive.
-pub(super) fn further(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
+pub(super) fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
     let name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| Error::configuration("header: its name is none, or has a character that a name may not have"))?;
     if let Some(reserved) = RESERVED.into_iter().find(|reserved| name == *reserved) {

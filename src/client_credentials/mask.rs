@@ -10,10 +10,10 @@ use super::{authentication::FORM, escape};
 pub(super) const MASK: &str = "[redacted]";
 
 /// Escapes may be nested this deep: JSON in HTML in JSON.
-const MOST_LAYERS: usize = 3;
+const MAX_LAYERS: usize = 3;
 
 /// A match of fewer characters is a coincidence.
-const LEAST_PART: usize = 4;
+const MIN_PART: usize = 4;
 
 /// What was sent in one exchange and must not be shown.
 #[derive(Clone, Default)]
@@ -53,7 +53,7 @@ impl Mask {
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
         let patterns = self.patterns();
         let index = Index::of(&patterns);
-        texts.iter().any(|text| index.is_in(text, MOST_LAYERS)) || index.is_in(&texts.concat(), MOST_LAYERS)
+        texts.iter().any(|text| index.is_in(text, MAX_LAYERS)) || index.is_in(&texts.concat(), MAX_LAYERS)
     }
 
     fn patterns(&self) -> Vec<Pattern> {
@@ -95,7 +95,7 @@ impl Pattern {
 
 /// How long a run of a secret of this length shows that it is repeated.
 fn part_of_secret(length: usize) -> usize {
-    if length < 8 { length } else { (length / 2).clamp(LEAST_PART, 8) }
+    if length < 8 { length } else { (length / 2).clamp(MIN_PART, 8) }
 }
 
 /// Longer, since it is probably not a secret; and longer still for a URI, since all URIs have something in common.
@@ -117,7 +117,7 @@ impl<'a> Index<'a> {
         let lengths = patterns.iter().map(|pattern| pattern.part).collect();
         let secrets = patterns.iter().filter(|pattern| pattern.is_secret);
         let beginnings =
-            secrets.flat_map(|pattern| (LEAST_PART..pattern.part).map(|length| &pattern.text.as_bytes()[..length]));
+            secrets.flat_map(|pattern| (MIN_PART..pattern.part).map(|length| &pattern.text.as_bytes()[..length]));
         Self { parts, lengths, beginnings: beginnings.collect() }
     }
 
@@ -181,7 +181,7 @@ fn within_base64(text: &str, shift: usize) -> Zeroizing<String> {
     shifted.extend_from_slice(text.as_bytes());
     let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&shifted));
     let inner = encoded.get((shift * 8).div_ceil(6)..shifted.len() * 8 / 6).unwrap_or_default();
-    Zeroizing::new(if inner.len() < LEAST_PART { String::new() } else { inner.to_owned() })
+    Zeroizing::new(if inner.len() < MIN_PART { String::new() } else { inner.to_owned() })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// No server has so many members, or items in an array; more are not kept.
-const MOST: usize = 256;
+const MAX_MEMBERS: usize = 256;
 
 /// By name; of two with the same name, the last one.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl<'a> Members<'a> {
         if !["application/x-www-form-urlencoded", "text/plain"].iter().any(|form| content_type.starts_with(form)) {
             return Self::default();
         }
-        let fields = form_urlencoded::parse(text.as_bytes()).take(MOST);
+        let fields = form_urlencoded::parse(text.as_bytes()).take(MAX_MEMBERS);
         let fields = fields.map(|(name, value)| (name.into_owned(), Member::Form(Zeroizing::new(value.into_owned()))));
         let members = Self(fields.collect());
         let is_form = members.get("access_token").is_some() || members.get("error").is_some();
@@ -59,7 +59,7 @@ impl<'a> Members<'a> {
     }
 
     /// Whether the member is there and says something: not `null`, `""`, `false` or `0`.
-    pub(super) fn says(&self, name: &str) -> bool {
+    pub(super) fn has_value(&self, name: &str) -> bool {
         self.get(name).is_some_and(|member| match member {
             Member::Json(json) => !["null", "\"\"", "false", "0"].contains(json),
             Member::Form(text) => !text.is_empty(),
@@ -79,7 +79,7 @@ impl<'a> Members<'a> {
 impl<'a> Member<'a> {
     pub(super) fn string(&self) -> Option<Zeroizing<String>> {
         match self {
-            Self::Json(json) => serde_json::from_str(json).ok().map(|Text(text)| text),
+            Self::Json(json) => serde_json::from_str(json).ok().map(|LossyText(text)| text),
             Self::Form(text) => Some(text.clone()),
         }
     }
@@ -151,8 +151,8 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = BTreeMap::new();
-        while let Some(Text(name)) = map.next_key()? {
-            if members.len() < MOST || members.contains_key(name.as_str()) {
+        while let Some(LossyText(name)) = map.next_key()? {
+            if members.len() < MAX_MEMBERS || members.contains_key(name.as_str()) {
                 let value: &RawValue = map.next_value()?;
                 members.insert(name.to_string(), Member::Json(value.get()));
             } else {
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element::<&RawValue>()? {
-            if items.len() < MOST {
+            if items.len() < MAX_MEMBERS {
                 items.push(Member::Json(item.get()));
             }
         }
@@ -184,9 +184,9 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 }
 
 /// A JSON string in which the server may have cut a character in two.
-struct Text(Zeroizing<String>);
+struct LossyText(Zeroizing<String>);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for LossyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(TextVisitor)
     }
@@ -195,13 +195,13 @@ impl<'de> Deserialize<'de> for Text {
 struct TextVisitor;
 
 impl Visitor<'_> for TextVisitor {
-    type Value = Text;
+    type Value = LossyText;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text, E> {
-        Ok(Text(Zeroizing::new(String::from_utf8_lossy(bytes).into_owned())))
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
+        Ok(LossyText(Zeroizing::new(String::from_utf8_lossy(bytes).into_owned())))
     }
 }

@@ -34,7 +34,7 @@ pub use self::{
 use self::{
     authentication::{History, Id, ServerClock},
     discovery::Discovery,
-    endpoint::Endpoint,
+    endpoint::TokenEndpoint,
     exchange::LastExchange,
     notices::Notices,
 };
@@ -53,7 +53,7 @@ use crate::{
 ///
 /// Not `Clone`: what is shared is the [`TokenCache`](crate::TokenCache) made from it.
 pub struct ClientCredentials {
-    server: Server,
+    endpoint: EndpointSource,
     client_id: Secret,
     authentication: ClientAuthentication,
     history: History,
@@ -70,8 +70,8 @@ pub struct ClientCredentials {
     last_exchange: LastExchange,
 }
 
-enum Server {
-    Known(Arc<Endpoint>),
+enum EndpointSource {
+    Configured(Arc<TokenEndpoint>),
     Discovered(Box<Discovery>),
 }
 
@@ -103,9 +103,9 @@ impl TokenSource for ClientCredentials {
     }
 
     fn name(&self) -> &str {
-        match &self.server {
-            Server::Known(endpoint) => &endpoint.name,
-            Server::Discovered(discovery) => discovery.issuer(),
+        match &self.endpoint {
+            EndpointSource::Configured(endpoint) => &endpoint.name,
+            EndpointSource::Discovered(discovery) => discovery.issuer(),
         }
     }
 

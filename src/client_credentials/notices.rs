@@ -11,7 +11,7 @@ use std::{
 use crate::report::log;
 
 /// Further scopes that are not granted are not logged.
-const MOST_SCOPES: usize = 64;
+const MAX_SCOPES: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Notices {
@@ -29,7 +29,7 @@ impl Notices {
     /// Logs it once for each scope that is requested.
     pub(super) fn other_scope(&self, source: &str, asked: &str, granted: &str) {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        if scopes.len() < MOST_SCOPES && scopes.insert(asked.to_owned()) {
+        if scopes.len() < MAX_SCOPES && scopes.insert(asked.to_owned()) {
             drop(scopes);
             log::other_scope(source, asked, granted);
         }
@@ -37,7 +37,7 @@ impl Notices {
 }
 
 /// Whether a part of what was requested is missing.
-pub(super) fn leaves_out(asked: &str, granted: &str) -> bool {
+pub(super) fn lacks_scope(asked: &str, granted: &str) -> bool {
     let granted: HashSet<&str> = split(granted).collect();
     split(asked).any(|scope| !granted.contains(scope))
 }

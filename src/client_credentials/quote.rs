@@ -12,12 +12,12 @@ use super::{
 use crate::{http_client::Body, origin::Target};
 
 /// In an error's message.
-pub(super) const MOST_CHARACTERS: usize = 200;
+pub(super) const MAX_CHARACTERS: usize = 200;
 /// In an `error_description`: some servers put the ids that their support asks for behind long sentences.
-pub(super) const MOST_OF_A_DESCRIPTION: usize = 1000;
-const MOST_MEMBERS: usize = 16;
+pub(super) const MAX_DESCRIPTION: usize = 1000;
+const MAX_QUOTED_MEMBERS: usize = 16;
 /// A page has its title near its beginning.
-const HEAD_OF_A_PAGE: usize = 4096;
+const PAGE_HEAD: usize = 4096;
 
 /// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other member is quoted,
 /// since it may hold a token.
@@ -61,7 +61,7 @@ impl Quotes {
 
     /// Without secrets, control and direction characters, and short.
     pub(super) fn text(&self, text: &str) -> String {
-        let [text] = self.texts([Some(text)], MOST_CHARACTERS);
+        let [text] = self.texts([Some(text)], MAX_CHARACTERS);
         text.unwrap_or_default()
     }
 
@@ -120,7 +120,7 @@ impl Quotes {
             _ if is_name(name) => vec![name.to_owned()],
             _ => vec!["…".to_owned()],
         });
-        self.text(&said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", "))
+        self.text(&said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", "))
     }
 
     pub(super) fn title(&self, response: &Response<Body>, text: &str) -> Option<String> {
@@ -137,7 +137,7 @@ impl Quotes {
 fn quoted(members: &Members<'_>, except: &[&str]) -> String {
     let wanted = members.iter().filter(|(name, _)| !except.contains(&&*bare(name)));
     let said = wanted.flat_map(|(name, member)| entries(name, member));
-    said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", ")
+    said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", ")
 }
 
 /// `name: content`, if the member is one that is quoted; `error.message: content` for an object, and for the first item
@@ -150,7 +150,7 @@ fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
     let member = first.as_ref().unwrap_or(member);
     let Some(inner) = member.object() else { return entry(name, member).into_iter().collect() };
     let inner = inner.iter().filter(|(inner, _)| is_quoted(inner));
-    inner.filter_map(|(inner, member)| entry(&format!("{name}.{inner}"), member)).take(MOST_MEMBERS).collect()
+    inner.filter_map(|(inner, member)| entry(&format!("{name}.{inner}"), member)).take(MAX_QUOTED_MEMBERS).collect()
 }
 
 fn entry(name: &str, member: &Member<'_>) -> Option<String> {
@@ -159,7 +159,7 @@ fn entry(name: &str, member: &Member<'_>) -> Option<String> {
         "a number" | "a boolean" => member.content()?,
         _ => return None,
     };
-    let content = clean(content.chars(), 2 * MOST_CHARACTERS);
+    let content = clean(content.chars(), 2 * MAX_CHARACTERS);
     (!content.is_empty()).then(|| format!("{name}: {content}"))
 }
 
@@ -169,7 +169,7 @@ fn is_quoted(name: &str) -> bool {
 
 fn bare(name: &str) -> String {
     let shown = name.chars().filter(|character| !"_-".contains(*character));
-    shown.take(MOST_CHARACTERS).map(|character| character.to_ascii_lowercase()).collect()
+    shown.take(MAX_CHARACTERS).map(|character| character.to_ascii_lowercase()).collect()
 }
 
 /// Not a text or a token in the wrong place.
@@ -186,17 +186,17 @@ fn is_page(headers: &HeaderMap, text: &str) -> bool {
 }
 
 fn title(text: &str) -> Option<String> {
-    let head: String = text.chars().take(HEAD_OF_A_PAGE).collect();
+    let head: String = text.chars().take(PAGE_HEAD).collect();
     let from = head.to_ascii_lowercase().find("<title")?;
     let (_, title) = head[from..].split_once('>')?;
     let title = title.split('<').next().unwrap_or_default();
-    Some(clean(title.chars(), MOST_CHARACTERS)).filter(|title| !title.is_empty())
+    Some(clean(title.chars(), MAX_CHARACTERS)).filter(|title| !title.is_empty())
 }
 
 /// The first line of a plain text, if it is a sentence. Data may hold a token.
 fn line(headers: &HeaderMap, text: &str) -> Option<String> {
-    let head: String = text.trim_start().chars().take(2 * MOST_CHARACTERS).collect();
-    let line = clean(head.lines().next()?.chars(), 2 * MOST_CHARACTERS);
+    let head: String = text.trim_start().chars().take(2 * MAX_CHARACTERS).collect();
+    let line = clean(head.lines().next()?.chars(), 2 * MAX_CHARACTERS);
     let is_sentence = line.contains(' ') && !line.contains(['{', '}', '[', ']', '<', '>', '=', '"']);
     let names_token = line.to_ascii_lowercase().contains("token:");
     (has_type(headers, "text/plain") && is_sentence && !names_token).then_some(line)
@@ -264,7 +264,7 @@ mod tests {
         ] {
             assert_eq!(quotes.text(text), shown);
         }
-        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MOST_CHARACTERS);
+        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MAX_CHARACTERS);
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         mask.hide("aB3dE5fG7hJ9kL1m");
         let escaped: String = "aB3dE5fG7hJ9kL1m".chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
         for shown in 1..40 {
-            let text = format!("{}{escaped}", "x".repeat(MOST_CHARACTERS - shown));
+            let text = format!("{}{escaped}", "x".repeat(MAX_CHARACTERS - shown));
             assert_eq!(Quotes::new(mask.clone()).text(&text), MASK);
         }
     }

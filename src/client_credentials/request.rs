@@ -7,7 +7,7 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use super::{authentication::Proof, endpoint::Endpoint};
+use super::{authentication::Proof, endpoint::TokenEndpoint};
 use crate::{
     http_client::{Body, IsTokenRequest},
     token_request::TokenRequest,
@@ -22,7 +22,12 @@ pub(super) struct Style<'a> {
     pub headers: &'a HeaderMap,
 }
 
-pub(super) fn build(style: &Style<'_>, endpoint: &Endpoint, wanted: &TokenRequest, proof: &Proof) -> Request<Body> {
+pub(super) fn build(
+    style: &Style<'_>,
+    endpoint: &TokenEndpoint,
+    wanted: &TokenRequest,
+    proof: &Proof,
+) -> Request<Body> {
     // Room for all of it, escapes included: growing would leave copies of what is secret behind.
     let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
     let mut form = Serializer::new(String::with_capacity(1024 + room));

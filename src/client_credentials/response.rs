@@ -11,11 +11,11 @@ use super::{
     lifetime::{self, Lifetime},
     mask::Mask,
     members::{Member, Members, text},
-    quote::{MOST_CHARACTERS, MOST_OF_A_DESCRIPTION, Quotes},
+    quote::{MAX_CHARACTERS, MAX_DESCRIPTION, Quotes},
 };
 use crate::{
     error::{Error, ErrorKind, ErrorResponse, OAUTH_CODES},
-    http_client::{Body, MOST_BYTES, redirected, too_large},
+    http_client::{Body, MAX_RESPONSE_BYTES, redirected, too_large},
     token::AccessToken,
 };
 
@@ -44,7 +44,7 @@ pub(super) fn read(
     mut mask: Mask,
     token_types: &[String],
 ) -> Result<Granted, Error> {
-    if response.body().as_ref().len() > MOST_BYTES {
+    if response.body().as_ref().len() > MAX_RESPONSE_BYTES {
         return Err(too_large());
     }
     let status = response.status();
@@ -54,7 +54,7 @@ pub(super) fn read(
     let received = Received { response, text: &text, members, quotes: Quotes::new(mask) };
     let outcome = if is_redirect(status) {
         Err(redirected(&received.quotes.redirect(response, scheme)))
-    } else if !status.is_success() || received.members.says("error") {
+    } else if !status.is_success() || received.members.has_value("error") {
         Err(received.failure())
     } else if received.members.is_empty() {
         Err(received.unreadable())
@@ -69,7 +69,7 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
 }
 
 /// The error with the response's `Retry-After`.
-pub(super) fn held_back(error: Error, headers: &HeaderMap) -> Error {
+pub(super) fn with_retry_after(error: Error, headers: &HeaderMap) -> Error {
     match retry_after(headers) {
         Some(wait) => error.with_retry_after(wait),
         None => error,
@@ -167,14 +167,14 @@ impl Received<'_> {
         let status = self.response.status();
         let error = match self.members.string("error") {
             Some(Ok(code)) if !code.trim().is_empty() => self.oauth_error(&code),
-            Some(Err(what)) if self.members.says("error") && status.is_success() => invalid(format!(
+            Some(Err(what)) if self.members.has_value("error") && status.is_success() => invalid(format!(
                 "the response (HTTP {}) is an error, whose `error` is {what}, not a code{}",
                 status.as_u16(),
                 self.quotes.cause(self.response, &self.members, self.text)
             )),
             _ => self.without_code(),
         };
-        held_back(error, self.response.headers())
+        with_retry_after(error, self.response.headers())
     }
 
     fn without_code(&self) -> Error {
@@ -201,12 +201,12 @@ impl Received<'_> {
             description.as_ref().map(|text| text.as_str()),
             uri.as_ref().map(|uri| uri.as_str()),
         ];
-        let [shown, error_description, error_uri] = self.quotes.texts(texts, MOST_OF_A_DESCRIPTION);
-        let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MOST_CHARACTERS).collect();
+        let [shown, error_description, error_uri] = self.quotes.texts(texts, MAX_DESCRIPTION);
+        let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MAX_CHARACTERS).collect();
         let beside = error_description.clone().or_else(|| self.quotes.beside_code(&self.members));
         let mut message = format!("{error} (HTTP {})", status.as_u16());
         if let Some(beside) = beside {
-            let beside: String = beside.chars().take(MOST_CHARACTERS).collect();
+            let beside: String = beside.chars().take(MAX_CHARACTERS).collect();
             message = format!("{message}: {beside}");
         }
         let response = Error::new(ErrorKind::ErrorResponse, message);

@@ -24,7 +24,7 @@ impl Transport {
             #[cfg(all(feature = "serde", feature = "reqwest"))]
             Self::Configured(settings) => settings.has_client_certificate(),
         };
-        if authentication.is_by_tls() && !has_certificate {
+        if authentication.uses_tls_certificate() && !has_certificate {
             return Err(Error::configuration(format!(
                 "http_client: missing, and {authentication:?} needs one that presents the client's certificate"
             )));

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind};
 
 /// No response of a token endpoint is larger.
-pub(crate) const MOST_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows their number alone.
 #[derive(Clone, Default)]
@@ -74,7 +74,7 @@ pub(super) struct Reading(Zeroizing<Vec<u8>>);
 impl Reading {
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
         let needed = self.0.len() + chunk.len();
-        if needed > MOST_BYTES {
+        if needed > MAX_RESPONSE_BYTES {
             return Err(too_large());
         }
         if needed > self.0.capacity() {
@@ -92,5 +92,5 @@ impl Reading {
 }
 
 pub(crate) fn too_large() -> Error {
-    Error::new(ErrorKind::InvalidResponse, format!("the response is larger than {MOST_BYTES} bytes"))
+    Error::new(ErrorKind::InvalidResponse, format!("the response is larger than {MAX_RESPONSE_BYTES} bytes"))
 }

@@ -9,7 +9,7 @@ use reqwest::ClientBuilder;
 use super::{
     HttpClient,
     body::Body,
-    reqwest_client::{build, is_about_the_way},
+    reqwest_client::{build, is_connection_failure},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -23,22 +23,24 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct DefaultClient {
     client: reqwest::Client,
     direct: OnceLock<reqwest::Client>,
-    further: Box<Further>,
+    customize: Box<Customize>,
 }
 
-type Further = dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync;
+type Customize = dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync;
 
 impl DefaultClient {
-    /// `further` adds what the application's settings say.
-    pub(crate) fn new(further: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static) -> Result<Self, Error> {
-        Ok(Self { client: build(further(settings()))?, direct: OnceLock::new(), further: Box::new(further) })
+    /// `customize` adds what the application's settings say.
+    pub(crate) fn new(
+        customize: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Ok(Self { client: build(customize(settings()))?, direct: OnceLock::new(), customize: Box::new(customize) })
     }
 
     fn direct(&self) -> Result<&reqwest::Client, Error> {
         if let Some(client) = self.direct.get() {
             return Ok(client);
         }
-        let client = build((self.further)(settings()).no_proxy())?;
+        let client = build((self.customize)(settings()).no_proxy())?;
         Ok(self.direct.get_or_init(|| client))
     }
 }
@@ -58,7 +60,7 @@ impl HttpClient for DefaultClient {
             ErrorKind::Tls => {
                 error.or_advice("to trust a private certificate authority, bring a client with `.http_client(..)`")
             }
-            _ if is_about_the_way(&error) && !loopback => error.or_advice(format!(
+            _ if is_connection_failure(&error) && !loopback => error.or_advice(format!(
                 "if a proxy is on the way, set `{variable}`, or bring a client with `.http_client(..)`"
             )),
             _ => error,

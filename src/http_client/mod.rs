@@ -19,7 +19,7 @@ use http::{Request, Response, uri::Scheme};
 pub(crate) use self::default_client::DefaultClient;
 pub use self::{body::Body, tower_client::TowerClient};
 pub(crate) use self::{
-    body::{MOST_BYTES, too_large},
+    body::{MAX_RESPONSE_BYTES, too_large},
     failure::redirected,
 };
 use crate::{
@@ -103,7 +103,7 @@ pub(crate) async fn send(client: &dyn HttpClient, request: Request<Body>) -> Res
         (Err(error), Some(request)) if fault(&error) == Some(Fault::Unsent) => client.send(request).await,
         (outcome, _) => outcome,
     };
-    outcome.map_err(|error| if error.is_from_source() { of_client(error, client.name(), https) } else { error })
+    outcome.map_err(|error| if error.is_from_source() { with_client_name(error, client.name(), https) } else { error })
 }
 
 fn fault(error: &Error) -> Option<Fault> {
@@ -111,7 +111,7 @@ fn fault(error: &Error) -> Option<Fault> {
 }
 
 /// An error that a client's own code made by [`Error::transient`] or [`Error::permanent`].
-fn of_client(error: Error, client: &str, https: bool) -> Error {
+fn with_client_name(error: Error, client: &str, https: bool) -> Error {
     if error.kind() == ErrorKind::Refused {
         return error.about(&format!("the HTTP client `{client}` refused"));
     }

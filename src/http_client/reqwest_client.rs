@@ -17,7 +17,7 @@ use super::{
     HttpClient, IntoHttpClient,
     body::{Body, Reading},
     failure::{described, failed, redirected},
-    settings::{Settings, has_tls},
+    settings::{ReqwestSettings, has_tls},
 };
 use crate::{
     error::{BoxError, Error, ErrorKind},
@@ -28,15 +28,15 @@ use crate::{
 #[async_trait]
 impl HttpClient for reqwest::Client {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let exchange = Exchange::new(self, &request)?;
-        let request = exchange.convert(request)?;
+        let context = SendContext::new(self, &request)?;
+        let request = context.convert(request)?;
         let asked = request.url().clone();
-        let response = self.execute(request).await.map_err(|error| exchange.failed(error))?;
-        exchange.read(response, &asked).await
+        let response = self.execute(request).await.map_err(|error| context.failed(error))?;
+        context.read(response, &asked).await
     }
 
     fn follows_redirects(&self) -> bool {
-        Settings::of(self).follows_redirects()
+        ReqwestSettings::of(self).follows_redirects()
     }
 }
 
@@ -45,14 +45,14 @@ impl HttpClient for reqwest::Client {
 impl HttpClient for reqwest_middleware::ClientWithMiddleware {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         let mut extensions = std::mem::take(request.extensions_mut());
-        let exchange = Exchange::new(self.as_ref(), &request)?;
-        let request = exchange.convert(request)?;
+        let context = SendContext::new(self.as_ref(), &request)?;
+        let request = context.convert(request)?;
         let asked = request.url().clone();
         let response = self.execute_with_extensions(request, &mut extensions).await.map_err(|error| match error {
-            reqwest_middleware::Error::Reqwest(error) => exchange.failed(error),
-            reqwest_middleware::Error::Middleware(error) => exchange.failed_by(error.into()),
+            reqwest_middleware::Error::Reqwest(error) => context.failed(error),
+            reqwest_middleware::Error::Middleware(error) => context.failed_by(error.into()),
         })?;
-        exchange.read(response, &asked).await
+        context.read(response, &asked).await
     }
 
     fn follows_redirects(&self) -> bool {
@@ -81,20 +81,22 @@ pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, 
 }
 
 /// One request, and what is known of the client that sends it.
-struct Exchange {
-    settings: Settings,
+struct SendContext {
+    settings: ReqwestSettings,
     scheme: Scheme,
 }
 
-impl Exchange {
+impl SendContext {
     fn new(client: &reqwest::Client, request: &Request<Body>) -> Result<Self, Error> {
-        let exchange =
-            Self { settings: Settings::of(client), scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS) };
+        let context = Self {
+            settings: ReqwestSettings::of(client),
+            scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS),
+        };
         // Without TLS, reqwest sends an https request to a proxy in the clear.
-        if exchange.is_https() && exchange.settings.may_use_proxy() && !has_tls() {
+        if context.is_https() && context.settings.may_use_proxy() && !has_tls() {
             return Err(described(Fault::TlsMissing, ""));
         }
-        Ok(exchange)
+        Ok(context)
     }
 
     fn is_https(&self) -> bool {
@@ -141,7 +143,7 @@ impl Exchange {
         let proxy = self.settings.proxy(&self.scheme);
         let error = failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
         match proxy {
-            Some(proxy) if is_about_the_way(&error) => error.or_advice(format!(
+            Some(proxy) if is_connection_failure(&error) => error.or_advice(format!(
                 "the HTTP client has the proxy {proxy} for such URLs, unless `NO_PROXY` names the host"
             )),
             _ => error,
@@ -150,7 +152,7 @@ impl Exchange {
 }
 
 /// Whether the server was perhaps never reached.
-pub(super) fn is_about_the_way(error: &Error) -> bool {
+pub(super) fn is_connection_failure(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
 }
 

@@ -5,9 +5,9 @@ use std::fmt;
 use http::uri::Scheme;
 
 /// The `Debug` of a `reqwest::Client`. What it does not say counts as reqwest's default.
-pub(super) struct Settings(String);
+pub(super) struct ReqwestSettings(String);
 
-impl Settings {
+impl ReqwestSettings {
     pub(super) fn of(client: &impl fmt::Debug) -> Self {
         Self(format!("{client:?}"))
     }

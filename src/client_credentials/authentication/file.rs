@@ -13,14 +13,14 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind};
 
 /// No secret is larger.
-const MOST_BYTES: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-pub(super) type Text = Zeroizing<String>;
+pub(super) type SecretText = Zeroizing<String>;
 
 /// A file that is read by one thread at a time, however many ask: a mount that hangs keeps that thread, and no other.
 pub(super) struct SecretFile {
     pub path: PathBuf,
-    reading: OneAtATime<Result<Text, NotRead>>,
+    reading: OneAtATime<Result<SecretText, NotRead>>,
 }
 
 /// What is wrong with it, and why it could not be read.
@@ -33,7 +33,7 @@ impl SecretFile {
     }
 
     /// `field` is how an error names this secret.
-    pub(super) async fn read(&self, field: &str) -> Result<Text, Error> {
+    pub(super) async fn read(&self, field: &str) -> Result<SecretText, Error> {
         let path = self.path.clone();
         // `None`: the runtime is ending.
         let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
@@ -48,7 +48,7 @@ impl SecretFile {
     }
 }
 
-fn read(path: &Path) -> Result<Text, NotRead> {
+fn read(path: &Path) -> Result<SecretText, NotRead> {
     let unreadable = |error| NotRead("cannot be read", Some(Arc::new(error)));
     let kind = fs::metadata(path).map_err(unreadable)?.file_type();
     // Opening a pipe waits until somebody writes to it; a device may have no end. Reading a directory fails with a
@@ -57,7 +57,7 @@ fn read(path: &Path) -> Result<Text, NotRead> {
         return Err(NotRead("is not a regular file", None));
     }
     let bytes = read_bytes(path).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(NotRead("is larger than 64 KiB", None));
     }
     let Ok(text) = std::str::from_utf8(&bytes) else { return Err(NotRead("is not UTF-8", None)) };
@@ -70,9 +70,9 @@ fn read(path: &Path) -> Result<Text, NotRead> {
 fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     // Large enough at once, so that no copy is left behind by growing.
-    let size = file.metadata()?.len().min(MOST_BYTES) as usize;
+    let size = file.metadata()?.len().min(MAX_FILE_BYTES) as usize;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -210,12 +210,12 @@ impl ClientAuthentication {
     }
 
     /// Whether the HTTP client is a part of it.
-    pub(super) fn is_by_tls(&self) -> bool {
+    pub(super) fn uses_tls_certificate(&self) -> bool {
         matches!(self.0, Method::Tls { .. })
     }
 
     /// Whether it depends on what time it is.
-    pub(super) fn is_by_clock(&self) -> bool {
+    pub(super) fn depends_on_clock(&self) -> bool {
         matches!(self.0, Method::Jwt(_) | Method::Function(_))
     }
 
@@ -278,8 +278,8 @@ impl ClientAuthentication {
     }
 
     /// How often it is worth a look whether id or secret have changed; `None`: they never do.
-    pub(super) fn look_every(&self, client_id: &Secret) -> Option<Duration> {
-        [Some(client_id), self.client_secret()].into_iter().flatten().filter_map(Secret::look_every).max()
+    pub(super) fn check_interval(&self, client_id: &Secret) -> Option<Duration> {
+        [Some(client_id), self.client_secret()].into_iter().flatten().filter_map(Secret::check_interval).max()
     }
 
     /// Makes what one attempt is sent with. `token_url` is the audience of an assertion, unless one was chosen.

@@ -30,15 +30,15 @@ mod with_reqwest {
 
     #[derive(Clone)]
     pub(in crate::client_credentials) struct HttpSettings {
-        proxy: Option<ProxyFor>,
+        proxy: Option<ProxySetting>,
         certificates: Certificates,
         connect_timeout: Option<Duration>,
     }
 
     /// What goes before the environment.
     #[derive(Clone)]
-    enum ProxyFor {
-        Nothing,
+    enum ProxySetting {
+        None,
         All(Box<Proxy>),
     }
 
@@ -60,14 +60,14 @@ mod with_reqwest {
         Ok(Some(settings))
     }
 
-    fn proxy(http: &mut Table) -> Result<Option<ProxyFor>, Error> {
+    fn proxy(http: &mut Table) -> Result<Option<ProxySetting>, Error> {
         let Some(url) = http.text("proxy")? else { return Ok(None) };
         if url == "none" {
-            return Ok(Some(ProxyFor::Nothing));
+            return Ok(Some(ProxySetting::None));
         }
         // The cause is left out: it quotes the URL, which may have a password.
         let what = "is not a proxy's URL; write it as `http://proxy.example.com:3128`, or `none`";
-        Proxy::all(url).map(|proxy| Some(ProxyFor::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
+        Proxy::all(url).map(|proxy| Some(ProxySetting::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
     }
 
     impl HttpSettings {
@@ -81,8 +81,8 @@ mod with_reqwest {
                 let builder = certificates.add_to(builder);
                 let builder = match &self.proxy {
                     None => builder,
-                    Some(ProxyFor::Nothing) => builder.no_proxy(),
-                    Some(ProxyFor::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
+                    Some(ProxySetting::None) => builder.no_proxy(),
+                    Some(ProxySetting::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
                 };
                 match self.connect_timeout {
                     Some(limit) => builder.connect_timeout(limit),
