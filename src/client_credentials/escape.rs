@@ -2,6 +2,8 @@
 
 use zeroize::Zeroizing;
 
+use super::members::lossy;
+
 /// What an escape at the start of a text stands for, and its length.
 type Escape = fn(&[u8]) -> Option<(Vec<u8>, usize)>;
 
@@ -24,7 +26,7 @@ fn without(text: &[u8], escape: Escape) -> Option<Zeroizing<String>> {
             }
         }
     }
-    (inner.len() < text.len()).then(|| Zeroizing::new(String::from_utf8_lossy(&inner).into_owned()))
+    (inner.len() < text.len()).then(|| lossy(&inner))
 }
 
 fn number(digits: &[u8], radix: u32) -> Option<u32> {

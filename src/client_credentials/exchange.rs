@@ -1,4 +1,4 @@
-//! One call of the token endpoint, and what follows when it refuses the client.
+//! One call to the token endpoint, and the retries when the server rejects the client's credentials.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,11 +25,11 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// A shorter parameter, header or query is a word, or an id.
+/// A shorter parameter, header or query value is probably a plain word or an id, so it is not masked.
 const MIN_MASKED_LENGTH: usize = 8;
 
-/// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata
-/// document.
+/// The secrets that were sent last and the token that was received. A server may repeat them in its next response or
+/// metadata document.
 #[derive(Default)]
 pub(super) struct LastExchange(Mutex<Vec<Zeroizing<String>>>);
 
@@ -93,8 +93,8 @@ impl ClientCredentials {
         }
     }
 
-    /// Once more by the server's clock where ours may be to blame. That counts only if it succeeds: the `Date` may be a
-    /// proxy's.
+    /// Sends the request, and once more with the server's time if the local clock may be the cause of a rejection. The
+    /// second result counts only if it is a success, because the `Date` may come from a proxy.
     async fn attempt(
         &self,
         attempt: &Attempt<'_>,
@@ -151,11 +151,11 @@ impl ClientCredentials {
         Ok(granted.token)
     }
 
-    /// With an error of its own, since it is not the server that takes so long.
+    /// Reports slow credentials as an error of their own, because the server is not the cause.
     async fn in_time<T>(&self, deadline: Instant, reading: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         timeout_at(deadline, reading).await.unwrap_or_else(|_| {
             let what = format!(
-                "the client's credentials ({:?}) were not there within {:?}",
+                "the client's credentials ({:?}) could not be read within {:?}",
                 self.authentication, self.timeout
             );
             Err(Error::new(ErrorKind::Credentials, what))
@@ -168,7 +168,7 @@ impl ClientCredentials {
         Ok(credentials)
     }
 
-    /// Looks until what is read is not what was read last. What cannot be read has not changed.
+    /// Waits until the credentials differ from those that were read last. Unreadable credentials count as unchanged.
     pub(super) async fn changed(&self) {
         let Some(interval) = self.authentication.check_interval(&self.client_id) else {
             return std::future::pending().await;
@@ -182,25 +182,25 @@ impl ClientCredentials {
         }
     }
 
-    /// Others than those that were refused in this call: what is there now, and what was there before, each tried once.
+    /// Credentials that were not yet refused in this call: first the current ones, then the previous ones.
     async fn alternative(&self, refused: &[Credentials]) -> Option<Credentials> {
         let now = if refused.len() == 1 { self.read().await.ok() } else { None };
         let before = if refused.len() <= 2 { self.history.previous() } else { None };
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
-    /// Hides further parameters and headers, which may be secrets, and the secrets of the last exchange.
+    /// Hides extra parameters and headers, which may be secrets, and the secrets of the last exchange.
     fn mask(&self, request: &TokenRequest) -> Mask {
         let mut mask = self.last_exchange.hidden_in(&Mask::default());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
         let values = request.parameters().map(|(_, value)| value).chain(headers);
-        // The server's name is in each error anyway.
+        // Every error contains the server's name, so hiding it would be pointless.
         let values = values.filter(|value| value.len() >= MIN_MASKED_LENGTH && !self.name().contains(value));
         values.for_each(|value| mask.cut_out(value));
         mask
     }
 
-    /// Logs what is odd about a token.
+    /// Logs a missing lifetime and a narrower scope.
     fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
         if granted.no_lifetime {
             self.notices.no_lifetime(self.name());
@@ -212,7 +212,8 @@ impl ClientCredentials {
         }
     }
 
-    /// The server's clock, where an assertion may have been refused because of the time in it, by whatever code.
+    /// The server's time, if an assertion may have been rejected because of its timestamps. Servers use different error
+    /// codes for that.
     fn correction(&self, skew: Skew, error: &Error, response: &Response<Body>) -> Option<Skew> {
         let verdict = error.response().is_some() && !error.is_transient();
         let date = response.headers().get(DATE)?.to_str().ok()?;
@@ -221,7 +222,7 @@ impl ClientCredentials {
     }
 }
 
-/// Hides the token URL's query, in which some servers want a key: all of it, and each of its values.
+/// Hides the query of the token URL, which contains a key for some servers: the whole query, and each of its values.
 fn cut_out_query(mask: &mut Mask, query: &str) {
     let pairs = query.split('&').chain([query]);
     pairs.filter(|pair| pair.len() >= MIN_MASKED_LENGTH).for_each(|pair| mask.cut_out(pair));
@@ -229,7 +230,7 @@ fn cut_out_query(mask: &mut Mask, query: &str) {
     values.filter(|value| value.len() >= MIN_MASKED_LENGTH).for_each(|value| mask.cut_out(&value));
 }
 
-/// What the attempts of one call have in common, and the credentials of one of them.
+/// What all attempts of a call share, and the credentials of one attempt.
 struct Attempt<'a> {
     endpoint: &'a TokenEndpoint,
     request: &'a TokenRequest,

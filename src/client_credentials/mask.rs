@@ -53,7 +53,8 @@ impl Mask {
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
         let patterns = self.patterns();
         let index = Index::of(&patterns);
-        texts.iter().any(|text| index.is_in(text, MAX_LAYERS)) || index.is_in(&texts.concat(), MAX_LAYERS)
+        texts.iter().any(|text| index.is_in(text, MAX_LAYERS))
+            || index.is_in(&Zeroizing::new(texts.concat()), MAX_LAYERS)
     }
 
     fn patterns(&self) -> Vec<Pattern> {
@@ -74,8 +75,8 @@ struct Pattern {
 impl Pattern {
     fn all_of(text: &str, is_secret: bool) -> Vec<Self> {
         // As it is sent in a form and in a Basic header, since a server may repeat those in base64.
-        let form = Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
-        let percent = Zeroizing::new(percent_encoding::utf8_percent_encode(text, FORM).to_string());
+        let form = joined(text.len(), form_urlencoded::byte_serialize(text.as_bytes()));
+        let percent = joined(text.len(), percent_encoding::utf8_percent_encode(text, FORM));
         let mut written = vec![hex(text)];
         for sent in [text, &form, &percent] {
             written.push(Zeroizing::new(sent.to_owned()));
@@ -171,7 +172,16 @@ pub(super) fn is_blank(character: char) -> bool {
 
 fn hex(text: &str) -> Zeroizing<String> {
     let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-    Zeroizing::new(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+    let mut hex = Zeroizing::new(String::with_capacity(2 * text.len()));
+    hex.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    hex
+}
+
+/// The percent-encoding of `length` bytes, written without growing, which would leave copies behind.
+fn joined<'a>(length: usize, parts: impl Iterator<Item = &'a str>) -> Zeroizing<String> {
+    let mut joined = Zeroizing::new(String::with_capacity(3 * length));
+    joined.extend(parts);
+    joined
 }
 
 /// The base64 of `text` where it begins `shift` bytes into a group of three, without the characters that depend on its

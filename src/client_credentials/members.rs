@@ -1,6 +1,7 @@
-//! The members of a JSON object or a form. A value is parsed only when it is asked for, so that odd ones do no harm.
+//! The members of a JSON object or a form. A value is parsed only when it is used, so that unusual values in other
+//! members do not matter.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt};
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
@@ -10,26 +11,40 @@ use serde::{
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// No server has so many members, or items in an array; more are not kept.
+/// More members, or items of an array, are ignored.
 const MAX_MEMBERS: usize = 256;
 
-/// By name; of two with the same name, the last one.
+/// The members by name. If a name is repeated, the last member counts.
 #[derive(Default)]
 pub(super) struct Members<'a>(BTreeMap<String, Member<'a>>);
 
-/// A value, as the server wrote it.
+/// An unparsed value.
 pub(super) enum Member<'a> {
     Json(&'a str),
     Form(Zeroizing<String>),
 }
 
-/// Whatever `charset` the label says: what is not UTF-8 cannot be in a token.
-pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+/// The body as text. The `charset` of its content type is ignored: a token has only ASCII characters.
+pub(super) fn text(body: &[u8]) -> Zeroizing<String> {
+    lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+}
+
+/// The bytes as text, with `\u{fffd}` in place of what is not UTF-8.
+pub(super) fn lossy(bytes: &[u8]) -> Zeroizing<String> {
+    // Room for all of it: growing would leave an unwiped copy behind.
+    let room = bytes.utf8_chunks().map(|chunk| chunk.valid().len() + char::REPLACEMENT_CHARACTER.len_utf8()).sum();
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
 }
 
 impl<'a> Members<'a> {
-    /// Those of a token endpoint's response; none if it is neither a JSON object nor a form.
+    /// The members of a token response. It has none if it is neither a JSON object nor a form.
     pub(super) fn of_response(headers: &HeaderMap, text: &'a str) -> Self {
         if let Some(members) = Self::of_json(text) {
             return members;
@@ -58,7 +73,7 @@ impl<'a> Members<'a> {
         self.0.get(name)
     }
 
-    /// Whether the member is there and says something: not `null`, `""`, `false` or `0`.
+    /// Whether the member is present and its value is not `null`, `""`, `false` or `0`.
     pub(super) fn has_value(&self, name: &str) -> bool {
         self.get(name).is_some_and(|member| match member {
             Member::Json(json) => !["null", "\"\"", "false", "0"].contains(json),
@@ -66,7 +81,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// A string. `Err` says what there is instead, without its content, which may be a misplaced token.
+    /// A string. `Err` is the type of another value, without its content, which may be a misplaced token.
     pub(super) fn string(&self, name: &str) -> Option<Result<Zeroizing<String>, &'static str>> {
         self.get(name).map(|member| member.string().ok_or(member.kind()))
     }
@@ -84,7 +99,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// The content of a string, or the JSON of anything else, as the server wrote it. `None` for `null`.
+    /// The content of a string, or the unchanged JSON of any other value. `None` for `null`.
     pub(super) fn content(&self) -> Option<Zeroizing<String>> {
         match self {
             Self::Json("null") => None,
@@ -93,7 +108,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// A number, of whatever size, or a string that is one.
+    /// A number of any size, or a string that contains one.
     pub(super) fn number(&self) -> Option<f64> {
         let number = match self {
             Self::Json(json) if self.kind() == "a number" => json.parse::<f64>().ok()?,
@@ -183,7 +198,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     }
 }
 
-/// A JSON string in which the server may have cut a character in two.
+/// A JSON string that may not be valid Unicode, for instance because the server cut it off within a character.
 struct LossyText(Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for LossyText {
@@ -202,6 +217,6 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
-        Ok(LossyText(Zeroizing::new(String::from_utf8_lossy(bytes).into_owned())))
+        Ok(LossyText(lossy(bytes)))
     }
 }

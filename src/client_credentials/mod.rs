@@ -49,9 +49,9 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// Gets access tokens from a token endpoint with the client_credentials grant (RFC 6749 section 4.4).
+/// Requests access tokens from a token endpoint with the client_credentials grant (RFC 6749 section 4.4).
 ///
-/// Not `Clone`: what is shared is the [`TokenCache`](crate::TokenCache) made from it.
+/// It is not `Clone`: clone the [`TokenCache`](crate::TokenCache) that is made from it.
 pub struct ClientCredentials {
     endpoint: EndpointSource,
     client_id: Secret,
@@ -110,7 +110,7 @@ impl TokenSource for ClientCredentials {
     }
 
     fn time_limit(&self) -> Duration {
-        // A little more, so that the error that names the endpoint comes first.
+        // Slightly longer, so that the error that names the endpoint comes first.
         self.timeout.saturating_add(Duration::from_millis(250))
     }
 }

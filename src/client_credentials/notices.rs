@@ -1,4 +1,4 @@
-//! Oddities of a server's tokens that are logged once, rather than for each token.
+//! Unusual properties of tokens that are logged once instead of for each token.
 
 use std::{
     collections::HashSet,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::report::log;
 
-/// Further scopes that are not granted are not logged.
+/// After this many different scopes, no more are logged.
 const MAX_SCOPES: usize = 64;
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl Notices {
         }
     }
 
-    /// Logs it once for each scope that is requested.
+    /// Logs that another scope was granted, once for each requested scope.
     pub(super) fn other_scope(&self, source: &str, asked: &str, granted: &str) {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
         if scopes.len() < MAX_SCOPES && scopes.insert(asked.to_owned()) {
@@ -36,13 +36,13 @@ impl Notices {
     }
 }
 
-/// Whether a part of what was requested is missing.
+/// Whether one of the requested scopes was not granted.
 pub(super) fn lacks_scope(asked: &str, granted: &str) -> bool {
     let granted: HashSet<&str> = split(granted).collect();
     split(asked).any(|scope| !granted.contains(scope))
 }
 
-/// Some servers separate scopes by commas.
+/// Some servers separate scopes with commas.
 fn split(scopes: &str) -> impl Iterator<Item = &str> {
     scopes.split([' ', ',']).filter(|scope| !scope.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What token requests are sent with.
+//! The HTTP client that sends token requests.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Transport {
         };
         if authentication.uses_tls_certificate() && !has_certificate {
             return Err(Error::configuration(format!(
-                "http_client: missing, and {authentication:?} needs one that presents the client's certificate"
+                "http_client: missing; {authentication:?} needs an HTTP client that presents the client's certificate"
             )));
         }
         match self {
@@ -46,6 +46,6 @@ fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
 #[cfg(not(feature = "reqwest"))]
 fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
     Err(Error::configuration(
-        "http_client: missing; bring one with `.http_client(..)`, or enable the feature `reqwest`",
+        "http_client: missing; pass one to `.http_client(..)`, or enable the feature `reqwest`",
     ))
 }

@@ -39,13 +39,13 @@ impl From<Bytes> for Body {
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self::wiped(Zeroizing::new(bytes))
     }
 }
 
 impl From<String> for Body {
     fn from(text: String) -> Self {
-        Self(text.into())
+        text.into_bytes().into()
     }
 }
 

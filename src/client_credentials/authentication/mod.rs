@@ -28,7 +28,7 @@ pub(super) use self::{
     credentials::{Credentials, History},
     secret::Id,
 };
-use crate::error::Error;
+use crate::{error::Error, token::sensitive_header};
 
 /// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters
 /// bare.
@@ -294,7 +294,11 @@ impl ClientAuthentication {
             },
             Method::Basic { raw, .. } => {
                 let encoded = encoded(&id, &secret, *raw);
-                Proof { header: basic(&encoded), secrets: vec![secret, encoded], ..Proof::default() }
+                Proof {
+                    header: sensitive_header(&["Basic ", &encoded]),
+                    secrets: vec![secret, encoded],
+                    ..Proof::default()
+                }
             }
             Method::Jwt(assertion) => signed(assertion, id, secret, token_url, skew).await?,
             Method::Function(function) => {
@@ -340,25 +344,21 @@ fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof
     }
 }
 
-fn basic(encoded: &str) -> Option<HeaderValue> {
-    let value = Zeroizing::new(format!("Basic {encoded}"));
-    // Base64 is visible ASCII.
-    let mut value = HeaderValue::from_str(&value).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
 /// Whether it is written otherwise in a Basic header that is not raw.
 fn is_encoded(text: &str) -> bool {
     !utf8_percent_encode(text, FORM).eq([text])
 }
 
 fn encoded(client_id: &str, secret: &str, raw: bool) -> Zeroizing<String> {
-    let credentials = Zeroizing::new(if raw {
-        format!("{client_id}:{secret}")
+    // Room for all of it, percent-encoded: growing would leave a copy of the secret behind.
+    let mut credentials = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
+    if raw {
+        credentials.extend([client_id, ":", secret]);
     } else {
-        format!("{}:{}", utf8_percent_encode(client_id, FORM), utf8_percent_encode(secret, FORM))
-    });
+        credentials.extend(utf8_percent_encode(client_id, FORM));
+        credentials.push(':');
+        credentials.extend(utf8_percent_encode(secret, FORM));
+    }
     Zeroizing::new(STANDARD.encode(credentials.as_bytes()))
 }
 

@@ -270,6 +270,7 @@ fn contains(pem: &[u8], text: &str) -> bool {
 pub(super) fn thumbprint(pem: &[u8]) -> Result<String, Error> {
     let certificate = <(SectionKind, Vec<u8>)>::pem_slice_iter(&flush_left(pem))
         .filter_map(Result::ok)
+        .map(|(kind, der)| (kind, Zeroizing::new(der))) // It may be a private key.
         .find_map(|(kind, der)| (kind == SectionKind::Certificate).then_some(der));
     match certificate {
         Some(der) => Ok(URL_SAFE_NO_PAD.encode(digest(&SHA256, &der))),

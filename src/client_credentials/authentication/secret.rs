@@ -133,7 +133,8 @@ impl From<&str> for Secret {
 
 impl From<String> for Secret {
     fn from(value: String) -> Self {
-        Self(SecretSource::Fixed(value.into()))
+        // Copied at its exact size: shrinking the string could leave an unwiped copy behind.
+        Zeroizing::new(value).as_str().into()
     }
 }
 

@@ -61,7 +61,8 @@ mod with_reqwest {
     }
 
     fn proxy(http: &mut Table) -> Result<Option<ProxySetting>, Error> {
-        let Some(url) = http.text("proxy")? else { return Ok(None) };
+        let Some(url) = http.secret("proxy")? else { return Ok(None) };
+        let url = url.trim();
         if url == "none" {
             return Ok(Some(ProxySetting::None));
         }

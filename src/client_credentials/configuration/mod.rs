@@ -200,7 +200,7 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
     }
     builder = token_request(&mut table, builder)?;
     for (name, value) in table.pairs("headers")? {
-        builder = builder.header(name, value);
+        builder = builder.header(name, value.as_str());
     }
     builder = flags(&mut table, builder)?;
     if let Some(grant_type) = table.text("grant_type")? {
@@ -262,7 +262,7 @@ fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result
         builder = builder.resource(resource);
     }
     for (name, value) in table.pairs("parameters")? {
-        builder = builder.parameter(name, value);
+        builder = builder.parameter(name, value.as_str());
     }
     Ok(builder)
 }

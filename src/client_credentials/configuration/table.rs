@@ -73,17 +73,17 @@ impl Table {
     /// Of a string, or a list of them.
     pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Error> {
         let value = self.take(name);
-        self.texts_of(name, value)
+        Ok(self.texts_of(name, value)?.iter().map(|text| text.to_string()).collect())
     }
 
-    fn texts_of(&self, name: &str, value: Setting) -> Result<Vec<String>, Error> {
+    fn texts_of(&self, name: &str, value: Setting) -> Result<Vec<Zeroizing<String>>, Error> {
         let values = match value {
             Setting::Nothing => Vec::new(),
             Setting::List(values) => values,
             other => vec![other],
         };
         let texts = values.into_iter().map(|value| match value.into_text() {
-            Ok(text) => Ok(text.trim().to_owned()),
+            Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
             Err(other) => {
                 Err(self.refuse(name, &format!("is, or has in it, {}; write strings, in quotes", other.kind())))
             }
@@ -111,8 +111,8 @@ impl Table {
         }
     }
 
-    /// Names and values of a table whose names are free. A value may be a list.
-    pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, String)>, Error> {
+    /// The names and values of a table with names of the user's choice. A value may be a list.
+    pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
         let Some(fields) = self.fields_of(name)? else { return Ok(Vec::new()) };
         let table = Self { prefix: format!("{}{name}.", self.prefix), fields }.without_repetitions()?;
         let Self { prefix, fields } = table;
