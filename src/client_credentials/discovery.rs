@@ -1,4 +1,4 @@
-//! Where an issuer has its token endpoint, by its metadata (OpenID Connect Discovery 1.0, RFC 8414).
+//! Finds the token endpoint in the metadata of an issuer (OpenID Connect Discovery 1.0, RFC 8414).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -29,36 +29,36 @@ use crate::{
     report::log,
 };
 
-/// A token endpoint that works is looked up this seldom.
+/// How long the metadata is used while the token endpoint works.
 const REFRESH_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// One that failed, or that could not be looked up again, is looked up this often.
+/// How long it is used after the token endpoint or the last look-up failed.
 const RECHECK_AFTER: Duration = Duration::from_secs(60);
-/// Of the time limit, what a look-up may take where there is an older document, and what one waits for another's.
+/// The part of the time limit for a look-up while an older endpoint is cached, and for waiting for another look-up.
 const LOOK_UP_SHARE: u32 = 4;
 
-/// Most servers have the first. RFC 8414 has the second in front of the issuer's path; some servers
-/// (django-oauth-toolkit) have it behind.
+/// Most servers use the first. RFC 8414 puts the second before the issuer's path; some servers (django-oauth-toolkit)
+/// put it after the path.
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
-/// Looks the token endpoint up, and remembers it.
+/// Looks up the token endpoint, and caches it.
 pub(super) struct Discovery {
     config: DiscoveryConfig,
-    /// The issuer's.
+    /// The issuer's URL.
     url: Uri,
     urls: Vec<Uri>,
     state: Mutex<LookUpState>,
-    /// Whoever has no document yet asks for it alone.
+    /// Held during the first look-up, so that callers do not all send one.
     turn: tokio::sync::Mutex<()>,
 }
 
-/// What a document must keep to.
+/// What a metadata document is checked against.
 pub(super) struct DiscoveryConfig {
-    /// As it was written: it is compared as a string (RFC 8414 section 3.3).
+    /// Exactly as it was configured: it is compared as a string (RFC 8414 section 3.3).
     pub issuer: String,
-    /// Where the token endpoint may be, beside the issuer's host.
+    /// Where the token endpoint may be, in addition to the issuer's host.
     pub origins: Origins,
-    /// Whether the client has a certificate, and so uses `mtls_endpoint_aliases` (RFC 8705 section 5).
+    /// Whether to use `mtls_endpoint_aliases` (RFC 8705 section 5), for clients with a certificate.
     pub mtls: bool,
     pub plain_http: bool,
 }
@@ -78,7 +78,7 @@ struct CachedEndpoint {
 
 enum Plan {
     UseCached(Arc<TokenEndpoint>),
-    /// The document is old; until the look-up ends, the others use it.
+    /// This caller looks up again; until then, the other callers use the cached endpoint.
     Refresh,
     LookUp,
 }
@@ -98,7 +98,7 @@ impl Discovery {
             return refuse("has a query");
         }
         if config.issuer.contains("/.well-known/") {
-            return refuse("is the URL of a document; its issuer is the part in front of `/.well-known/`");
+            return refuse("is the URL of a metadata document; its issuer is the part before `/.well-known/`");
         }
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
         let mut paths = vec![format!("{path}{OPENID}"), format!("{OAUTH}{path}"), format!("{path}{OAUTH}")];
@@ -116,8 +116,8 @@ impl Discovery {
         &self.config.issuer
     }
 
-    /// The token endpoint. `limit` is the time that there is for all of a token request; `mask` hides what the server
-    /// knows by now.
+    /// The token endpoint. `limit` is the time limit of the whole token request; `mask` hides what the server has
+    /// received so far.
     pub(super) async fn endpoint(
         &self,
         client: &dyn HttpClient,
@@ -132,7 +132,7 @@ impl Discovery {
                 self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
             }
             Plan::LookUp => {
-                // A bounded wait: the runtime of whoever has the turn may stand still.
+                // The wait is bounded, because the runtime of the caller that holds the lock may be stopped.
                 let _turn = timeout(limit / LOOK_UP_SHARE, self.turn.lock()).await.ok();
                 let plan = self.plan(Instant::now());
                 let failure = self.state().failure.clone();
@@ -145,7 +145,7 @@ impl Discovery {
         }
     }
 
-    /// The token endpoint failed otherwise than by an OAuth error: it may be elsewhere by now.
+    /// Called when the token endpoint failed without an OAuth error: it may have moved.
     pub(super) fn doubt(&self) {
         if let Some(cached) = &mut self.state().cached {
             cached.doubted = true;
@@ -192,7 +192,7 @@ impl Discovery {
     }
 
     async fn look_up(&self, client: &dyn HttpClient, mask: &Mask) -> Result<TokenEndpoint, Error> {
-        // What was wrong, and at which URLs: mostly the same at all of them, and then said once.
+        // Grouped by message, because most failures are the same at all URLs.
         let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
             let outcome = match http_client::send(client, request(url)).await {
@@ -210,7 +210,7 @@ impl Discovery {
             }
         }
         let texts: Vec<_> = failures.iter().map(|(urls, error)| format!("{urls}: {error}")).collect();
-        // What is wrong with a document says more than that there is none.
+        // An invalid document is more informative than a missing one.
         let telling = failures.into_iter().map(|(_, error)| error);
         let telling = telling.min_by_key(|error| error.kind() != ErrorKind::InvalidResponse);
         Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
@@ -245,7 +245,7 @@ impl Discovery {
         let config = &self.config;
         let issuer = string(members, "issuer")?;
         if *issuer != config.issuer {
-            return Err(invalid(format!("the document is of the issuer {:?}", quotes.text(&issuer)))
+            return Err(invalid(format!("the document's issuer is {:?}", quotes.text(&issuer)))
                 .with_advice("write the issuer exactly as the server does")
                 .lasting());
         }
@@ -257,17 +257,17 @@ impl Discovery {
         if !self.is_allowed(&endpoint.url) {
             let origin = Target::of_uri(&endpoint.url).map(|target| quotes.text(&target.to_origin()));
             return Err(invalid(format!(
-                "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an origin that was named",
+                "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an allowed origin",
                 origin.unwrap_or_default()
             ))
-            .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`")
+            .with_advice("if that is its place, allow that origin with `.token_endpoint_origin(..)`")
             .lasting());
         }
-        // Not the URL, which the document could choose to be that of another server of the client's.
+        // The audience is not the URL: a malicious document could name another server that the client uses.
         Ok(TokenEndpoint { audience: config.issuer.clone(), name: quotes.text(&endpoint.name), ..endpoint })
     }
 
-    /// On the issuer's host, and over https unless the issuer is not; or at an origin that the user named.
+    /// Whether the URL is on the issuer's host (over https, unless the issuer is plain http) or at an allowed origin.
     fn is_allowed(&self, url: &Uri) -> bool {
         let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
         let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
@@ -293,7 +293,7 @@ fn string(members: &Members<'_>, name: &str) -> Result<Zeroizing<String>, Error>
     match members.string(name) {
         Some(Ok(text)) => Ok(text),
         Some(Err(what)) => Err(invalid(format!("the document's {name} is {what}, not a string"))),
-        None => Err(invalid(format!("the document names no {name}"))),
+        None => Err(invalid(format!("the document has no {name}"))),
     }
 }
 
@@ -301,7 +301,7 @@ fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
-/// The server responded, and not that it is busy or down: the document may be at the other URL.
+/// Whether the document may be at another URL: the server responded, and is not busy or down.
 fn is_about_the_document(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::InvalidResponse | ErrorKind::Redirect => true,

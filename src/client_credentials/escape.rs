@@ -4,10 +4,10 @@ use zeroize::Zeroizing;
 
 use super::members::lossy;
 
-/// What an escape at the start of a text stands for, and its length.
+/// Decodes an escape at the start of a text, and returns what it stands for and its length.
 type Escape = fn(&[u8]) -> Option<(Vec<u8>, usize)>;
 
-/// The text without its escapes of one kind, for each kind that it has.
+/// The text with one kind of escape undone, for each kind that it contains.
 pub(super) fn undone(text: &str) -> impl Iterator<Item = Zeroizing<String>> {
     [percent, backslash, entity].into_iter().filter_map(move |escape| without(text.as_bytes(), escape))
 }
@@ -42,7 +42,7 @@ fn percent(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     Some((vec![u8::try_from(number(digits, 16)?).ok()?], 3))
 }
 
-/// As JSON and programming languages have it.
+/// An escape of JSON and of programming languages.
 fn backslash(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let rest = text.strip_prefix(b"\\")?;
     match rest.first()? {
@@ -60,13 +60,13 @@ fn backslash(text: &[u8]) -> Option<(Vec<u8>, usize)> {
             Some((pair.to_string().into_bytes(), 12))
         }
         b'x' => Some((vec![u8::try_from(number(rest.get(1..3)?, 16)?).ok()?], 4)),
-        // Control characters are not compared.
+        // Control characters are ignored in comparisons.
         b'n' | b'r' | b't' | b'b' | b'f' => Some((Vec::new(), 2)),
         other => Some((vec![*other], 2)),
     }
 }
 
-/// As HTML has it.
+/// An escape of HTML.
 fn entity(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let rest = text.strip_prefix(b"&")?;
     let end = rest.iter().take(10).position(|byte| *byte == b';')?;

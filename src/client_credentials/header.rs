@@ -26,8 +26,9 @@ const RESERVED: [&str; 16] = [
 
 /// Checks a header, and marks its value sensitive.
 pub(super) fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
-    let name = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Error::configuration("header: the name is empty, or has a character that is not allowed in a header name"))?;
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        Error::configuration("header: the name is empty, or has a character that is not allowed in a header name")
+    })?;
     if let Some(reserved) = RESERVED.into_iter().find(|reserved| name == *reserved) {
         return Err(Error::configuration(format!(
             "header: `{reserved}` cannot be changed; the token request or the HTTP client sets it"

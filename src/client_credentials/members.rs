@@ -31,7 +31,7 @@ pub(super) fn text(body: &[u8]) -> Zeroizing<String> {
 
 /// The bytes as text, with `\u{fffd}` in place of what is not UTF-8.
 pub(super) fn lossy(bytes: &[u8]) -> Zeroizing<String> {
-    // Room for all of it: growing would leave an unwiped copy behind.
+    // Enough capacity for all of it: growing would leave an unwiped copy behind.
     let room = bytes.utf8_chunks().map(|chunk| chunk.valid().len() + char::REPLACEMENT_CHARACTER.len_utf8()).sum();
     let mut text = Zeroizing::new(String::with_capacity(room));
     for chunk in bytes.utf8_chunks() {

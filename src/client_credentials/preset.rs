@@ -5,7 +5,8 @@ use crate::vonage::Region;
 
 impl ClientCredentials {
     /// For Vonage Contact Center: uses the region's token endpoint, sends the id and the secret in the body, and allows
-    /// tokens only at Vonage's hosts in that region. At least one [`scope`](ClientCredentialsBuilder::scope) is required.
+    /// tokens only at Vonage's hosts in that region. At least one [`scope`](ClientCredentialsBuilder::scope) is
+    /// required.
     pub fn vonage(
         region: Region,
         client_id: impl Into<Secret>,

@@ -38,7 +38,7 @@ pub(super) fn build(
     pairs.extend(wanted.audience().map(|audience| ("audience", audience)));
     pairs.extend(wanted.parameters());
     pairs.extend(proof.parameters.iter().map(|(name, value)| (*name, value.as_str())));
-    // Room for all of it, percent-encoded: growing would leave copies of the secret behind.
+    // Enough capacity for all of it, percent-encoded: growing would leave copies of the secret behind.
     let room = pairs.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
     let mut form = Serializer::new(String::with_capacity(room));
     form.extend_pairs(pairs);

@@ -160,7 +160,9 @@ impl Received<'_> {
             title.unwrap_or_default(),
             self.quotes.encoding(self.response).unwrap_or_default(),
         );
-        invalid(what).quickly_retried().with_advice("check the token URL; the response may come from a login page or a proxy")
+        invalid(what)
+            .quickly_retried()
+            .with_advice("check the token URL; the response may come from a login page or a proxy")
     }
 
     fn failure(&self) -> Error {
@@ -224,7 +226,9 @@ fn advice(code: &str, status: StatusCode) -> Option<&'static str> {
         "invalid_scope" => Some("check the scopes, and that the client is allowed to request them"),
         "unauthorized_client" => Some("allow the client_credentials grant for this client at the server"),
         "invalid_dpop_proof" | "use_dpop_nonce" => Some(NO_DPOP),
-        "unsupported_grant_type" => Some("check the token URL, and the grant's name; some servers use another (`.grant_type(..)`)"),
+        "unsupported_grant_type" => {
+            Some("check the token URL, and the grant's name; some servers use another (`.grant_type(..)`)")
+        }
         // A web framework's own error response may have an `error` member, too.
         _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Some(CHECK_URL),
         _ => None,
@@ -242,7 +246,8 @@ fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
-/// Reads seconds, or a date relative to the `Date` of the response. A date in the past or an unreadable value is ignored.
+/// Reads seconds, or a date relative to the `Date` of the response. A date in the past or an unreadable value is
+/// ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if text.starts_with(|first: char| first.is_ascii_digit() || first == '.') {

@@ -45,7 +45,5 @@ fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
 
 #[cfg(not(feature = "reqwest"))]
 fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
-    Err(Error::configuration(
-        "http_client: missing; pass one to `.http_client(..)`, or enable the feature `reqwest`",
-    ))
+    Err(Error::configuration("http_client: missing; pass one to `.http_client(..)`, or enable the feature `reqwest`"))
 }

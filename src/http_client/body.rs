@@ -7,15 +7,16 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// No response of a token endpoint is larger.
+/// A larger response is an error.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows their number alone.
+/// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows
+/// only their number.
 #[derive(Clone, Default)]
 pub struct Body(Bytes);
 
 impl Body {
-    /// The bytes themselves.
+    /// Returns the bytes.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
@@ -67,7 +68,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// A body while it is read: bounded, and wiped wherever it is moved.
+/// A body that is being read. Its size is limited, and growing leaves no unwiped copy behind.
 #[derive(Default)]
 pub(super) struct Reading(Zeroizing<Vec<u8>>);
 

@@ -1,4 +1,4 @@
-//! The client that sends the token requests where the application brings none.
+//! The default HTTP client for token requests.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -18,8 +18,8 @@ use crate::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Goes through the proxies of the environment, but never to loopback: plain http is allowed there because nobody is on
-/// the way.
+/// It uses the proxies of the environment, but never for loopback: plain http is allowed there because the request does
+/// not leave the machine.
 pub(crate) struct DefaultClient {
     client: reqwest::Client,
     direct: OnceLock<reqwest::Client>,
@@ -29,7 +29,7 @@ pub(crate) struct DefaultClient {
 type Customize = dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync;
 
 impl DefaultClient {
-    /// `customize` adds what the application's settings say.
+    /// `customize` applies the settings of the application.
     pub(crate) fn new(
         customize: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
     ) -> Result<Self, Error> {
@@ -46,7 +46,7 @@ impl DefaultClient {
 }
 
 fn settings() -> ClientBuilder {
-    // An idle connection that died unnoticed is the classic failure at a renewal; one handshake an hour costs nothing.
+    // No idle connections: one that has died unnoticed would make a renewal fail, and a handshake an hour is cheap.
     reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).pool_max_idle_per_host(0)
 }
 
@@ -58,11 +58,10 @@ impl HttpClient for DefaultClient {
         let client = if loopback { self.direct()? } else { &self.client };
         client.send(request).await.map_err(|error| match error.kind() {
             ErrorKind::Tls => {
-                error.or_advice("to trust a private certificate authority, bring a client with `.http_client(..)`")
+                error.or_advice("to trust a private certificate authority, pass a client to `.http_client(..)`")
             }
-            _ if is_connection_failure(&error) && !loopback => error.or_advice(format!(
-                "if a proxy is on the way, set `{variable}`, or bring a client with `.http_client(..)`"
-            )),
+            _ if is_connection_failure(&error) && !loopback => error
+                .or_advice(format!("if a proxy is required, set `{variable}`, or pass a client to `.http_client(..)`")),
             _ => error,
         })
     }

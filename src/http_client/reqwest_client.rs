@@ -60,7 +60,7 @@ impl HttpClient for reqwest_middleware::ClientWithMiddleware {
     }
 }
 
-/// Finished without redirects and `Referer`, whatever was set: the request carries a secret.
+/// Redirects and `Referer` are always turned off, because the request contains a secret.
 impl IntoHttpClient for reqwest::ClientBuilder {
     fn into_http_client(self) -> Result<Arc<dyn HttpClient>, Error> {
         Ok(Arc::new(build(self)?))
@@ -69,18 +69,19 @@ impl IntoHttpClient for reqwest::ClientBuilder {
 
 pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
     let builder = builder.redirect(reqwest::redirect::Policy::none()).referer(false);
-    // It panics where reqwest was compiled with `rustls-no-provider` and no provider is installed.
+    // It panics if reqwest was compiled with `rustls-no-provider` and no provider is installed.
     match std::panic::catch_unwind(AssertUnwindSafe(|| builder.build())) {
         Ok(built) => built.map_err(|error| {
-            Error::configuration("http_client: reqwest cannot build it").caused_by(Box::new(error.without_url()))
+            Error::configuration("http_client: reqwest cannot build the client")
+                .caused_by(Box::new(error.without_url()))
         }),
         Err(_) => Err(Error::configuration(
-            "http_client: reqwest has no TLS provider; install one, or give `.http_client(..)` a finished client",
+            "http_client: reqwest has no TLS provider; install one, or pass a finished client to `.http_client(..)`",
         )),
     }
 }
 
-/// One request, and what is known of the client that sends it.
+/// What is known about the client and its request, for errors.
 struct SendContext {
     settings: ReqwestSettings,
     scheme: Scheme,
@@ -92,7 +93,7 @@ impl SendContext {
             settings: ReqwestSettings::of(client),
             scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS),
         };
-        // Without TLS, reqwest sends an https request to a proxy in the clear.
+        // Without TLS, reqwest would send an https request to a proxy unencrypted.
         if context.is_https() && context.settings.may_use_proxy() && !has_tls() {
             return Err(described(Fault::TlsMissing, ""));
         }
@@ -103,9 +104,9 @@ impl SendContext {
         self.scheme == Scheme::HTTPS
     }
 
-    /// With a body that cannot be cloned, so that no redirect can post the secret again.
+    /// Converts the request. Its body cannot be cloned, so that no redirect can send the secret again.
     fn convert(&self, mut request: Request<Body>) -> Result<reqwest::Request, Error> {
-        // If reqwest ever shows it otherwise, the crate's own name is sent.
+        // If the format of reqwest's `Debug` ever changes, this crate's own name is sent.
         if self.settings.has_user_agent() {
             request.headers_mut().remove(USER_AGENT);
         }
@@ -144,19 +145,19 @@ impl SendContext {
         let error = failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
         match proxy {
             Some(proxy) if is_connection_failure(&error) => error.or_advice(format!(
-                "the HTTP client has the proxy {proxy} for such URLs, unless `NO_PROXY` names the host"
+                "the HTTP client uses the proxy {proxy} for such URLs, unless `NO_PROXY` lists the host"
             )),
             _ => error,
         }
     }
 }
 
-/// Whether the server was perhaps never reached.
+/// Whether the server may not have been reached.
 pub(super) fn is_connection_failure(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
 }
 
-/// A body of one known chunk that cannot be cloned.
+/// A body of one chunk that cannot be cloned.
 struct Once(Option<Bytes>);
 
 impl http_body::Body for Once {

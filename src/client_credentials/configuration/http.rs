@@ -1,4 +1,4 @@
-//! The connection to the token endpoint: proxy, certificates, and how long it may take to make one.
+//! The connection to the token endpoint: proxy, certificates and connect timeout.
 
 use super::table::Table;
 use crate::error::Error;
@@ -35,7 +35,7 @@ mod with_reqwest {
         connect_timeout: Option<Duration>,
     }
 
-    /// What goes before the environment.
+    /// Overrides the proxies of the environment.
     #[derive(Clone)]
     enum ProxySetting {
         None,
@@ -55,7 +55,7 @@ mod with_reqwest {
             connect_timeout: http.seconds("connect_timeout")?,
         };
         if settings.connect_timeout.is_some_and(|limit| limit.is_zero()) {
-            return Err(http.refuse("connect_timeout", "zero; no connection would ever be made"));
+            return Err(http.refuse("connect_timeout", "zero; every connection would time out"));
         }
         Ok(Some(settings))
     }
@@ -66,8 +66,8 @@ mod with_reqwest {
         if url == "none" {
             return Ok(Some(ProxySetting::None));
         }
-        // The cause is left out: it quotes the URL, which may have a password.
-        let what = "is not a proxy's URL; write it as `http://proxy.example.com:3128`, or `none`";
+        // The cause is omitted, because it quotes the URL, which may contain a password.
+        let what = "is not the URL of a proxy; write it as `http://proxy.example.com:3128`, or `none`";
         Proxy::all(url).map(|proxy| Some(ProxySetting::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
     }
 
