@@ -31,7 +31,7 @@ pub(super) fn checked(name: &str, value: &str) -> Result<(HeaderName, HeaderValu
     })?;
     if let Some(reserved) = RESERVED.into_iter().find(|reserved| name == *reserved) {
         return Err(Error::configuration(format!(
-            "header: `{reserved}` cannot be changed; the token request or the HTTP client sets it"
+            "header: `{reserved}` is set by the token request or by the HTTP client"
         )));
     }
     let is_ascii = value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));

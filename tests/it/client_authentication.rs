@@ -395,7 +395,7 @@ async fn with_a_client_certificate_only_the_id_is_in_the_body() {
         // The certificate is the HTTP client's.
         let builder = ClientCredentials::builder(URL, "abcde", authentication.clone()).any_origin();
         let error = builder.build().expect_err("no client");
-        let says = format!("http_client: missing, and {authentication:?} needs one");
+        let says = format!("http_client: missing; {authentication:?} needs an HTTP client");
         assert!(error.to_string().starts_with(&says), "{error}");
     }
 }
@@ -407,7 +407,7 @@ async fn a_refusal_says_what_to_check_for_the_method() {
         (ClientAuthentication::private_key_jwt(kms()).into(), "the audience"),
         (ClientAuthentication::client_assertion("a.b.c"), "issuer, subject and audience"),
         (ClientAuthentication::tls_client_auth(), "the certificate"),
-        (ClientAuthentication::none(), "wants a secret"),
+        (ClientAuthentication::none(), "requires a secret"),
     ] {
         let server = refusing("invalid_client", None);
         let error = ask(&source(authentication, &server)).await.expect_err("refused");

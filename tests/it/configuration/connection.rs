@@ -162,6 +162,6 @@ mod certificates {
         }
         let error = read(&by_certificate("https://localhost/token", &json!({"ca_file": ca.0}))).build();
         let error = error.expect_err("no certificate").to_string();
-        assert!(error.starts_with("http_client: missing, and tls_client_auth needs one"), "{error}");
+        assert!(error.starts_with("http_client: missing; tls_client_auth needs an HTTP client"), "{error}");
     }
 }

@@ -38,12 +38,12 @@ fn what_is_missing_or_too_much_is_named() {
         (json!({"resource": ""}), "resource: empty"),
         (json!({"grant_type": ""}), "grant_type: empty"),
         (json!({"timeout": 0}), "timeout: zero"),
-        (json!({"token_endpoint_origins": "https://a.test"}), "token_endpoint_origin, mtls_endpoint_aliases: are for"),
+        (json!({"token_endpoint_origins": "https://a.test"}), "token_endpoint_origin, mtls_endpoint_aliases: require"),
         (json!({"authentication": "none"}), "client_secret: does not belong to this `authentication`"),
         (json!({"private_key_file": "/key.pem"}), "private_key_file: does not belong to this `authentication`"),
         (json!({"key_id": "7"}), "key_id: does not belong to this `authentication`"),
         (json!({"authentication": "client_assertion", "client_secret": null}), "client_assertion_file: missing"),
-        (json!({"headers": {"content-type": SECRET}}), "header: `content-type` is written by"),
+        (json!({"headers": {"content-type": SECRET}}), "header: `content-type` is set by"),
         (json!({"parameters": {"client_id": SECRET}}), "parameter: `client_id` is written by"),
     ] {
         let error = refused(&with(&changes));
@@ -59,7 +59,10 @@ fn a_key_needs_its_file_and_its_algorithm() {
         (json!({"private_key_file": "/key.pem"}), "algorithm: missing or unknown; set it to one of `RS256`"),
         (json!({"private_key_file": "/key.pem", "algorithm": SECRET}), "algorithm: missing or unknown"),
         (json!({"private_key_file": "/key.pem", "algorithm": "ES256", "assertion_lifetime": 1}), "lifetime: "),
-        (json!({"private_key_file": "/key.pem", "algorithm": "ES256", "client_secret": SECRET}), "client_secret: is"),
+        (
+            json!({"private_key_file": "/key.pem", "algorithm": "ES256", "client_secret": SECRET}),
+            "client_secret: does not belong",
+        ),
     ] {
         let mut settings = with(&json!({"authentication": "private_key_jwt", "client_secret": null}));
         for (name, value) in changes.as_object().expect("a table") {
