@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind};
 /// A larger response is an error.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows
-/// only their number.
+/// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows only
+/// their number.
 #[derive(Clone, Default)]
 pub struct Body(Bytes);
 

@@ -24,9 +24,8 @@ const ALLOWED_SKEW: Duration = Duration::from_secs(10);
 const MIN_ASSERTION_LIFETIME: Duration = Duration::from_secs(30);
 const MAX_ASSERTION_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// Client authentication by a JWT that the client signs (RFC 7523 section 3). Every attempt uses a new one, with its
-/// own
-/// `jti`.
+/// Client authentication by a JWT that the client signs (RFC 7523 section 3). Every attempt uses a new one, with
+/// its own `jti`.
 ///
 /// It is made by [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt) and
 /// `ClientAuthentication::client_secret_jwt`, and is accepted wherever a
