@@ -64,7 +64,7 @@ impl AccessToken {
         if let Some(at) = token.bytes().position(|byte| !byte.is_ascii_graphic()) {
             return refuse(format!("the access token has a character at byte {at} that is not allowed in a header"));
         }
-        let Some(authorization) = header(&[SCHEME, &token]) else {
+        let Some(authorization) = sensitive_header(&[SCHEME, &token]) else {
             return refuse("the access token is not allowed in a header".into());
         };
         Ok(Self {
@@ -121,7 +121,8 @@ impl AccessToken {
     /// The value with another prefix than `Bearer`, of visible ASCII and spaces. The value for the first such prefix is
     /// made only once.
     pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderValue {
-        let make = || header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone());
+        let make =
+            || sensitive_header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone());
         let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), make()));
         if of == prefix { value.clone() } else { make() }
     }
@@ -164,7 +165,7 @@ impl AccessToken {
     /// A copy that shares nothing with this token, not even its reference count.
     pub(crate) fn copied(&self) -> Self {
         let mut inner = Inner::clone(&self.inner);
-        if let Some(authorization) = header(&[SCHEME, self.expose_secret()]) {
+        if let Some(authorization) = sensitive_header(&[SCHEME, self.expose_secret()]) {
             inner.authorization = authorization;
             inner.prefixed = OnceLock::new();
         }
@@ -185,8 +186,8 @@ impl AccessToken {
     }
 }
 
-/// A header value that is wiped when it is dropped, and marked sensitive. `None` if the bytes are not allowed in one.
-fn header(parts: &[&str]) -> Option<HeaderValue> {
+/// A header value that is marked sensitive and wiped when it is dropped. `None` if a header must not have these bytes.
+pub(crate) fn sensitive_header(parts: &[&str]) -> Option<HeaderValue> {
     let mut value = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| value.extend_from_slice(part.as_bytes()));
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).ok()?;

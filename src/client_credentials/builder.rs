@@ -1,14 +1,14 @@
-//! What a user configures.
+//! The configuration of a client.
 
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
 use super::{
-    ClientAuthentication, ClientCredentials, Secret, Server,
+    ClientAuthentication, ClientCredentials, EndpointSource, Secret,
     authentication::{History, Id, ServerClock},
-    discovery::{Discovery, Rules},
-    endpoint::Endpoint,
+    discovery::{Discovery, DiscoveryConfig},
+    endpoint::TokenEndpoint,
     exchange::LastExchange,
     header,
     notices::Notices,
@@ -23,19 +23,19 @@ use crate::{
     token_request::{TokenRequest, TokenRequestBuilder},
 };
 
-/// Makes a [`ClientCredentials`].
+/// Builds a [`ClientCredentials`].
 ///
-/// With the feature `serde` it can be read from an application's own file, or from its environment; its `Deserialize`
-/// has the fields.
+/// With the feature `serde`, it can be read from a configuration file or from environment variables; the fields are
+/// listed at its `Deserialize` implementation.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
-    server: Address,
-    /// Where a discovered token endpoint may be, beside the issuer's host.
+    server: ServerUrl,
+    /// Where a discovered token endpoint may be, in addition to the issuer's host.
     token_endpoint_origins: Origins,
     mtls_endpoint_aliases: bool,
     client_id: Secret,
-    /// `None`: to be set yet.
+    /// `None`: not yet set.
     pub(super) authentication: Option<ClientAuthentication>,
     grant_type: String,
     request: TokenRequestBuilder,
@@ -47,54 +47,55 @@ pub struct ClientCredentialsBuilder {
     timeout: Duration,
     plain_http: bool,
     token_types: Vec<String>,
-    /// Fields that another one replaces.
+    /// Fields that are ignored because another one replaces them.
     pub(super) overridden: Vec<&'static str>,
     refused: Option<Error>,
 }
 
 #[derive(Clone)]
-enum Address {
-    TokenUrl(String),
+enum ServerUrl {
+    Token(String),
     Issuer(String),
 }
 
 impl ClientCredentials {
-    /// For the token endpoint at `token_url`. A string, or a [`Secret`] that changes, as `authentication` is the
-    /// client's secret, sent in the body (`client_secret_post`). The id can change, too.
+    /// Starts a builder for the token endpoint at `token_url`. If `authentication` is a string or a [`Secret`], it is
+    /// the client's secret, sent in the body (`client_secret_post`). Both id and secret can change at run time.
     pub fn builder(
         token_url: impl Into<String>,
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(Address::TokenUrl(token_url.into()), client_id.into(), authentication.into())
+        ClientCredentialsBuilder::new(ServerUrl::Token(token_url.into()), client_id.into(), authentication.into())
     }
 
-    /// For the token endpoint that an issuer's metadata names (OpenID Connect Discovery 1.0, RFC 8414): the document at
-    /// `{issuer}/.well-known/openid-configuration`, or else at `/.well-known/oauth-authorization-server` in front of
-    /// the issuer's path, or behind it.
+    /// Starts a builder for the token endpoint in an issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414). The
+    /// document is read from `{issuer}/.well-known/openid-configuration`, or else from
+    /// `/.well-known/oauth-authorization-server` before or after the issuer's path.
     ///
-    /// `issuer` is compared with the document's as a string, so it is written exactly as the server does (Auth0's ends
-    /// in `/`). The token endpoint must be on the issuer's host, or at a
-    /// [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin); `https` as for
-    /// [`builder`](Self::builder). Otherwise there is an error, and nothing is sent there.
+    /// `issuer` is compared with the document's issuer as a string, so write it exactly as the server does (Auth0's
+    /// ends in `/`). The token endpoint must be on the issuer's host, or at a
+    /// [`token_endpoint_origin`](ClientCredentialsBuilder::token_endpoint_origin), and must use `https` as for
+    /// [`builder`](Self::builder). Otherwise the token request fails, and nothing is sent to that endpoint.
     ///
-    /// A signed assertion is meant for the issuer, unless its [`audience`](crate::ClientAssertion::audience) was set.
+    /// The audience of a signed assertion is the issuer, unless its [`audience`](crate::ClientAssertion::audience) is
+    /// set.
     ///
-    /// The document is asked for with the first token request, and the [`timeout`](ClientCredentialsBuilder::timeout)
-    /// covers both. It is asked for again after a day, and a minute after it was last asked for where the token
-    /// endpoint fails otherwise than by an OAuth error code. If that fails, the old one stays in use; if there is none,
-    /// it is a failed token request like any other.
+    /// The document is fetched with the first token request; the [`timeout`](ClientCredentialsBuilder::timeout) covers
+    /// both. It is fetched again after a day. If the token endpoint fails without an OAuth error code, it is fetched
+    /// again as soon as it is a minute old. If fetching fails, the cached document stays in use; without one, the token
+    /// request fails.
     pub fn discover(
         issuer: impl Into<String>,
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(Address::Issuer(issuer.into()), client_id.into(), authentication.into())
+        ClientCredentialsBuilder::new(ServerUrl::Issuer(issuer.into()), client_id.into(), authentication.into())
     }
 }
 
 impl ClientCredentialsBuilder {
-    fn new(server: Address, client_id: Secret, authentication: ClientAuthentication) -> Self {
+    fn new(server: ServerUrl, client_id: Secret, authentication: ClientAuthentication) -> Self {
         Self {
             server,
             token_endpoint_origins: Origins::default(),
@@ -116,20 +117,20 @@ impl ClientCredentialsBuilder {
         }
     }
 
-    /// One that `build` refuses, whatever else is set.
+    /// A builder whose `build` fails with this error, whatever else is set.
     #[cfg(feature = "serde")]
     pub(super) fn refused(error: Error) -> Self {
-        let nowhere = Address::TokenUrl(String::new());
+        let nowhere = ServerUrl::Token(String::new());
         Self { refused: Some(error), ..Self::new(nowhere, "".into(), ClientAuthentication::none()) }
     }
 
-    /// Replaces how the client authenticates.
+    /// Replaces the client authentication.
     pub fn authentication(mut self, authentication: impl Into<ClientAuthentication>) -> Self {
         self.authentication = Some(authentication.into());
         self
     }
 
-    /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
+    /// Adds one scope, or several separated by spaces (RFC 6749 section 3.3).
     pub fn scope(mut self, scope: impl AsRef<str>) -> Self {
         self.request = self.request.scope(scope);
         self
@@ -141,31 +142,30 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sets the audience, for servers that want one (Auth0).
+    /// Sets the audience, for servers that require one (Auth0).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.request = self.request.audience(audience);
         self
     }
 
-    /// Adds a further parameter of the token request; a name may be repeated. Errors and logs do not show a value of
-    /// eight characters or more that the server repeats; a shorter one is most often a word.
+    /// Adds an extra parameter to the token request; a name may be repeated. If the server repeats a value of at least
+    /// eight characters, errors and logs do not show it; a shorter value is not hidden.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request = self.request.parameter(name, value);
         self
     }
 
-    /// Divides several scopes by commas instead of spaces (RFC 6749 section 3.3 wants spaces), for servers that read
-    /// them so.
+    /// Separates scopes with commas instead of the spaces of RFC 6749 section 3.3, for servers that expect commas.
     pub fn comma_separated_scopes(mut self) -> Self {
         self.comma_separated_scopes = true;
         self
     }
 
-    /// Adds a header to the token requests, for servers that want one (UPS: `x-merchant-id`); a name may be repeated.
-    /// Its value is marked sensitive, and hidden in errors if it has at least eight characters. Headers that the token
-    /// request always has, such as `Authorization` and `Content-Type`, are refused.
+    /// Adds a header to the token requests, for servers that require one (UPS: `x-merchant-id`); a name may be
+    /// repeated. Its value is marked sensitive, and is hidden in errors if it has at least eight characters. Headers
+    /// that the token request or the HTTP client sets, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        match header::further(name.as_ref(), value.as_ref()) {
+        match header::checked(name.as_ref(), value.as_ref()) {
             Ok((name, value)) => {
                 self.headers.append(name, value);
             }
@@ -176,13 +176,13 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sets the grant's name, for servers that call it otherwise (Zoom: `account_credentials`).
+    /// Sets `grant_type`, for servers that use another name (Zoom: `account_credentials`).
     pub fn grant_type(mut self, name: impl Into<String>) -> Self {
         self.grant_type = name.into();
         self
     }
 
-    /// Names an origin that the tokens may be sent to, such as `https://api.example.com`; as often as needed.
+    /// Allows tokens to be sent to an origin, such as `https://api.example.com`. Call it once for each origin.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
         match Origins::new([origin]) {
             Ok(origins) => self.origins.extend(origins),
@@ -193,14 +193,14 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Lets the tokens go to any `https` origin, and to loopback.
+    /// Allows tokens to be sent to every `https` origin, and to loopback.
     pub fn any_origin(mut self) -> Self {
         self.origins.extend(Origins::any());
         self
     }
 
-    /// Names an origin where a [discovered](ClientCredentials::discover) token endpoint may be, for issuers that have
-    /// it on another host (Amazon Cognito: the user pool's domain). It gets the client's secret.
+    /// Allows a [discovered](ClientCredentials::discover) token endpoint at this origin, for issuers that have it on
+    /// another host (Amazon Cognito: the user pool's domain). The client's secret is sent there.
     pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
         match Origins::new([origin]) {
             Ok(origins) => self.token_endpoint_origins.extend(origins),
@@ -211,22 +211,21 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Uses the token endpoint that a [discovered](ClientCredentials::discover) document names for clients with a TLS
-    /// certificate (`mtls_endpoint_aliases`, RFC 8705 section 5), if it names one. Clients that authenticate by their
-    /// certificate do so anyway; this is for those that want tokens bound to it.
+    /// Uses the token endpoint for clients with a TLS certificate, if the [discovered](ClientCredentials::discover)
+    /// document has one (`mtls_endpoint_aliases`, RFC 8705 section 5). Clients that authenticate with a certificate
+    /// always do so; this is for clients that only want tokens bound to their certificate.
     pub fn mtls_endpoint_aliases(mut self) -> Self {
         self.mtls_endpoint_aliases = true;
         self
     }
 
-    /// Sends the token requests with this client: a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned
-    /// off; a finished `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or an
-    /// [`HttpClient`](crate::HttpClient) of your own. For proxies, private certificate authorities and client
-    /// certificates.
+    /// Sets the HTTP client that sends the token requests, for instance for a proxy, a private certificate authority or
+    /// a client certificate. It is a `reqwest::ClientBuilder`, whose redirects and `Referer` are turned off; a finished
+    /// `reqwest::Client`; a [`TowerClient`](crate::TowerClient); or your own [`HttpClient`](crate::HttpClient).
     ///
-    /// Redirects are never followed with the secret. The log warns about a finished `reqwest::Client` that may follow
-    /// them: a 301, 302 or 303 of the token endpoint makes it ask the other host, with the headers of
-    /// [`header`](Self::header), and with the token URL and its query as the `Referer`.
+    /// The secret never follows a redirect. The log warns about a finished `reqwest::Client` that may follow redirects:
+    /// on a 301, 302 or 303 from the token endpoint, it sends a request without the secret to the other host, with the
+    /// headers of [`header`](Self::header), and with the token URL and its query as the `Referer`.
     pub fn http_client(mut self, client: impl IntoHttpClient) -> Self {
         match client.into_http_client() {
             Ok(client) => self.transport = Transport::Own(client),
@@ -237,40 +236,41 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// The time limit of one exchange with the token endpoint, body included; 28 seconds, and a day at most.
+    /// Sets the time limit of one exchange with the token endpoint, including the body. The default is 28 seconds, the
+    /// maximum a day.
     pub fn timeout(mut self, limit: Duration) -> Self {
         if limit.is_zero() {
-            self.refused.get_or_insert(Error::configuration("timeout: zero; no exchange would ever end well"));
+            self.refused.get_or_insert(Error::configuration("timeout: zero; every token request would time out"));
         }
-        // So that nothing that is added to it is more than a clock can count.
+        // Additions to it must not overflow a clock.
         self.timeout = limit.min(Duration::from_secs(24 * 60 * 60));
         self
     }
 
-    /// Allows plain `http` to a token endpoint that is not on loopback. The secret is then readable to everybody on the
-    /// way.
+    /// Allows plain `http` to a token endpoint that is not on loopback. Anyone on the network path can then read the
+    /// secret.
     pub fn allow_plain_http(mut self) -> Self {
         self.plain_http = true;
         self
     }
 
-    /// Treats this `token_type` (in any case) as `Bearer`, for servers with names of their own, such as `BearerToken`.
+    /// Treats this `token_type` as `Bearer`, ignoring case, for servers that use another name, such as `BearerToken`.
     pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
         self.token_types.push(token_type.into());
         self
     }
 
-    /// Checks and finishes it.
+    /// Checks the configuration, and builds the client.
     ///
     /// # Errors
     ///
-    /// The first thing that is missing or wrong, by its name, and what would be right.
+    /// The error names the first setting that is missing or wrong, and what would be right.
     pub fn build(self) -> Result<ClientCredentials, Error> {
         if let Some(error) = self.refused {
             return Err(error);
         }
         let Some(authentication) = self.authentication.clone() else { return Err(no_secret()) };
-        let server = self.server(&authentication)?;
+        let endpoint = self.endpoint(&authentication)?;
         authentication.check(&self.client_id)?;
         if self.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
@@ -283,7 +283,7 @@ impl ClientCredentialsBuilder {
             return Err(Origins::missing());
         }
         let source = ClientCredentials {
-            server,
+            endpoint,
             client_id: self.client_id,
             http_client: self.transport.client(&authentication)?,
             authentication,
@@ -299,20 +299,22 @@ impl ClientCredentialsBuilder {
             notices: Notices::default(),
             last_exchange: LastExchange::default(),
         };
-        source.log_what_is_odd(&self.overridden);
+        source.log_warnings(&self.overridden);
         Ok(source)
     }
 
-    fn server(&self, authentication: &ClientAuthentication) -> Result<Server, Error> {
+    fn endpoint(&self, authentication: &ClientAuthentication) -> Result<EndpointSource, Error> {
         Ok(match &self.server {
-            Address::TokenUrl(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
+            ServerUrl::Token(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
                 return Err(only_discovered());
             }
-            Address::TokenUrl(url) => Server::Known(Arc::new(Endpoint::configured(url, self.plain_http)?)),
-            Address::Issuer(issuer) => Server::Discovered(Box::new(Discovery::new(Rules {
+            ServerUrl::Token(url) => {
+                EndpointSource::Configured(Arc::new(TokenEndpoint::configured(url, self.plain_http)?))
+            }
+            ServerUrl::Issuer(issuer) => EndpointSource::Discovered(Box::new(Discovery::new(DiscoveryConfig {
                 issuer: issuer.clone(),
                 origins: self.token_endpoint_origins.clone(),
-                mtls: self.mtls_endpoint_aliases || authentication.is_by_tls(),
+                mtls: self.mtls_endpoint_aliases || authentication.uses_tls_certificate(),
                 plain_http: self.plain_http,
             })?)),
         })
@@ -320,7 +322,7 @@ impl ClientCredentialsBuilder {
 }
 
 impl ClientCredentials {
-    fn log_what_is_odd(&self, overridden: &[&str]) {
+    fn log_warnings(&self, overridden: &[&str]) {
         if self.http_client.follows_redirects() {
             log::follows_redirects(self.name());
         }
@@ -332,19 +334,19 @@ impl ClientCredentials {
 
 fn no_secret() -> Error {
     Error::configuration(
-        "client_secret: missing; write it, or better `client_secret_file`, or how else the client authenticates",
+        "client_secret: missing; set `client_secret_file` (preferred), `client_secret` or `authentication`",
     )
 }
 
 fn no_scope() -> Error {
     Error::configuration(
-        "scope: none; the token endpoint requires a scope, such as `.scope(\"agents-availability:read\")`",
+        "scope: missing; the token endpoint requires one, such as `.scope(\"agents-availability:read\")`",
     )
 }
 
 fn only_discovered() -> Error {
     Error::configuration(
-        "token_endpoint_origin, mtls_endpoint_aliases: are for a token endpoint that is discovered; use `ClientCredentials::discover`, or leave them out",
+        "token_endpoint_origin, mtls_endpoint_aliases: require a discovered token endpoint; use `ClientCredentials::discover`, or omit them",
     )
 }
 

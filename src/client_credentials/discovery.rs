@@ -1,4 +1,4 @@
-//! Where an issuer has its token endpoint, by its metadata (OpenID Connect Discovery 1.0, RFC 8414).
+//! Finds the token endpoint in the metadata of an issuer (OpenID Connect Discovery 1.0, RFC 8414).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,91 +14,91 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    endpoint::Endpoint,
+    endpoint::TokenEndpoint,
     mask::Mask,
     members::{Member, Members, text},
     quote::Quotes,
     request::AGENT,
-    response::{held_back, is_redirect},
+    response::{is_redirect, with_retry_after},
 };
 use crate::{
     error::{Error, ErrorKind},
     host::is_same_host,
-    http_client::{self, HttpClient, IsTokenRequest, MOST_BYTES, SecretBody, redirected, too_large},
+    http_client::{self, Body, HttpClient, IsTokenRequest, MAX_RESPONSE_BYTES, redirected, too_large},
     origin::{Origins, Permission, Target},
     report::log,
 };
 
-/// A token endpoint that works is looked up this seldom.
-const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// One that failed, or that could not be looked up again, is looked up this often.
-const AGAIN: Duration = Duration::from_secs(60);
-/// Of the time limit, what a look-up may take where there is an older document, and what one waits for another's.
-const SHARE: u32 = 4;
+/// How long the metadata is used while the token endpoint works.
+const REFRESH_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is used after the token endpoint or the last look-up failed.
+const RECHECK_AFTER: Duration = Duration::from_secs(60);
+/// The part of the time limit for a look-up while an older endpoint is cached, and for waiting for another look-up.
+const LOOK_UP_SHARE: u32 = 4;
 
-/// Most servers have the first. RFC 8414 has the second in front of the issuer's path; some servers
-/// (django-oauth-toolkit) have it behind.
+/// Most servers use the first. RFC 8414 puts the second before the issuer's path; some servers (django-oauth-toolkit)
+/// put it after the path.
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
-/// Looks the token endpoint up, and remembers it.
+/// Looks up the token endpoint, and caches it.
 pub(super) struct Discovery {
-    rules: Rules,
-    /// The issuer's.
+    config: DiscoveryConfig,
+    /// The issuer's URL.
     url: Uri,
     urls: Vec<Uri>,
-    state: Mutex<Memory>,
-    /// Whoever has no document yet asks for it alone.
+    state: Mutex<LookUpState>,
+    /// Held during the first look-up, so that callers do not all send one.
     turn: tokio::sync::Mutex<()>,
 }
 
-/// What a document must keep to.
-pub(super) struct Rules {
-    /// As it was written: it is compared as a string (RFC 8414 section 3.3).
+/// What a metadata document is checked against.
+pub(super) struct DiscoveryConfig {
+    /// Exactly as it was configured: it is compared as a string (RFC 8414 section 3.3).
     pub issuer: String,
-    /// Where the token endpoint may be, beside the issuer's host.
+    /// Where the token endpoint may be, in addition to the issuer's host.
     pub origins: Origins,
-    /// Whether the client has a certificate, and so uses `mtls_endpoint_aliases` (RFC 8705 section 5).
+    /// Whether to use `mtls_endpoint_aliases` (RFC 8705 section 5), for clients with a certificate.
     pub mtls: bool,
     pub plain_http: bool,
 }
 
 #[derive(Default)]
-struct Memory {
-    known: Option<Known>,
+struct LookUpState {
+    cached: Option<CachedEndpoint>,
     failure: Option<(Instant, Error)>,
 }
 
-struct Known {
-    endpoint: Arc<Endpoint>,
+struct CachedEndpoint {
+    endpoint: Arc<TokenEndpoint>,
     discovered_at: Instant,
-    asked_at: Instant,
+    checked_at: Instant,
     doubted: bool,
 }
 
-enum Action {
-    Use(Arc<Endpoint>),
-    /// The document is old; until the look-up ends, the others use it.
-    LookUpAgain,
+enum Plan {
+    UseCached(Arc<TokenEndpoint>),
+    /// This caller looks up again; until then, the other callers use the cached endpoint.
+    Refresh,
     LookUp,
 }
 
 impl Discovery {
-    pub(super) fn new(rules: Rules) -> Result<Self, Error> {
+    pub(super) fn new(config: DiscoveryConfig) -> Result<Self, Error> {
         let refuse = |what: &str| {
             Err(Error::configuration(format!(
                 "issuer: {what}; write it exactly as the server does, such as `https://auth.example.com`"
             )))
         };
-        let url = match Endpoint::read(&rules.issuer, rules.plain_http) {
+        let url = match TokenEndpoint::read(&config.issuer, config.plain_http) {
             Ok(endpoint) => endpoint.url,
             Err(what) => return refuse(what),
         };
-        if rules.issuer.contains('?') {
+        if config.issuer.contains('?') {
             return refuse("has a query");
         }
-        if rules.issuer.contains("/.well-known/") {
-            return refuse("is the URL of a document; its issuer is the part in front of `/.well-known/`");
+        if config.issuer.contains("/.well-known/") {
+            return refuse("is the URL of a metadata document; its issuer is the part before `/.well-known/`");
         }
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
         let mut paths = vec![format!("{path}{OPENID}"), format!("{OAUTH}{path}"), format!("{path}{OAUTH}")];
@@ -109,35 +109,35 @@ impl Discovery {
             Uri::from_parts(parts).ok()
         });
         let Some(urls) = urls.collect::<Option<Vec<_>>>() else { return refuse("is not a URL") };
-        Ok(Self { rules, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        Ok(Self { config, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     pub(super) fn issuer(&self) -> &str {
-        &self.rules.issuer
+        &self.config.issuer
     }
 
-    /// The token endpoint. `limit` is the time that there is for all of a token request; `mask` hides what the server
-    /// knows by now.
+    /// The token endpoint. `limit` is the time limit of the whole token request; `mask` hides what the server has
+    /// received so far.
     pub(super) async fn endpoint(
         &self,
         client: &dyn HttpClient,
         limit: Duration,
         mask: &Mask,
-    ) -> Result<Arc<Endpoint>, Error> {
+    ) -> Result<Arc<TokenEndpoint>, Error> {
         let came = Instant::now();
-        match self.action(came) {
-            Action::Use(endpoint) => Ok(endpoint),
-            Action::LookUpAgain => {
-                let outcome = timeout(limit / SHARE, self.look_up(client, mask)).await;
+        match self.plan(came) {
+            Plan::UseCached(endpoint) => Ok(endpoint),
+            Plan::Refresh => {
+                let outcome = timeout(limit / LOOK_UP_SHARE, self.look_up(client, mask)).await;
                 self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
             }
-            Action::LookUp => {
-                // A bounded wait: the runtime of whoever has the turn may stand still.
-                let _turn = timeout(limit / SHARE, self.turn.lock()).await.ok();
-                let step = self.action(Instant::now());
+            Plan::LookUp => {
+                // The wait is bounded, because the runtime of the caller that holds the lock may be stopped.
+                let _turn = timeout(limit / LOOK_UP_SHARE, self.turn.lock()).await.ok();
+                let plan = self.plan(Instant::now());
                 let failure = self.state().failure.clone();
-                match (step, failure) {
-                    (Action::Use(endpoint), _) => Ok(endpoint),
+                match (plan, failure) {
+                    (Plan::UseCached(endpoint), _) => Ok(endpoint),
                     (_, Some((at, error))) if at > came => Err(error),
                     _ => self.finish(self.look_up(client, mask).await),
                 }
@@ -145,41 +145,45 @@ impl Discovery {
         }
     }
 
-    /// The token endpoint failed otherwise than by an OAuth error: it may be elsewhere by now.
+    /// Called when the token endpoint failed without an OAuth error: it may have moved.
     pub(super) fn doubt(&self) {
-        if let Some(known) = &mut self.state().known {
-            known.doubted = true;
+        if let Some(cached) = &mut self.state().cached {
+            cached.doubted = true;
         }
     }
 
-    fn action(&self, now: Instant) -> Action {
+    fn plan(&self, now: Instant) -> Plan {
         let mut state = self.state();
-        let Some(known) = &mut state.known else { return Action::LookUp };
-        let lifetime = if known.doubted { AGAIN } else { LIFETIME };
-        if now.duration_since(known.asked_at) < lifetime {
-            return Action::Use(Arc::clone(&known.endpoint));
+        let Some(cached) = &mut state.cached else { return Plan::LookUp };
+        let lifetime = if cached.doubted { RECHECK_AFTER } else { REFRESH_AFTER };
+        if now.duration_since(cached.checked_at) < lifetime {
+            return Plan::UseCached(Arc::clone(&cached.endpoint));
         }
-        (known.asked_at, known.doubted) = (now, true);
-        Action::LookUpAgain
+        (cached.checked_at, cached.doubted) = (now, true);
+        Plan::Refresh
     }
 
-    fn finish(&self, outcome: Result<Endpoint, Error>) -> Result<Arc<Endpoint>, Error> {
+    fn finish(&self, outcome: Result<TokenEndpoint, Error>) -> Result<Arc<TokenEndpoint>, Error> {
         let now = Instant::now();
         let mut state = self.state();
         match outcome {
             Ok(endpoint) => {
-                log::discovered(&self.rules.issuer, &endpoint.name);
+                log::discovered(&self.config.issuer, &endpoint.name);
                 let endpoint = Arc::new(endpoint);
-                let known =
-                    Known { endpoint: Arc::clone(&endpoint), discovered_at: now, asked_at: now, doubted: false };
-                *state = Memory { known: Some(known), failure: None };
+                let cached = CachedEndpoint {
+                    endpoint: Arc::clone(&endpoint),
+                    discovered_at: now,
+                    checked_at: now,
+                    doubted: false,
+                };
+                *state = LookUpState { cached: Some(cached), failure: None };
                 Ok(endpoint)
             }
             Err(error) => {
-                let error = error.about(&format!("discovery of {} failed", self.rules.issuer));
-                if let Some(known) = &state.known {
-                    log::not_discovered(&self.rules.issuer, &error, now.duration_since(known.discovered_at));
-                    return Ok(Arc::clone(&known.endpoint));
+                let error = error.about(&format!("discovery of {} failed", self.config.issuer));
+                if let Some(cached) = &state.cached {
+                    log::not_discovered(&self.config.issuer, &error, now.duration_since(cached.discovered_at));
+                    return Ok(Arc::clone(&cached.endpoint));
                 }
                 state.failure = Some((now, error.clone()));
                 Err(error)
@@ -187,8 +191,8 @@ impl Discovery {
         }
     }
 
-    async fn look_up(&self, client: &dyn HttpClient, mask: &Mask) -> Result<Endpoint, Error> {
-        // What was wrong, and at which URLs: mostly the same at all of them, and then said once.
+    async fn look_up(&self, client: &dyn HttpClient, mask: &Mask) -> Result<TokenEndpoint, Error> {
+        // Grouped by message, because most failures are the same at all URLs.
         let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
             let outcome = match http_client::send(client, request(url)).await {
@@ -200,25 +204,28 @@ impl Discovery {
                 Err(error) if is_about_the_document(&error) => error,
                 Err(error) => return Err(error.about(&url.to_string())),
             };
-            match failures.iter_mut().find(|(_, known)| known.to_string() == error.to_string()) {
+            match failures.iter_mut().find(|(_, earlier)| earlier.to_string() == error.to_string()) {
                 Some((urls, _)) => *urls = format!("{urls}, {url}"),
                 None => failures.push((url.to_string(), error)),
             }
         }
         let texts: Vec<_> = failures.iter().map(|(urls, error)| format!("{urls}: {error}")).collect();
-        // What is wrong with a document says more than that there is none.
+        // An invalid document is more informative than a missing one.
         let telling = failures.into_iter().map(|(_, error)| error);
         let telling = telling.min_by_key(|error| error.kind() != ErrorKind::InvalidResponse);
         Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
-    fn read(&self, response: &Response<SecretBody>, quotes: &Quotes) -> Result<Endpoint, Error> {
+    fn read(&self, response: &Response<Body>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
         let status = response.status();
         let outcome = if is_redirect(status) {
             Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))
         } else if !status.is_success() {
-            Err(held_back(Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16())), response.headers()))
-        } else if response.body().as_ref().len() > MOST_BYTES {
+            Err(with_retry_after(
+                Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16())),
+                response.headers(),
+            ))
+        } else if response.body().as_ref().len() > MAX_RESPONSE_BYTES {
             Err(too_large())
         } else {
             match Members::of_json(&text(response.body().as_ref())) {
@@ -234,41 +241,41 @@ impl Discovery {
         outcome.map_err(|error| error.with_status(status))
     }
 
-    fn token_endpoint(&self, members: &Members<'_>, quotes: &Quotes) -> Result<Endpoint, Error> {
-        let rules = &self.rules;
+    fn token_endpoint(&self, members: &Members<'_>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
+        let config = &self.config;
         let issuer = string(members, "issuer")?;
-        if *issuer != rules.issuer {
-            return Err(invalid(format!("the document is of the issuer {:?}", quotes.text(&issuer)))
+        if *issuer != config.issuer {
+            return Err(invalid(format!("the document's issuer is {:?}", quotes.text(&issuer)))
                 .with_advice("write the issuer exactly as the server does")
                 .lasting());
         }
-        let aliases = members.get("mtls_endpoint_aliases").filter(|_| rules.mtls).and_then(Member::object);
+        let aliases = members.get("mtls_endpoint_aliases").filter(|_| config.mtls).and_then(Member::object);
         let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| !alias.is_null()));
         let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
-        let endpoint = Endpoint::read(&text, rules.plain_http)
+        let endpoint = TokenEndpoint::read(&text, config.plain_http)
             .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", quotes.text(&text))))?;
-        if !self.may_be_at(&endpoint.url) {
+        if !self.is_allowed(&endpoint.url) {
             let origin = Target::of_uri(&endpoint.url).map(|target| quotes.text(&target.to_origin()));
             return Err(invalid(format!(
-                "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an origin that was named",
+                "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an allowed origin",
                 origin.unwrap_or_default()
             ))
-            .with_advice("if it belongs there, name that origin with `.token_endpoint_origin(..)`")
+            .with_advice("if that is its place, allow that origin with `.token_endpoint_origin(..)`")
             .lasting());
         }
-        // Not the URL, which the document could choose to be that of another server of the client's.
-        Ok(Endpoint { audience: rules.issuer.clone(), name: quotes.text(&endpoint.name), ..endpoint })
+        // The audience is not the URL: a malicious document could name another server that the client uses.
+        Ok(TokenEndpoint { audience: config.issuer.clone(), name: quotes.text(&endpoint.name), ..endpoint })
     }
 
-    /// On the issuer's host, and over https unless the issuer is not; or at an origin that the user named.
-    fn may_be_at(&self, url: &Uri) -> bool {
+    /// Whether the URL is on the issuer's host (over https, unless the issuer is plain http) or at an allowed origin.
+    fn is_allowed(&self, url: &Uri) -> bool {
         let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
         let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
-        let named = |target| matches!(self.rules.origins.permit(&target), Permission::Granted(_));
+        let named = |target| matches!(self.config.origins.permit(&target), Permission::Granted(_));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }
 
-    fn state(&self) -> MutexGuard<'_, Memory> {
+    fn state(&self) -> MutexGuard<'_, LookUpState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -286,7 +293,7 @@ fn string(members: &Members<'_>, name: &str) -> Result<Zeroizing<String>, Error>
     match members.string(name) {
         Some(Ok(text)) => Ok(text),
         Some(Err(what)) => Err(invalid(format!("the document's {name} is {what}, not a string"))),
-        None => Err(invalid(format!("the document names no {name}"))),
+        None => Err(invalid(format!("the document has no {name}"))),
     }
 }
 
@@ -294,7 +301,7 @@ fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
-/// The server responded, and not that it is busy or down: the document may be at the other URL.
+/// Whether the document may be at another URL: the server responded, and is not busy or down.
 fn is_about_the_document(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::InvalidResponse | ErrorKind::Redirect => true,

@@ -1,27 +1,27 @@
-//! The token endpoint, and the URLs that it is found by.
+//! The URL of a token endpoint.
 
 use http::Uri;
 
 use crate::{error::Error, host::is_loopback, origin::Port};
 
 /// A token endpoint.
-pub(super) struct Endpoint {
+pub(super) struct TokenEndpoint {
     pub url: Uri,
-    /// Without the query, for errors.
+    /// The URL without its query, for errors.
     pub name: String,
-    /// What an assertion is meant for, unless an audience was chosen: letter by letter as it was configured.
+    /// The default audience of assertions: the URL exactly as it was configured, or the issuer.
     pub audience: String,
 }
 
-impl Endpoint {
-    /// As it was configured.
+impl TokenEndpoint {
+    /// Reads a configured token URL.
     pub(super) fn configured(text: &str, plain_http: bool) -> Result<Self, Error> {
         Self::read(text, plain_http).map_err(|what| {
             Error::configuration(format!("token_url: {what}; write it as `https://auth.example.com/oauth2/token`"))
         })
     }
 
-    /// A URL that may be sent a secret, or what is wrong with it.
+    /// Reads a URL that a secret may be sent to. `Err` is what is wrong with it.
     pub(super) fn read(text: &str, plain_http: bool) -> Result<Self, &'static str> {
         if text.is_empty() {
             return Err("missing");
@@ -40,7 +40,7 @@ impl Endpoint {
             return Err("is not a URL");
         };
         if authority.as_str().contains('@') {
-            return Err("has user info; the client's id and secret have parameters of their own");
+            return Err("contains user info; configure the client's id and secret separately");
         }
         if authority.host().is_empty() {
             return Err("has no host");
@@ -53,7 +53,7 @@ impl Endpoint {
             "http" if plain_http || is_loopback(authority.host()) => {}
             "http" => {
                 return Err(
-                    "is plain http to a host that is not loopback, and would show the secret to everybody on the way; use https, or `.allow_plain_http()`",
+                    "is plain http to a host other than loopback, so anyone on the network path could read the secret; use https, or `.allow_plain_http()`",
                 );
             }
             _ => return Err("has a scheme other than https"),

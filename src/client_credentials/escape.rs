@@ -2,10 +2,12 @@
 
 use zeroize::Zeroizing;
 
-/// What an escape at the start of a text stands for, and its length.
+use super::members::lossy;
+
+/// Decodes an escape at the start of a text, and returns what it stands for and its length.
 type Escape = fn(&[u8]) -> Option<(Vec<u8>, usize)>;
 
-/// The text without its escapes of one kind, for each kind that it has.
+/// The text with one kind of escape undone, for each kind that it contains.
 pub(super) fn undone(text: &str) -> impl Iterator<Item = Zeroizing<String>> {
     [percent, backslash, entity].into_iter().filter_map(move |escape| without(text.as_bytes(), escape))
 }
@@ -24,7 +26,7 @@ fn without(text: &[u8], escape: Escape) -> Option<Zeroizing<String>> {
             }
         }
     }
-    (inner.len() < text.len()).then(|| Zeroizing::new(String::from_utf8_lossy(&inner).into_owned()))
+    (inner.len() < text.len()).then(|| lossy(&inner))
 }
 
 fn number(digits: &[u8], radix: u32) -> Option<u32> {
@@ -40,7 +42,7 @@ fn percent(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     Some((vec![u8::try_from(number(digits, 16)?).ok()?], 3))
 }
 
-/// As JSON and programming languages have it.
+/// An escape of JSON and of programming languages.
 fn backslash(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let rest = text.strip_prefix(b"\\")?;
     match rest.first()? {
@@ -58,13 +60,13 @@ fn backslash(text: &[u8]) -> Option<(Vec<u8>, usize)> {
             Some((pair.to_string().into_bytes(), 12))
         }
         b'x' => Some((vec![u8::try_from(number(rest.get(1..3)?, 16)?).ok()?], 4)),
-        // Control characters are not compared.
+        // Control characters are ignored in comparisons.
         b'n' | b'r' | b't' | b'b' | b'f' => Some((Vec::new(), 2)),
         other => Some((vec![*other], 2)),
     }
 }
 
-/// As HTML has it.
+/// An escape of HTML.
 fn entity(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let rest = text.strip_prefix(b"&")?;
     let end = rest.iter().take(10).position(|byte| *byte == b';')?;

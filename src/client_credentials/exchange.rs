@@ -1,4 +1,4 @@
-//! One call of the token endpoint, and what follows when it refuses the client.
+//! One call to the token endpoint, and the retries when the server rejects the client's credentials.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,9 +7,9 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
-    ClientCredentials, Server,
+    ClientCredentials, EndpointSource,
     authentication::{Credentials, Skew},
-    endpoint::Endpoint,
+    endpoint::TokenEndpoint,
     mask::Mask,
     notices,
     quote::Quotes,
@@ -25,11 +25,11 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// A shorter parameter, header or query is a word, or an id.
-const LEAST_VALUE: usize = 8;
+/// A shorter parameter, header or query value is probably a plain word or an id, so it is not masked.
+const MIN_MASKED_LENGTH: usize = 8;
 
-/// The secrets that were sent last, and the token that came: a server may repeat them in its next response or metadata
-/// document.
+/// The secrets that were sent last and the token that was received. A server may repeat them in its next response or
+/// metadata document.
 #[derive(Default)]
 pub(super) struct LastExchange(Mutex<Vec<Zeroizing<String>>>);
 
@@ -46,13 +46,15 @@ impl LastExchange {
 impl ClientCredentials {
     pub(super) async fn exchange(&self, request: &TokenRequest, deadline: Instant) -> Result<AccessToken, Error> {
         let mut mask = self.mask(request);
-        let endpoint = match &self.server {
-            Server::Known(endpoint) => Arc::clone(endpoint),
-            Server::Discovered(discovery) => discovery.endpoint(&*self.http_client, self.timeout, &mask).await?,
+        let endpoint = match &self.endpoint {
+            EndpointSource::Configured(endpoint) => Arc::clone(endpoint),
+            EndpointSource::Discovered(discovery) => {
+                discovery.endpoint(&*self.http_client, self.timeout, &mask).await?
+            }
         };
         cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
         let outcome = self.exchange_at(&endpoint, request, deadline, &mask).await;
-        if let (Server::Discovered(discovery), Err(error)) = (&self.server, &outcome)
+        if let (EndpointSource::Discovered(discovery), Err(error)) = (&self.endpoint, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
         {
             discovery.doubt();
@@ -62,7 +64,7 @@ impl ClientCredentials {
 
     async fn exchange_at(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &TokenEndpoint,
         request: &TokenRequest,
         deadline: Instant,
         mask: &Mask,
@@ -86,13 +88,13 @@ impl ClientCredentials {
             }
             let advice = self.authentication.advice(&credentials);
             refused.push(credentials);
-            let Some(others) = self.others(&refused).await else { return Err(error.with_advice(advice)) };
-            credentials = others;
+            let Some(other) = self.alternative(&refused).await else { return Err(error.with_advice(advice)) };
+            credentials = other;
         }
     }
 
-    /// Once more by the server's clock where ours may be to blame. That counts only if it succeeds: the `Date` may be a
-    /// proxy's.
+    /// Sends the request, and once more with the server's time if the local clock may be the cause of a rejection. The
+    /// second result counts only if it is a success, because the `Date` may come from a proxy.
     async fn attempt(
         &self,
         attempt: &Attempt<'_>,
@@ -149,11 +151,11 @@ impl ClientCredentials {
         Ok(granted.token)
     }
 
-    /// With an error of its own, since it is not the server that takes so long.
+    /// Reports slow credentials as an error of their own, because the server is not the cause.
     async fn in_time<T>(&self, deadline: Instant, reading: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         timeout_at(deadline, reading).await.unwrap_or_else(|_| {
             let what = format!(
-                "the client's credentials ({:?}) were not there within {:?}",
+                "the client's credentials ({:?}) could not be read within {:?}",
                 self.authentication, self.timeout
             );
             Err(Error::new(ErrorKind::Credentials, what))
@@ -166,68 +168,71 @@ impl ClientCredentials {
         Ok(credentials)
     }
 
-    /// Looks until what is read is not what was read last. What cannot be read has not changed.
+    /// Waits until the credentials differ from those that were read last. Unreadable credentials count as unchanged.
     pub(super) async fn changed(&self) {
-        let Some(every) = self.authentication.look_every(&self.client_id) else { return std::future::pending().await };
+        let Some(interval) = self.authentication.check_interval(&self.client_id) else {
+            return std::future::pending().await;
+        };
         let refused = self.history.current();
         loop {
-            tokio::time::sleep(every).await;
+            tokio::time::sleep(interval).await;
             if self.authentication.read(&self.client_id).await.is_ok_and(|read| Some(read) != refused) {
                 return;
             }
         }
     }
 
-    /// Others than those that were refused in this call: what is there now, and what was there before, each tried once.
-    async fn others(&self, refused: &[Credentials]) -> Option<Credentials> {
+    /// Credentials that were not yet refused in this call: first the current ones, then the previous ones.
+    async fn alternative(&self, refused: &[Credentials]) -> Option<Credentials> {
         let now = if refused.len() == 1 { self.read().await.ok() } else { None };
         let before = if refused.len() <= 2 { self.history.previous() } else { None };
         now.into_iter().chain(before).find(|others| !refused.contains(others))
     }
 
-    /// Hides further parameters and headers, which may be secrets, and the secrets of the last exchange.
+    /// Hides extra parameters and headers, which may be secrets, and the secrets of the last exchange.
     fn mask(&self, request: &TokenRequest) -> Mask {
         let mut mask = self.last_exchange.hidden_in(&Mask::default());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
         let values = request.parameters().map(|(_, value)| value).chain(headers);
-        // The server's name is in each error anyway.
-        let values = values.filter(|value| value.len() >= LEAST_VALUE && !self.name().contains(value));
+        // Every error contains the server's name, so hiding it would be pointless.
+        let values = values.filter(|value| value.len() >= MIN_MASKED_LENGTH && !self.name().contains(value));
         values.for_each(|value| mask.cut_out(value));
         mask
     }
 
-    /// Logs what is odd about a token.
+    /// Logs a missing lifetime and a narrower scope.
     fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
         if granted.no_lifetime {
             self.notices.no_lifetime(self.name());
         }
         if let (Some(asked), Some(scope)) = (request.scope(), granted.token.scope())
-            && notices::leaves_out(&asked, scope)
+            && notices::lacks_scope(&asked, scope)
         {
             self.notices.other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
         }
     }
 
-    /// The server's clock, where an assertion may have been refused because of the time in it, by whatever code.
-    fn correction(&self, skew: Skew, error: &Error, response: &Response<SecretBody>) -> Option<Skew> {
+    /// The server's time, if an assertion may have been rejected because of its timestamps. Servers use different error
+    /// codes for that.
+    fn correction(&self, skew: Skew, error: &Error, response: &Response<Body>) -> Option<Skew> {
         let verdict = error.response().is_some() && !error.is_transient();
         let date = response.headers().get(DATE)?.to_str().ok()?;
-        let by_clock = verdict && self.authentication.is_by_clock();
+        let by_clock = verdict && self.authentication.depends_on_clock();
         httpdate::parse_http_date(date).ok().filter(|_| by_clock).and_then(|date| skew.by(date))
     }
 }
 
-/// Hides the token URL's query, in which some servers want a key: all of it, and each of its values.
+/// Hides the query of the token URL, which contains a key for some servers: the whole query, and each of its values.
 fn cut_out_query(mask: &mut Mask, query: &str) {
     let pairs = query.split('&').chain([query]);
-    pairs.filter(|pair| pair.len() >= LEAST_VALUE).for_each(|pair| mask.cut_out(pair));
+    pairs.filter(|pair| pair.len() >= MIN_MASKED_LENGTH).for_each(|pair| mask.cut_out(pair));
     let values = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
-    values.filter(|value| value.len() >= LEAST_VALUE).for_each(|value| mask.cut_out(&value));
+    values.filter(|value| value.len() >= MIN_MASKED_LENGTH).for_each(|value| mask.cut_out(&value));
 }
 
-/// What the attempts of one call have in common, and the credentials of one of them.
+/// What all attempts of a call share, and the credentials of one attempt.
 struct Attempt<'a> {
-    endpoint: &'a Endpoint,
+    endpoint: &'a TokenEndpoint,
     request: &'a TokenRequest,
     deadline: Instant,
     mask: &'a Mask,

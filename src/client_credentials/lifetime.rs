@@ -1,4 +1,4 @@
-//! How long a token lives, according to its response.
+//! The lifetime of a token, as the token response states it.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,16 +8,16 @@ use zeroize::Zeroizing;
 
 use super::members::{Member, Members};
 
-/// What `expires_in` says.
+/// The value of `expires_in`.
 pub(super) enum Lifetime {
     Stated(Duration),
-    /// Zero or less: some servers mean "never", others that they do not know.
+    /// Zero or less. Some servers mean that the token never expires, others that they do not know.
     NoTime,
     NotStated,
 }
 
 impl Lifetime {
-    /// `Err` says what there is instead of a number.
+    /// `Err` is the type of a value that is not a number.
     pub(super) fn read(members: &Members<'_>) -> Result<Self, &'static str> {
         let Some(member) = members.get("expires_in").filter(|member| !member.is_null()) else {
             return Ok(Self::NotStated);
@@ -27,25 +27,25 @@ impl Lifetime {
     }
 }
 
-/// From an integer, a float or a numeric string. Less than zero is zero; more than a clock can count is the most.
+/// Reads an integer, a float or a numeric string. A negative number becomes zero, one that is too large the maximum.
 pub(super) fn seconds(member: &Member<'_>) -> Option<Duration> {
     let seconds = member.number()?.max(0.0);
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-/// The time until the `exp` of a token that is a JWT (RFC 9068 section 2.2), by the server's clock if the response has
-/// a `Date`.
+/// The time until the `exp` of a token that is a JWT (RFC 9068 section 2.2). It is measured from the `Date` of the
+/// response, or from the local time if there is none.
 pub(super) fn until_exp(token: &str, headers: &HeaderMap) -> Option<Duration> {
     let payload = token.split('.').nth(1).filter(|_| token.matches('.').count() == 2)?;
     let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?);
     let claims = Members::of_json(std::str::from_utf8(&payload).ok()?)?;
     let exp = claims.get("exp").and_then(seconds)?;
     let now = date(headers).unwrap_or_else(SystemTime::now).duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    // An `exp` before the token was issued says nothing.
+    // An `exp` before the token was issued is ignored.
     exp.checked_sub(now).filter(|left| !left.is_zero())
 }
 
-/// When the response was made, by the server's clock.
+/// The time of the response by the server's clock.
 pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }

@@ -1,4 +1,4 @@
-//! Keeps secrets that were sent out of what a server says: a text that repeats one, in any form, is not shown.
+//! Hides secrets that a server repeats: a text that contains one, in any form, is not shown.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,13 +9,13 @@ use super::{authentication::FORM, escape};
 
 pub(super) const MASK: &str = "[redacted]";
 
-/// Escapes may be nested this deep: JSON in HTML in JSON.
-const MOST_LAYERS: usize = 3;
+/// How deep escapes may be nested, such as JSON in HTML in JSON.
+const MAX_LAYERS: usize = 3;
 
-/// A match of fewer characters is a coincidence.
-const LEAST_PART: usize = 4;
+/// A shorter match is a coincidence.
+const MIN_PART: usize = 4;
 
-/// What was sent in one exchange and must not be shown.
+/// What was sent in one exchange, and must not be shown.
 #[derive(Clone, Default)]
 pub(super) struct Mask {
     secrets: Vec<Zeroizing<String>>,
@@ -23,37 +23,38 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    /// A text that repeats a part of `secret` is hidden whole.
+    /// Hides every text that repeats a part of `secret`, as a whole.
     pub(super) fn hide(&mut self, secret: &str) {
         if !self.secrets.iter().any(|hidden| hidden.as_str() == secret) {
             self.secrets.push(Zeroizing::new(secret.to_owned()));
         }
     }
 
-    /// One that hides these secrets, too.
+    /// A mask that also hides these secrets.
     pub(super) fn with(&self, secrets: &[Zeroizing<String>]) -> Self {
         let mut mask = self.clone();
         secrets.iter().for_each(|secret| mask.hide(secret));
         mask
     }
 
-    /// For a value that is probably not a secret, such as an account's id: it is removed, and the text around it stays.
-    /// In another form, it hides the text.
+    /// For a value that is probably not a secret, such as an account id. Only the value is replaced, and the text
+    /// around it stays. A text that repeats it in another form is hidden as a whole.
     pub(super) fn cut_out(&mut self, value: &str) {
         self.values.push(Zeroizing::new(value.to_owned()));
     }
 
-    /// The text without the values that it repeats as they were sent.
+    /// The text, with the values replaced where it repeats them exactly as they were sent.
     pub(super) fn without_values(&self, text: &str) -> String {
         let values = self.values.iter().filter(|value| !value.is_empty());
         values.fold(text.to_owned(), |text, value| text.replace(value.as_str(), MASK))
     }
 
-    /// Whether one of the texts, or all of them together, repeats something.
+    /// Whether one of the texts, or all of them joined, repeats a secret or a value.
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
         let patterns = self.patterns();
         let index = Index::of(&patterns);
-        texts.iter().any(|text| index.is_in(text, MOST_LAYERS)) || index.is_in(&texts.concat(), MOST_LAYERS)
+        texts.iter().any(|text| index.is_in(text, MAX_LAYERS))
+            || index.is_in(&Zeroizing::new(texts.concat()), MAX_LAYERS)
     }
 
     fn patterns(&self) -> Vec<Pattern> {
@@ -62,20 +63,20 @@ impl Mask {
     }
 }
 
-/// A secret in one of the forms that remain different after [`plain`] and without escapes.
+/// One of the forms of a secret that still differ after escapes are undone and [`plain`] is applied.
 struct Pattern {
     text: Zeroizing<String>,
-    /// A run of this many bytes is not a coincidence.
+    /// A match of this many bytes is not a coincidence.
     part: usize,
-    /// Whether a shorter run counts at the end of a text, where the server may have cut it off.
+    /// Whether a shorter match counts at the end of a text, where the server may have cut it off.
     is_secret: bool,
 }
 
 impl Pattern {
     fn all_of(text: &str, is_secret: bool) -> Vec<Self> {
-        // As it is sent in a form and in a Basic header, since a server may repeat those in base64.
-        let form = Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
-        let percent = Zeroizing::new(percent_encoding::utf8_percent_encode(text, FORM).to_string());
+        // Also as it is sent in a form and in a Basic header, because a server may repeat those in base64.
+        let form = joined(text.len(), form_urlencoded::byte_serialize(text.as_bytes()));
+        let percent = joined(text.len(), percent_encoding::utf8_percent_encode(text, FORM));
         let mut written = vec![hex(text)];
         for sent in [text, &form, &percent] {
             written.push(Zeroizing::new(sent.to_owned()));
@@ -93,18 +94,19 @@ impl Pattern {
     }
 }
 
-/// How long a run of a secret of this length shows that it is repeated.
+/// How many bytes of a secret of this length are not a coincidence.
 fn part_of_secret(length: usize) -> usize {
-    if length < 8 { length } else { (length / 2).clamp(LEAST_PART, 8) }
+    if length < 8 { length } else { (length / 2).clamp(MIN_PART, 8) }
 }
 
-/// Longer, since it is probably not a secret; and longer still for a URI, since all URIs have something in common.
+/// The same for a value. It is longer, because the value is probably not a secret; and longer still for a URI, because
+/// all URIs have parts in common.
 fn part_of_value(length: usize, is_uri: bool) -> usize {
     let part = if is_uri { (length * 2).div_ceil(3).clamp(8, 32) } else { (length / 2).clamp(8, 16) };
     part.min(length)
 }
 
-/// Finds parts of patterns at a cost that does not grow with their number.
+/// Finds parts of patterns in a time that does not depend on their number.
 struct Index<'a> {
     parts: HashSet<&'a [u8]>,
     lengths: BTreeSet<usize>,
@@ -117,7 +119,7 @@ impl<'a> Index<'a> {
         let lengths = patterns.iter().map(|pattern| pattern.part).collect();
         let secrets = patterns.iter().filter(|pattern| pattern.is_secret);
         let beginnings =
-            secrets.flat_map(|pattern| (LEAST_PART..pattern.part).map(|length| &pattern.text.as_bytes()[..length]));
+            secrets.flat_map(|pattern| (MIN_PART..pattern.part).map(|length| &pattern.text.as_bytes()[..length]));
         Self { parts, lengths, beginnings: beginnings.collect() }
     }
 
@@ -135,7 +137,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// The text in lower case and without blanks and invisible characters. A form has `+` for a blank, and base64 has two
+/// The text in lower case, without spaces and invisible characters. A form has `+` for a space, and base64 has two
 /// alphabets.
 fn plain(text: &str) -> Zeroizing<String> {
     let shown = text.chars().filter(|character| !is_blank(*character) && !"+-\u{fffd}".contains(*character));
@@ -145,7 +147,7 @@ fn plain(text: &str) -> Zeroizing<String> {
     plain
 }
 
-/// White space, or a character that does not show as itself: controls, directions, joiners, fillers.
+/// White space, or a character that is not printable: controls, directions, joiners, fillers.
 pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace()
         || character.is_control()
@@ -171,17 +173,26 @@ pub(super) fn is_blank(character: char) -> bool {
 
 fn hex(text: &str) -> Zeroizing<String> {
     let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-    Zeroizing::new(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+    let mut hex = Zeroizing::new(String::with_capacity(2 * text.len()));
+    hex.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    hex
 }
 
-/// The base64 of `text` where it begins `shift` bytes into a group of three, without the characters that depend on its
-/// neighbours.
+/// The percent-encoding of `length` bytes, written without growing, which would leave copies behind.
+fn joined<'a>(length: usize, parts: impl Iterator<Item = &'a str>) -> Zeroizing<String> {
+    let mut joined = Zeroizing::new(String::with_capacity(3 * length));
+    joined.extend(parts);
+    joined
+}
+
+/// The base64 of `text` if it begins `shift` bytes into a group of three, without the characters that depend on
+/// adjacent bytes.
 fn within_base64(text: &str, shift: usize) -> Zeroizing<String> {
     let mut shifted = Zeroizing::new(vec![0; shift]);
     shifted.extend_from_slice(text.as_bytes());
     let encoded = Zeroizing::new(STANDARD_NO_PAD.encode(&shifted));
     let inner = encoded.get((shift * 8).div_ceil(6)..shifted.len() * 8 / 6).unwrap_or_default();
-    Zeroizing::new(if inner.len() < LEAST_PART { String::new() } else { inner.to_owned() })
+    Zeroizing::new(if inner.len() < MIN_PART { String::new() } else { inner.to_owned() })
 }
 
 #[cfg(test)]
@@ -289,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_stays() {
+    fn what_is_not_a_secret_stays() {
         let mut mask = hiding("12345");
         mask.hide("");
         assert!(!is_in(&mask, "1234 and 12346 %zz \\u12 &#; &none; \u{1f511}"));

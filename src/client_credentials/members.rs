@@ -1,6 +1,7 @@
-//! The members of a JSON object or a form. A value is parsed only when it is asked for, so that odd ones do no harm.
+//! The members of a JSON object or a form. A value is parsed only when it is used, so that unusual values in other
+//! members do not matter.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt};
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
@@ -10,26 +11,40 @@ use serde::{
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// No server has so many members, or items in an array; more are not kept.
-const MOST: usize = 256;
+/// More members, or items of an array, are ignored.
+const MAX_MEMBERS: usize = 256;
 
-/// By name; of two with the same name, the last one.
+/// The members by name. If a name is repeated, the last member counts.
 #[derive(Default)]
 pub(super) struct Members<'a>(BTreeMap<String, Member<'a>>);
 
-/// A value, as the server wrote it.
+/// An unparsed value.
 pub(super) enum Member<'a> {
     Json(&'a str),
     Form(Zeroizing<String>),
 }
 
-/// Whatever `charset` the label says: what is not UTF-8 cannot be in a token.
-pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+/// The body as text. The `charset` of its content type is ignored: a token has only ASCII characters.
+pub(super) fn text(body: &[u8]) -> Zeroizing<String> {
+    lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+}
+
+/// The bytes as text, with `\u{fffd}` in place of what is not UTF-8.
+pub(super) fn lossy(bytes: &[u8]) -> Zeroizing<String> {
+    // Enough capacity for all of it: growing would leave an unwiped copy behind.
+    let room = bytes.utf8_chunks().map(|chunk| chunk.valid().len() + char::REPLACEMENT_CHARACTER.len_utf8()).sum();
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
 }
 
 impl<'a> Members<'a> {
-    /// Those of a token endpoint's response; none if it is neither a JSON object nor a form.
+    /// The members of a token response. It has none if it is neither a JSON object nor a form.
     pub(super) fn of_response(headers: &HeaderMap, text: &'a str) -> Self {
         if let Some(members) = Self::of_json(text) {
             return members;
@@ -39,7 +54,7 @@ impl<'a> Members<'a> {
         if !["application/x-www-form-urlencoded", "text/plain"].iter().any(|form| content_type.starts_with(form)) {
             return Self::default();
         }
-        let fields = form_urlencoded::parse(text.as_bytes()).take(MOST);
+        let fields = form_urlencoded::parse(text.as_bytes()).take(MAX_MEMBERS);
         let fields = fields.map(|(name, value)| (name.into_owned(), Member::Form(Zeroizing::new(value.into_owned()))));
         let members = Self(fields.collect());
         let is_form = members.get("access_token").is_some() || members.get("error").is_some();
@@ -58,15 +73,15 @@ impl<'a> Members<'a> {
         self.0.get(name)
     }
 
-    /// Whether the member is there and says something: not `null`, `""`, `false` or `0`.
-    pub(super) fn says(&self, name: &str) -> bool {
+    /// Whether the member is present and its value is not `null`, `""`, `false` or `0`.
+    pub(super) fn has_value(&self, name: &str) -> bool {
         self.get(name).is_some_and(|member| match member {
             Member::Json(json) => !["null", "\"\"", "false", "0"].contains(json),
             Member::Form(text) => !text.is_empty(),
         })
     }
 
-    /// A string. `Err` says what there is instead, without its content, which may be a misplaced token.
+    /// A string. `Err` is the type of another value, without its content, which may be a misplaced token.
     pub(super) fn string(&self, name: &str) -> Option<Result<Zeroizing<String>, &'static str>> {
         self.get(name).map(|member| member.string().ok_or(member.kind()))
     }
@@ -79,12 +94,12 @@ impl<'a> Members<'a> {
 impl<'a> Member<'a> {
     pub(super) fn string(&self) -> Option<Zeroizing<String>> {
         match self {
-            Self::Json(json) => serde_json::from_str(json).ok().map(|Text(text)| text),
+            Self::Json(json) => serde_json::from_str(json).ok().map(|LossyText(text)| text),
             Self::Form(text) => Some(text.clone()),
         }
     }
 
-    /// The content of a string, or the JSON of anything else, as the server wrote it. `None` for `null`.
+    /// The content of a string, or the unchanged JSON of any other value. `None` for `null`.
     pub(super) fn content(&self) -> Option<Zeroizing<String>> {
         match self {
             Self::Json("null") => None,
@@ -93,7 +108,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// A number, of whatever size, or a string that is one.
+    /// A number of any size, or a string that contains one.
     pub(super) fn number(&self) -> Option<f64> {
         let number = match self {
             Self::Json(json) if self.kind() == "a number" => json.parse::<f64>().ok()?,
@@ -151,8 +166,8 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = BTreeMap::new();
-        while let Some(Text(name)) = map.next_key()? {
-            if members.len() < MOST || members.contains_key(name.as_str()) {
+        while let Some(LossyText(name)) = map.next_key()? {
+            if members.len() < MAX_MEMBERS || members.contains_key(name.as_str()) {
                 let value: &RawValue = map.next_value()?;
                 members.insert(name.to_string(), Member::Json(value.get()));
             } else {
@@ -175,7 +190,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element::<&RawValue>()? {
-            if items.len() < MOST {
+            if items.len() < MAX_MEMBERS {
                 items.push(Member::Json(item.get()));
             }
         }
@@ -183,10 +198,10 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     }
 }
 
-/// A JSON string in which the server may have cut a character in two.
-struct Text(Zeroizing<String>);
+/// A JSON string that may not be valid Unicode, for instance because the server cut it off within a character.
+struct LossyText(Zeroizing<String>);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for LossyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(TextVisitor)
     }
@@ -195,13 +210,13 @@ impl<'de> Deserialize<'de> for Text {
 struct TextVisitor;
 
 impl Visitor<'_> for TextVisitor {
-    type Value = Text;
+    type Value = LossyText;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text, E> {
-        Ok(Text(Zeroizing::new(String::from_utf8_lossy(bytes).into_owned())))
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
+        Ok(LossyText(lossy(bytes)))
     }
 }

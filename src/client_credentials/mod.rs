@@ -34,7 +34,7 @@ pub use self::{
 use self::{
     authentication::{History, Id, ServerClock},
     discovery::Discovery,
-    endpoint::Endpoint,
+    endpoint::TokenEndpoint,
     exchange::LastExchange,
     notices::Notices,
 };
@@ -49,11 +49,11 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// Gets access tokens from a token endpoint with the client_credentials grant (RFC 6749 section 4.4).
+/// Requests access tokens from a token endpoint with the client_credentials grant (RFC 6749 section 4.4).
 ///
-/// Not `Clone`: what is shared is the [`TokenCache`](crate::TokenCache) made from it.
+/// It is not `Clone`: clone the [`TokenCache`](crate::TokenCache) that is made from it.
 pub struct ClientCredentials {
-    server: Server,
+    endpoint: EndpointSource,
     client_id: Secret,
     authentication: ClientAuthentication,
     history: History,
@@ -70,8 +70,8 @@ pub struct ClientCredentials {
     last_exchange: LastExchange,
 }
 
-enum Server {
-    Known(Arc<Endpoint>),
+enum EndpointSource {
+    Configured(Arc<TokenEndpoint>),
     Discovered(Box<Discovery>),
 }
 
@@ -103,14 +103,14 @@ impl TokenSource for ClientCredentials {
     }
 
     fn name(&self) -> &str {
-        match &self.server {
-            Server::Known(endpoint) => &endpoint.name,
-            Server::Discovered(discovery) => discovery.issuer(),
+        match &self.endpoint {
+            EndpointSource::Configured(endpoint) => &endpoint.name,
+            EndpointSource::Discovered(discovery) => discovery.issuer(),
         }
     }
 
     fn time_limit(&self) -> Duration {
-        // A little more, so that the error that names the endpoint comes first.
+        // Slightly longer, so that the error that names the endpoint comes first.
         self.timeout.saturating_add(Duration::from_millis(250))
     }
 }

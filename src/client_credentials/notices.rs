@@ -1,4 +1,4 @@
-//! Oddities of a server's tokens that are logged once, rather than for each token.
+//! Unusual properties of tokens that are logged once instead of for each token.
 
 use std::{
     collections::HashSet,
@@ -10,8 +10,8 @@ use std::{
 
 use crate::report::log;
 
-/// Further scopes that are not granted are not logged.
-const MOST_SCOPES: usize = 64;
+/// After this many different scopes, no more are logged.
+const MAX_SCOPES: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Notices {
@@ -26,23 +26,23 @@ impl Notices {
         }
     }
 
-    /// Logs it once for each scope that is requested.
+    /// Logs that another scope was granted, once for each requested scope.
     pub(super) fn other_scope(&self, source: &str, asked: &str, granted: &str) {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        if scopes.len() < MOST_SCOPES && scopes.insert(asked.to_owned()) {
+        if scopes.len() < MAX_SCOPES && scopes.insert(asked.to_owned()) {
             drop(scopes);
             log::other_scope(source, asked, granted);
         }
     }
 }
 
-/// Whether a part of what was requested is missing.
-pub(super) fn leaves_out(asked: &str, granted: &str) -> bool {
+/// Whether one of the requested scopes was not granted.
+pub(super) fn lacks_scope(asked: &str, granted: &str) -> bool {
     let granted: HashSet<&str> = split(granted).collect();
     split(asked).any(|scope| !granted.contains(scope))
 }
 
-/// Some servers separate scopes by commas.
+/// Some servers separate scopes with commas.
 fn split(scopes: &str) -> impl Iterator<Item = &str> {
     scopes.split([' ', ',']).filter(|scope| !scope.is_empty())
 }

@@ -1,11 +1,12 @@
-//! Servers that are known by name.
+//! Presets for servers.
 
 use super::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret};
 use crate::vonage::Region;
 
 impl ClientCredentials {
-    /// For Vonage Contact Center: the region's token endpoint, id and secret in the body, tokens for Vonage's hosts of
-    /// that region and nowhere else. At least one [`scope`](ClientCredentialsBuilder::scope) is required.
+    /// For Vonage Contact Center: uses the region's token endpoint, sends the id and the secret in the body, and allows
+    /// tokens only at Vonage's hosts in that region. At least one [`scope`](ClientCredentialsBuilder::scope) is
+    /// required.
     pub fn vonage(
         region: Region,
         client_id: impl Into<Secret>,

@@ -1,4 +1,4 @@
-//! What an error quotes of a response: a few members, a line or a title; short, clean, and without secrets.
+//! What errors quote from a response: a few members, one line or a title; short, printable, and without secrets.
 
 use http::{
     HeaderMap, HeaderValue, Response, Uri,
@@ -11,16 +11,16 @@ use super::{
 };
 use crate::{http_client::SecretBody, origin::Target};
 
-/// In an error's message.
-pub(super) const MOST_CHARACTERS: usize = 200;
-/// In an `error_description`: some servers put the ids that their support asks for behind long sentences.
-pub(super) const MOST_OF_A_DESCRIPTION: usize = 1000;
-const MOST_MEMBERS: usize = 16;
-/// A page has its title near its beginning.
-const HEAD_OF_A_PAGE: usize = 4096;
+/// The limit in an error message.
+pub(super) const MAX_CHARACTERS: usize = 200;
+/// The limit in an `error_description`: some servers put ids for their support after long sentences.
+pub(super) const MAX_DESCRIPTION: usize = 1000;
+const MAX_QUOTED_MEMBERS: usize = 16;
+/// The title is looked for in this many characters at the beginning of a page.
+const PAGE_HEAD: usize = 4096;
 
-/// Members in which servers say what went wrong, in lower case and without `_` and `-`. No other member is quoted,
-/// since it may hold a token.
+/// Members in which servers describe an error, in lower case and without `_` and `-`. No other member is quoted,
+/// because it may contain a token.
 const QUOTED: [&str; 27] = [
     "code",
     "description",
@@ -51,7 +51,7 @@ const QUOTED: [&str; 27] = [
     "type",
 ];
 
-/// Quotes what a server says, unless it has to be hidden.
+/// Quotes texts from a server, unless they repeat a secret.
 pub(super) struct Quotes(Mask);
 
 impl Quotes {
@@ -59,15 +59,15 @@ impl Quotes {
         Self(mask)
     }
 
-    /// Without secrets, control and direction characters, and short.
+    /// The text, shortened, without secrets and without control characters.
     pub(super) fn text(&self, text: &str) -> String {
-        let [text] = self.texts([Some(text)], MOST_CHARACTERS);
+        let [text] = self.texts([Some(text)], MAX_CHARACTERS);
         text.unwrap_or_default()
     }
 
-    /// All of them are hidden if one has to be, since a secret may be split among them.
+    /// If one text has to be hidden, all are, because a secret may be split between them.
     pub(super) fn texts<const N: usize>(&self, texts: [Option<&str>; N], most: usize) -> [Option<String>; N] {
-        // Longer than what is shown, so that a secret that begins in it is found.
+        // Longer than what is shown, so that a secret at its end is found.
         let texts = texts.map(|text| text.map(|text| self.0.without_values(&clean(text.chars(), 2 * most))));
         let said: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
         let hidden = self.0.is_in(&said);
@@ -79,27 +79,28 @@ impl Quotes {
         Some(self.text(&String::from_utf8_lossy(value.as_bytes())))
     }
 
-    /// Where a redirect leads: only the origin, since the rest may hold anything.
-    pub(super) fn redirect(&self, response: &Response<SecretBody>, own_scheme: &str) -> String {
+    /// The target of a redirect. Only the origin is shown, because the rest may contain secrets.
+    pub(super) fn redirect(&self, response: &Response<Body>, own_scheme: &str) -> String {
         let Some(location) = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()))
         else {
-            return "nowhere (it names no Location)".into();
+            return "nowhere (it has no Location header)".into();
         };
         let scheme = if location.starts_with("//") { format!("{own_scheme}:") } else { String::new() };
         let uri = format!("{scheme}{location}").parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());
         let origin = uri.as_ref().and_then(Target::of_uri).map(|target| target.to_origin());
-        origin.map_or("another path of its own origin".into(), |origin| self.text(&origin))
+        origin.map_or("another path on the same origin".into(), |origin| self.text(&origin))
     }
 
-    /// What an error response says about its cause, after a colon; empty if it says nothing.
-    pub(super) fn cause(&self, response: &Response<SecretBody>, members: &Members<'_>, text: &str) -> String {
+    /// What an error response says about its cause, after a colon. Empty if it says nothing.
+    pub(super) fn cause(&self, response: &Response<Body>, members: &Members<'_>, text: &str) -> String {
         let headers = response.headers();
         let said = if let Some(encoding) = self.encoding(response) {
             return encoding;
         } else if !members.is_empty() {
             quoted(members, &[])
         } else if is_page(headers, text) {
-            title(text).map_or("a page without a title".into(), |title| format!("a page with the title {title:?}"))
+            title(text)
+                .map_or("an HTML page without a title".into(), |title| format!("an HTML page with the title {title:?}"))
         } else {
             line(headers, text).unwrap_or_default()
         };
@@ -107,28 +108,28 @@ impl Quotes {
         if said.is_empty() { said } else { format!(": {said}") }
     }
 
-    /// What it says beside an OAuth error code.
+    /// What the response says in addition to an OAuth error code.
     pub(super) fn beside_code(&self, members: &Members<'_>) -> Option<String> {
         let said = quoted(members, &["error", "errordescription"]);
         Some(self.text(&said)).filter(|said| !said.is_empty())
     }
 
-    /// The content of the members that are quoted, and the names of the others.
+    /// The content of the quoted members, and the names of the others.
     pub(super) fn overview(&self, members: &Members<'_>) -> String {
         let said = members.iter().flat_map(|(name, member)| match entries(name, member) {
             entries if !entries.is_empty() => entries,
             _ if is_name(name) => vec![name.to_owned()],
             _ => vec!["…".to_owned()],
         });
-        self.text(&said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", "))
+        self.text(&said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", "))
     }
 
     pub(super) fn title(&self, response: &Response<SecretBody>, text: &str) -> Option<String> {
         is_page(response.headers(), text).then(|| title(text))?.map(|title| self.text(&title))
     }
 
-    /// An encoding that the HTTP client did not decode.
-    pub(super) fn encoding(&self, response: &Response<SecretBody>) -> Option<String> {
+    /// A content encoding that the HTTP client did not decode.
+    pub(super) fn encoding(&self, response: &Response<Body>) -> Option<String> {
         let encoding = self.header(response, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"))?;
         Some(format!(", encoded as {encoding}, which the HTTP client does not decode"))
     }
@@ -137,11 +138,11 @@ impl Quotes {
 fn quoted(members: &Members<'_>, except: &[&str]) -> String {
     let wanted = members.iter().filter(|(name, _)| !except.contains(&&*bare(name)));
     let said = wanted.flat_map(|(name, member)| entries(name, member));
-    said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", ")
+    said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", ")
 }
 
-/// `name: content`, if the member is one that is quoted; `error.message: content` for an object, and for the first item
-/// of an array.
+/// `name: content` if the member is one of the quoted ones, `error.message: content` for the members of an object. Of
+/// an array, only the first item is quoted.
 fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
     if !is_quoted(name) {
         return Vec::new();
@@ -150,7 +151,7 @@ fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
     let member = first.as_ref().unwrap_or(member);
     let Some(inner) = member.object() else { return entry(name, member).into_iter().collect() };
     let inner = inner.iter().filter(|(inner, _)| is_quoted(inner));
-    inner.filter_map(|(inner, member)| entry(&format!("{name}.{inner}"), member)).take(MOST_MEMBERS).collect()
+    inner.filter_map(|(inner, member)| entry(&format!("{name}.{inner}"), member)).take(MAX_QUOTED_MEMBERS).collect()
 }
 
 fn entry(name: &str, member: &Member<'_>) -> Option<String> {
@@ -159,7 +160,7 @@ fn entry(name: &str, member: &Member<'_>) -> Option<String> {
         "a number" | "a boolean" => member.content()?,
         _ => return None,
     };
-    let content = clean(content.chars(), 2 * MOST_CHARACTERS);
+    let content = clean(content.chars(), 2 * MAX_CHARACTERS);
     (!content.is_empty()).then(|| format!("{name}: {content}"))
 }
 
@@ -169,10 +170,10 @@ fn is_quoted(name: &str) -> bool {
 
 fn bare(name: &str) -> String {
     let shown = name.chars().filter(|character| !"_-".contains(*character));
-    shown.take(MOST_CHARACTERS).map(|character| character.to_ascii_lowercase()).collect()
+    shown.take(MAX_CHARACTERS).map(|character| character.to_ascii_lowercase()).collect()
 }
 
-/// Not a text or a token in the wrong place.
+/// Whether this looks like a member's name, and not like a text or a token in the wrong place.
 fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
@@ -186,17 +187,17 @@ fn is_page(headers: &HeaderMap, text: &str) -> bool {
 }
 
 fn title(text: &str) -> Option<String> {
-    let head: String = text.chars().take(HEAD_OF_A_PAGE).collect();
+    let head: String = text.chars().take(PAGE_HEAD).collect();
     let from = head.to_ascii_lowercase().find("<title")?;
     let (_, title) = head[from..].split_once('>')?;
     let title = title.split('<').next().unwrap_or_default();
-    Some(clean(title.chars(), MOST_CHARACTERS)).filter(|title| !title.is_empty())
+    Some(clean(title.chars(), MAX_CHARACTERS)).filter(|title| !title.is_empty())
 }
 
-/// The first line of a plain text, if it is a sentence. Data may hold a token.
+/// The first line of a plain text, if it is a sentence. Other data may contain a token.
 fn line(headers: &HeaderMap, text: &str) -> Option<String> {
-    let head: String = text.trim_start().chars().take(2 * MOST_CHARACTERS).collect();
-    let line = clean(head.lines().next()?.chars(), 2 * MOST_CHARACTERS);
+    let head: String = text.trim_start().chars().take(2 * MAX_CHARACTERS).collect();
+    let line = clean(head.lines().next()?.chars(), 2 * MAX_CHARACTERS);
     let is_sentence = line.contains(' ') && !line.contains(['{', '}', '[', ']', '<', '>', '=', '"']);
     let names_token = line.to_ascii_lowercase().contains("token:");
     (has_type(headers, "text/plain") && is_sentence && !names_token).then_some(line)
@@ -211,9 +212,9 @@ fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most).collect::<String>().trim_end().to_owned()
 }
 
-/// At most `most` characters, without terminal sequences, and with one blank in place of what would not show as itself.
+/// At most `most` characters, without terminal escape sequences, and with one space in place of unprintable characters.
 ///
-/// It reads at most four times as much, however long the text is.
+/// It reads at most four times as many characters, however long the text is.
 fn clean(text: impl Iterator<Item = char>, most: usize) -> String {
     let mut characters = text.take(4 * most).peekable();
     let mut cleaned = String::new();
@@ -243,9 +244,9 @@ mod tests {
 
     use super::*;
 
-    /// The work depends on what is shown, not on what a server sends.
+    /// The work depends on the length that is shown, not on what a server sends.
     #[test]
-    fn no_more_is_read_than_a_few_times_what_is_shown() {
+    fn the_time_depends_only_on_what_is_shown() {
         for flood in ["a", " ", "\u{200b}", "\u{1b}[", "\u{9b}", "%25", "\\u0061"] {
             let read = Cell::new(0);
             let text = flood.repeat(1 << 20);
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_short_and_shows_as_itself() {
+    fn a_text_is_short_and_printable() {
         let quotes = Quotes::new(Mask::default());
         for (text, shown) in [
             ("a\u{1b}[31mred\u{1b}[0m\u{7}b\u{9b}1mc", "a red b c"),
@@ -264,7 +265,7 @@ mod tests {
         ] {
             assert_eq!(quotes.text(text), shown);
         }
-        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MOST_CHARACTERS);
+        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MAX_CHARACTERS);
     }
 
     #[test]
@@ -273,7 +274,7 @@ mod tests {
         mask.hide("aB3dE5fG7hJ9kL1m");
         let escaped: String = "aB3dE5fG7hJ9kL1m".chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
         for shown in 1..40 {
-            let text = format!("{}{escaped}", "x".repeat(MOST_CHARACTERS - shown));
+            let text = format!("{}{escaped}", "x".repeat(MAX_CHARACTERS - shown));
             assert_eq!(Quotes::new(mask.clone()).text(&text), MASK);
         }
     }

@@ -7,7 +7,7 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use super::{authentication::Proof, endpoint::Endpoint};
+use super::{authentication::Proof, endpoint::TokenEndpoint};
 use crate::{
     http_client::{IsTokenRequest, SecretBody},
     token_request::TokenRequest,
@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
-/// How the server wants to be asked.
+/// The server-specific form of the request.
 pub(super) struct Style<'a> {
     pub grant_type: &'a str,
     pub comma_separated_scopes: bool,
@@ -24,27 +24,25 @@ pub(super) struct Style<'a> {
 
 pub(super) fn build(
     style: &Style<'_>,
-    endpoint: &Endpoint,
+    endpoint: &TokenEndpoint,
     wanted: &TokenRequest,
     proof: &Proof,
-) -> Request<SecretBody> {
-    // Room for all of it, escapes included: growing would leave copies of what is secret behind.
-    let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
-    let mut form = Serializer::new(String::with_capacity(1024 + room));
-    form.append_pair("grant_type", style.grant_type);
-    if let Some(scope) = wanted.scope() {
-        let scope = if style.comma_separated_scopes { scope.replace(' ', ",") } else { scope };
-        form.append_pair("scope", &scope);
-    }
-    for resource in wanted.resources() {
-        form.append_pair("resource", resource);
-    }
-    if let Some(audience) = wanted.audience() {
-        form.append_pair("audience", audience);
-    }
-    form.extend_pairs(wanted.parameters());
-    form.extend_pairs(proof.parameters.iter().map(|(name, value)| (name, value.as_str())));
-    let body = SecretBody::wiped(Zeroizing::new(form.finish().into_bytes()));
+) -> Request<Body> {
+    let scope = wanted.scope().map(|scope| match style.comma_separated_scopes {
+        true => scope.replace(' ', ","),
+        false => scope,
+    });
+    let mut pairs = vec![("grant_type", style.grant_type)];
+    pairs.extend(scope.iter().map(|scope| ("scope", scope.as_str())));
+    pairs.extend(wanted.resources().map(|resource| ("resource", resource)));
+    pairs.extend(wanted.audience().map(|audience| ("audience", audience)));
+    pairs.extend(wanted.parameters());
+    pairs.extend(proof.parameters.iter().map(|(name, value)| (*name, value.as_str())));
+    // Enough capacity for all of it, percent-encoded: growing would leave copies of the secret behind.
+    let room = pairs.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+    let mut form = Serializer::new(String::with_capacity(room));
+    form.extend_pairs(pairs);
+    let body = Body::wiped(Zeroizing::new(form.finish().into_bytes()));
 
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;

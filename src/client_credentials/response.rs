@@ -1,4 +1,4 @@
-//! The token response (RFC 6749 sections 5.1 and 5.2), as servers really write it.
+//! Reads token responses (RFC 6749 sections 5.1 and 5.2), including the variants that real servers send.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,40 +11,40 @@ use super::{
     lifetime::{self, Lifetime},
     mask::Mask,
     members::{Member, Members, text},
-    quote::{MOST_CHARACTERS, MOST_OF_A_DESCRIPTION, Quotes},
+    quote::{MAX_CHARACTERS, MAX_DESCRIPTION, Quotes},
 };
 use crate::{
     error::{Error, ErrorKind, ErrorResponse, OAUTH_CODES},
-    http_client::{MOST_BYTES, SecretBody, redirected, too_large},
+    http_client::{Body, MAX_RESPONSE_BYTES, redirected, too_large},
     token::AccessToken,
 };
 
-/// Members that have a meaning here, and one that is for other grants. They are not kept beside the token.
+/// Members that are not kept with the token: those that have methods of their own, and the refresh token.
 const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refresh_in", "scope", "refresh_token"];
 
-/// The members that hold tokens.
+/// Members that contain tokens.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 
 const CHECK_URL: &str = "check the token URL";
 
-const NO_DPOP: &str = "turn off DPoP for this client at the server; this crate does not have it";
+const NO_DPOP: &str = "turn off DPoP for this client at the server; this crate does not support it";
 
-/// A token, and what to log about it.
+/// A token, and what has to be logged about it.
 pub(super) struct Granted {
     pub token: AccessToken,
-    /// Whether its `expires_in` is zero or less.
+    /// Whether `expires_in` is zero or less.
     pub no_lifetime: bool,
 }
 
-/// Reads a response. `scheme` is that of the token endpoint, `mask` hides what was sent, and `token_types` are other
-/// names for a bearer token.
+/// Reads a response. `scheme` is the scheme of the token endpoint, `mask` hides what was sent, and `token_types` are
+/// other names for a bearer token.
 pub(super) fn read(
     response: &Response<SecretBody>,
     scheme: &str,
     mut mask: Mask,
     token_types: &[String],
 ) -> Result<Granted, Error> {
-    if response.body().as_ref().len() > MOST_BYTES {
+    if response.body().as_ref().len() > MAX_RESPONSE_BYTES {
         return Err(too_large());
     }
     let status = response.status();
@@ -54,7 +54,7 @@ pub(super) fn read(
     let received = Received { response, text: &text, members, quotes: Quotes::new(mask) };
     let outcome = if is_redirect(status) {
         Err(redirected(&received.quotes.redirect(response, scheme)))
-    } else if !status.is_success() || received.members.says("error") {
+    } else if !status.is_success() || received.members.has_value("error") {
         Err(received.failure())
     } else if received.members.is_empty() {
         Err(received.unreadable())
@@ -68,8 +68,8 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// The error with the response's `Retry-After`.
-pub(super) fn held_back(error: Error, headers: &HeaderMap) -> Error {
+/// The error with the `Retry-After` of the response.
+pub(super) fn with_retry_after(error: Error, headers: &HeaderMap) -> Error {
     match retry_after(headers) {
         Some(wait) => error.with_retry_after(wait),
         None => error,
@@ -105,7 +105,7 @@ impl Received<'_> {
                 token = within.into_iter().fold(token, AccessToken::with_expires_within);
             }
         }
-        // It is only a hint, so one that cannot be read is ignored.
+        // A hint: an unreadable one is ignored.
         if let Some(refresh_in) = members.get("refresh_in").and_then(lifetime::seconds) {
             token = token.with_refresh_in(refresh_in);
         }
@@ -133,10 +133,10 @@ impl Received<'_> {
         let advice = if is("dpop") {
             NO_DPOP
         } else {
-            "if it is a bearer token by another name, allow the name with `.accept_token_type(..)`"
+            "if this is another name for a bearer token, allow it with `.accept_token_type(..)`"
         };
         let named = self.quotes.text(&named);
-        Err(invalid(format!("the token is of the type {named:?}, not Bearer")).with_advice(advice).lasting())
+        Err(invalid(format!("token_type is {named:?}, not Bearer")).with_advice(advice).lasting())
     }
 
     fn scope(&self) -> Option<String> {
@@ -148,7 +148,7 @@ impl Received<'_> {
         scopes.or_else(|| scope.string().map(|scope| scope.to_string()))
     }
 
-    /// A 2xx that is not a token response. Only a title is quoted, since the body may be a token.
+    /// For a 2xx that is not a token response. Only a page title is quoted, because the body may be a token.
     fn unreadable(&self) -> Error {
         let content_type =
             self.quotes.header(self.response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
@@ -160,21 +160,23 @@ impl Received<'_> {
             title.unwrap_or_default(),
             self.quotes.encoding(self.response).unwrap_or_default(),
         );
-        invalid(what).quickly_retried().with_advice("check the token URL; a login page or a proxy may have answered")
+        invalid(what)
+            .quickly_retried()
+            .with_advice("check the token URL; the response may come from a login page or a proxy")
     }
 
     fn failure(&self) -> Error {
         let status = self.response.status();
         let error = match self.members.string("error") {
             Some(Ok(code)) if !code.trim().is_empty() => self.oauth_error(&code),
-            Some(Err(what)) if self.members.says("error") && status.is_success() => invalid(format!(
-                "the response (HTTP {}) is an error, whose `error` is {what}, not a code{}",
+            Some(Err(what)) if self.members.has_value("error") && status.is_success() => invalid(format!(
+                "the response (HTTP {}) is an error, but its `error` is {what}, not a code{}",
                 status.as_u16(),
                 self.quotes.cause(self.response, &self.members, self.text)
             )),
             _ => self.without_code(),
         };
-        held_back(error, self.response.headers())
+        with_retry_after(error, self.response.headers())
     }
 
     fn without_code(&self) -> Error {
@@ -184,7 +186,7 @@ impl Received<'_> {
         match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice(CHECK_URL),
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                error.with_advice("a proxy on the way asks for credentials of its own")
+                error.with_advice("a proxy between this client and the server requires its own credentials")
             }
             _ => error,
         }
@@ -194,19 +196,19 @@ impl Received<'_> {
         let status = self.response.status();
         let said = |name: &str| self.members.get(name).and_then(Member::string);
         let (description, uri) = (said("error_description"), said("error_uri"));
-        // A known code is shown even if it repeats a part of the secret.
+        // A standard code is shown even if it has a part of the secret in it.
         let known = OAUTH_CODES.contains(&code);
         let texts = [
             (!known).then_some(code),
             description.as_ref().map(|text| text.as_str()),
             uri.as_ref().map(|uri| uri.as_str()),
         ];
-        let [shown, error_description, error_uri] = self.quotes.texts(texts, MOST_OF_A_DESCRIPTION);
-        let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MOST_CHARACTERS).collect();
+        let [shown, error_description, error_uri] = self.quotes.texts(texts, MAX_DESCRIPTION);
+        let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MAX_CHARACTERS).collect();
         let beside = error_description.clone().or_else(|| self.quotes.beside_code(&self.members));
         let mut message = format!("{error} (HTTP {})", status.as_u16());
         if let Some(beside) = beside {
-            let beside: String = beside.chars().take(MOST_CHARACTERS).collect();
+            let beside: String = beside.chars().take(MAX_CHARACTERS).collect();
             message = format!("{message}: {beside}");
         }
         let response = Error::new(ErrorKind::ErrorResponse, message);
@@ -221,17 +223,19 @@ impl Received<'_> {
 
 fn advice(code: &str, status: StatusCode) -> Option<&'static str> {
     match code {
-        "invalid_scope" => Some("check the scopes, and that the client may have them"),
-        "unauthorized_client" => Some("allow this client the client_credentials grant"),
+        "invalid_scope" => Some("check the scopes, and that the client is allowed to request them"),
+        "unauthorized_client" => Some("allow the client_credentials grant for this client at the server"),
         "invalid_dpop_proof" | "use_dpop_nonce" => Some(NO_DPOP),
-        "unsupported_grant_type" => Some("check the token URL; some servers name the grant otherwise"),
-        // The error page of a framework may have an `error`, too.
+        "unsupported_grant_type" => {
+            Some("check the token URL, and the grant's name; some servers use another (`.grant_type(..)`)")
+        }
+        // A web framework's own error response may have an `error` member, too.
         _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Some(CHECK_URL),
         _ => None,
     }
 }
 
-/// The code decides, not the status; but a server that is busy or broken says nothing about the client.
+/// Whether the failure is temporary. The code decides, unless the status says that the server is busy or broken.
 fn may_pass(code: &str, status: StatusCode) -> bool {
     status.is_server_error()
         || status == StatusCode::TOO_MANY_REQUESTS
@@ -242,7 +246,8 @@ fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
-/// Seconds, or a date, which is read against the response's own. One that is past or unreadable counts as absent.
+/// Reads seconds, or a date relative to the `Date` of the response. A date in the past or an unreadable value is
+/// ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if text.starts_with(|first: char| first.is_ascii_digit() || first == '.') {

@@ -1,4 +1,4 @@
-//! What token requests are sent with.
+//! The HTTP client that sends token requests.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ impl Transport {
             #[cfg(all(feature = "serde", feature = "reqwest"))]
             Self::Configured(settings) => settings.has_client_certificate(),
         };
-        if authentication.is_by_tls() && !has_certificate {
+        if authentication.uses_tls_certificate() && !has_certificate {
             return Err(Error::configuration(format!(
-                "http_client: missing, and {authentication:?} needs one that presents the client's certificate"
+                "http_client: missing; {authentication:?} needs an HTTP client that presents the client's certificate"
             )));
         }
         match self {
@@ -45,7 +45,5 @@ fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
 
 #[cfg(not(feature = "reqwest"))]
 fn default_client() -> Result<Arc<dyn HttpClient>, Error> {
-    Err(Error::configuration(
-        "http_client: missing; bring one with `.http_client(..)`, or enable the feature `reqwest`",
-    ))
+    Err(Error::configuration("http_client: missing; pass one to `.http_client(..)`, or enable the feature `reqwest`"))
 }

@@ -7,15 +7,16 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// No response of a token endpoint is larger.
-pub(crate) const MOST_BYTES: usize = 1024 * 1024;
+/// A larger response is an error.
+pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows their number alone.
+/// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows only
+/// their number.
 #[derive(Clone, Default)]
 pub struct SecretBody(Bytes);
 
-impl SecretBody {
-    /// The bytes themselves.
+impl Body {
+    /// Returns the bytes.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
@@ -39,13 +40,13 @@ impl From<Bytes> for SecretBody {
 
 impl From<Vec<u8>> for SecretBody {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self::wiped(Zeroizing::new(bytes))
     }
 }
 
 impl From<String> for SecretBody {
     fn from(text: String) -> Self {
-        Self(text.into())
+        text.into_bytes().into()
     }
 }
 
@@ -67,14 +68,14 @@ impl fmt::Debug for SecretBody {
     }
 }
 
-/// A body while it is read: bounded, and wiped wherever it is moved.
+/// A body that is being read. Its size is limited, and growing leaves no unwiped copy behind.
 #[derive(Default)]
 pub(super) struct Reading(Zeroizing<Vec<u8>>);
 
 impl Reading {
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
         let needed = self.0.len() + chunk.len();
-        if needed > MOST_BYTES {
+        if needed > MAX_RESPONSE_BYTES {
             return Err(too_large());
         }
         if needed > self.0.capacity() {
@@ -92,5 +93,5 @@ impl Reading {
 }
 
 pub(crate) fn too_large() -> Error {
-    Error::new(ErrorKind::InvalidResponse, format!("the response is larger than {MOST_BYTES} bytes"))
+    Error::new(ErrorKind::InvalidResponse, format!("the response is larger than {MAX_RESPONSE_BYTES} bytes"))
 }

@@ -1,4 +1,4 @@
-//! The client that sends the token requests where the application brings none.
+//! The default HTTP client for token requests.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -8,8 +8,8 @@ use reqwest::ClientBuilder;
 
 use super::{
     HttpClient,
-    body::SecretBody,
-    reqwest_client::{build, is_about_the_way},
+    body::Body,
+    reqwest_client::{build, is_connection_failure},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -18,33 +18,35 @@ use crate::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Goes through the proxies of the environment, but never to loopback: plain http is allowed there because nobody is on
-/// the way.
+/// It uses the proxies of the environment, but never for loopback: plain http is allowed there because the request does
+/// not leave the machine.
 pub(crate) struct DefaultClient {
     client: reqwest::Client,
     direct: OnceLock<reqwest::Client>,
-    further: Box<Further>,
+    customize: Box<Customize>,
 }
 
-type Further = dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync;
+type Customize = dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync;
 
 impl DefaultClient {
-    /// `further` adds what the application's settings say.
-    pub(crate) fn new(further: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static) -> Result<Self, Error> {
-        Ok(Self { client: build(further(settings()))?, direct: OnceLock::new(), further: Box::new(further) })
+    /// `customize` applies the settings of the application.
+    pub(crate) fn new(
+        customize: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Ok(Self { client: build(customize(settings()))?, direct: OnceLock::new(), customize: Box::new(customize) })
     }
 
     fn direct(&self) -> Result<&reqwest::Client, Error> {
         if let Some(client) = self.direct.get() {
             return Ok(client);
         }
-        let client = build((self.further)(settings()).no_proxy())?;
+        let client = build((self.customize)(settings()).no_proxy())?;
         Ok(self.direct.get_or_init(|| client))
     }
 }
 
 fn settings() -> ClientBuilder {
-    // An idle connection that died unnoticed is the classic failure at a renewal; one handshake an hour costs nothing.
+    // No idle connections: one that has died unnoticed would make a renewal fail, and a handshake an hour is cheap.
     reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).pool_max_idle_per_host(0)
 }
 
@@ -56,11 +58,10 @@ impl HttpClient for DefaultClient {
         let client = if loopback { self.direct()? } else { &self.client };
         client.send(request).await.map_err(|error| match error.kind() {
             ErrorKind::Tls => {
-                error.or_advice("to trust a private certificate authority, bring a client with `.http_client(..)`")
+                error.or_advice("to trust a private certificate authority, pass a client to `.http_client(..)`")
             }
-            _ if is_about_the_way(&error) && !loopback => error.or_advice(format!(
-                "if a proxy is on the way, set `{variable}`, or bring a client with `.http_client(..)`"
-            )),
+            _ if is_connection_failure(&error) && !loopback => error
+                .or_advice(format!("if a proxy is required, set `{variable}`, or pass a client to `.http_client(..)`")),
             _ => error,
         })
     }

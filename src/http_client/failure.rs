@@ -1,11 +1,11 @@
-//! The errors of the HTTP clients that this crate knows.
+//! Converts the errors of HTTP clients.
 
 use crate::{
     error::{BoxError, Error, ErrorKind},
     fault::{Fault, without_debug_data},
 };
 
-/// The error that a client's own error becomes; `proxy` is the URL of its proxy behind a blank, or empty.
+/// Converts a client's own error. `proxy` is a space and the URL of its proxy, or empty.
 pub(super) fn failed(cause: BoxError, https: bool, proxy: &str) -> Error {
     if let Some(error) = Error::find(&*cause) {
         return error.clone();
@@ -22,11 +22,13 @@ pub(super) fn described(fault: Fault, proxy: &str) -> Error {
     }
 }
 
-/// A redirect to `target`, which is an origin or what is known of it.
+/// The error for a redirect. `target` describes where it leads, at most by an origin.
 pub(crate) fn redirected(target: &str) -> Error {
     Error::new(
         ErrorKind::Redirect,
-        format!("the response is a redirect to {target}, which is not followed: where it leads could get a secret"),
+        format!(
+            "the response is a redirect to {target}; it is not followed, because the target could receive the secret"
+        ),
     )
-    .with_advice("configure the URL that it leads to")
+    .with_advice("configure the URL that it redirects to")
 }

@@ -1,4 +1,4 @@
-//! The seam to the token endpoint: an HTTP request in, an HTTP response out.
+//! The HTTP clients that send token requests.
 
 mod body;
 #[cfg(feature = "reqwest")]
@@ -19,7 +19,7 @@ use http::{Request, Response, uri::Scheme};
 pub(crate) use self::default_client::DefaultClient;
 pub use self::{body::SecretBody, tower_client::TowerClient};
 pub(crate) use self::{
-    body::{MOST_BYTES, too_large},
+    body::{MAX_RESPONSE_BYTES, too_large},
     failure::redirected,
 };
 use crate::{
@@ -27,26 +27,30 @@ use crate::{
     fault::Fault,
 };
 
-/// Sends one request to a token endpoint, or one for the document that names it
+/// An HTTP client that sends token requests, and requests for the metadata of an issuer
 /// ([`ClientCredentials::discover`](crate::ClientCredentials::discover)).
 ///
-/// Implemented for `reqwest::Client`, for `reqwest_middleware::ClientWithMiddleware`, and for tower services by
-/// [`TowerClient`]. An implementation of your own does not follow redirects (the body is a secret), stops reading at
-/// 1 MiB, and hands on `http::Request::extensions` where it can (they mark the request as a token request, for adapters
-/// of this crate in the same client). The time limit is kept by the caller.
+/// It is implemented for `reqwest::Client`, for `reqwest_middleware::ClientWithMiddleware`, and for tower services by
+/// [`TowerClient`]. Your own implementation must not follow redirects (the body contains a secret) and must stop
+/// reading at 1 MiB. It should pass on `http::Request::extensions`, which tell adapters of this crate in the same
+/// client that this is a token request. The caller applies the time limit.
 #[async_trait]
 pub trait HttpClient: Send + Sync + 'static {
-    /// Sends the request. Failures of the transport are [`Error::transient`]: the kind is found in the chain of causes.
-    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error>;
+    /// Sends the request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::transient`] if the transport fails. The error's kind is derived from the chain of causes.
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error>;
 
-    /// What errors call this client: the name of its type, unless it has another.
+    /// The name of this client in errors. The default is the name of its type.
     fn name(&self) -> &str {
         let name = std::any::type_name::<Self>().split('<').next().unwrap_or_default();
         name.rsplit("::").next().unwrap_or_default()
     }
 
-    /// Whether it may follow redirects on its own, and so take headers of the token request to another host. The log
-    /// warns about such a client, once for each source that is built with it.
+    /// Whether the client may follow redirects on its own, and so send headers of the token request to another host. If
+    /// so, the log contains a warning for each source that is built with it.
     fn follows_redirects(&self) -> bool {
         false
     }
@@ -76,7 +80,7 @@ impl<T: HttpClient + ?Sized> HttpClient for Arc<T> {
     note = "a tower service fits in a `TowerClient`"
 )]
 pub trait IntoHttpClient {
-    /// Finishes the client.
+    /// Builds the client.
     ///
     /// # Errors
     ///
@@ -90,28 +94,28 @@ impl<T: HttpClient> IntoHttpClient for T {
     }
 }
 
-/// Marks a request as a token request: an adapter of ours on its way leaves it alone, or it would wait for itself.
+/// Marks a token request. Adapters of this crate must not add a token to it: the request would wait for itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IsTokenRequest;
 
-/// Sends a request by `client`, and names it where it fails for a reason that only its own code knows.
-pub(crate) async fn send(client: &dyn HttpClient, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+/// Sends a request with `client`, and adds the client's name to errors that its own code made.
+pub(crate) async fn send(client: &dyn HttpClient, request: Request<Body>) -> Result<Response<Body>, Error> {
     let https = request.uri().scheme() == Some(&Scheme::HTTPS);
     let again = https.then(|| request.clone());
     let outcome = match (client.send(request).await, again) {
-        // Nothing was sent. The server may be restarting, or a TLS alert came too early for hyper to report it.
+        // Nothing was sent: the server may be restarting, or hyper did not report a TLS alert that came early.
         (Err(error), Some(request)) if fault(&error) == Some(Fault::Unsent) => client.send(request).await,
         (outcome, _) => outcome,
     };
-    outcome.map_err(|error| if error.is_from_source() { of_client(error, client.name(), https) } else { error })
+    outcome.map_err(|error| if error.is_from_source() { with_client_name(error, client.name(), https) } else { error })
 }
 
 fn fault(error: &Error) -> Option<Fault> {
     error.source().map(Fault::of)
 }
 
-/// An error that a client's own code made by [`Error::transient`] or [`Error::permanent`].
-fn of_client(error: Error, client: &str, https: bool) -> Error {
+/// Adds the client's name to an error that its own code made with [`Error::transient`] or [`Error::permanent`].
+fn with_client_name(error: Error, client: &str, https: bool) -> Error {
     if error.kind() == ErrorKind::Refused {
         return error.about(&format!("the HTTP client `{client}` refused"));
     }

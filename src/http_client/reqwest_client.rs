@@ -17,7 +17,7 @@ use super::{
     HttpClient, IntoHttpClient,
     body::{Reading, SecretBody},
     failure::{described, failed, redirected},
-    settings::{Settings, has_tls},
+    settings::{ReqwestSettings, has_tls},
 };
 use crate::{
     error::{BoxError, Error, ErrorKind},
@@ -27,16 +27,16 @@ use crate::{
 
 #[async_trait]
 impl HttpClient for reqwest::Client {
-    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
-        let exchange = Exchange::new(self, &request)?;
-        let request = exchange.convert(request)?;
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let context = SendContext::new(self, &request)?;
+        let request = context.convert(request)?;
         let asked = request.url().clone();
-        let response = self.execute(request).await.map_err(|error| exchange.failed(error))?;
-        exchange.read(response, &asked).await
+        let response = self.execute(request).await.map_err(|error| context.failed(error))?;
+        context.read(response, &asked).await
     }
 
     fn follows_redirects(&self) -> bool {
-        Settings::of(self).follows_redirects()
+        ReqwestSettings::of(self).follows_redirects()
     }
 }
 
@@ -45,14 +45,14 @@ impl HttpClient for reqwest::Client {
 impl HttpClient for reqwest_middleware::ClientWithMiddleware {
     async fn send(&self, mut request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let mut extensions = std::mem::take(request.extensions_mut());
-        let exchange = Exchange::new(self.as_ref(), &request)?;
-        let request = exchange.convert(request)?;
+        let context = SendContext::new(self.as_ref(), &request)?;
+        let request = context.convert(request)?;
         let asked = request.url().clone();
         let response = self.execute_with_extensions(request, &mut extensions).await.map_err(|error| match error {
-            reqwest_middleware::Error::Reqwest(error) => exchange.failed(error),
-            reqwest_middleware::Error::Middleware(error) => exchange.failed_by(error.into()),
+            reqwest_middleware::Error::Reqwest(error) => context.failed(error),
+            reqwest_middleware::Error::Middleware(error) => context.failed_by(error.into()),
         })?;
-        exchange.read(response, &asked).await
+        context.read(response, &asked).await
     }
 
     fn follows_redirects(&self) -> bool {
@@ -60,7 +60,7 @@ impl HttpClient for reqwest_middleware::ClientWithMiddleware {
     }
 }
 
-/// Finished without redirects and `Referer`, whatever was set: the request carries a secret.
+/// Redirects and `Referer` are always turned off, because the request contains a secret.
 impl IntoHttpClient for reqwest::ClientBuilder {
     fn into_http_client(self) -> Result<Arc<dyn HttpClient>, Error> {
         Ok(Arc::new(build(self)?))
@@ -69,41 +69,44 @@ impl IntoHttpClient for reqwest::ClientBuilder {
 
 pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
     let builder = builder.redirect(reqwest::redirect::Policy::none()).referer(false);
-    // It panics where reqwest was compiled with `rustls-no-provider` and no provider is installed.
+    // It panics if reqwest was compiled with `rustls-no-provider` and no provider is installed.
     match std::panic::catch_unwind(AssertUnwindSafe(|| builder.build())) {
         Ok(built) => built.map_err(|error| {
-            Error::configuration("http_client: reqwest cannot build it").caused_by(Box::new(error.without_url()))
+            Error::configuration("http_client: reqwest cannot build the client")
+                .caused_by(Box::new(error.without_url()))
         }),
         Err(_) => Err(Error::configuration(
-            "http_client: reqwest has no TLS provider; install one, or give `.http_client(..)` a finished client",
+            "http_client: reqwest has no TLS provider; install one, or pass a finished client to `.http_client(..)`",
         )),
     }
 }
 
-/// One request, and what is known of the client that sends it.
-struct Exchange {
-    settings: Settings,
+/// What is known about the client and its request, for errors.
+struct SendContext {
+    settings: ReqwestSettings,
     scheme: Scheme,
 }
 
-impl Exchange {
-    fn new(client: &reqwest::Client, request: &Request<SecretBody>) -> Result<Self, Error> {
-        let exchange =
-            Self { settings: Settings::of(client), scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS) };
-        // Without TLS, reqwest sends an https request to a proxy in the clear.
-        if exchange.is_https() && exchange.settings.may_use_proxy() && !has_tls() {
+impl SendContext {
+    fn new(client: &reqwest::Client, request: &Request<Body>) -> Result<Self, Error> {
+        let context = Self {
+            settings: ReqwestSettings::of(client),
+            scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS),
+        };
+        // Without TLS, reqwest would send an https request to a proxy unencrypted.
+        if context.is_https() && context.settings.may_use_proxy() && !has_tls() {
             return Err(described(Fault::TlsMissing, ""));
         }
-        Ok(exchange)
+        Ok(context)
     }
 
     fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
 
-    /// With a body that cannot be cloned, so that no redirect can post the secret again.
-    fn convert(&self, mut request: Request<SecretBody>) -> Result<reqwest::Request, Error> {
-        // If reqwest ever shows it otherwise, the crate's own name is sent.
+    /// Converts the request. Its body cannot be cloned, so that no redirect can send the secret again.
+    fn convert(&self, mut request: Request<Body>) -> Result<reqwest::Request, Error> {
+        // If the format of reqwest's `Debug` ever changes, this crate's own name is sent.
         if self.settings.has_user_agent() {
             request.headers_mut().remove(USER_AGENT);
         }
@@ -141,20 +144,20 @@ impl Exchange {
         let proxy = self.settings.proxy(&self.scheme);
         let error = failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
         match proxy {
-            Some(proxy) if is_about_the_way(&error) => error.or_advice(format!(
-                "the HTTP client has the proxy {proxy} for such URLs, unless `NO_PROXY` names the host"
+            Some(proxy) if is_connection_failure(&error) => error.or_advice(format!(
+                "the HTTP client uses the proxy {proxy} for such URLs, unless `NO_PROXY` lists the host"
             )),
             _ => error,
         }
     }
 }
 
-/// Whether the server was perhaps never reached.
-pub(super) fn is_about_the_way(error: &Error) -> bool {
+/// Whether the server may not have been reached.
+pub(super) fn is_connection_failure(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
 }
 
-/// A body of one known chunk that cannot be cloned.
+/// A body of one chunk that cannot be cloned.
 struct Once(Option<Bytes>);
 
 impl http_body::Body for Once {

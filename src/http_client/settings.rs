@@ -1,33 +1,33 @@
-//! What a reqwest client tells of its settings: by its `Debug`, as far as that goes, and nowhere else.
+//! The settings of a reqwest client, as far as they can be read from its `Debug`; reqwest has no other way.
 
 use std::fmt;
 
 use http::uri::Scheme;
 
-/// The `Debug` of a `reqwest::Client`. What it does not say counts as reqwest's default.
-pub(super) struct Settings(String);
+/// The `Debug` of a `reqwest::Client`. A setting that it does not show is assumed to be reqwest's default.
+pub(super) struct ReqwestSettings(String);
 
-impl Settings {
+impl ReqwestSettings {
     pub(super) fn of(client: &impl fmt::Debug) -> Self {
         Self(format!("{client:?}"))
     }
 
-    /// Whether it sends a `User-Agent` of the application's, over which a header of the request would win.
+    /// Whether the application has set a `User-Agent`, which a header of the request would override.
     pub(super) fn has_user_agent(&self) -> bool {
         self.0.contains("\"user-agent\": ")
     }
 
-    /// What it follows by default, or by a policy of the application's, is not known.
+    /// Whether it may follow redirects, by default or by a policy of the application.
     pub(super) fn follows_redirects(&self) -> bool {
         !self.0.contains("redirect_policy: \"Policy(None)\"")
     }
 
-    /// Whether there may be a proxy, also one that a function chooses.
+    /// Whether there may be a proxy, including one that a function selects.
     pub(super) fn may_use_proxy(&self) -> bool {
         self.0.contains("proxies: [") && !self.0.contains("proxies: [Matcher]")
     }
 
-    /// The proxy for URLs of this scheme, without credentials. Hosts that `NO_PROXY` names do not go there.
+    /// The proxy for URLs with this scheme, without credentials. Hosts that `NO_PROXY` lists do not use it.
     pub(super) fn proxy(&self, scheme: &Scheme) -> Option<&str> {
         let (_, proxies) = self.0.split_once("proxies: [")?;
         let (_, proxy) = proxies.split_once(&format!("{scheme}: Intercept {{ uri: "))?;

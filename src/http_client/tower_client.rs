@@ -16,15 +16,15 @@ use crate::error::{BoxError, Error};
 
 /// An [`HttpClient`] over a tower service, such as hyper-util's client.
 ///
-/// `B` is the service's request body, made from the bytes of ours.
+/// `B` is the service's request body, which is made from bytes.
 pub struct TowerClient<S, B> {
     service: S,
     body: PhantomData<fn() -> B>,
 }
 
 impl<S, B> TowerClient<S, B> {
-    /// Wraps a service. Put no redirect-following layer around it: the request carries a secret. And no concurrency
-    /// limit that it shares with the requests that wait for the token: they would hold the permits that it needs.
+    /// Wraps a service. It must not follow redirects, because the request contains a secret. It must not share a
+    /// concurrency limit with the requests that wait for the token: they would hold the permits that it needs.
     pub fn new(service: S) -> Self {
         Self { service, body: PhantomData }
     }

@@ -306,7 +306,7 @@ async fn the_failure_of_a_function_is_the_cause_and_says_whether_it_may_pass() {
         let authentication = ClientAuthentication::from_fn(move || std::future::ready(outcome.clone()));
         let error = ask(&source(authentication, &server)).await.expect_err("no assertion");
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credentials, transient));
-        assert!(error.to_string().contains("client_assertion: its function failed"), "{error}");
+        assert!(error.to_string().contains("client_assertion: the function failed"), "{error}");
     }
     assert!(server.token_requests().is_empty());
 }
@@ -331,7 +331,7 @@ async fn the_failure_of_a_signer_is_the_cause_and_says_whether_it_may_pass() {
         (Err(Error::transient("throttled")), true, "the signer failed"),
         (Err(Error::permanent("no such key")), false, "the signer failed"),
         // ASN.1, as most services give it.
-        (Ok(vec![0x30; 71]), false, "the signer gave 71 bytes, where ES256 has 64: r and s, not ASN.1"),
+        (Ok(vec![0x30; 71]), false, "the signer returned 71 bytes; ES256 needs 64: r and s, not ASN.1"),
     ] {
         let source = source(ClientAuthentication::private_key_jwt(Failing(outcome)), &server);
         let error = ask(&source).await.expect_err(says);
@@ -395,7 +395,7 @@ async fn with_a_client_certificate_only_the_id_is_in_the_body() {
         // The certificate is the HTTP client's.
         let builder = ClientCredentials::builder(URL, "abcde", authentication.clone()).any_origin();
         let error = builder.build().expect_err("no client");
-        let says = format!("http_client: missing, and {authentication:?} needs one");
+        let says = format!("http_client: missing; {authentication:?} needs an HTTP client");
         assert!(error.to_string().starts_with(&says), "{error}");
     }
 }
@@ -407,7 +407,7 @@ async fn a_refusal_says_what_to_check_for_the_method() {
         (ClientAuthentication::private_key_jwt(kms()).into(), "the audience"),
         (ClientAuthentication::client_assertion("a.b.c"), "issuer, subject and audience"),
         (ClientAuthentication::tls_client_auth(), "the certificate"),
-        (ClientAuthentication::none(), "wants a secret"),
+        (ClientAuthentication::none(), "requires a secret"),
     ] {
         let server = refusing("invalid_client", None);
         let error = ask(&source(authentication, &server)).await.expect_err("refused");

@@ -153,8 +153,7 @@ async fn what_is_wrong_at_each_place_is_said_once() {
     let error = outcome(source(issuer), &server(|_| answer(404, "<html>no</html>"))).await.expect_err("no document");
     assert_eq!(error.to_string(), format!("discovery of {issuer} failed: {}: HTTP 404", places("/o")));
     let text = outcome(source(issuer), &serving(&document())).await.expect_err("another issuer's").to_string();
-    let what =
-        "the document is of the issuer \"https://auth.example.com\" (write the issuer exactly as the server does)";
+    let what = "the document's issuer is \"https://auth.example.com\" (write the issuer exactly as the server does)";
     assert_eq!(text, format!("discovery of {issuer} failed: {}: {what}", places("/o")));
     // What differs is said of each.
     let recorder = server(|url| answer(if url.contains("-server") { 403 } else { 404 }, ""));
@@ -198,7 +197,7 @@ async fn a_document_of_another_issuer_is_refused_by_both_names() {
         assert!(text.contains(&format!("{other:?}")) && text.contains("exactly as the server does"), "{text}");
     }
     let text = refused(source(ISSUER), &json!({"token_endpoint": "https://auth.example.com/token"})).await;
-    assert!(text.contains("names no issuer"), "{text}");
+    assert!(text.contains("has no issuer"), "{text}");
     for nonsense in [json!(null), json!(7), json!([ISSUER]), json!({})] {
         let mut document = document();
         document["issuer"] = nonsense;
@@ -251,7 +250,7 @@ async fn a_token_endpoint_that_cannot_be_right_is_refused_with_its_reason() {
     refused(source(ISSUER).allow_plain_http(), &downgrade).await;
     let both = source(ISSUER).token_endpoint_origin("http://auth.example.com").allow_plain_http();
     outcome(both, &serving(&downgrade)).await.expect("allowed twice");
-    assert!(refused(source(ISSUER), &json!({"issuer": ISSUER})).await.contains("names no token_endpoint"));
+    assert!(refused(source(ISSUER), &json!({"issuer": ISSUER})).await.contains("has no token_endpoint"));
     for nonsense in [json!(null), json!(7), json!(["https://auth.example.com/token"]), json!({})] {
         let text = refused(source(ISSUER), &json!({"issuer": ISSUER, "token_endpoint": nonsense})).await;
         assert!(text.contains("token_endpoint is "), "{text}");
@@ -357,7 +356,7 @@ fn an_issuer_that_cannot_be_right_is_refused_with_its_reason() {
         ("https://auth.example.com#top", "fragment"),
         ("https://user:pass@auth.example.com", "user info"),
         ("http://auth.example.com", "plain http"),
-        ("https://auth.example.com/.well-known/openid-configuration", "is the URL of a document"),
+        ("https://auth.example.com/.well-known/openid-configuration", "is the URL of a metadata document"),
     ] {
         let error = source(issuer).http_client(Recorder::issuing()).build().expect_err(issuer);
         assert_eq!(error.kind(), ErrorKind::Configuration, "{issuer}");

@@ -116,12 +116,12 @@ async fn a_failure_without_a_code_quotes_what_servers_say_about_it() {
         (JSON, r#"["one"]"#, ""),
         (JSON, r#"{"message":"Bad re"#, ""),
         ("application/xml", "<error><message>no</message></error>", ""),
-        (HTML, "", ": a page without a title"),
-        (HTML, "<html>\r\n\t<h1>Bad   gateway</h1></html>", ": a page without a title"),
+        (HTML, "", ": an HTML page without a title"),
+        (HTML, "<html>\r\n\t<h1>Bad   gateway</h1></html>", ": an HTML page without a title"),
         (
             JSON,
             "<!DOCTYPE html><TITLE lang=en>\n502 Bad\tGateway</TITLE>",
-            ": a page with the title \"502 Bad Gateway\"",
+            ": an HTML page with the title \"502 Bad Gateway\"",
         ),
         (PLAIN, "no healthy upstream\nand more", ": no healthy upstream"),
         (PLAIN, "upstream \u{1b}[31mconnect\u{1b}[0m\u{7}error\u{9b}1m!", ": upstream connect error !"),
@@ -286,7 +286,7 @@ async fn the_first_line_says_why() {
         (
             by_secret,
             ErrorKind::Credentials,
-            "token request to https://auth.example.com/oauth2/token failed: client_secret: its function failed: \
+            "token request to https://auth.example.com/oauth2/token failed: client_secret: the function failed: \
              the vault is sealed",
         ),
     ] {

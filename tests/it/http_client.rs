@@ -141,13 +141,13 @@ fn a_body_is_made_from_what_bodies_are_made_from() {
 #[tokio::test]
 async fn an_error_names_the_origin_that_a_redirect_wanted() {
     for (location, wanted) in [
-        (Some("https://login.example.com/token?session=7"), "https://login.example.com,"),
-        (Some("http://auth.example.com/token"), "http://auth.example.com,"),
-        (Some("//cdn.example.com/token"), "https://cdn.example.com,"),
-        (Some("/signin"), "another path of its own origin"),
-        (Some("signin"), "another path of its own origin"),
-        (None, "a redirect to nowhere (it names no Location), which"),
-        (Some("https://12345.example.com/"), "a redirect to [redacted], which"),
+        (Some("https://login.example.com/token?session=7"), "https://login.example.com;"),
+        (Some("http://auth.example.com/token"), "http://auth.example.com;"),
+        (Some("//cdn.example.com/token"), "https://cdn.example.com;"),
+        (Some("/signin"), "another path on the same origin"),
+        (Some("signin"), "another path on the same origin"),
+        (None, "a redirect to nowhere (it has no Location header); it"),
+        (Some("https://12345.example.com/"), "a redirect to [redacted]; it"),
     ] {
         let recorder = Recorder::new(move |_| {
             let mut response = Response::builder().status(302);

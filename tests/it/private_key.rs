@@ -98,7 +98,10 @@ async fn a_secret_that_signs_and_is_refused_leads_to_the_secret() {
         let source = source(URL, ClientAuthentication::client_secret_jwt(secret)).http_client(server.clone());
         let error = ask(&source.build().expect("complete")).await.expect_err("refused");
         let text = error.to_string();
-        assert!(text.contains("check client_id and client_secret, which signs") && !text.contains("the key"), "{text}");
+        assert!(
+            text.contains("check client_id, client_secret (the signing key)") && !text.contains("the key"),
+            "{text}"
+        );
     }
 }
 
@@ -159,7 +162,7 @@ fn what_is_no_private_key_is_refused_by_what_it_is() {
         (key.public.clone(), "is a public key"),
         (pem("RSA PUBLIC KEY", b"key"), "is a public key"),
         (pem("CERTIFICATE", b"certificate"), "is a certificate"),
-        (pem("CERTIFICATE REQUEST", b"request"), "is no key"),
+        (pem("CERTIFICATE REQUEST", b"request"), "is not a key"),
         (pem("ENCRYPTED PRIVATE KEY", b"key"), "is encrypted"),
         (format!("{}{}", key.public, pem("ENCRYPTED PRIVATE KEY", b"key")), "is encrypted"),
         (traditional.to_owned(), "is encrypted"),
@@ -167,10 +170,10 @@ fn what_is_no_private_key_is_refused_by_what_it_is() {
         (pem("PRIVATE KEY", b"s3cr3t"), "cannot be read as a key"),
         (pem("EC PRIVATE KEY", b"s3cr3t"), "cannot be read as a key"),
         (pem("PRIVATE KEY", b""), "cannot be read as a key"),
-        ("-----BEGIN PRIVATE KEY-----\ns3cr3t!\n-----END PRIVATE KEY-----\n".to_owned(), "is PEM that is damaged"),
-        ("-----BEGIN s3cr3t\n".to_owned(), "is PEM that is damaged"),
-        (cut_off.to_owned(), "is PEM that is damaged"),
-        (flat, "is PEM in one line"),
+        ("-----BEGIN PRIVATE KEY-----\ns3cr3t!\n-----END PRIVATE KEY-----\n".to_owned(), "is damaged PEM"),
+        ("-----BEGIN s3cr3t\n".to_owned(), "is damaged PEM"),
+        (cut_off.to_owned(), "is damaged PEM"),
+        (flat, "is PEM in a single line"),
         ("s3cr3t".to_owned(), "is not PEM"),
         (STANDARD.encode("s3cr3t"), "is not PEM"),
         (String::new(), "is not PEM"),

@@ -188,7 +188,8 @@ mod tunnels {
         let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
         let error = ask(&source).await.expect_err("no such host");
         assert_eq!(error.kind(), ErrorKind::Dns);
-        let says = "(the HTTP client has the proxy http://127.0.0.1:1 for such URLs, unless `NO_PROXY` names the host)";
+        let says =
+            "(the HTTP client uses the proxy http://127.0.0.1:1 for such URLs, unless `NO_PROXY` lists the host)";
         assert!(error.to_string().ends_with(says), "{error}");
     }
 }

@@ -167,7 +167,7 @@ async fn credentials_that_never_come_are_told_from_a_server_that_never_answers()
     ] {
         let client = Recorder::issuing();
         let error = ask(&source(authentication.clone(), &client)).await.expect_err("nothing came");
-        let says = format!("the client's credentials ({authentication:?}) were not there within 28s");
+        let says = format!("the client's credentials ({authentication:?}) could not be read within 28s");
         assert!(error.to_string().ends_with(&says), "{error}");
         assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
         assert!(client.seen().is_empty());
@@ -190,7 +190,7 @@ fn a_file_without_a_path_is_refused_when_it_is_built() {
     }
     let builder = ClientCredentials::builder(URL, Secret::file(""), "secret").any_origin();
     let error = builder.http_client(Recorder::issuing()).build().expect_err("no path");
-    assert_eq!(error.to_string(), "client_id: the path of its file is empty");
+    assert_eq!(error.to_string(), "client_id: the file path is empty");
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn the_failure_of_a_function_is_the_cause_and_says_whether_it_may_pass() {
         let secret = Secret::from_fn(move || std::future::ready(Err::<String, _>(cause.clone())));
         let error = ask(&source(secret, &client)).await.expect_err("a failure");
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credentials, transient));
-        assert!(error.to_string().contains("client_secret: its function failed"), "{error}");
+        assert!(error.to_string().contains("client_secret: the function failed"), "{error}");
         assert!(std::error::Error::source(&error).is_some());
     }
     assert!(client.seen().is_empty());

@@ -323,7 +323,7 @@ fn what_else_is_missing_is_named() {
         (source(URL).grant_type(""), "grant_type: "),
         (source(URL).timeout(std::time::Duration::ZERO), "timeout: "),
         (source(URL).audience(""), "audience: "),
-        (ClientCredentials::builder(URL, "id", "").any_origin(), "client_secret: empty; a client without"),
+        (ClientCredentials::builder(URL, "id", "").any_origin(), "client_secret: empty; for a client without"),
         (source(URL).resource(""), "resource: empty"),
         (source(URL).resource("https://api.example.com/#top"), "resource: has a fragment"),
         (source(URL).resource("api.example.com"), "resource: has no scheme"),

@@ -213,7 +213,7 @@ async fn a_success_with_an_error_in_it_is_a_failure() {
     {
         let error = read(format!(r#"{{"error":{written},"access_token":"t"}}"#)).await.expect_err("an error");
         assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-        let says = format!("the response (HTTP 200) is an error, whose `error` is {says}, not a code");
+        let says = format!("the response (HTTP 200) is an error, but its `error` is {says}, not a code");
         assert!(error.to_string().contains(&says), "{error}");
     }
 }

@@ -206,7 +206,7 @@ async fn an_issuer_that_is_not_written_as_the_server_does_is_refused_with_the_on
     let client = ClientCredentials::discover(format!("{issuer}/"), "post", "a-secret").any_origin();
     let error = ask(client).await.expect_err("another issuer");
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-    assert!(error.to_string().contains(&format!("the document is of the issuer \"{issuer}\"")), "{error}");
+    assert!(error.to_string().contains(&format!("the document's issuer is \"{issuer}\"")), "{error}");
 }
 
 #[tokio::test]

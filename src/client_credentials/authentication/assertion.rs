@@ -1,4 +1,4 @@
-//! The JWT that a client signs to prove who it is (RFC 7523).
+//! The JWT that a client signs to authenticate (RFC 7523).
 
 use std::{
     collections::hash_map::RandomState,
@@ -17,25 +17,25 @@ use zeroize::Zeroizing;
 use super::{Secret, Signer};
 use crate::error::{Error, ErrorKind};
 
-/// So far ahead of the server's, a clock does no harm: `iat` is that much in the past. Beyond, it is corrected.
+/// How far the local clock may be ahead of the server's: `iat` is this far in the past. Beyond that, it is corrected.
 const ALLOWED_SKEW: Duration = Duration::from_secs(10);
 
-/// A shorter one would be over before a slow exchange is, or with a clock that is a little behind.
-const SHORTEST_ASSERTION: Duration = Duration::from_secs(30);
-const LONGEST_ASSERTION: Duration = Duration::from_secs(60 * 60);
+/// A shorter one could expire during a slow exchange, or if the local clock is slightly behind.
+const MIN_ASSERTION_LIFETIME: Duration = Duration::from_secs(30);
+const MAX_ASSERTION_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// A client authentication by a JWT that the client signs (RFC 7523 section 3): a fresh one, with a `jti` of its own,
-/// for every attempt.
+/// Client authentication by a JWT that the client signs (RFC 7523 section 3). Every attempt uses a new one, with
+/// its own `jti`.
 ///
-/// Made by [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt) and
-/// `ClientAuthentication::client_secret_jwt`, and taken wherever a
+/// It is made by [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt) and
+/// `ClientAuthentication::client_secret_jwt`, and is accepted wherever a
 /// [`ClientAuthentication`](crate::ClientAuthentication) is.
 ///
-/// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp`, and `iat`, which is ten seconds in the past,
-/// so that a clock that is a little ahead does not look like the future; there is no `nbf`, which could only do harm.
-/// If the server refuses the client and the `Date` of its response is further off, the token request is sent once more
-/// within the same call, by the server's time. If that is accepted, the server's time is used from then on; if not, the
-/// error is that of the first.
+/// Its claims are `iss` and `sub` (the client's id), `aud`, `jti`, `exp` and `iat`. `iat` is ten seconds in the past,
+/// so that servers also accept it if the local clock is slightly ahead; `nbf` is omitted for the same reason. If the
+/// server rejects the client and the `Date` of its response differs by more than ten seconds, the token request is sent
+/// once more within the same call, with the server's time. If that succeeds, the server's time is used from then on;
+/// otherwise the first error is returned.
 #[derive(Clone)]
 #[must_use]
 pub struct ClientAssertion {
@@ -89,12 +89,12 @@ impl ClientAssertion {
         }
     }
 
-    /// Sets `aud`: what the server calls itself. By default it is the token URL, as it was configured; the other usual
-    /// choice is the server's issuer, which is what RFC 7523's revision asks for, and the default with
-    /// [`discover`](crate::ClientCredentials::discover).
+    /// Sets `aud`, which identifies the server. The default is the token URL exactly as it was configured, or the
+    /// issuer with [`discover`](crate::ClientCredentials::discover). Some servers require their issuer, as the revision
+    /// of RFC 7523 does.
     ///
-    /// Whoever can set it can have assertions made that another server accepts; so it comes from whoever configures the
-    /// client, never from a server's metadata.
+    /// Whoever sets it can obtain assertions that another server accepts. That is why it is never read from a server's
+    /// metadata.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         let audience = audience.into();
         if audience.is_empty() {
@@ -104,7 +104,7 @@ impl ClientAssertion {
         self
     }
 
-    /// Sets `kid`: by which name the server knows the key (RFC 7515 section 4.1.4).
+    /// Sets `kid`, the name of the key at the server (RFC 7515 section 4.1.4).
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
         let key_id = key_id.into();
         if key_id.is_empty() {
@@ -114,8 +114,8 @@ impl ClientAssertion {
         self
     }
 
-    /// Sets `x5t#S256`, the thumbprint of the certificate that the server knows the key by (RFC 7515 section 4.1.8;
-    /// Microsoft Entra ID), from that certificate in PEM.
+    /// Sets `x5t#S256`, the thumbprint of this certificate in PEM (RFC 7515 section 4.1.8), for servers that identify
+    /// the key by it (Microsoft Entra ID).
     #[cfg(feature = "jwt")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
     pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
@@ -128,18 +128,18 @@ impl ClientAssertion {
         self
     }
 
-    /// As [`certificate`](Self::certificate), from a file that is read anew for each assertion.
+    /// Like [`certificate`](Self::certificate), from a file that is read for each assertion.
     #[cfg(all(feature = "jwt", feature = "serde"))]
     pub(in crate::client_credentials) fn certificate_file(mut self, pem: Secret) -> Self {
         self.thumbprint = Some(Thumbprint::OfFile(pem));
         self
     }
 
-    /// Sets how long after `iat` an assertion can be used: from 30 seconds to an hour; one minute. Each is used once,
-    /// at once.
+    /// Sets the time from `iat` to `exp`, from 30 seconds to an hour. The default is one minute. Each assertion is used
+    /// once, immediately.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        if !(SHORTEST_ASSERTION..=LONGEST_ASSERTION).contains(&lifetime) {
-            self.refuse("lifetime: an assertion's is from 30 seconds to an hour");
+        if !(MIN_ASSERTION_LIFETIME..=MAX_ASSERTION_LIFETIME).contains(&lifetime) {
+            self.refuse("lifetime: an assertion's lifetime must be between 30 seconds and an hour");
         }
         self.lifetime = lifetime;
         self
@@ -153,7 +153,7 @@ impl ClientAssertion {
         self.refused.clone().map_or(Ok(()), Err)
     }
 
-    /// The secret that signs, if one does.
+    /// The secret that signs, if there is no key.
     pub(super) fn client_secret(&self) -> Option<&Secret> {
         match &self.signing {
             Signing::PrivateKey(_) => None,
@@ -191,7 +191,7 @@ impl ClientAssertion {
         Ok(header)
     }
 
-    /// A new assertion. `secret` signs, unless a key does; `token_url` is the audience, unless one was chosen.
+    /// Makes a new assertion. `secret` is used if there is no key, and `token_url` if no audience is set.
     #[cfg_attr(not(feature = "jwt"), allow(unused_variables))]
     pub(super) async fn make(
         &self,
@@ -214,7 +214,7 @@ impl ClientAssertion {
         let signature = match &self.signing {
             Signing::PrivateKey(signer) => {
                 let failed = |error: Error| match error.kind() {
-                    // It says what failed.
+                    // Its message already says what failed.
                     ErrorKind::Credentials => error,
                     _ => Error::credentials("private_key_jwt: the signer failed", &error),
                 };
@@ -225,7 +225,7 @@ impl ClientAssertion {
             #[cfg(feature = "jwt")]
             Signing::Secret(_) => super::private_key::hs256(secret.as_bytes(), message.as_bytes()),
         };
-        // Room for all of it: growing would leave a copy behind.
+        // Enough capacity for all of it: growing would leave a copy behind.
         let mut assertion = Zeroizing::new(String::with_capacity(message.len() + 2 * signature.len() + 4));
         assertion.push_str(&message);
         assertion.push('.');
@@ -234,8 +234,8 @@ impl ClientAssertion {
     }
 }
 
-/// ECDSA in a JWS is `r` and `s`, each as long as the curve's order (RFC 7518 section 3.4); services that sign give
-/// ASN.1, which differs in length.
+/// An ECDSA signature in a JWS is `r` and `s`, each as long as the curve's order (RFC 7518 section 3.4). Key management
+/// services often return ASN.1, which has another length.
 fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     let expected = match algorithm {
         "ES256" => 64,
@@ -249,20 +249,20 @@ fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     Err(Error::new(
         ErrorKind::Credentials,
         format!(
-            "private_key_jwt: the signer gave {length} bytes, where {algorithm} has {expected}: r and s, not ASN.1"
+            "private_key_jwt: the signer returned {length} bytes; {algorithm} needs {expected}: r and s, not ASN.1"
         ),
     )
     .lasting())
 }
 
-/// 128 bits that no other assertion has, in this process or another: a server may refuse a `jti` that it has seen. The
-/// standard library draws its hashers' keys from the operating system.
+/// 128 random bits, because a server may refuse a `jti` that it has already seen. The standard library seeds its
+/// hashers from the operating system.
 fn unique() -> String {
     let half = || RandomState::new().hash_one(SystemTime::now());
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// What is known of the server's clock: nothing, until an assertion was accepted only with the server's time.
+/// The difference to the server's clock. It stays zero until an assertion is accepted only with the server's time.
 #[derive(Default)]
 pub(crate) struct ServerClock(AtomicI64);
 
@@ -271,13 +271,14 @@ impl ServerClock {
         Skew(self.0.load(Ordering::Relaxed))
     }
 
-    /// For the assertions to come. Only what the server has accepted: a `Date` can be that of a proxy, and wrong.
+    /// Stores the skew for later assertions. Call it only when the server has accepted one with this skew, because a
+    /// `Date` may come from a proxy.
     pub(crate) fn keep(&self, skew: Skew) {
         self.0.store(skew.0, Ordering::Relaxed);
     }
 }
 
-/// How many seconds a server's clock is ahead of ours.
+/// How many seconds the server's clock is ahead of the local clock.
 #[derive(Clone, Copy)]
 pub(crate) struct Skew(i64);
 
@@ -287,7 +288,7 @@ impl Skew {
         seconds(SystemTime::now()).saturating_add_signed(self.0)
     }
 
-    /// The skew by the `Date` of a response, if it differs by more than is allowed.
+    /// The skew according to the `Date` of a response, if it differs by more than is tolerated.
     pub(crate) fn by(self, date: SystemTime) -> Option<Self> {
         let date = seconds(date);
         let differs = self.now().abs_diff(date) > ALLOWED_SKEW.as_secs();

@@ -1,4 +1,4 @@
-//! The id and the secret that were read last, and those before them.
+//! The current and the previous id and secret.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,10 +8,10 @@ use std::{
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// For so long after a change, a server may not know the new secret yet.
+/// How long after a change the previous secret is still tried: the server may not know the new one yet.
 const PREVIOUS_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// What a client is known by: its id, and its secret where its method has one.
+/// The id of a client, and its secret if the method has one.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub client_id: Zeroizing<String>,
@@ -19,24 +19,24 @@ pub(crate) struct Credentials {
 }
 
 #[derive(Default)]
-pub(crate) struct History(Mutex<Known>);
+pub(crate) struct History(Mutex<Versions>);
 
 #[derive(Default)]
-struct Known {
+struct Versions {
     current: Option<Credentials>,
-    /// And when others took their place.
+    /// And when they were replaced.
     previous: Option<(Credentials, Instant)>,
 }
 
 impl History {
-    /// Takes note of what was read.
+    /// Records the credentials that were just read.
     pub(crate) fn note(&self, read: &Credentials) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.current.as_ref() == Some(read) {
+        let mut versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if versions.current.as_ref() == Some(read) {
             return;
         }
-        if let Some(previous) = known.current.replace(read.clone()) {
-            known.previous = Some((previous, Instant::now()));
+        if let Some(previous) = versions.current.replace(read.clone()) {
+            versions.previous = Some((previous, Instant::now()));
         }
     }
 
@@ -44,10 +44,10 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
     }
 
-    /// Those before the current ones, for ten minutes after the change.
+    /// The previous credentials, for ten minutes after a change.
     pub(crate) fn previous(&self) -> Option<Credentials> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.previous.take_if(|(_, changed_at)| changed_at.elapsed() >= PREVIOUS_FOR);
-        known.previous.as_ref().map(|(credentials, _)| credentials.clone())
+        let mut versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.previous.take_if(|(_, changed_at)| changed_at.elapsed() >= PREVIOUS_FOR);
+        versions.previous.as_ref().map(|(credentials, _)| credentials.clone())
     }
 }

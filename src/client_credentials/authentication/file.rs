@@ -1,4 +1,4 @@
-//! A secret in a file, read off the runtime's threads.
+//! A secret in a file, read outside the runtime's worker threads.
 
 use std::{
     fs::{self, File},
@@ -12,18 +12,18 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// No secret is larger.
-const MOST_BYTES: u64 = 64 * 1024;
+/// Larger files are refused.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-pub(super) type Text = Zeroizing<String>;
+pub(super) type SecretText = Zeroizing<String>;
 
-/// A file that is read by one thread at a time, however many ask: a mount that hangs keeps that thread, and no other.
+/// A file that is read by only one thread at a time: a mount that hangs blocks that thread, and no other.
 pub(super) struct SecretFile {
     pub path: PathBuf,
-    reading: OneAtATime<Result<Text, NotRead>>,
+    reading: OneAtATime<Result<SecretText, NotRead>>,
 }
 
-/// What is wrong with it, and why it could not be read.
+/// What is wrong with the file, and the cause.
 #[derive(Clone)]
 struct NotRead(&'static str, Option<Arc<io::Error>>);
 
@@ -32,10 +32,10 @@ impl SecretFile {
         Self { path, reading: OneAtATime::default() }
     }
 
-    /// `field` is how an error names this secret.
-    pub(super) async fn read(&self, field: &str) -> Result<Text, Error> {
+    /// `field` is the name of this secret in errors.
+    pub(super) async fn read(&self, field: &str) -> Result<SecretText, Error> {
         let path = self.path.clone();
-        // `None`: the runtime is ending.
+        // `None`: the runtime is shutting down.
         let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
         outcome.map_err(|NotRead(what, cause)| {
             let message = format!("{field}: the file {} {what}", self.path.display());
@@ -48,16 +48,16 @@ impl SecretFile {
     }
 }
 
-fn read(path: &Path) -> Result<Text, NotRead> {
+fn read(path: &Path) -> Result<SecretText, NotRead> {
     let unreadable = |error| NotRead("cannot be read", Some(Arc::new(error)));
     let kind = fs::metadata(path).map_err(unreadable)?.file_type();
-    // Opening a pipe waits until somebody writes to it; a device may have no end. Reading a directory fails with a
-    // reason of its own.
+    // Opening a pipe blocks until another process writes to it, and a device may never end. Reading a directory fails
+    // with its own error.
     if !kind.is_file() && !kind.is_dir() {
         return Err(NotRead("is not a regular file", None));
     }
     let bytes = read_bytes(path).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(NotRead("is larger than 64 KiB", None));
     }
     let Ok(text) = std::str::from_utf8(&bytes) else { return Err(NotRead("is not UTF-8", None)) };
@@ -69,18 +69,18 @@ fn read(path: &Path) -> Result<Text, NotRead> {
 
 fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
-    // Large enough at once, so that no copy is left behind by growing.
-    let size = file.metadata()?.len().min(MOST_BYTES) as usize;
+    // Enough capacity from the start: growing would leave a copy behind.
+    let size = file.metadata()?.len().min(MAX_FILE_BYTES) as usize;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Runs blocking work that all who come meanwhile share the outcome of.
+/// Runs blocking work once for all callers that arrive while it runs.
 struct OneAtATime<T>(Arc<Mutex<Option<watch::Receiver<Option<T>>>>>);
 
 impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
-    /// `None`: the work was never begun, because its runtime ended.
+    /// `None`: the runtime shut down before the work started.
     async fn join(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let mut outcome = self.running_or(work);
         outcome.wait_for(Option::is_some).await.ok()?.clone()
@@ -88,7 +88,7 @@ impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
 
     fn running_or(&self, work: impl FnOnce() -> T + Send + 'static) -> watch::Receiver<Option<T>> {
         let mut running = lock(&self.0);
-        // An error: its sender is gone, and with it whoever would have sent the outcome.
+        // An error means that the sender was dropped, so there will be no outcome.
         if let Some(running) = running.as_ref().filter(|running| running.has_changed().is_ok()) {
             return running.clone();
         }
@@ -97,7 +97,7 @@ impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
         let slot = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || {
             let outcome = work();
-            // Nobody joins what has ended, and the outcome is not kept.
+            // Later callers start again, and the outcome is not kept.
             lock(&slot).take();
             sender.send_replace(Some(outcome));
         });
@@ -111,7 +111,7 @@ impl<T> Default for OneAtATime<T> {
     }
 }
 
-/// No code that can panic runs under it.
+/// No code that can panic runs while it is held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -129,7 +129,7 @@ mod tests {
 
     use super::OneAtATime;
 
-    /// As a mount that hangs: no attempt after the first starts a thread, and the first that comes after it reads anew.
+    /// With a mount that hangs, later attempts start no thread of their own. After it, the file is read again.
     #[tokio::test]
     async fn attempts_share_the_thread_that_hangs() {
         let (reading, begun) = (OneAtATime::default(), Arc::new(AtomicUsize::new(0)));

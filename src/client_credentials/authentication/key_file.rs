@@ -1,11 +1,11 @@
-//! A private key in a file, read anew for each signature.
+//! A private key in a file that is read for each signature.
 
 use async_trait::async_trait;
 
 use super::{PrivateKey, Secret, Signer};
 use crate::error::{Error, ErrorKind};
 
-/// So that a key that is replaced needs no restart.
+/// It is read each time, so that a replaced key needs no restart.
 pub(in crate::client_credentials) struct KeyFile {
     algorithm: &'static str,
     pem: Secret,
@@ -39,7 +39,7 @@ impl Signer for KeyFile {
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let pem = self.pem.read("private_key_file").await?;
-        // Not a setting that is wrong for good: the file is read again with the next attempt.
+        // Not a configuration error: the next attempt reads the file again.
         let key = self
             .key(&pem)
             .map_err(|error| Error::new(ErrorKind::Credentials, format!("{:?}: {error}", self.pem)).lasting())?;

@@ -1,4 +1,4 @@
-//! How the client proves who it is (RFC 6749 section 2.3).
+//! Client authentication (RFC 6749 section 2.3).
 
 mod assertion;
 mod credentials;
@@ -28,27 +28,27 @@ pub(super) use self::{
     credentials::{Credentials, History},
     secret::Id,
 };
-use crate::error::Error;
+use crate::{error::Error, token::sensitive_header};
 
-/// `application/x-www-form-urlencoded` as servers decode it most reliably: a space as `%20`, the unreserved characters
-/// bare.
+/// `application/x-www-form-urlencoded` in the form that most servers decode: a space is `%20`, and unreserved
+/// characters are not encoded.
 pub(super) const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How the client authenticates itself at the token endpoint, by the names of OAuth's registry.
+/// How the client authenticates at the token endpoint. The methods have the names of the OAuth registry.
 ///
-/// | method | the server knows the client by | |
+/// | method | the client proves its identity with | |
 /// |---|---|---|
 /// | [`client_secret_post`](Self::client_secret_post) | a secret in the body | the default |
 /// | [`client_secret_basic`](Self::client_secret_basic) | a secret in a header | [`…_raw`](Self::client_secret_basic_raw) for servers that do not decode it |
 /// | `client_secret_jwt` | an HMAC with a secret | feature `jwt` |
-/// | [`private_key_jwt`](Self::private_key_jwt) | a signature | a key in PEM with the feature `jwt`, or a [`Signer`] of yours; a key that changes: [`from_fn`](Self::from_fn) |
-/// | [`client_assertion`](Self::client_assertion) | a token that somebody else issued | Kubernetes and other workload identities |
+/// | [`private_key_jwt`](Self::private_key_jwt) | a signature | a key in PEM with the feature `jwt`, or your own [`Signer`]; for a key that changes, [`from_fn`](Self::from_fn) |
+/// | [`client_assertion`](Self::client_assertion) | a token from another issuer | Kubernetes and other workload identities |
 /// | [`tls_client_auth`](Self::tls_client_auth), [`self_signed_tls_client_auth`](Self::self_signed_tls_client_auth) | a TLS client certificate | |
-/// | [`none`](Self::none) | its id alone | |
+/// | [`none`](Self::none) | its id only | |
 ///
-/// A string or a [`Secret`] is a secret that is sent in the body: `client_secret_post`.
+/// A string or a [`Secret`] becomes `client_secret_post`: a secret that is sent in the body.
 #[derive(Clone)]
 pub struct ClientAuthentication(Method);
 
@@ -65,14 +65,14 @@ enum Method {
 
 type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<ClientAssertion, Error>> + Send>> + Send + Sync;
 
-/// What one token request is sent with.
+/// What authenticates one token request.
 #[derive(Default)]
 pub(super) struct Proof {
     /// For the body.
     pub parameters: Vec<(&'static str, Zeroizing<String>)>,
     /// For `Authorization`.
     pub header: Option<HeaderValue>,
-    /// What must not be repeated in an error.
+    /// What errors must not show.
     pub secrets: Vec<Zeroizing<String>>,
 }
 
@@ -87,8 +87,8 @@ impl ClientAuthentication {
         Self(Method::Basic { secret: secret.into(), raw: false })
     }
 
-    /// `client_secret_basic` without the form-urlencoding, for the many servers that do not decode it. It matters only
-    /// where id or secret have characters other than letters, digits and `-._~`.
+    /// `client_secret_basic` without the form-urlencoding, for the many servers that do not decode it. It differs only
+    /// if the id or the secret has characters other than letters, digits and `-._~`.
     pub fn client_secret_basic_raw(secret: impl Into<Secret>) -> Self {
         Self(Method::Basic { secret: secret.into(), raw: true })
     }
@@ -110,17 +110,17 @@ impl ClientAuthentication {
     /// `private_key_jwt`: a JWT that is signed with a private key whose public key the server knows (RFC 7523 section
     /// 2.2).
     ///
-    /// The key is a `PrivateKey` (in PEM; feature `jwt`), or a [`Signer`] for one that is kept elsewhere.
+    /// The key is a `PrivateKey` (in PEM; feature `jwt`), or a [`Signer`] for a key that is kept elsewhere.
     pub fn private_key_jwt(signer: impl Signer) -> ClientAssertion {
         ClientAssertion::new(Signing::PrivateKey(Arc::new(signer)))
     }
 
-    /// A signed JWT, as [`private_key_jwt`](Self::private_key_jwt) and `client_secret_jwt` make it, by what a function
-    /// gives: for keys that change, together with their name, their certificate or their algorithm.
+    /// A signed JWT like those of [`private_key_jwt`](Self::private_key_jwt) and `client_secret_jwt`, from a function.
+    /// Use it for keys that change together with their name, their certificate or their algorithm.
     ///
-    /// It is called for each token request, within the time limit of the exchange, so that a change needs no restart;
-    /// after a refusal the new key is used at the next attempt, at most a minute later. Its errors are
-    /// [`Error::transient`] or [`Error::permanent`], and what its builder refuses.
+    /// The function is called for each token request, within the time limit of the exchange, so that a change needs no
+    /// restart. After a rejection, the new key is used with the next attempt, at most a minute later. The function
+    /// fails with [`Error::transient`] or [`Error::permanent`], or with the error of an invalid assertion.
     ///
     /// ```
     /// use client_credentials::{ClientAuthentication, Error};
@@ -141,11 +141,10 @@ impl ClientAuthentication {
         Self(Method::Function(Arc::new(move || Box::pin(function()))))
     }
 
-    /// An assertion that is ready to be sent (RFC 7521 section 4.2, RFC 7523): a JWT that somebody else issued and
-    /// renews, read anew for each token request. For workload identity federation.
+    /// An assertion that another issuer signs and renews (RFC 7521 section 4.2, RFC 7523), for workload identity
+    /// federation. It is read for each token request, and sent unchanged.
     ///
-    /// On Kubernetes it is a projected service account token, whose audience is what the authorization server wants to
-    /// see there:
+    /// On Kubernetes it is a projected service account token, with the audience that the authorization server requires:
     ///
     /// ```yaml
     /// volumes:
@@ -169,27 +168,28 @@ impl ClientAuthentication {
         Self(Method::ReadyMade(assertion.into()))
     }
 
-    /// `tls_client_auth`: a client certificate of a public key infrastructure (RFC 8705 section 2.1); the id is in the
-    /// body.
+    /// `tls_client_auth`: a client certificate from a public key infrastructure (RFC 8705 section 2.1). The id is sent
+    /// in the body.
     ///
-    /// The certificate is the HTTP client's matter, so one is given to the builder:
+    /// The HTTP client presents the certificate, so pass one to
     /// [`http_client`](crate::ClientCredentialsBuilder::http_client), such as a `reqwest::Client` with an `Identity`.
     pub fn tls_client_auth() -> Self {
         Self(Method::Tls { self_signed: false })
     }
 
-    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server itself (RFC 8705 section
-    /// 2.2); otherwise as [`tls_client_auth`](Self::tls_client_auth).
+    /// `self_signed_tls_client_auth`: a client certificate that is registered at the server (RFC 8705 section 2.2).
+    /// Otherwise like [`tls_client_auth`](Self::tls_client_auth).
     pub fn self_signed_tls_client_auth() -> Self {
         Self(Method::Tls { self_signed: true })
     }
 
-    /// `none`: `client_id` alone, in the body (RFC 7591 section 2), for clients that are known otherwise.
+    /// `none`: only `client_id`, in the body (RFC 7591 section 2), for clients that the server identifies by other
+    /// means.
     pub fn none() -> Self {
         Self(Method::None)
     }
 
-    /// Refuses what can never be sent.
+    /// Refuses settings that can never work.
     pub(super) fn check(&self, client_id: &Secret) -> Result<(), Error> {
         client_id.check("client_id")?;
         if let Some(id) = client_id.fixed() {
@@ -202,40 +202,40 @@ impl ClientAuthentication {
         }
         match self.client_secret() {
             Some(secret) if secret.fixed().is_some_and(str::is_empty) => Err(Error::configuration(
-                "client_secret: empty; a client without a secret is `ClientAuthentication::none()`",
+                "client_secret: empty; for a client without a secret, use `ClientAuthentication::none()`",
             )),
             Some(secret) => secret.check("client_secret"),
             None => Ok(()),
         }
     }
 
-    /// Whether the HTTP client is a part of it.
-    pub(super) fn is_by_tls(&self) -> bool {
+    /// Whether the HTTP client must present a certificate.
+    pub(super) fn uses_tls_certificate(&self) -> bool {
         matches!(self.0, Method::Tls { .. })
     }
 
-    /// Whether it depends on what time it is.
-    pub(super) fn is_by_clock(&self) -> bool {
+    /// Whether it contains timestamps.
+    pub(super) fn depends_on_clock(&self) -> bool {
         matches!(self.0, Method::Jwt(_) | Method::Function(_))
     }
 
-    /// What to look at when the server refuses the client.
+    /// What to check when the server rejects the client.
     pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
         match &self.0 {
             Method::Basic { raw: false, .. }
                 if is_encoded(&refused.client_id)
                     || refused.client_secret.as_ref().is_some_and(|secret| is_encoded(secret)) =>
             {
-                "check client_id and client_secret; they have characters that are encoded in a Basic header, which not every server decodes: try `client_secret_basic_raw` or `client_secret_post`"
+                "check client_id and client_secret; they have characters that are encoded in a Basic header, and not every server decodes them: try `client_secret_basic_raw` or `client_secret_post`"
             }
             Method::Post(_) | Method::Basic { .. } => {
                 "check client_id and client_secret, and how they are sent: in the body or as Basic"
             }
             Method::Jwt(assertion) if assertion.client_secret().is_some() => {
-                "check client_id and client_secret, which signs the assertion, that the server expects HS256, and the audience: the token URL or the server's issuer"
+                "check client_id, client_secret (the signing key), the audience (the token URL or the server's issuer), and that the server expects HS256"
             }
             Method::Jwt(_) | Method::Function(_) => {
-                "check client_id, that the server knows the key and its algorithm, and the audience: the token URL or the server's issuer"
+                "check client_id, the audience (the token URL or the server's issuer), and that the server knows the key and its algorithm"
             }
             Method::ReadyMade(_) => {
                 "check client_id, and that the server trusts the assertion's issuer, subject and audience"
@@ -243,7 +243,7 @@ impl ClientAuthentication {
             Method::Tls { .. } => {
                 "check client_id, and that the HTTP client presents the certificate that the server knows"
             }
-            Method::None => "check client_id, and whether the server wants a secret",
+            Method::None => "check client_id, and whether the server requires a secret",
         }
     }
 
@@ -257,7 +257,7 @@ impl ClientAuthentication {
         }
     }
 
-    /// The client's secret, where the method has one.
+    /// The client's secret, if the method has one.
     fn client_secret(&self) -> Option<&Secret> {
         match &self.0 {
             Method::Post(secret) | Method::Basic { secret, .. } => Some(secret),
@@ -266,7 +266,7 @@ impl ClientAuthentication {
         }
     }
 
-    /// Reads id and secret, wherever they come from.
+    /// Reads the id and the secret.
     pub(super) async fn read(&self, client_id: &Secret) -> Result<Credentials, Error> {
         let client_id = client_id.read("client_id").await?;
         self.check_id(&client_id)?;
@@ -277,12 +277,12 @@ impl ClientAuthentication {
         Ok(Credentials { client_id, client_secret })
     }
 
-    /// How often it is worth a look whether id or secret have changed; `None`: they never do.
-    pub(super) fn look_every(&self, client_id: &Secret) -> Option<Duration> {
-        [Some(client_id), self.client_secret()].into_iter().flatten().filter_map(Secret::look_every).max()
+    /// How often to check whether the id or the secret has changed. `None`: they never change.
+    pub(super) fn check_interval(&self, client_id: &Secret) -> Option<Duration> {
+        [Some(client_id), self.client_secret()].into_iter().flatten().filter_map(Secret::check_interval).max()
     }
 
-    /// Makes what one attempt is sent with. `token_url` is the audience of an assertion, unless one was chosen.
+    /// Makes the proof for one attempt. `token_url` is the audience of an assertion if none is set.
     pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, skew: Skew) -> Result<Proof, Error> {
         let id = credentials.client_id.clone();
         let secret = credentials.client_secret.clone().unwrap_or_default();
@@ -294,11 +294,15 @@ impl ClientAuthentication {
             },
             Method::Basic { raw, .. } => {
                 let encoded = encoded(&id, &secret, *raw);
-                Proof { header: basic(&encoded), secrets: vec![secret, encoded], ..Proof::default() }
+                Proof {
+                    header: sensitive_header(&["Basic ", &encoded]),
+                    secrets: vec![secret, encoded],
+                    ..Proof::default()
+                }
             }
             Method::Jwt(assertion) => signed(assertion, id, secret, token_url, skew).await?,
             Method::Function(function) => {
-                let failed = |error| Error::credentials("client_assertion: its function failed", &error);
+                let failed = |error| Error::credentials("client_assertion: the function failed", &error);
                 let assertion = function().await.map_err(failed)?;
                 assertion.check().map_err(failed)?;
                 let secret = match assertion.client_secret() {
@@ -327,7 +331,7 @@ async fn signed(
 }
 
 fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof {
-    // A JWT without its signature is of no use to anybody, and a server may quote a part.
+    // The signature is hidden separately: a server may quote the other parts, which are useless without it.
     let signature = assertion.rsplit('.').next().unwrap_or_default();
     Proof {
         secrets: vec![Zeroizing::new(signature.to_owned()), assertion.clone()],
@@ -340,25 +344,21 @@ fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof
     }
 }
 
-fn basic(encoded: &str) -> Option<HeaderValue> {
-    let value = Zeroizing::new(format!("Basic {encoded}"));
-    // Base64 is visible ASCII.
-    let mut value = HeaderValue::from_str(&value).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// Whether it is written otherwise in a Basic header that is not raw.
+/// Whether a text changes in a Basic header that is not raw.
 fn is_encoded(text: &str) -> bool {
     !utf8_percent_encode(text, FORM).eq([text])
 }
 
 fn encoded(client_id: &str, secret: &str, raw: bool) -> Zeroizing<String> {
-    let credentials = Zeroizing::new(if raw {
-        format!("{client_id}:{secret}")
+    // Enough capacity for all of it, percent-encoded: growing would leave a copy of the secret behind.
+    let mut credentials = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
+    if raw {
+        credentials.extend([client_id, ":", secret]);
     } else {
-        format!("{}:{}", utf8_percent_encode(client_id, FORM), utf8_percent_encode(secret, FORM))
-    });
+        credentials.extend(utf8_percent_encode(client_id, FORM));
+        credentials.push(':');
+        credentials.extend(utf8_percent_encode(secret, FORM));
+    }
     Zeroizing::new(STANDARD.encode(credentials.as_bytes()))
 }
 

@@ -1,4 +1,4 @@
-//! Private keys in PEM, and what is computed with them. Everything that needs aws-lc-rs.
+//! Private keys in PEM, and all other code that needs aws-lc-rs.
 
 use std::fmt;
 
@@ -20,12 +20,12 @@ use zeroize::Zeroizing;
 use super::Signer;
 use crate::error::{Error, ErrorKind};
 
-/// A private key in PEM, to sign with: for
+/// A private key in PEM that signs assertions, for
 /// [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
 ///
-/// As PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`). Other sections,
-/// such as certificates, are passed over, and so are a byte order mark and indentation. Not shown by `Debug`, and wiped
-/// when it is dropped.
+/// The format is PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`).
+/// Other sections, such as certificates, a byte order mark and indentation are ignored. The key is not shown by
+/// `Debug`, and is wiped when it is dropped.
 ///
 /// ```no_run
 /// use client_credentials::{ClientAuthentication, ClientCredentials, PrivateKey};
@@ -55,7 +55,7 @@ impl PrivateKey {
     ///
     /// # Errors
     ///
-    /// If it is another key, or none; the error says what it is.
+    /// If it is not such a key. The error says what it is.
     pub fn rs256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         let key = Found::in_pem(pem.as_ref())?.rsa("RS256")?;
         Ok(Self(Key::Rsa { key, padding: &RSA_PKCS1_SHA256, algorithm: "RS256" }))
@@ -65,7 +65,7 @@ impl PrivateKey {
     ///
     /// # Errors
     ///
-    /// If it is another key, or none; the error says what it is.
+    /// If it is not such a key. The error says what it is.
     pub fn ps256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         let key = Found::in_pem(pem.as_ref())?.rsa("PS256")?;
         Ok(Self(Key::Rsa { key, padding: &RSA_PSS_SHA256, algorithm: "PS256" }))
@@ -75,7 +75,7 @@ impl PrivateKey {
     ///
     /// # Errors
     ///
-    /// If it is another key, or none; the error says what it is.
+    /// If it is not such a key. The error says what it is.
     pub fn es256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         match Found::in_pem(pem.as_ref())? {
             Found::P256(key) => Ok(Self(Key::P256(key))),
@@ -83,21 +83,21 @@ impl PrivateKey {
         }
     }
 
-    /// An Ed25519 key, by the name that most servers know: `EdDSA` (RFC 8037 section 3.1).
+    /// An Ed25519 key, under the name that most servers use: `EdDSA` (RFC 8037 section 3.1).
     ///
     /// # Errors
     ///
-    /// If it is another key, or none; the error says what it is.
+    /// If it is not such a key. The error says what it is.
     pub fn eddsa(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         Found::in_pem(pem.as_ref())?.ed25519("EdDSA")
     }
 
-    /// An Ed25519 key, by the name that servers know newly: `Ed25519` (RFC 9864 section 2.2). The signatures are those
-    /// of [`eddsa`](Self::eddsa).
+    /// An Ed25519 key, under the newer name `Ed25519` (RFC 9864 section 2.2). The signatures are the same as those of
+    /// [`eddsa`](Self::eddsa).
     ///
     /// # Errors
     ///
-    /// If it is another key, or none; the error says what it is.
+    /// If it is not such a key. The error says what it is.
     pub fn ed25519(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         Found::in_pem(pem.as_ref())?.ed25519("Ed25519")
     }
@@ -113,7 +113,7 @@ impl Signer for PrivateKey {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let failed = |_| Error::new(ErrorKind::Credentials, "the key does not sign");
+        let failed = |_| Error::new(ErrorKind::Credentials, "private_key: the key cannot sign");
         let random = SystemRandom::new();
         match &self.0 {
             Key::Rsa { key, padding, .. } => {
@@ -133,12 +133,12 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// What a PEM holds.
+/// The key in a PEM.
 enum Found {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    /// A key that none of the algorithms accepts.
+    /// A key that none of the algorithms can use.
     Other(&'static str),
 }
 
@@ -147,9 +147,9 @@ impl Found {
         let pem = &*flush_left(pem);
         let mut has = None;
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-            // The cause is left out: it can quote a line.
+            // The cause is omitted, because it may quote a line of the key.
             let Ok((kind, der)) = section else {
-                return Err(no_key(pem, "is PEM that is damaged: its base64 or its last line is not right"));
+                return Err(no_key(pem, "is damaged PEM: its base64 or its last line is wrong"));
             };
             let der = Zeroizing::new(der);
             let key = match kind {
@@ -162,7 +162,7 @@ impl Found {
                 }
             };
             return key.ok_or_else(|| {
-                refuse("cannot be read as a key: it is damaged, or of another kind than RSA, EC on P-256 and Ed25519")
+                refuse("cannot be read as a key: it is damaged, or is not an RSA, EC P-256 or Ed25519 key")
             });
         }
         Err(without_key(pem, has))
@@ -223,37 +223,37 @@ fn refuse(what: &str) -> Error {
     Error::configuration(format!("private_key: {what}"))
 }
 
-const GIVE: &str = "give the private key, which begins with `-----BEGIN PRIVATE KEY-----`";
+const PASS_THE_KEY: &str = "pass the private key, which begins with `-----BEGIN PRIVATE KEY-----`";
 
 fn without_key(pem: &[u8], has: Option<SectionKind>) -> Error {
     let what = match has {
         Some(SectionKind::PublicKey) => "is a public key",
         Some(SectionKind::Certificate) => "is a certificate",
-        Some(_) => "is no key",
+        Some(_) => "is not a key",
         None => "is not PEM",
     };
-    no_key(pem, &format!("{what}; {GIVE}"))
+    no_key(pem, &format!("{what}; {PASS_THE_KEY}"))
 }
 
-/// For a text in which there is no key that can be read: what can be told by its labels, or `otherwise`.
+/// The error for a text without a readable key: what its labels tell, or else `otherwise`.
 fn no_key(pem: &[u8], otherwise: &str) -> Error {
     if contains(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(pem, "Proc-Type: 4,ENCRYPTED") {
-        refuse("is encrypted; decrypt it with `openssl pkey -in key.pem`, and protect the file otherwise")
+        refuse("is encrypted; decrypt it with `openssl pkey -in key.pem`, and protect the file by other means")
     } else if contains(pem, "-----BEGIN OPENSSH PRIVATE KEY-----") {
         refuse("is in the format of OpenSSH; convert it with `ssh-keygen -p -m PKCS8 -f key`")
     } else if contains(pem, "-----BEGIN RSA PUBLIC KEY-----") {
-        refuse(&format!("is a public key; {GIVE}"))
+        refuse(&format!("is a public key; {PASS_THE_KEY}"))
     } else if contains(pem, "\\n") {
-        refuse("is PEM in one line; put a line end in place of each `\\n`")
+        refuse("is PEM in a single line; replace each `\\n` with a line end")
     } else {
         refuse(otherwise)
     }
 }
 
-/// Without a byte order mark and without the white space around each line, which a PEM has within YAML.
+/// The PEM without a byte order mark and without the white space around each line, which it has in YAML.
 fn flush_left(pem: &[u8]) -> Zeroizing<Vec<u8>> {
     let pem = pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(pem);
-    // Room for all of it: growing would leave a copy behind.
+    // Enough capacity for all of it: growing would leave a copy behind.
     let mut lines = Zeroizing::new(Vec::with_capacity(pem.len() + 1));
     for line in pem.split(|byte| *byte == b'\n') {
         lines.extend_from_slice(line.trim_ascii());
@@ -270,12 +270,13 @@ fn contains(pem: &[u8], text: &str) -> bool {
 pub(super) fn thumbprint(pem: &[u8]) -> Result<String, Error> {
     let certificate = <(SectionKind, Vec<u8>)>::pem_slice_iter(&flush_left(pem))
         .filter_map(Result::ok)
+        .map(|(kind, der)| (kind, Zeroizing::new(der))) // It may be a private key.
         .find_map(|(kind, der)| (kind == SectionKind::Certificate).then_some(der));
     match certificate {
         Some(der) => Ok(URL_SAFE_NO_PAD.encode(digest(&SHA256, &der))),
-        None => {
-            Err(Error::configuration("certificate: none; give it in PEM, with its `-----BEGIN CERTIFICATE-----` line"))
-        }
+        None => Err(Error::configuration(
+            "certificate: not found; pass it in PEM, with its `-----BEGIN CERTIFICATE-----` line",
+        )),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A value that must not be shown, and where it comes from.
+//! A value that must not be shown, and its source.
 
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,24 +8,23 @@ use zeroize::Zeroizing;
 use super::file::SecretFile;
 use crate::error::Error;
 
-/// A client secret, an assertion or a client's id: a value that is fixed, or one that changes.
+/// A client secret, an assertion or a client's id, which is fixed or can change.
 ///
-/// A string is a fixed one. What comes from a [file](Self::file) or a [function](Self::from_fn) is read anew for each
-/// token request, so that a change needs no restart. Not shown by `Debug`; the copies that are held are wiped when they
-/// are dropped.
+/// A string is fixed. A [file](Self::file) or a [function](Self::from_fn) is read for each token request, so that a
+/// change needs no restart. `Debug` does not show the value, and copies in memory are wiped when they are dropped.
 ///
-/// An empty string is refused when a client is built, and so is an empty file when it is read: most often it is a
-/// variable that is not set. A client without a secret is
-/// [`ClientAuthentication::none`](crate::ClientAuthentication::none). For a server that knows a client by an empty
-/// secret, which is not the same in a Basic header, a function may return one.
+/// An empty string is refused when the client is built, and an empty file when it is read, because the cause is most
+/// often an unset variable. For a client without a secret, use
+/// [`ClientAuthentication::none`](crate::ClientAuthentication::none). A few servers require an empty secret, which is
+/// different in a Basic header; for them, a function may return an empty string.
 ///
 /// # Rotation
 ///
-/// When the server refuses a client's secret (`invalid_client`, or a 401 or 403 without an OAuth error code), it is
-/// read once more; if it has changed meanwhile, the token request is sent once more within the same call. For ten
-/// minutes after a change, the previous secret is tried once too, since the server may not know the new one yet. While
-/// the cache holds token requests back after such a refusal, files are looked at every second and functions called
-/// every ten seconds; once the secret has changed, the hold-back is over (at most once a minute).
+/// When the server rejects a client's secret (`invalid_client`, or a 401 or 403 without an OAuth error code), the
+/// secret is read again. If it has changed, the token request is sent once more within the same call. For ten minutes
+/// after a change, the previous secret is also tried once, because the server may not know the new one yet. While the
+/// cache holds back token requests after such a rejection, files are read every second and functions are called every
+/// ten seconds. When the secret has changed, the hold-back ends (at most once a minute).
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Secret};
@@ -49,20 +48,21 @@ enum SecretSource {
 type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
 
 impl Secret {
-    /// What is in a regular file: UTF-8, at most 64 KiB, without a byte order mark and without line ends at its end.
+    /// The content of a regular file, in UTF-8 and at most 64 KiB. A byte order mark and line ends at the end are
+    /// removed.
     ///
-    /// A file that cannot be read, or is empty, fails the token request with an error that names the file
-    /// ([`ErrorKind::Credentials`](crate::ErrorKind::Credentials)). It is transient: files are being replaced. A read
-    /// that hangs (a network mount) is waited for within the time limit of each exchange, and no other is begun
-    /// meanwhile.
+    /// If the file is empty or cannot be read, the token request fails with an error that names the file
+    /// ([`ErrorKind::Credentials`](crate::ErrorKind::Credentials)). The error is transient, because the file may be in
+    /// the middle of being replaced. If a read hangs (on a network mount), each exchange waits for it within its time
+    /// limit, and no second read is started.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(SecretSource::File(Arc::new(SecretFile::new(path.into()))))
     }
 
-    /// What a function gives: for vaults and secret managers.
+    /// The result of a function, for vaults and secret managers.
     ///
-    /// It is called for each token request, within the time limit of the exchange, and may keep what it has as long as
-    /// it likes. Its errors are [`Error::transient`] or [`Error::permanent`].
+    /// The function is called for each token request, within the time limit of the exchange. It may cache the secret.
+    /// It fails with [`Error::transient`] or [`Error::permanent`].
     ///
     /// ```
     /// use client_credentials::{Error, Secret};
@@ -82,11 +82,11 @@ impl Secret {
         })))
     }
 
-    /// Refuses what can never be read. `field` is how an error names this secret.
+    /// Refuses a secret that can never be read. `field` is its name in errors.
     pub(crate) fn check(&self, field: &str) -> Result<(), Error> {
         match &self.0 {
             SecretSource::File(file) if file.path.as_os_str().is_empty() => {
-                Err(Error::configuration(format!("{field}: the path of its file is empty")))
+                Err(Error::configuration(format!("{field}: the file path is empty")))
             }
             SecretSource::Fixed(value) if value.expose_secret().is_empty() => {
                 Err(Error::configuration(format!("{field}: empty")))
@@ -101,7 +101,7 @@ impl Secret {
             SecretSource::File(file) => file.read(field).await,
             SecretSource::Function(function) => match function().await {
                 Ok(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
-                Err(error) => Err(Error::credentials(format_args!("{field}: its function failed"), &error)),
+                Err(error) => Err(Error::credentials(format_args!("{field}: the function failed"), &error)),
             },
         }
     }
@@ -114,12 +114,12 @@ impl Secret {
         }
     }
 
-    /// How often it is worth a look whether it has changed; `None`: it never does.
-    pub(super) fn look_every(&self) -> Option<Duration> {
+    /// How often to check whether it has changed. `None`: it never changes.
+    pub(super) fn check_interval(&self) -> Option<Duration> {
         match &self.0 {
             SecretSource::Fixed(_) => None,
             SecretSource::File(_) => Some(Duration::from_secs(1)),
-            // It may ask somebody who counts.
+            // It may call a service that limits requests.
             SecretSource::Function(_) => Some(Duration::from_secs(10)),
         }
     }
@@ -133,7 +133,8 @@ impl From<&str> for Secret {
 
 impl From<String> for Secret {
     fn from(value: String) -> Self {
-        Self(SecretSource::Fixed(value.into()))
+        // Copied at its exact size: shrinking the string could leave an unwiped copy behind.
+        Zeroizing::new(value).as_str().into()
     }
 }
 
@@ -149,7 +150,7 @@ impl From<SecretString> for Secret {
     }
 }
 
-/// Shows a client's id: that is no secret.
+/// Shows a client's id in `Debug`: it is not secret.
 pub(crate) struct Id<'a>(pub &'a Secret);
 
 impl fmt::Debug for Id<'_> {

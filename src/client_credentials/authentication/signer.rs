@@ -1,4 +1,4 @@
-//! The seam to a key that signs: one of ours, or one in a key management service.
+//! Signing with a private key, such as one in a key management service.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::error::Error;
 /// Signs assertions with a private key, for
 /// [`ClientAuthentication::private_key_jwt`](crate::ClientAuthentication::private_key_jwt).
 ///
-/// For keys that never leave a key management service or a hardware module; `PrivateKey` (feature `jwt`) is the one for
-/// keys in PEM. It is asked once for each token request, within the time limit of the exchange.
+/// Implement it for keys that never leave a key management service or a hardware module. For keys in PEM, use
+/// `PrivateKey` (feature `jwt`). It is called once for each attempt, within the time limit of the exchange.
 ///
 /// ```
 /// use client_credentials::{ClientAuthentication, Error, Signer, async_trait};
@@ -46,12 +46,12 @@ pub trait Signer: Send + Sync + 'static {
     /// The algorithm's name in a JWS header (RFC 7518 section 3.1, RFC 8037), such as `RS256`.
     fn algorithm(&self) -> &str;
 
-    /// Signs `message`, which is not yet hashed. The signature is what RFC 7518 section 3 says for the algorithm; with
-    /// ECDSA it is `r` and `s` one after the other, where most services give ASN.1.
+    /// Signs `message`, which is not yet hashed. The signature has the format of RFC 7518 section 3. For ECDSA, that is
+    /// `r` followed by `s`, and not the ASN.1 that most services return.
     ///
     /// # Errors
     ///
-    /// [`Error::transient`] if it may pass on its own, [`Error::permanent`] if not.
+    /// [`Error::transient`] if the failure may be temporary, [`Error::permanent`] if not.
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
 }
 

@@ -1,4 +1,4 @@
-//! The client's method, by its name and the fields that belong to it.
+//! The authentication method, and the fields that belong to it.
 
 #[cfg(feature = "jwt")]
 use super::listed;
@@ -13,7 +13,7 @@ use crate::{
 const METHODS: &str = "`client_secret_post`, `client_secret_basic`, `client_secret_basic_raw`, `client_secret_jwt`, \
                        `private_key_jwt`, `client_assertion`, `tls_client_auth`, `self_signed_tls_client_auth`, `none`";
 
-/// `None`: there is neither a method nor a secret, so that one is set in code.
+/// `None`: there is neither a method nor a secret, so it must be set in code.
 pub(super) fn read(
     table: &mut Table,
     overridden: &mut Vec<&'static str>,
@@ -42,7 +42,7 @@ pub(super) fn read(
         "client_secret_jwt" | "private_key_jwt" => {
             return Err(table.refuse("authentication", "needs the feature `jwt`"));
         }
-        _ => return Err(table.refuse("authentication", &format!("is not a method; the methods are {METHODS}"))),
+        _ => return Err(table.refuse("authentication", &format!("is not a known method; the methods are {METHODS}"))),
     };
     let secret = secret(table, overridden)?.ok_or_else(|| missing(table))?;
     Ok(Some(by_secret(secret)))
@@ -53,11 +53,11 @@ fn secret(table: &mut Table, overridden: &mut Vec<&'static str>) -> Result<Optio
 }
 
 fn missing(table: &Table) -> Error {
-    table.refuse("client_secret", "missing; write it, or better `client_secret_file`")
+    table.refuse("client_secret", "missing; set `client_secret_file` (preferred) or `client_secret`")
 }
 
 fn file(table: &mut Table, name: &str) -> Result<Secret, Error> {
-    table.text(name)?.map(Secret::file).ok_or_else(|| table.refuse(name, "missing; write the path of the file"))
+    table.text(name)?.map(Secret::file).ok_or_else(|| table.refuse(name, "missing; set it to the path of the file"))
 }
 
 #[cfg(feature = "jwt")]
@@ -65,7 +65,7 @@ fn private_key(table: &mut Table) -> Result<ClientAuthentication, Error> {
     let pem = file(table, "private_key_file")?;
     let algorithm = table.text("algorithm")?.unwrap_or_default();
     let key = KeyFile::new(&algorithm, pem).ok_or_else(|| {
-        table.refuse("algorithm", &format!("missing or unknown; write one of {}", listed(&KeyFile::ALGORITHMS)))
+        table.refuse("algorithm", &format!("missing or unknown; set it to one of {}", listed(&KeyFile::ALGORITHMS)))
     })?;
     let mut signed = ClientAuthentication::private_key_jwt(key);
     if let Some(path) = table.text("certificate_file")? {

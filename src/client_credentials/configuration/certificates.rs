@@ -1,4 +1,4 @@
-//! The certificates of a connection, from files in PEM.
+//! The certificates of the connection, from files in PEM.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use crate::error::Error;
 #[derive(Clone, Default)]
 pub(super) struct Certificates {
     pub authorities: Option<PathBuf>,
-    /// And not those of the system.
+    /// Whether to trust only those, and not the system's.
     pub only_those: bool,
     pub client: Option<PathBuf>,
-    /// Unless it is in the client's file.
+    /// `None`: the key is in the same file as the certificate.
     pub key: Option<PathBuf>,
 }
 
@@ -60,11 +60,11 @@ mod with_tls {
     impl Certificates {
         pub(in super::super) fn load(&self) -> Result<Loaded, Error> {
             if self.only_those && self.authorities.is_none() {
-                return Err(Error::configuration("http.ca_only: is for `ca_file`, which is missing"));
+                return Err(Error::configuration("http.ca_only: requires `http.ca_file`, which is missing"));
             }
             if self.key.is_some() && self.client.is_none() {
                 return Err(Error::configuration(
-                    "http.client_key_file: is for `client_certificate_file`, which is missing",
+                    "http.client_key_file: requires `http.client_certificate_file`, which is missing",
                 ));
             }
             let authorities = self.authorities.as_deref().map(authorities).transpose()?.unwrap_or_default();
@@ -76,10 +76,9 @@ mod with_tls {
             let Some(path) = &self.client else { return Ok(None) };
             let certificate = read(FIELD, path)?;
             let key = self.key.as_deref().map(|path| read("http.client_key_file", path)).transpose()?;
-            // The cause is left out: it may quote a line.
+            // The cause is omitted, because it may quote a line of the key.
             identity(&certificate, key.as_deref().map(Vec::as_slice)).map(Some).map_err(|_| {
-                let what =
-                    "has no certificate and key in PEM that belong together (a key as PKCS#8: `BEGIN PRIVATE KEY`)";
+                let what = "has no certificate with its key in PEM (the key as PKCS#8: `BEGIN PRIVATE KEY`)";
                 refuse(FIELD, path, what)
             })
         }
@@ -103,7 +102,7 @@ mod with_tls {
         }
     }
 
-    /// The one that [`identity`] is for, even if reqwest was compiled with another: its default where there are both.
+    /// The TLS backend that [`identity`] is made for. reqwest may have been compiled with both.
     fn backend(builder: ClientBuilder) -> ClientBuilder {
         #[cfg(feature = "native-tls")]
         return builder.tls_backend_native();
@@ -113,7 +112,7 @@ mod with_tls {
 
     #[cfg(feature = "native-tls")]
     fn identity(certificate: &[u8], key: Option<&[u8]>) -> reqwest::Result<Identity> {
-        // It looks for the key at the beginning.
+        // native-tls expects the key at the beginning.
         const BEGIN: &[u8] = b"-----BEGIN PRIVATE KEY-----";
         let key = key.unwrap_or(certificate);
         let at = key.windows(BEGIN.len()).position(|window| window == BEGIN).unwrap_or_default();
@@ -123,7 +122,7 @@ mod with_tls {
     #[cfg(not(feature = "native-tls"))]
     fn identity(certificate: &[u8], key: Option<&[u8]>) -> reqwest::Result<Identity> {
         let key = key.unwrap_or_default();
-        // Room for all of it: growing would leave a copy of the key behind.
+        // Enough capacity for all of it: growing would leave a copy of the key behind.
         let mut both = Zeroizing::new(Vec::with_capacity(certificate.len() + key.len() + 1));
         both.extend_from_slice(certificate);
         both.push(b'\n');
@@ -142,7 +141,7 @@ mod with_tls {
 
     fn read(field: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
         let unreadable = |error: io::Error| refuse(field, path, "cannot be read").caused_by(Box::new(error));
-        // Opening a pipe waits until somebody writes to it.
+        // Opening a pipe blocks until another process writes to it.
         if fs::metadata(path).map_err(unreadable)?.file_type().is_file() {
             fs::read(path).map(Zeroizing::new).map_err(unreadable)
         } else {

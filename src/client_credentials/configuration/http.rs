@@ -1,4 +1,4 @@
-//! The connection to the token endpoint: proxy, certificates, and how long it may take to make one.
+//! The connection to the token endpoint: proxy, certificates and connect timeout.
 
 use super::table::Table;
 use crate::error::Error;
@@ -30,15 +30,15 @@ mod with_reqwest {
 
     #[derive(Clone)]
     pub(in crate::client_credentials) struct HttpSettings {
-        proxy: Option<ProxyFor>,
+        proxy: Option<ProxySetting>,
         certificates: Certificates,
         connect_timeout: Option<Duration>,
     }
 
-    /// What goes before the environment.
+    /// Overrides the proxies of the environment.
     #[derive(Clone)]
-    enum ProxyFor {
-        Nothing,
+    enum ProxySetting {
+        None,
         All(Box<Proxy>),
     }
 
@@ -55,19 +55,20 @@ mod with_reqwest {
             connect_timeout: http.seconds("connect_timeout")?,
         };
         if settings.connect_timeout.is_some_and(|limit| limit.is_zero()) {
-            return Err(http.refuse("connect_timeout", "zero; no connection would ever be made"));
+            return Err(http.refuse("connect_timeout", "zero; every connection would time out"));
         }
         Ok(Some(settings))
     }
 
-    fn proxy(http: &mut Table) -> Result<Option<ProxyFor>, Error> {
-        let Some(url) = http.text("proxy")? else { return Ok(None) };
+    fn proxy(http: &mut Table) -> Result<Option<ProxySetting>, Error> {
+        let Some(url) = http.secret("proxy")? else { return Ok(None) };
+        let url = url.trim();
         if url == "none" {
-            return Ok(Some(ProxyFor::Nothing));
+            return Ok(Some(ProxySetting::None));
         }
-        // The cause is left out: it quotes the URL, which may have a password.
-        let what = "is not a proxy's URL; write it as `http://proxy.example.com:3128`, or `none`";
-        Proxy::all(url).map(|proxy| Some(ProxyFor::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
+        // The cause is omitted, because it quotes the URL, which may contain a password.
+        let what = "is not the URL of a proxy; write it as `http://proxy.example.com:3128`, or `none`";
+        Proxy::all(url).map(|proxy| Some(ProxySetting::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
     }
 
     impl HttpSettings {
@@ -81,8 +82,8 @@ mod with_reqwest {
                 let builder = certificates.add_to(builder);
                 let builder = match &self.proxy {
                     None => builder,
-                    Some(ProxyFor::Nothing) => builder.no_proxy(),
-                    Some(ProxyFor::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
+                    Some(ProxySetting::None) => builder.no_proxy(),
+                    Some(ProxySetting::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
                 };
                 match self.connect_timeout {
                     Some(limit) => builder.connect_timeout(limit),

@@ -1,4 +1,4 @@
-//! What an application puts into a file of its own, or into its environment.
+//! Configuration from files and environment variables.
 
 mod authentication;
 #[cfg(feature = "reqwest")]
@@ -56,7 +56,7 @@ const FIELDS: &[&str] = &[
     "http",
 ];
 
-/// From a table of an application's own file, in any format that serde knows and that describes itself.
+/// Reads the configuration from a table of an application's own file, in any self-describing format of serde.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -83,36 +83,36 @@ const FIELDS: &[&str] = &[
 /// # }
 /// ```
 ///
-/// | field | what it is |
+/// | field | meaning |
 /// |---|---|
-/// | `token_url`, `issuer` or `vonage` | one of them: the token endpoint; an issuer to [discover](ClientCredentials::discover) it from; a [region](Region) |
+/// | `token_url`, `issuer` or `vonage` | exactly one of them: the token endpoint; the issuer to [discover](ClientCredentials::discover) it from; the [region](Region) |
 /// | `client_id` or `client_id_file` | the client's id |
-/// | `client_secret` or `client_secret_file` | for methods with a secret; better a [file](Secret::file): a table is copied and committed |
-/// | `authentication` | `client_secret_post`, as without it; `client_secret_basic`, `client_secret_basic_raw`, `client_secret_jwt` (feature `jwt`), `private_key_jwt` (feature `jwt`), `client_assertion`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
-/// | `private_key_file`, `algorithm`, `key_id`, `certificate_file` | for `private_key_jwt`: a key in PEM; `RS256`, `PS256`, `ES256`, `EdDSA` or `Ed25519`; its name; its certificate. The files are read for each token request |
-/// | `assertion_audience`, `assertion_lifetime` | for `private_key_jwt` and `client_secret_jwt`: `aud`; seconds |
-/// | `client_assertion_file` | for `client_assertion`: a token that somebody else writes and renews |
+/// | `client_secret` or `client_secret_file` | for methods with a secret; a [file](Secret::file) is preferred, because configuration is copied and committed |
+/// | `authentication` | `client_secret_post` (the default), `client_secret_basic`, `client_secret_basic_raw`, `client_secret_jwt` (feature `jwt`), `private_key_jwt` (feature `jwt`), `client_assertion`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
+/// | `private_key_file`, `algorithm`, `key_id`, `certificate_file` | for `private_key_jwt`: the key in PEM; `RS256`, `PS256`, `ES256`, `EdDSA` or `Ed25519`; `kid`; the certificate of the key. The files are read for each token request |
+/// | `assertion_audience`, `assertion_lifetime` | for `private_key_jwt` and `client_secret_jwt`: `aud`; the lifetime in seconds |
+/// | `client_assertion_file` | for `client_assertion`: a file with a token that another program writes and renews |
 /// | `scope`, `resource` | a string or a list of strings |
 /// | `audience`, `grant_type` | a string |
-/// | `parameters`, `headers` | a table of further parameters, or headers, each a string or a list of strings |
-/// | `origins`, `token_endpoint_origins`, `token_types` | a list of strings, or a string with commas |
+/// | `parameters`, `headers` | a table of extra parameters or headers, each a string or a list of strings |
+/// | `origins`, `token_endpoint_origins`, `token_types` | a list of strings, or a string with commas between them |
 /// | `any_origin`, `comma_separated_scopes`, `mtls_endpoint_aliases`, `allow_plain_http` | `true` or `false` |
 /// | `timeout` | seconds |
-/// | `http` | a table about the connection to the token endpoint (feature `reqwest`; its files with `rustls` or `native-tls`) |
-/// | `http.proxy` | a URL, with user and password if it wants them; `none` for no proxy, in spite of `HTTPS_PROXY` and the like |
-/// | `http.ca_file`, `http.ca_only` | certificate authorities in PEM to trust; `true`: no others |
-/// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, unless it is in the same file |
+/// | `http` | a table for the connection to the token endpoint (feature `reqwest`; its files need `rustls` or `native-tls`) |
+/// | `http.proxy` | a URL, with user and password if required; `none` for no proxy, even if `HTTPS_PROXY` and the like are set |
+/// | `http.ca_file`, `http.ca_only` | certificate authorities to trust, in PEM; `true` to trust no others |
+/// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, if it is not in the same file |
 /// | `http.connect_timeout` | seconds |
 ///
-/// Each field is a method of the builder or an argument of its constructors, and does the same. What is set on the
-/// builder later adds to it, or replaces it; [`http_client`](ClientCredentialsBuilder::http_client) replaces `http`,
-/// and [`authentication`](ClientCredentialsBuilder::authentication) a secret that is missing.
+/// Each field has the effect of the builder's method or constructor argument of that name. Methods that are called
+/// later add to the configuration or replace it; [`http_client`](ClientCredentialsBuilder::http_client) replaces
+/// `http`, and [`authentication`](ClientCredentialsBuilder::authentication) can supply a missing secret.
 ///
-/// Reading never fails because of what a field says: an error there would make parsers quote the line, and with it a
-/// secret. [`build`](ClientCredentialsBuilder::build) refuses, by the field's name and without its value: an unknown
-/// field, one that is there twice, one that does not belong to the method. A secret beside its file wins, so that a
-/// variable can replace a file; the log says so. (A parser still quotes what is no valid file to it, such as a string
-/// without its end, or a name that TOML has twice.)
+/// Deserialization accepts every value, because parsers quote the line of an error, and with it a secret. Instead,
+/// [`build`](ClientCredentialsBuilder::build) returns errors with the field's name and without its value: for an
+/// unknown field, for one that is set twice, and for one that does not belong to the method. If both a secret and its
+/// file are set, the secret wins, so that a variable can override a file; the log says so. (Parsers still quote syntax
+/// errors, such as an unterminated string, or a duplicate key in TOML.)
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -127,13 +127,13 @@ impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
 }
 
 impl ClientCredentialsBuilder {
-    /// From the environment: the fields of its `Deserialize` by variables whose names begin with `prefix`, in capitals,
-    /// such as `AUTH_CLIENT_ID` for `AUTH_`. A field in a table has two underscores in between: `AUTH_HTTP__PROXY`,
-    /// `AUTH_PARAMETERS__ACCOUNT_ID`.
+    /// Reads the configuration from environment variables. Their names are `prefix` and the name of a field (see
+    /// `Deserialize`) in capitals, such as `AUTH_CLIENT_ID` for the prefix `AUTH_`. A field in a table has two
+    /// underscores in between: `AUTH_HTTP__PROXY`, `AUTH_PARAMETERS__ACCOUNT_ID`.
     ///
-    /// A variable that is empty counts as not set. Names of parameters become lower case, and those of headers have `-`
-    /// for `_`. Other variables must not begin with the prefix: [`build`](Self::build) refuses what is not a field, so
-    /// that a slip does not go unnoticed.
+    /// Empty variables are ignored. Names of parameters and headers become lower case, and in those of headers `_`
+    /// becomes `-`. Other variables must not begin with the prefix: [`build`](Self::build) refuses unknown fields, so
+    /// that typing errors are noticed.
     ///
     /// ```no_run
     /// # #[cfg(feature = "reqwest")]
@@ -180,7 +180,7 @@ fn put(fields: &mut Fields, table: &str, name: String, value: Setting) {
     }
 }
 
-/// The builder's methods, called by what is there.
+/// Calls the builder's method for each field.
 fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
     let mut overridden = Vec::new();
     let client_id = one_of(&mut table, ["client_id", "client_id_file"], &mut overridden)?
@@ -200,7 +200,7 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
     }
     builder = token_request(&mut table, builder)?;
     for (name, value) in table.pairs("headers")? {
-        builder = builder.header(name, value);
+        builder = builder.header(name, value.as_str());
     }
     builder = flags(&mut table, builder)?;
     if let Some(grant_type) = table.text("grant_type")? {
@@ -216,7 +216,7 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
         builder.transport = Transport::Configured(Box::new(settings));
     }
     match table.rest() {
-        Some(name) => Err(table.refuse(name, "is there, but not for this `authentication`")),
+        Some(name) => Err(table.refuse(name, "does not belong to this `authentication`; omit it")),
         None => Ok(builder),
     }
 }
@@ -226,12 +226,12 @@ fn server(table: &mut Table, client_id: Secret) -> Result<ClientCredentialsBuild
     let mut present = PLACES.into_iter().filter(|name| table.has(name));
     let (place, other) = (present.next(), present.next());
     if let (Some(place), Some(other)) = (place, other) {
-        return Err(Error::configuration(format!("{place}, {other}: are both there; write one of them")));
+        return Err(Error::configuration(format!("{place}, {other}: both are set; set only one of them")));
     }
     let Some(place) = place else {
-        return Err(Error::configuration(format!("token_url: missing; write one of {}", listed(&PLACES))));
+        return Err(Error::configuration(format!("token_url: missing; set one of {}", listed(&PLACES))));
     };
-    // The method is set behind.
+    // The method is set afterwards.
     let (text, none) = (table.text(place)?.unwrap_or_default(), super::ClientAuthentication::none());
     Ok(match place {
         "token_url" => ClientCredentials::builder(text, client_id, none),
@@ -247,9 +247,9 @@ fn server(table: &mut Table, client_id: Secret) -> Result<ClientCredentialsBuild
 fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
     let mut builder = builder;
     for scope in table.texts("scope")? {
-        // The builder's own error quotes what it refuses.
+        // The builder's own error would quote the value.
         if TokenRequest::builder().scope(&scope).build().is_err() {
-            let what = "is not as RFC 6749 section 3.3 has it; write visible ASCII without `\"` and `\\`, \
+            let what = "is not valid (RFC 6749 section 3.3); write visible ASCII without `\"` and `\\`, \
                         and one space between two scopes";
             return Err(table.refuse("scope", what));
         }
@@ -262,7 +262,7 @@ fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result
         builder = builder.resource(resource);
     }
     for (name, value) in table.pairs("parameters")? {
-        builder = builder.parameter(name, value);
+        builder = builder.parameter(name, value.as_str());
     }
     Ok(builder)
 }
@@ -280,7 +280,7 @@ fn flags(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientC
         .try_fold(builder, |builder, (name, method)| Ok(if table.flag(name)? { method(builder) } else { builder }))
 }
 
-/// A value, or the file that it is in. The value wins, since variables replace what is in a file.
+/// A value, or the file that contains it. The value wins, so that a variable can override a file.
 fn one_of(
     table: &mut Table,
     [name, of_file]: [&'static str; 2],

@@ -1,4 +1,4 @@
-//! A value in a file or in the environment, before anybody judges it.
+//! An unchecked value from a file or from the environment.
 
 use std::{fmt, time::Duration};
 
@@ -8,12 +8,12 @@ use serde::{
 };
 use zeroize::Zeroizing;
 
-/// A value as it was written. Every value is accepted: an error that is raised while a parser reads makes it quote the
-/// line, and with it a secret. What is wrong is said when the client is built.
+/// An unchecked value. Every value is accepted, because a parser quotes the line of an error, and with it a secret.
+/// Errors are reported when the client is built.
 pub(super) enum Setting {
     Nothing,
     Text(Zeroizing<String>),
-    /// As it is written in digits.
+    /// Its digits.
     Integer(Zeroizing<String>),
     Float(f64),
     Flag(bool),
@@ -22,11 +22,11 @@ pub(super) enum Setting {
     Other(&'static str),
 }
 
-/// With repetitions, which maps would hide.
+/// A list, because a map would hide repeated names.
 pub(super) type Fields = Vec<(String, Setting)>;
 
 impl Setting {
-    /// For errors, which show no value.
+    /// The type, for errors, which do not show values.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -40,7 +40,7 @@ impl Setting {
         }
     }
 
-    /// A number may be an id, which environments do not tell from a string.
+    /// A string, or the digits of an integer, which may be an id.
     pub(super) fn into_text(self) -> Result<Zeroizing<String>, Self> {
         match self {
             Self::Text(text) | Self::Integer(text) => Ok(text),
@@ -144,7 +144,7 @@ impl<'de> Visitor<'de> for Anything {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Setting, A::Error> {
         let mut fields = Vec::new();
         while let Some((name, value)) = entries.next_entry::<Setting, Setting>()? {
-            // Another name is no field's either.
+            // A name that is not a string is not the name of a field.
             let name = name.into_text().map(|name| name.to_string()).unwrap_or_default();
             fields.push((name, value));
         }

@@ -8,13 +8,13 @@ use super::setting::{Fields, Setting};
 use crate::error::Error;
 
 pub(super) struct Table {
-    /// What its fields are called by in errors: nothing, or the table that it is in, with a dot.
+    /// The prefix of field names in errors: empty, or the table's own name and a dot.
     prefix: String,
     fields: Fields,
 }
 
 impl Table {
-    /// With no other field than the known ones, each once.
+    /// Refuses unknown and repeated fields.
     pub(super) fn new(prefix: String, fields: Fields, known: &[&str]) -> Result<Self, Error> {
         let table = Self { prefix, fields };
         if let Some((unknown, _)) = table.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
@@ -28,7 +28,7 @@ impl Table {
         let names = self.fields.iter().map(|(name, _)| name);
         let repeated = names.enumerate().find(|(at, name)| self.fields[..*at].iter().any(|(other, _)| other == *name));
         match repeated {
-            Some((_, name)) => Err(self.refuse(&shown(name), "is there twice; write it once")),
+            Some((_, name)) => Err(self.refuse(&shown(name), "is set twice; set it once")),
             None => Ok(self),
         }
     }
@@ -41,7 +41,7 @@ impl Table {
         self.fields.iter().any(|(field, value)| field == name && !matches!(value, Setting::Nothing))
     }
 
-    /// A field that nobody took.
+    /// A field that was not read.
     pub(super) fn rest(&self) -> Option<&str> {
         self.fields.iter().map(|(name, _)| name.as_str()).find(|name| self.has(name))
     }
@@ -57,7 +57,7 @@ impl Table {
         Ok(self.secret(name)?.map(|text| text.trim().to_owned()))
     }
 
-    /// As it is, but for what is before and behind it in files and variables.
+    /// The value without a byte order mark and line ends, and otherwise unchanged.
     pub(super) fn secret(&mut self, name: &str) -> Result<Option<Zeroizing<String>>, Error> {
         match self.take(name) {
             Setting::Nothing => Ok(None),
@@ -70,28 +70,26 @@ impl Table {
         }
     }
 
-    /// Of a string, or a list of them.
+    /// A string or a list of strings.
     pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Error> {
         let value = self.take(name);
-        self.texts_of(name, value)
+        Ok(self.texts_of(name, value)?.iter().map(|text| text.to_string()).collect())
     }
 
-    fn texts_of(&self, name: &str, value: Setting) -> Result<Vec<String>, Error> {
+    fn texts_of(&self, name: &str, value: Setting) -> Result<Vec<Zeroizing<String>>, Error> {
         let values = match value {
             Setting::Nothing => Vec::new(),
             Setting::List(values) => values,
             other => vec![other],
         };
         let texts = values.into_iter().map(|value| match value.into_text() {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(other) => {
-                Err(self.refuse(name, &format!("is, or has in it, {}; write strings, in quotes", other.kind())))
-            }
+            Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
+            Err(other) => Err(self.refuse(name, &format!("is or contains {}; write strings, in quotes", other.kind()))),
         });
         texts.collect()
     }
 
-    /// As [`texts`](Self::texts), where commas divide a string: a variable of an environment has no other list.
+    /// Like [`texts`](Self::texts), but commas separate strings, because environment variables have no lists.
     pub(super) fn list(&mut self, name: &str) -> Result<Vec<String>, Error> {
         let texts = self.texts(name)?;
         Ok(texts.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned()).collect())
@@ -111,8 +109,8 @@ impl Table {
         }
     }
 
-    /// Names and values of a table whose names are free. A value may be a list.
-    pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, String)>, Error> {
+    /// The names and values of a table with names of the user's choice. A value may be a list.
+    pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
         let Some(fields) = self.fields_of(name)? else { return Ok(Vec::new()) };
         let table = Self { prefix: format!("{}{name}.", self.prefix), fields }.without_repetitions()?;
         let Self { prefix, fields } = table;
@@ -140,7 +138,7 @@ impl Table {
     }
 }
 
-/// A name that somebody wrote, and that may be anything.
+/// A name from the configuration, shortened and escaped: it may be any text.
 fn shown(name: &str) -> String {
     name.escape_debug().take(64).collect()
 }

@@ -79,7 +79,7 @@ async fn no_proxy_at_all_can_be_said() {
 #[test]
 fn what_cannot_be_a_connection_is_refused_by_field() {
     for (http, said) in [
-        (json!({"proxy": format!("http://user:{SECRET}@:nowhere")}), "http.proxy: is not a proxy's URL"),
+        (json!({"proxy": format!("http://user:{SECRET}@:nowhere")}), "http.proxy: is not the URL of a proxy"),
         (json!({"connect_timeout": 0}), "http.connect_timeout: zero"),
         (json!({"connect_timeout": "soon"}), "http.connect_timeout: is not a number of seconds"),
         (json!({"ca_only": "yes"}), "http.ca_only: is neither `true` nor `false`"),
@@ -145,11 +145,14 @@ mod certificates {
             (json!({"ca_file": gone}), format!("http.ca_file: the file {} cannot be read", gone.display())),
             (json!({"ca_file": "/dev/zero"}), "http.ca_file: the file /dev/zero is not a regular file".into()),
             (json!({"ca_file": secret.0}), format!("http.ca_file: the file {} has no certificate", secret.0.display())),
-            (json!({"ca_only": true}), "http.ca_only: is for `ca_file`".into()),
-            (json!({"client_key_file": key.0}), "http.client_key_file: is for `client_certificate_file`".into()),
+            (json!({"ca_only": true}), "http.ca_only: requires `http.ca_file`".into()),
+            (json!({"client_key_file": key.0}), "http.client_key_file: requires `http.client_certificate_file`".into()),
             (
                 json!({"client_certificate_file": client.0}),
-                format!("http.client_certificate_file: the file {} has no certificate and key", client.0.display()),
+                format!(
+                    "http.client_certificate_file: the file {} has no certificate with its key",
+                    client.0.display()
+                ),
             ),
             (json!({"client_certificate_file": client.0, "client_key_file": secret.0}), "http.client_cert".into()),
         ] {
@@ -159,6 +162,6 @@ mod certificates {
         }
         let error = read(&by_certificate("https://localhost/token", &json!({"ca_file": ca.0}))).build();
         let error = error.expect_err("no certificate").to_string();
-        assert!(error.starts_with("http_client: missing, and tls_client_auth needs one"), "{error}");
+        assert!(error.starts_with("http_client: missing; tls_client_auth needs an HTTP client"), "{error}");
     }
 }

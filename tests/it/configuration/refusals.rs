@@ -26,10 +26,10 @@ fn refused(settings: &Value) -> String {
 #[test]
 fn what_is_missing_or_too_much_is_named() {
     for (changes, said) in [
-        (json!({"token_url": null}), "token_url: missing; write one of `token_url`, `issuer`, `vonage`"),
-        (json!({"issuer": "https://auth.example.com"}), "token_url, issuer: are both there"),
-        (json!({"vonage": "emea"}), "token_url, vonage: are both there"),
-        (json!({"client_secret": null}), "client_secret: missing; write it, or better `client_secret_file`"),
+        (json!({"token_url": null}), "token_url: missing; set one of `token_url`, `issuer`, `vonage`"),
+        (json!({"issuer": "https://auth.example.com"}), "token_url, issuer: both are set"),
+        (json!({"vonage": "emea"}), "token_url, vonage: both are set"),
+        (json!({"client_secret": null}), "client_secret: missing; set `client_secret_file` (preferred)"),
         (json!({"client_secret": null, "authentication": "client_secret_basic"}), "client_secret: missing"),
         (json!({"client_secret": ""}), "client_secret: empty"),
         (json!({"client_id": null}), "client_id: missing"),
@@ -38,12 +38,12 @@ fn what_is_missing_or_too_much_is_named() {
         (json!({"resource": ""}), "resource: empty"),
         (json!({"grant_type": ""}), "grant_type: empty"),
         (json!({"timeout": 0}), "timeout: zero"),
-        (json!({"token_endpoint_origins": "https://a.test"}), "token_endpoint_origin, mtls_endpoint_aliases: are for"),
-        (json!({"authentication": "none"}), "client_secret: is there, but not for this `authentication`"),
-        (json!({"private_key_file": "/key.pem"}), "private_key_file: is there, but not for this `authentication`"),
-        (json!({"key_id": "7"}), "key_id: is there, but not for this `authentication`"),
+        (json!({"token_endpoint_origins": "https://a.test"}), "token_endpoint_origin, mtls_endpoint_aliases: require"),
+        (json!({"authentication": "none"}), "client_secret: does not belong to this `authentication`"),
+        (json!({"private_key_file": "/key.pem"}), "private_key_file: does not belong to this `authentication`"),
+        (json!({"key_id": "7"}), "key_id: does not belong to this `authentication`"),
         (json!({"authentication": "client_assertion", "client_secret": null}), "client_assertion_file: missing"),
-        (json!({"headers": {"content-type": SECRET}}), "header: `content-type` is written by"),
+        (json!({"headers": {"content-type": SECRET}}), "header: `content-type` is set by"),
         (json!({"parameters": {"client_id": SECRET}}), "parameter: `client_id` is written by"),
     ] {
         let error = refused(&with(&changes));
@@ -56,10 +56,13 @@ fn what_is_missing_or_too_much_is_named() {
 fn a_key_needs_its_file_and_its_algorithm() {
     for (changes, said) in [
         (json!({}), "private_key_file: missing"),
-        (json!({"private_key_file": "/key.pem"}), "algorithm: missing or unknown; write one of `RS256`"),
+        (json!({"private_key_file": "/key.pem"}), "algorithm: missing or unknown; set it to one of `RS256`"),
         (json!({"private_key_file": "/key.pem", "algorithm": SECRET}), "algorithm: missing or unknown"),
         (json!({"private_key_file": "/key.pem", "algorithm": "ES256", "assertion_lifetime": 1}), "lifetime: "),
-        (json!({"private_key_file": "/key.pem", "algorithm": "ES256", "client_secret": SECRET}), "client_secret: is"),
+        (
+            json!({"private_key_file": "/key.pem", "algorithm": "ES256", "client_secret": SECRET}),
+            "client_secret: does not belong",
+        ),
     ] {
         let mut settings = with(&json!({"authentication": "private_key_jwt", "client_secret": null}));
         for (name, value) in changes.as_object().expect("a table") {
@@ -116,7 +119,7 @@ fn a_field_that_is_there_twice_is_refused() {
     ] {
         let settings: Settings = serde_json::from_str(&format!(r#"{{"auth":{table},{repeated}}}}}"#)).expect("JSON");
         let error = message(&settings.auth.http_client(Recorder::issuing()).build().expect_err("refused"));
-        assert_eq!(error, format!("{field}: is there twice; write it once"));
+        assert_eq!(error, format!("{field}: is set twice; set it once"));
     }
 }
 
