@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     host::is_same_host,
-    http_client::{self, Body, HttpClient, IsTokenRequest, MAX_RESPONSE_BYTES, redirected, too_large},
+    http_client::{self, HttpClient, IsTokenRequest, MAX_RESPONSE_BYTES, SecretBody, redirected, too_large},
     origin::{Origins, Permission, Target},
     report::log,
 };
@@ -216,7 +216,7 @@ impl Discovery {
         Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
-    fn read(&self, response: &Response<Body>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
+    fn read(&self, response: &Response<SecretBody>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
         let status = response.status();
         let outcome = if is_redirect(status) {
             Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))

@@ -214,7 +214,7 @@ impl ClientCredentials {
 
     /// The server's time, if an assertion may have been rejected because of its timestamps. Servers use different error
     /// codes for that.
-    fn correction(&self, skew: Skew, error: &Error, response: &Response<Body>) -> Option<Skew> {
+    fn correction(&self, skew: Skew, error: &Error, response: &Response<SecretBody>) -> Option<Skew> {
         let verdict = error.response().is_some() && !error.is_transient();
         let date = response.headers().get(DATE)?.to_str().ok()?;
         let by_clock = verdict && self.authentication.depends_on_clock();

@@ -80,7 +80,7 @@ impl Quotes {
     }
 
     /// The target of a redirect. Only the origin is shown, because the rest may contain secrets.
-    pub(super) fn redirect(&self, response: &Response<Body>, own_scheme: &str) -> String {
+    pub(super) fn redirect(&self, response: &Response<SecretBody>, own_scheme: &str) -> String {
         let Some(location) = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()))
         else {
             return "nowhere (it has no Location header)".into();
@@ -92,7 +92,7 @@ impl Quotes {
     }
 
     /// What an error response says about its cause, after a colon. Empty if it says nothing.
-    pub(super) fn cause(&self, response: &Response<Body>, members: &Members<'_>, text: &str) -> String {
+    pub(super) fn cause(&self, response: &Response<SecretBody>, members: &Members<'_>, text: &str) -> String {
         let headers = response.headers();
         let said = if let Some(encoding) = self.encoding(response) {
             return encoding;
@@ -129,7 +129,7 @@ impl Quotes {
     }
 
     /// A content encoding that the HTTP client did not decode.
-    pub(super) fn encoding(&self, response: &Response<Body>) -> Option<String> {
+    pub(super) fn encoding(&self, response: &Response<SecretBody>) -> Option<String> {
         let encoding = self.header(response, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"))?;
         Some(format!(", encoded as {encoding}, which the HTTP client does not decode"))
     }

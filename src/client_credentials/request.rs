@@ -27,7 +27,7 @@ pub(super) fn build(
     endpoint: &TokenEndpoint,
     wanted: &TokenRequest,
     proof: &Proof,
-) -> Request<Body> {
+) -> Request<SecretBody> {
     let scope = wanted.scope().map(|scope| match style.comma_separated_scopes {
         true => scope.replace(' ', ","),
         false => scope,
@@ -42,7 +42,7 @@ pub(super) fn build(
     let room = pairs.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
     let mut form = Serializer::new(String::with_capacity(room));
     form.extend_pairs(pairs);
-    let body = Body::wiped(Zeroizing::new(form.finish().into_bytes()));
+    let body = SecretBody::wiped(Zeroizing::new(form.finish().into_bytes()));
 
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;

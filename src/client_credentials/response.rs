@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, ErrorResponse, OAUTH_CODES},
-    http_client::{Body, MAX_RESPONSE_BYTES, redirected, too_large},
+    http_client::{MAX_RESPONSE_BYTES, SecretBody, redirected, too_large},
     token::AccessToken,
 };
 

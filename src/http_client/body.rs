@@ -15,7 +15,7 @@ pub(crate) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 #[derive(Clone, Default)]
 pub struct SecretBody(Bytes);
 
-impl Body {
+impl SecretBody {
     /// Returns the bytes.
     pub fn into_bytes(self) -> Bytes {
         self.0

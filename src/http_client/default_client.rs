@@ -8,7 +8,7 @@ use reqwest::ClientBuilder;
 
 use super::{
     HttpClient,
-    body::Body,
+    body::SecretBody,
     reqwest_client::{build, is_connection_failure},
 };
 use crate::{

@@ -41,7 +41,7 @@ pub trait HttpClient: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::transient`] if the transport fails. The error's kind is derived from the chain of causes.
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error>;
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error>;
 
     /// The name of this client in errors. The default is the name of its type.
     fn name(&self) -> &str {
@@ -99,7 +99,7 @@ impl<T: HttpClient> IntoHttpClient for T {
 pub(crate) struct IsTokenRequest;
 
 /// Sends a request with `client`, and adds the client's name to errors that its own code made.
-pub(crate) async fn send(client: &dyn HttpClient, request: Request<Body>) -> Result<Response<Body>, Error> {
+pub(crate) async fn send(client: &dyn HttpClient, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
     let https = request.uri().scheme() == Some(&Scheme::HTTPS);
     let again = https.then(|| request.clone());
     let outcome = match (client.send(request).await, again) {

@@ -27,7 +27,7 @@ use crate::{
 
 #[async_trait]
 impl HttpClient for reqwest::Client {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let context = SendContext::new(self, &request)?;
         let request = context.convert(request)?;
         let asked = request.url().clone();
@@ -88,7 +88,7 @@ struct SendContext {
 }
 
 impl SendContext {
-    fn new(client: &reqwest::Client, request: &Request<Body>) -> Result<Self, Error> {
+    fn new(client: &reqwest::Client, request: &Request<SecretBody>) -> Result<Self, Error> {
         let context = Self {
             settings: ReqwestSettings::of(client),
             scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS),
@@ -105,7 +105,7 @@ impl SendContext {
     }
 
     /// Converts the request. Its body cannot be cloned, so that no redirect can send the secret again.
-    fn convert(&self, mut request: Request<Body>) -> Result<reqwest::Request, Error> {
+    fn convert(&self, mut request: Request<SecretBody>) -> Result<reqwest::Request, Error> {
         // If the format of reqwest's `Debug` ever changes, this crate's own name is sent.
         if self.settings.has_user_agent() {
             request.headers_mut().remove(USER_AGENT);
