@@ -72,6 +72,10 @@ mod stacks;
 #[cfg(feature = "test-util")]
 mod status;
 mod support;
+#[cfg(feature = "test-util")]
+mod suspects;
+#[cfg(feature = "test-util")]
+mod takeover;
 #[cfg(all(feature = "test-util", feature = "reqwest-middleware"))]
 mod testing;
 #[cfg(feature = "test-util")]
