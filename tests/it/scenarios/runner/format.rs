@@ -46,6 +46,8 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Time>,
     /// Of one caller.
     pub(super) wait_limit: Option<Time>,
+    /// Where the tokens may go; without it, anywhere.
+    pub(super) origin: Option<String>,
 }
 
 /// What the authorization server answers; of several that fit, the last one in the file counts.
@@ -103,7 +105,10 @@ pub(super) enum Handed {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revoke {
-    pub(super) at: Time,
+    pub(super) at: Option<OneOrMany<Time>>,
+    pub(super) from: Option<Time>,
+    pub(super) until: Option<Time>,
+    pub(super) every: Option<Time>,
     pub(super) scope: Option<String>,
 }
 
@@ -123,6 +128,8 @@ pub(super) struct Api {
     #[serde(default = "invalid_token")]
     pub(super) challenge: String,
     pub(super) takes: Option<Time>,
+    /// It rejects a token that is younger.
+    pub(super) knows_tokens_after: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,12 +168,18 @@ pub(super) struct Callers {
     pub(super) count: u64,
     #[serde(default = "api")]
     pub(super) api: String,
+    /// So many hosts of that API, to which they send in turn.
+    #[serde(default = "one")]
+    pub(super) hosts: u64,
     pub(super) scope: Option<String>,
     /// So many scopes besides, `key-1`, `key-2` ..., one for each of `count` callers in turn.
     pub(super) scopes: Option<u64>,
     /// Whether the layer sends a rejected request again.
     #[serde(default)]
     pub(super) replays: bool,
+    /// They ask for the token themselves, and report a 401 that they get.
+    #[serde(default)]
+    pub(super) by_hand: bool,
     pub(super) gives_up_after: Option<Time>,
 }
 
@@ -296,6 +309,10 @@ impl Scenario {
                 return Err(format!("[[api]] number {}: nobody calls {:?}", number + 1, api.name));
             }
         }
+        for (number, revoke) in scenario.revoke.iter().enumerate() {
+            let known = revoke.rhythm().check(lasts);
+            known.map_err(|what| format!("[[revoke]] number {}: {what}", number + 1))?;
+        }
         for (number, event) in scenario.clock.iter().enumerate() {
             let said = [event.suspended_for.is_some(), event.frozen_for.is_some(), event.wall_clock_steps.is_some()];
             if said.into_iter().filter(|said| *said).count() != 1 {
@@ -356,39 +373,67 @@ impl Answer {
     }
 }
 
-impl Callers {
-    fn check(&self, clock: &[ClockEvent], lasts: Time) -> Result<(), String> {
-        let steady = [self.from.is_some(), self.until.is_some(), self.every.is_some()];
-        match (&self.at, steady) {
-            (Some(_), [false, false, false]) => {}
-            (None, [true, true, true]) => {}
+/// When something happens again and again.
+pub(super) struct Rhythm<'a> {
+    at: Option<&'a OneOrMany<Time>>,
+    from: Option<Time>,
+    until: Option<Time>,
+    every: Option<Time>,
+}
+
+impl Rhythm<'_> {
+    fn check(&self, lasts: Time) -> Result<(), String> {
+        match (self.at, [self.from.is_some(), self.until.is_some(), self.every.is_some()]) {
+            (Some(_), [false, false, false]) | (None, [true, true, true]) => {}
             _ => return Err("say `at`, or `from`, `until` and `every`".into()),
         }
         for at in self.at.iter().flat_map(|at| &at.0) {
             within("at", *at, lasts)?;
-            if let Some(event) = clock.iter().find(|event| event.covers(at.0)) {
-                return Err(format!("`at` is {at}, when nothing runs: see [[clock]] at {}", event.at));
-            }
         }
         if let Some(until) = self.until {
             within("until", until, lasts)?;
         }
-        if !self.api.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) || self.api.is_empty() {
-            return Err(format!("`api` is {:?}; write a name in lower case, such as \"orders\"", self.api));
-        }
         if self.every.is_some_and(|every| every.0.is_zero()) {
             return Err("`every` is 0 s; many at once are a `count`".into());
         }
-        unused(&[("scopes", self.scopes.is_some() && self.scope.is_some())])
+        Ok(())
     }
 
-    /// The `index`th time at which they call.
+    /// The `index`th time.
     pub(super) fn time(&self, index: u32) -> Option<Duration> {
-        match (&self.at, self.from, self.until, self.every) {
+        match (self.at, self.from, self.until, self.every) {
             (Some(at), ..) => at.0.get(index as usize).map(|at| at.0),
             (_, Some(from), Some(until), Some(every)) => Some(from.0 + every.0 * index).filter(|time| *time < until.0),
             _ => None,
         }
+    }
+}
+
+impl Revoke {
+    pub(super) fn rhythm(&self) -> Rhythm<'_> {
+        Rhythm { at: self.at.as_ref(), from: self.from, until: self.until, every: self.every }
+    }
+}
+
+impl Callers {
+    fn check(&self, clock: &[ClockEvent], lasts: Time) -> Result<(), String> {
+        self.rhythm().check(lasts)?;
+        for at in self.at.iter().flat_map(|at| &at.0) {
+            if let Some(event) = clock.iter().find(|event| event.covers(at.0)) {
+                return Err(format!("`at` is {at}, when nothing runs: see [[clock]] at {}", event.at));
+            }
+        }
+        if !self.api.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) || self.api.is_empty() {
+            return Err(format!("`api` is {:?}; write a name in lower case, such as \"orders\"", self.api));
+        }
+        if self.hosts == 0 {
+            return Err("`hosts` is 0; the API has one at least".into());
+        }
+        unused(&[("scopes", self.scopes.is_some() && self.scope.is_some()), ("replays", self.replays && self.by_hand)])
+    }
+
+    pub(super) fn rhythm(&self) -> Rhythm<'_> {
+        Rhythm { at: self.at.as_ref(), from: self.from, until: self.until, every: self.every }
     }
 }
 
