@@ -46,6 +46,8 @@ mod middleware_tracing;
 #[cfg(feature = "test-util")]
 mod model;
 #[cfg(feature = "test-util")]
+mod model_of_several;
+#[cfg(feature = "test-util")]
 mod origins;
 #[cfg(all(feature = "jwt", feature = "reqwest"))]
 mod private_key;
