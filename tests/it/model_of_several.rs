@@ -12,7 +12,7 @@ use client_credentials::{BearerAuth, BearerAuthLayer, Error, TokenCache};
 use http::{Response, StatusCode};
 use proptest::prelude::*;
 use tokio::{task::JoinSet, time::sleep};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, ServiceExt};
 
 use crate::support::{
     fake::{Body, bearer, rejection},
