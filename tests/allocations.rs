@@ -13,7 +13,7 @@ use std::{
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use client_credentials::{AccessToken, BearerAuthLayer, TokenCache, TokenHeader};
+use client_credentials::{AccessToken, BearerAuthLayer, Error, TokenCache, TokenHeader, TokenRequest, token_fn};
 use http_body_util::Full;
 use tower::{Layer, Service, service_fn};
 
@@ -92,4 +92,27 @@ async fn a_reqwest_request_gets_its_token_without_an_allocation() {
         request.headers_mut().insert("accept", http::HeaderValue::from_static("application/json"));
         assert_eq!(allocations(&mut service, request), 0);
     }
+}
+
+/// Each is remembered for a while, so that it is not asked for again at once; but no more of them than the bound allows
+/// for, twice.
+#[test]
+fn tokens_that_are_refused_keep_no_more_memory_than_the_bound_allows_for() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let source = token_fn(|_| ready(Err(Error::permanent("no such tenant"))));
+    let tokens = TokenCache::builder(source).any_origin().most_keys(100).build().expect("a cache");
+    let kept = |from: usize, to: usize| {
+        let ask = async {
+            for tenant in from..to {
+                let request = TokenRequest::builder().scope(format!("tenant-{tenant}")).build().expect("a request");
+                tokens.token_for(&request).await.expect_err("refused");
+            }
+        };
+        measure(|| runtime.block_on(ask)).bytes_current
+    };
+    let first = kept(0, 250);
+    assert!(first > 0, "the counter counts");
+    let later = kept(250, 5_000);
+    assert!(later < first / 4, "{later} bytes more, after {first} for those that the bound allows for");
 }

@@ -46,6 +46,8 @@ mod middleware_tracing;
 #[cfg(feature = "test-util")]
 mod model;
 #[cfg(feature = "test-util")]
+mod model_of_several;
+#[cfg(feature = "test-util")]
 mod origins;
 #[cfg(all(feature = "jwt", feature = "reqwest"))]
 mod private_key;
@@ -72,6 +74,10 @@ mod stacks;
 #[cfg(feature = "test-util")]
 mod status;
 mod support;
+#[cfg(feature = "test-util")]
+mod suspects;
+#[cfg(feature = "test-util")]
+mod takeover;
 #[cfg(all(feature = "test-util", feature = "reqwest-middleware"))]
 mod testing;
 #[cfg(feature = "test-util")]

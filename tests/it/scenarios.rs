@@ -40,6 +40,12 @@ fn a_scenario_that_makes_no_sense_is_refused_with_what_would() {
         ("[[server]]\n[[expect]]\ntoken_requests = 1\nare = 'served'", "[[expect]] number 1: `are` says nothing here"),
         ("[[server]]\n[[expect]]\ncallers = 'nobody'", "[[expect]] number 1: no [[callers]] have the name \"nobody\""),
         ("[[clock]]\nat = '1 s'", "[[clock]] number 1: say one of"),
+        ("[[revoke]]\nevery = '1 s'", "[[revoke]] number 1: say `at`, or `from`, `until` and `every`"),
+        ("[[callers]]\nat = '1 s'\nhosts = 0", "[[callers]] number 1: `hosts` is 0"),
+        (
+            "[[callers]]\nat = '1 s'\nby_hand = true\nreplays = true",
+            "[[callers]] number 1: `replays` says nothing here",
+        ),
     ];
     for (text, expected) in table {
         let refusal = report(&format!("title = 'a'\nwhy = 'b'\nlasts = '1 min'\n{text}"));

@@ -25,8 +25,8 @@ pub enum Reply {
     Token,
     /// A token whose renewal is wanted after so many seconds.
     RefreshIn(u64),
-    /// A token of this name, issued anew every so many seconds, with what is left of them at this time.
-    Left(&'static str, u64, Duration),
+    /// The token of this name and number, with so many seconds to live.
+    Known(&'static str, u64, u64),
     Status(u16),
     RetryAfter(u16, u64),
     /// 400, or 401 for `invalid_client`, with this OAuth error code.
@@ -131,13 +131,10 @@ impl HttpClient for Tenants {
                 let life = format!(r#""expires_in":3600,"refresh_in":{hint}"#);
                 response(200, format!(r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer",{life}}}"#))
             }
-            Reply::Left(name, every, at) => {
-                let (number, left) = (at.as_secs() / every, every - at.as_secs() % every);
-                response(
-                    200,
-                    format!(r#"{{"access_token":"{name}-{number}","token_type":"Bearer","expires_in":{left}}}"#),
-                )
-            }
+            Reply::Known(name, number, left) => response(
+                200,
+                format!(r#"{{"access_token":"{name}-{number}","token_type":"Bearer","expires_in":{left}}}"#),
+            ),
             Reply::Status(status) => response(status, String::new()),
             Reply::RetryAfter(status, seconds) => {
                 Response::builder().status(status).header("retry-after", seconds).body(SecretBody::from(String::new()))

@@ -46,6 +46,8 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Time>,
     /// Of one caller.
     pub(super) wait_limit: Option<Time>,
+    /// Where the tokens may go; without it, anywhere.
+    pub(super) origin: Option<String>,
 }
 
 /// What the authorization server answers; of several that fit, the last one in the file counts.
@@ -103,7 +105,10 @@ pub(super) enum Handed {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revoke {
-    pub(super) at: Time,
+    pub(super) at: Option<OneOrMany<Time>>,
+    pub(super) from: Option<Time>,
+    pub(super) until: Option<Time>,
+    pub(super) every: Option<Time>,
     pub(super) scope: Option<String>,
 }
 
@@ -123,6 +128,8 @@ pub(super) struct Api {
     #[serde(default = "invalid_token")]
     pub(super) challenge: String,
     pub(super) takes: Option<Time>,
+    /// It rejects a token that is younger.
+    pub(super) knows_tokens_after: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,12 +168,18 @@ pub(super) struct Callers {
     pub(super) count: u64,
     #[serde(default = "api")]
     pub(super) api: String,
+    /// So many hosts of that API, to which they send in turn.
+    #[serde(default = "one")]
+    pub(super) hosts: u64,
     pub(super) scope: Option<String>,
     /// So many scopes besides, `key-1`, `key-2` ..., one for each of `count` callers in turn.
     pub(super) scopes: Option<u64>,
     /// Whether the layer sends a rejected request again.
     #[serde(default)]
     pub(super) replays: bool,
+    /// They ask for the token themselves, and report a 401 that they get.
+    #[serde(default)]
+    pub(super) by_hand: bool,
     pub(super) gives_up_after: Option<Time>,
 }
 
@@ -263,135 +276,6 @@ fn invalid_token() -> String {
     "Bearer error=\"invalid_token\"".to_owned()
 }
 
-impl Scenario {
-    /// # Errors
-    ///
-    /// What the file says that cannot be meant.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
-        let mut scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let lasts = scenario.lasts;
-        if scenario.instances == 0 {
-            return Err("`instances` is 0; there is nobody to look at".into());
-        }
-        for (number, answer) in scenario.server.iter_mut().enumerate() {
-            answer.check(lasts).map_err(|what| format!("[[server]] number {}: {what}", number + 1))?;
-        }
-        for (number, callers) in scenario.callers.iter().enumerate() {
-            let last = callers.until.into_iter().chain(callers.at.iter().flat_map(|at| at.0.iter().copied())).max();
-            if let (Some(dropped), Some(last)) = (scenario.handles_dropped, last)
-                && last > dropped
-            {
-                return Err(format!(
-                    "[[callers]] number {}: nobody can call after `handles_dropped`, {dropped}",
-                    number + 1
-                ));
-            }
-            callers
-                .check(&scenario.clock, lasts)
-                .map_err(|what| format!("[[callers]] number {}: {what}", number + 1))?;
-        }
-        for (number, api) in scenario.api.iter().enumerate() {
-            let known = scenario.callers.iter().any(|callers| callers.api == api.name);
-            if !known {
-                return Err(format!("[[api]] number {}: nobody calls {:?}", number + 1, api.name));
-            }
-        }
-        for (number, event) in scenario.clock.iter().enumerate() {
-            let said = [event.suspended_for.is_some(), event.frozen_for.is_some(), event.wall_clock_steps.is_some()];
-            if said.into_iter().filter(|said| *said).count() != 1 {
-                return Err(format!(
-                    "[[clock]] number {}: say one of `suspended_for`, `frozen_for`, `wall_clock_steps`",
-                    number + 1
-                ));
-            }
-        }
-        for (number, expect) in scenario.expect.iter().enumerate() {
-            expect
-                .check(&scenario.callers, lasts)
-                .map_err(|what| format!("[[expect]] number {}: {what}", number + 1))?;
-        }
-        Ok(scenario)
-    }
-}
-
-impl Answer {
-    fn check(&mut self, lasts: Time) -> Result<(), String> {
-        within("from", self.from, lasts)?;
-        self.kind = match &self.answers {
-            None => Kind::Token,
-            Some(toml::Value::Integer(status)) => u16::try_from(*status)
-                .ok()
-                .filter(|status| http::StatusCode::from_u16(*status).is_ok())
-                .map(Kind::Status)
-                .ok_or_else(|| format!("`answers` is {status}, which is no HTTP status"))?,
-            Some(value) => match value.as_str() {
-                Some("token") => Kind::Token,
-                Some("connection refused") => Kind::Refused,
-                Some("connection reset") => Kind::Reset,
-                Some("name not found") => Kind::NameNotFound,
-                Some("never") => Kind::Never,
-                Some("panic") => Kind::Panic,
-                other => {
-                    let other = other.unwrap_or("no text");
-                    return Err(format!(
-                        "`answers` is {other:?}; write \"token\", an HTTP status such as 503, \"connection refused\", \
-                         \"connection reset\", \"name not found\", \"never\" or \"panic\""
-                    ));
-                }
-            },
-        };
-        let token = self.kind == Kind::Token;
-        let status = matches!(self.kind, Kind::Status(_));
-        unused(&[
-            ("expires_in", self.expires_in.is_some() && !token),
-            ("refresh_in", self.refresh_in.is_some() && !token),
-            ("token", self.token.is_some() && !token),
-            ("error", self.error.is_some() && !status),
-            ("body", self.body.is_some() && (!status || self.error.is_some())),
-            ("retry_after", self.retry_after.is_some() && !status),
-            ("retry_after_date", self.retry_after_date.is_some() && (!status || self.retry_after.is_some())),
-            ("clock_ahead", self.clock_ahead.is_some() && self.retry_after_date.is_none()),
-            ("takes", self.takes.is_some() && self.kind == Kind::Never),
-        ])
-    }
-}
-
-impl Callers {
-    fn check(&self, clock: &[ClockEvent], lasts: Time) -> Result<(), String> {
-        let steady = [self.from.is_some(), self.until.is_some(), self.every.is_some()];
-        match (&self.at, steady) {
-            (Some(_), [false, false, false]) => {}
-            (None, [true, true, true]) => {}
-            _ => return Err("say `at`, or `from`, `until` and `every`".into()),
-        }
-        for at in self.at.iter().flat_map(|at| &at.0) {
-            within("at", *at, lasts)?;
-            if let Some(event) = clock.iter().find(|event| event.covers(at.0)) {
-                return Err(format!("`at` is {at}, when nothing runs: see [[clock]] at {}", event.at));
-            }
-        }
-        if let Some(until) = self.until {
-            within("until", until, lasts)?;
-        }
-        if !self.api.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) || self.api.is_empty() {
-            return Err(format!("`api` is {:?}; write a name in lower case, such as \"orders\"", self.api));
-        }
-        if self.every.is_some_and(|every| every.0.is_zero()) {
-            return Err("`every` is 0 s; many at once are a `count`".into());
-        }
-        unused(&[("scopes", self.scopes.is_some() && self.scope.is_some())])
-    }
-
-    /// The `index`th time at which they call.
-    pub(super) fn time(&self, index: u32) -> Option<Duration> {
-        match (&self.at, self.from, self.until, self.every) {
-            (Some(at), ..) => at.0.get(index as usize).map(|at| at.0),
-            (_, Some(from), Some(until), Some(every)) => Some(from.0 + every.0 * index).filter(|time| *time < until.0),
-            _ => None,
-        }
-    }
-}
-
 impl ClockEvent {
     /// How long nothing runs.
     pub(super) fn pause(&self) -> Duration {
@@ -404,66 +288,10 @@ impl ClockEvent {
 }
 
 impl Expect {
-    fn check(&self, callers: &[Callers], lasts: Time) -> Result<(), String> {
-        for (key, time) in [("from", self.from), ("until", self.until), ("at", self.at)] {
-            if let Some(time) = time {
-                within(key, time, lasts)?;
-            }
-        }
-        unused(&[
-            ("from", self.at.is_some() && self.from.is_some()),
-            ("until", self.at.is_some() && self.until.is_some()),
-        ])?;
-        let subjects = [
-            self.token_requests.is_some(),
-            self.token_requests_at.is_some(),
-            self.pauses.is_some(),
-            self.spread.is_some(),
-            self.callers.is_some(),
-        ];
-        if subjects.into_iter().filter(|said| *said).count() != 1 {
-            return Err("say one of `token_requests`, `token_requests_at`, `pauses`, `spread`, `callers`".into());
-        }
-        if let Some(name) = self.callers.as_ref().filter(|name| *name != "all")
-            && !callers.iter().any(|callers| callers.name == *name)
-        {
-            return Err(format!("no [[callers]] have the name {name:?}"));
-        }
-        let of_callers = self.callers.is_some();
-        unused(&[
-            ("in_any", self.in_any.is_some() && self.token_requests.is_none()),
-            ("that", self.that.is_some() && of_callers),
-            ("are", self.are.is_some() && !of_callers),
-            ("how_many", self.how_many.is_some() && !of_callers),
-            ("with", self.with.is_some() && !of_callers),
-            ("waited", self.waited.is_some() && !of_callers),
-            ("sent", self.sent.is_some() && !of_callers),
-            ("kind", self.kind.is_some() && !of_callers),
-            ("error", self.error.is_some() && !of_callers),
-            ("status", self.status.is_some() && !of_callers),
-            ("retry_after", self.retry_after.is_some() && !of_callers),
-        ])
-    }
-
     pub(super) fn covers(&self, time: Duration) -> bool {
         match self.at {
             Some(at) => time == at.0,
             None => self.from.is_none_or(|from| from.0 <= time) && self.until.is_none_or(|until| time < until.0),
         }
-    }
-}
-
-fn within(key: &str, time: Time, lasts: Time) -> Result<(), String> {
-    if time > lasts {
-        return Err(format!("`{key}` is {time}, but the scenario lasts {lasts}"));
-    }
-    Ok(())
-}
-
-/// What would be ignored is refused.
-fn unused(keys: &[(&str, bool)]) -> Result<(), String> {
-    match keys.iter().find(|(_, said)| *said) {
-        Some((key, _)) => Err(format!("`{key}` says nothing here")),
-        None => Ok(()),
     }
 }

@@ -3,7 +3,9 @@
 mod check;
 mod format;
 mod play;
+mod rhythm;
 mod seen;
+mod sense;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod watch;
 mod words;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use client_credentials::{BearerAuthLayer, ClientCredentials, Clock, Error, TokenCache, TokenRequest, TryClone};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, header};
 use tokio::time::{advance, sleep_until, timeout};
 use tower::{BoxError, Layer, ServiceExt, util::BoxCloneService};
 
@@ -25,17 +25,19 @@ pub(super) const SECRET: &str = "s3cr3t-of-the-client";
 
 type Service = BoxCloneService<Request<()>, Response<()>, BoxError>;
 
-/// One process: its callers with and without replay.
+/// One process: its callers with and without replay, and those that carry the token themselves.
 struct Instance {
     once: Service,
     replaying: Service,
+    by_hand: Service,
 }
 
 /// What happens at one time, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Clock(usize),
-    Revocation(usize),
+    /// Which of them, and for which time.
+    Revocation(usize, u32),
     HandlesDropped,
     /// Which callers, and for which time.
     Calls(usize, u32),
@@ -69,8 +71,11 @@ pub(super) fn play(scenario: Scenario, seed: u64) -> Result<(Scenario, Seen), St
 fn instance(world: &Arc<World>, number: u64, clock: &Clock) -> Result<Instance, Error> {
     let settings = &world.scenario.settings;
     let mut source = ClientCredentials::builder("https://auth.example.com/token", "client", SECRET)
-        .any_origin()
         .http_client(Network { world: Arc::clone(world), instance: number });
+    source = match &settings.origin {
+        Some(origin) => source.origin(origin),
+        None => source.any_origin(),
+    };
     if let Some(limit) = settings.timeout {
         source = source.timeout(limit.0);
     }
@@ -87,12 +92,35 @@ fn instance(world: &Arc<World>, number: u64, clock: &Clock) -> Result<Instance, 
     if settings.keep_warm {
         tokens = tokens.keep_warm();
     }
-    let layer = BearerAuthLayer::new(tokens.build()?);
+    let tokens = tokens.build()?;
     let apis = Apis { world: Arc::clone(world) };
+    let by_hand = by_hand(tokens.clone(), apis.clone());
+    let layer = BearerAuthLayer::new(tokens);
     Ok(Instance {
+        by_hand,
         once: BoxCloneService::new(layer.layer(apis.clone())),
         replaying: BoxCloneService::new(layer.with_replay(TryClone).layer(apis)),
     })
+}
+
+fn by_hand(tokens: TokenCache, apis: Apis) -> Service {
+    let send = move |mut request: Request<()>| {
+        let (tokens, apis) = (tokens.clone(), apis.clone());
+        async move {
+            let token = match request.extensions().get::<TokenRequest>() {
+                Some(request) => tokens.token_for(request).await?,
+                None => tokens.token().await?,
+            };
+            let header = format!("Bearer {}", token.expose_secret()).parse()?;
+            request.headers_mut().insert(header::AUTHORIZATION, header);
+            let response = apis.oneshot(request).await?;
+            if response.status() == StatusCode::UNAUTHORIZED {
+                tokens.reject(&token);
+            }
+            Ok::<_, BoxError>(response)
+        }
+    };
+    BoxCloneService::new(tower::service_fn(send))
 }
 
 async fn run(world: &Arc<World>, clock: &Clock, mut instances: Vec<Instance>) {
@@ -103,13 +131,15 @@ async fn run(world: &Arc<World>, clock: &Clock, mut instances: Vec<Instance>) {
         schedule(event.at.0, Event::Clock(index));
     }
     for (index, revocation) in scenario.revoke.iter().enumerate() {
-        schedule(revocation.at.0, Event::Revocation(index));
+        if let Some(time) = revocation.rhythm().time(0) {
+            schedule(time, Event::Revocation(index, 0));
+        }
     }
     if let Some(time) = scenario.handles_dropped {
         schedule(time.0, Event::HandlesDropped);
     }
     for (index, callers) in scenario.callers.iter().enumerate() {
-        if let Some(time) = callers.time(0) {
+        if let Some(time) = callers.rhythm().time(0) {
             schedule(time, Event::Calls(index, 0));
         }
     }
@@ -129,14 +159,20 @@ async fn run(world: &Arc<World>, clock: &Clock, mut instances: Vec<Instance>) {
                     clock.jump_wall_clock(step.milliseconds);
                 }
             }
-            Event::Revocation(index) => world.revoke(scenario.revoke[index].scope.as_deref()),
+            Event::Revocation(index, tick) => {
+                let revocation = &scenario.revoke[index];
+                world.revoke(revocation.scope.as_deref());
+                if let Some(time) = revocation.rhythm().time(tick + 1) {
+                    events.push(Reverse((time, Event::Revocation(index, tick + 1))));
+                }
+            }
             Event::HandlesDropped => instances.clear(),
             Event::Calls(index, tick) => {
                 let callers = &scenario.callers[index];
                 if !scenario.clock.iter().any(|event| event.covers(time)) {
                     call_all(world, &instances, index, time).await;
                 }
-                if let Some(time) = callers.time(tick + 1) {
+                if let Some(time) = callers.rhythm().time(tick + 1) {
                     events.push(Reverse((time, Event::Calls(index, tick + 1))));
                 }
             }
@@ -148,7 +184,11 @@ async fn run(world: &Arc<World>, clock: &Clock, mut instances: Vec<Instance>) {
 async fn call_all(world: &Arc<World>, instances: &[Instance], group: usize, at: Duration) {
     let callers = &world.scenario.callers[group];
     for instance in instances {
-        let service = if callers.replays { &instance.replaying } else { &instance.once };
+        let service = match (callers.replays, callers.by_hand) {
+            (true, _) => &instance.replaying,
+            (_, true) => &instance.by_hand,
+            _ => &instance.once,
+        };
         for number in 0..callers.count {
             let scope = scope(callers, number);
             let number = world.called(Call {
@@ -182,7 +222,7 @@ async fn call(world: Arc<World>, service: Service, group: usize, number: usize, 
     let callers = &world.scenario.callers[group];
     let sent = Arc::new(Mutex::new(Sent::default()));
     let mut request = Request::new(());
-    request.uri_mut().clone_from(&world.uris[group]);
+    request.uri_mut().clone_from(world.uri(group, number));
     request.extensions_mut().insert(Trace { called_at: world.now(), seen: Arc::clone(&sent) });
     if let Some(scope) = scope {
         request.extensions_mut().insert(TokenRequest::builder().scope(scope).build().expect("a scope"));

@@ -20,8 +20,8 @@ use super::{
 
 pub(super) struct World {
     pub(super) scenario: Scenario,
-    /// Of the APIs that the callers call.
-    pub(super) uris: Vec<Uri>,
+    /// Of the APIs that the callers call, host by host.
+    uris: Vec<Vec<Uri>>,
     start: Instant,
     state: Mutex<State>,
 }
@@ -51,9 +51,20 @@ pub(super) struct Sent {
 
 impl World {
     pub(super) fn new(scenario: Scenario) -> Arc<Self> {
-        let uri = |callers: &Callers| format!("https://{}.example.com/", callers.api).parse().expect("a host's name");
-        let uris = scenario.callers.iter().map(uri).collect();
+        let host = |Callers { api, .. }: &Callers, host| match host {
+            0 => format!("https://{api}.example.com/"),
+            _ => format!("https://{api}-{host}.example.com/"),
+        };
+        let hosts = |callers: &Callers| {
+            (0..callers.hosts).map(|number| host(callers, number).parse().expect("a host's name")).collect()
+        };
+        let uris = scenario.callers.iter().map(hosts).collect();
         Arc::new(Self { scenario, uris, start: Instant::now(), state: Mutex::default() })
+    }
+
+    /// Where a call goes.
+    pub(super) fn uri(&self, group: usize, call: usize) -> &Uri {
+        &self.uris[group][call % self.uris[group].len()]
     }
 
     /// Since the beginning, as a clock on the wall that nobody sets would say.
@@ -169,6 +180,8 @@ impl World {
                 Rejects::This(name) => name.0 == token,
             }),
         };
+        let unknown = rule.and_then(|rule| rule.knows_tokens_after).unwrap_or_default().0;
+        let rejected = rejected || token.is_some_and(|token| now < tokens[token].answered + unknown);
         // Whoever waited for the flight that brought it may have it, however short its life.
         if let Some(token) = token
             && tokens[token].dies_at.is_some_and(|dies_at| dies_at <= now)
@@ -346,7 +359,7 @@ impl tower::Service<Request<()>> for Apis {
         let world = Arc::clone(&self.world);
         Box::pin(async move {
             let trace = request.extensions().get::<Trace>().expect("the caller's trace").clone();
-            let name = request.uri().host().unwrap_or_default().split('.').next().unwrap_or_default();
+            let name = request.uri().host().unwrap_or_default().split(['.', '-']).next().unwrap_or_default();
             let token = request.headers().get(header::AUTHORIZATION).and_then(|value| {
                 let number: usize = value.to_str().ok()?.strip_prefix("Bearer token-")?.parse().ok()?;
                 number.checked_sub(1)

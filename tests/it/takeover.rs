@@ -1,0 +1,66 @@
+//! What goes on in another runtime when one stands still or ends, on a paused clock for each.
+
+use std::time::Duration;
+
+use client_credentials::{Clock, TokenCache};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
+
+use crate::support::{
+    source::{Source, hours, minutes, seconds},
+    tenants::{Asked, Reply, Tenants, call},
+};
+
+fn paused() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
+}
+
+/// Its token request was started in a runtime that nobody drives: before it was sent, or after.
+#[test]
+fn the_first_caller_beside_a_frozen_runtime_is_served_within_its_thirty_seconds() {
+    for is_sent in [false, true] {
+        let (frozen, driven) = (paused(), paused());
+        let endpoint = driven.block_on(async {
+            Tenants::new(move |Asked { times, .. }| match times {
+                1 if is_sent => (Reply::Hangs, Duration::ZERO),
+                _ => (Reply::Token, Duration::ZERO),
+            })
+        });
+        let tokens = driven.block_on(async { endpoint.cache() });
+        let of_one = tokens.with_request(&crate::support::tenants::tenant(1));
+        {
+            let _entered = frozen.enter();
+            assert!(of_one.try_token().is_none());
+        }
+        if is_sent {
+            frozen.block_on(tokio::task::yield_now());
+        }
+        assert_eq!(endpoint.asked().len(), usize::from(is_sent));
+        let call = driven.block_on(call(&endpoint, &tokens, 1));
+        assert!(call.outcome.is_ok(), "{call:?}");
+        assert!((seconds(27)..seconds(30)).contains(&call.waited), "{:?}", call.waited);
+    }
+}
+
+#[test]
+fn keep_warm_goes_on_in_the_next_runtime_while_the_old_token_lives() {
+    let (first, next) = (paused(), paused());
+    let source = Source::new();
+    let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");
+    first.block_on(tokens.token()).expect("a token");
+    drop(first);
+    next.block_on(async {
+        assert_eq!(try_token(&tokens), "token-1");
+        sleep(minutes(50)).await;
+        assert_eq!(source.count(), 2, "nobody asked");
+        assert_eq!(try_token(&tokens), "token-2");
+        sleep(hours(2)).await;
+        assert!(source.count() >= 4, "and so it goes on: {}", source.count());
+    });
+}
+
+fn try_token(tokens: &TokenCache) -> String {
+    tokens.try_token().expect("a token").expose_secret().to_owned()
+}
