@@ -37,8 +37,9 @@ async fn encoded_basic_and_post_are_accepted_and_raw_basic_is_not() {
         let token = ask(client(id, authentication).scope("read")).await.expect("a token");
         assert_eq!(SERVER.api(&token).await, serde_json::json!({"client_id": id, "scope": "read"}));
     }
-    let raw = ClientAuthentication::client_secret_basic_raw(secret);
-    assert_refused(ask(client("basic", raw)).await, "invalid_client");
+    ask(client("plus", ClientAuthentication::client_secret_basic("a+secret"))).await.expect("a token");
+    let raw = ClientAuthentication::client_secret_basic_raw("a+secret");
+    assert_refused(ask(client("plus", raw)).await, "invalid_client");
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ def application():
     for client_id, secret in [
         ("basic", "a-secret"),
         ("short", "a-secret"),
+        ("plus", "a+secret"),
         # All that RFC 6749 appendix B changes.
         ("an:odd+id%20 &=", "s:e+c%20r &=/?#\"\\~*'()!@"),
     ]:
