@@ -1,5 +1,5 @@
-//! oauth2orize leaves client authentication to passport, which does not decode Basic credentials, ends a secret at a `:`
-//! there, and refuses with a word of text.
+//! oauth2orize leaves client authentication to passport, which does not decode Basic credentials, ends a secret at a
+//! `:` there, and refuses with a word of text.
 
 use std::sync::LazyLock;
 
