@@ -1,5 +1,5 @@
-//! The crate against authorization servers that others wrote, each in a process of its own: oidc-provider,
-//! node-oauth2-server and Authlib.
+//! The crate against authorization servers that others wrote, each in a process of its own: Authlib,
+//! django-oauth-toolkit, node-oauth2-server, oauth2-mock-server, oauth2orize and oidc-provider.
 //!
 //! `tests/servers/set-up` installs them. Then: `cargo test --all-features --test servers -- --ignored`; `scripts/test`
 //! does both.
@@ -9,7 +9,10 @@
 mod keys;
 
 mod authlib;
+mod django_oauth_toolkit;
 mod node_oauth2_server;
+mod oauth2_mock_server;
+mod oauth2orize;
 mod oidc_provider;
 
 use std::{
