@@ -15,6 +15,9 @@ const MOST_LAYERS: usize = 3;
 /// A match of fewer characters is a coincidence.
 const LEAST_PART: usize = 4;
 
+/// Likewise, where what stands between letters and digits is left out.
+const LEAST_SEPARATED: usize = 8;
+
 /// What was sent in one exchange and must not be shown.
 #[derive(Clone, Default)]
 pub(super) struct Mask {
@@ -52,8 +55,9 @@ impl Mask {
     /// Whether one of the texts, or all of them together, repeats something.
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
         let patterns = self.patterns();
-        let index = Index::of(&patterns);
-        texts.iter().any(|text| index.is_in(text, MOST_LAYERS)) || index.is_in(&texts.concat(), MOST_LAYERS)
+        let separated: Vec<_> = patterns.iter().filter_map(Pattern::separated).collect();
+        let forms = Forms { index: Index::of(&patterns), separated: Index::of(&separated) };
+        texts.iter().any(|text| forms.is_in(text, MOST_LAYERS)) || forms.is_in(&texts.concat(), MOST_LAYERS)
     }
 
     fn patterns(&self) -> Vec<Pattern> {
@@ -76,7 +80,8 @@ impl Pattern {
         // As it is sent in a form and in a Basic header, since a server may repeat those in base64.
         let form = Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
         let percent = Zeroizing::new(percent_encoding::utf8_percent_encode(text, FORM).to_string());
-        let mut written = vec![hex(text)];
+        let mut written =
+            vec![hex(text), numbers(text, |byte| byte.to_string()), numbers(text, |byte| format!("0x{byte:02x}"))];
         for sent in [text, &form, &percent] {
             written.push(Zeroizing::new(sent.to_owned()));
             written.extend((0..3).map(|shift| within_base64(sent, shift)));
@@ -91,6 +96,13 @@ impl Pattern {
         let patterns = written.into_iter().map(|written| plain(&written)).filter(|text| !text.is_empty());
         patterns.map(|text| Self { part: (text.len() * part / length).max(1), text, is_secret }).collect()
     }
+
+    /// Its letters and digits, for texts that separate them; `None` if they are too few.
+    fn separated(&self) -> Option<Self> {
+        let text = separated(&self.text);
+        let part = self.part.max(LEAST_SEPARATED);
+        (text.len() >= LEAST_SEPARATED).then(|| Self { part: part.min(text.len()), text, is_secret: false })
+    }
 }
 
 /// How long a run of a secret of this length shows that it is repeated.
@@ -102,6 +114,21 @@ fn part_of_secret(length: usize) -> usize {
 fn part_of_value(length: usize, is_uri: bool) -> usize {
     let part = if is_uri { (length * 2).div_ceil(3).clamp(8, 32) } else { (length / 2).clamp(8, 16) };
     part.min(length)
+}
+
+/// Patterns as they are, and their letters and digits alone.
+struct Forms<'a> {
+    index: Index<'a>,
+    separated: Index<'a>,
+}
+
+impl Forms<'_> {
+    fn is_in(&self, text: &str, layers: usize) -> bool {
+        let text = plain(text);
+        self.index.is_in(&text)
+            || self.separated.is_in(&separated(&text))
+            || layers > 0 && escape::undone(&text).any(|inner| self.is_in(&inner, layers - 1))
+    }
 }
 
 /// Finds parts of patterns at a cost that does not grow with their number.
@@ -121,17 +148,14 @@ impl<'a> Index<'a> {
         Self { parts, lengths, beginnings: beginnings.collect() }
     }
 
-    fn is_in(&self, text: &str, layers: usize) -> bool {
-        let text = plain(text);
+    fn is_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         let begins = |at| {
             self.lengths.iter().any(|length| bytes.get(at..at + length).is_some_and(|part| self.parts.contains(part)))
         };
         let longest = self.lengths.last().copied().unwrap_or_default();
         let mut ends = (bytes.len().saturating_sub(longest)..bytes.len()).map(|at| &bytes[at..]);
-        ends.any(|end| self.beginnings.contains(end))
-            || (0..bytes.len()).any(begins)
-            || layers > 0 && escape::undone(&text).any(|inner| self.is_in(&inner, layers - 1))
+        ends.any(|end| self.beginnings.contains(end)) || (0..bytes.len()).any(begins)
     }
 }
 
@@ -143,6 +167,13 @@ fn plain(text: &str) -> Zeroizing<String> {
     let mut plain = Zeroizing::new(String::with_capacity(text.len()));
     plain.extend(lower);
     plain
+}
+
+/// The letters and digits of a text, without dots, commas, quotes, tags or accents of their own between them.
+fn separated(text: &str) -> Zeroizing<String> {
+    let mut separated = Zeroizing::new(String::with_capacity(text.len()));
+    separated.extend(text.chars().filter(|character| character.is_alphanumeric()));
+    separated
 }
 
 /// White space, or a character that does not show as itself: controls, directions, joiners, fillers.
@@ -172,6 +203,11 @@ pub(super) fn is_blank(character: char) -> bool {
 fn hex(text: &str) -> Zeroizing<String> {
     let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
     Zeroizing::new(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+}
+
+/// Its bytes as a program shows a list of numbers.
+fn numbers(text: &str, number: impl Fn(u8) -> String) -> Zeroizing<String> {
+    Zeroizing::new(text.bytes().map(|byte| number(byte) + ",").collect())
 }
 
 /// The base64 of `text` where it begins `shift` bytes into a group of three, without the characters that depend on its
@@ -235,6 +271,13 @@ mod tests {
                 secret.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
                 secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
                 secret.bytes().map(|byte| format!("{byte:02X} ")).collect(),
+                secret.bytes().map(|byte| format!("{byte:02x}:")).collect(),
+                secret.bytes().map(|byte| format!("={byte:02X}")).collect(),
+                secret.bytes().map(|byte| format!("0x{byte:02x}, ")).collect(),
+                format!("{:?}", secret.as_bytes()),
+                secret.encode_utf16().map(|unit| format!("%u{unit:04x}")).collect(),
+                secret.chars().flat_map(|character| [character, ',']).collect(),
+                secret.chars().flat_map(|character| [character, '\u{301}']).collect(),
                 secret.to_uppercase(),
                 secret.to_lowercase(),
                 secret.chars().flat_map(|character| [character, '\0']).collect(),
