@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::file::SecretFile;
+use super::file::{SecretFile, shown_path};
 use crate::error::Error;
 
 /// A client secret, an assertion or a client's id: a value that is fixed, or one that changes.
@@ -165,7 +165,7 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Origin::Fixed(_) => f.write_str("[redacted]"),
-            Origin::File(file) => write!(f, "file {:?}", file.path),
+            Origin::File(file) => write!(f, "file {:?}", shown_path(&file.path)),
             Origin::Function(_) => f.write_str("function"),
         }
     }
