@@ -67,7 +67,14 @@ mod with_reqwest {
         }
         // The cause is left out: it quotes the URL, which may have a password.
         let what = "is not a proxy's URL; write it as `http://proxy.example.com:3128`, or `none`";
-        Proxy::all(url).map(|proxy| Some(ProxyFor::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
+        // reqwest goes around a proxy of another scheme.
+        let known = url.split_once("://").is_none_or(|(scheme, _)| {
+            ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&&*scheme.to_ascii_lowercase())
+        });
+        match Proxy::all(url) {
+            Ok(proxy) if known => Ok(Some(ProxyFor::All(Box::new(proxy)))),
+            _ => Err(http.refuse("proxy", what)),
+        }
     }
 
     impl HttpSettings {

@@ -99,7 +99,7 @@ const FIELDS: &[&str] = &[
 /// | `any_origin`, `comma_separated_scopes`, `mtls_endpoint_aliases`, `allow_plain_http` | `true` or `false` |
 /// | `timeout` | seconds |
 /// | `http` | a table about the connection to the token endpoint (feature `reqwest`; its files with `rustls` or `native-tls`) |
-/// | `http.proxy` | a URL, with user and password if it wants them; `none` for no proxy, in spite of `HTTPS_PROXY` and the like |
+/// | `http.proxy` | a URL, with user and password if it wants them (`socks5://` with reqwest's feature `socks`); `none` for no proxy, in spite of `HTTPS_PROXY` and the like |
 /// | `http.ca_file`, `http.ca_only` | certificate authorities in PEM to trust; `true`: no others |
 /// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, unless it is in the same file |
 /// | `http.connect_timeout` | seconds |
