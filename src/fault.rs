@@ -1,7 +1,7 @@
-//! What a failure of a transport was: by the types and the I/O kinds in its chain of causes first, by their words last.
+//! Classifies a failure of a transport: first by the types and I/O kinds in its chain of causes, then by their texts.
 //!
-//! Most connectors keep their error types private, and naming those of h2 or of a TLS library would be a dependency
-//! each.
+//! Most connectors keep their error types private, and each of the types of h2 or of a TLS library would need a
+//! dependency.
 
 use std::{borrow::Cow, error::Error, io};
 
@@ -17,23 +17,23 @@ pub(crate) enum Fault {
     NotTls,
     ClientCertificate,
     HandshakeRefused,
-    /// How a demanded certificate looks, too, where the server's alert came before hyper could report it.
+    /// A demanded certificate looks like this, too, if the server's alert came before hyper could report it.
     ClosedAfterHandshake,
     Tls,
     Dns,
     Connect,
-    /// The connection ended before the request was sent, for a reason that hyper does not say.
+    /// The connection ended before the request was sent, for a reason that hyper does not report.
     Unsent,
-    /// Reset, or closed, before a response; over plain http, a port of TLS does that, too.
+    /// Reset or closed before a response. A TLS port does that, too, if it is used with plain http.
     NoResponse,
     Reset,
     Timeout,
-    /// Over plain http: perhaps it is TLS.
+    /// If it is used with plain http, the port may speak TLS.
     NotHttp,
     Other,
 }
 
-/// In lower case; the first that is found decides.
+/// In lower case. The first match decides.
 const PROXY: [(&str, Fault); 7] = [
     ("tunnel error: proxy authorization required", Fault::ProxyCredentials),
     ("tunnel error: failed to create underlying connection", Fault::ProxyUnreachable),
@@ -44,10 +44,10 @@ const PROXY: [(&str, Fault); 7] = [
     ("socks error: ", Fault::ProxyRefused),
 ];
 
-/// Likewise, where neither a type nor an I/O kind says what it was.
+/// In lower case, for failures that neither a type nor an I/O kind classifies. The first match decides.
 const WORDS: [(&str, Fault); 42] = [
     ("scheme is not http", Fault::TlsMissing),
-    // h2 shows what was received, and loses the type of an I/O error.
+    // h2 shows what it received, and drops the type of an I/O error.
     ("stream error received", Fault::Reset),
     ("connection error received", Fault::Reset),
     ("keep-alive timed out", Fault::Reset),
@@ -55,7 +55,7 @@ const WORDS: [(&str, Fault); 42] = [
     ("incompletemessage", Fault::Reset),
     ("connection reset", Fault::Reset),
     ("broken pipe", Fault::Reset),
-    // OpenSSL's word for a connection that was closed in the handshake.
+    // OpenSSL's text for a connection that was closed during the handshake.
     ("unexpected eof", Fault::Reset),
     ("operation was canceled", Fault::Unsent),
     ("channel closed", Fault::Unsent),
@@ -64,7 +64,7 @@ const WORDS: [(&str, Fault); 42] = [
     ("wrong version number", Fault::NotTls),
     ("packet length too long", Fault::NotTls),
     ("unknown protocol", Fault::NotTls),
-    // Alerts of a server are about the client's certificate.
+    // A server's alerts are about the client's certificate.
     ("alert: certificate", Fault::ClientCertificate),
     ("alert certificate", Fault::ClientCertificate),
     ("alert: badcertificate", Fault::ClientCertificate),
@@ -113,7 +113,7 @@ impl Fault {
         }
     }
 
-    /// The same, of a request that was sent over `https` or not.
+    /// The same failure, given whether the request was sent over `https`.
     pub(crate) fn over(self, https: bool) -> Self {
         match self {
             Self::Unsent if https => Self::ClosedAfterHandshake,
@@ -123,7 +123,7 @@ impl Fault {
         }
     }
 
-    /// What errors say; `proxy` is its URL behind a blank, or empty.
+    /// The message of the error; `proxy` is a space and the proxy's URL, or empty.
     pub(crate) fn message(self, proxy: &str) -> Cow<'static, str> {
         let message = match self {
             Self::ProxyCredentials => return format!("the proxy{proxy} asks for credentials").into(),
@@ -173,7 +173,7 @@ impl Fault {
     }
 }
 
-/// An error and its causes. What an [`io::Error`] wraps is a cause, too; its `source` skips it.
+/// An error and its causes. They include the error that an [`io::Error`] wraps, which its `source` skips.
 pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| cause(*error))
 }
@@ -202,13 +202,13 @@ fn of_io(error: &io::Error) -> Option<Fault> {
     }
 }
 
-/// What an error says itself, in lower case. reqwest quotes the URL, whose words are nobody's failure.
+/// An error's own text, in lower case. reqwest appends the URL, which must not be matched.
 fn said(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string().to_ascii_lowercase();
     text.split(" for url (").next().unwrap_or_default().to_owned()
 }
 
-/// The same failure without what the server wrote into a GOAWAY frame, which may be the secret that it was sent.
+/// The same failure without the server's text in a GOAWAY frame, which may repeat the secret that was sent.
 pub(crate) fn without_debug_data(cause: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
     let text = chain(&*cause).map(ToString::to_string).find(|text| text.starts_with("connection error received: "));
     match text.as_deref().and_then(|text| text.split_once(" (b\"")) {

@@ -1,4 +1,4 @@
-//! What threads would contend for, in copies.
+//! Copies of values that threads would contend for.
 
 use std::{
     cell::Cell,
@@ -11,13 +11,13 @@ use std::{
 
 /// A value in as many copies as threads can use at the same time.
 ///
-/// A request counts references to its token and to the cache. Where two threads count the same reference, that alone
-/// takes longer than all the rest of attaching a token (`scripts/bench` shows it). What was tried instead: an arc-swap
-/// in front of copies that threads make at first use takes some 50 instructions more for each request, and allocates on
-/// some; copies per thread in thread-local memory would outlive their cache.
+/// A request counts references to its token and to the cache. If two threads count the same reference, that alone takes
+/// longer than the rest of attaching a token (`scripts/bench` shows it). Alternatives that were tried: an arc-swap in
+/// front of copies that threads make at first use costs about 50 more instructions per request, and some requests
+/// allocate; copies in thread-local memory would outlive their cache.
 pub(crate) struct Sharded<T>(Box<[Apart<T>]>);
 
-/// Far enough from its neighbours that no processor loads them along with it.
+/// Far enough apart that no processor loads a neighbour along with it.
 #[repr(align(128))]
 struct Apart<T>(T);
 
@@ -42,7 +42,7 @@ impl<T> Sharded<T> {
     }
 }
 
-/// A power of two. Twice as many as processors, so that two busy threads seldom share one.
+/// A power of two, at most 16: about twice the number of processors, so that two busy threads seldom share a copy.
 static COPIES: LazyLock<usize> =
     LazyLock::new(|| (2 * available_parallelism().map_or(8, usize::from)).next_power_of_two().min(16));
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{error::Error, origin::Origins, token::AccessToken, token_request::TokenRequest};
 
-/// Asks for one new token. The plug of this crate.
+/// Obtains tokens, one new token per call. Implement it to plug in a token source of your own.
 ///
 /// A source does not cache, share, retry or renew: [`TokenCache`](crate::TokenCache) does that for every source.
 #[diagnostic::on_unimplemented(
@@ -17,43 +17,44 @@ use crate::{error::Error, origin::Origins, token::AccessToken, token_request::To
 )]
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {
-    /// Asks for one new token. What `request` does not set is the source's own default.
+    /// Obtains one new token. For what `request` does not set, the source's own defaults apply.
     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error>;
 
-    /// Is told that an API rejected `token`, before a new one is asked for.
+    /// Called when an API has rejected `token`, before a new one is requested.
     ///
-    /// For sources that keep tokens elsewhere and must not hand out a dead one again.
+    /// For sources that keep tokens elsewhere and must not return a dead one again.
     async fn rejected(&self, request: &TokenRequest, token: &AccessToken) {
         let _ = (request, token);
     }
 
-    /// Returns when the client can prove itself by something else than what the server refused, so that the cache need
-    /// not wait out its hold-back.
+    /// Returns once the client has other credentials than those that the server refused. The cache then ends its
+    /// hold-back early.
     ///
-    /// Asked after an `invalid_client`, and dropped when the hold-back is over. The default never returns.
+    /// Called after an `invalid_client`, and dropped when the hold-back is over. The default never returns.
     async fn credentials_changed(&self) {
         std::future::pending::<()>().await;
     }
 
-    /// What this source asks for where a request leaves it open; by default nothing that is known here.
+    /// What this source requests by default, where a [`TokenRequest`] does not say. Empty unless implemented.
     ///
-    /// A request that adds nothing to it is for the same token, so the cache uses its own token for both.
+    /// A request that adds nothing to these defaults is for the same token, so the cache uses one token for both.
     fn defaults(&self) -> TokenRequest {
         TokenRequest::default()
     }
 
-    /// Where this source's tokens may be sent. `None`: whoever builds the cache says so.
+    /// Where this source's tokens may be sent. `None`: the origins are named where the cache is built.
     fn origins(&self) -> Option<Origins> {
         None
     }
 
-    /// How logs and metrics call this source: for [`ClientCredentials`](crate::ClientCredentials) its token endpoint.
+    /// The name of this source in logs and metrics: for [`ClientCredentials`](crate::ClientCredentials) its token
+    /// endpoint.
     fn name(&self) -> &str {
         "token source"
     }
 
-    /// How long one call of [`token`](Self::token) may take before the cache ends it; 28 seconds, so that another
-    /// runtime can take over within the 30 seconds that a caller waits.
+    /// How long one call of [`token`](Self::token) may take before the cache ends it. The default is 28 seconds, so
+    /// that another runtime can take over within the 30 seconds that a caller waits.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(28)
     }
@@ -98,7 +99,7 @@ impl TokenSource for AccessToken {
     }
 }
 
-/// A source made of a closure.
+/// Makes a [`TokenSource`] of a closure.
 ///
 /// ```
 /// use client_credentials::{token_fn, AccessToken, TokenCache};
@@ -115,7 +116,7 @@ where
     TokenFn { function }
 }
 
-/// A [`TokenSource`] made of a closure, by [`token_fn`].
+/// A [`TokenSource`] that [`token_fn`] made of a closure.
 #[derive(Clone)]
 pub struct TokenFn<F> {
     function: F,

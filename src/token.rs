@@ -1,4 +1,4 @@
-//! An access token, as it was issued.
+//! An access token as it was issued.
 
 use std::{
     collections::BTreeMap,
@@ -13,48 +13,48 @@ use zeroize::Zeroizing;
 
 use crate::{error::Error, error::ErrorKind, token_request::TokenRequest};
 
-/// In front of the token, unless an adapter is built with another prefix.
+/// The prefix of the token, unless an adapter is built with another one.
 pub(crate) const SCHEME: &str = "Bearer ";
 
-/// A lifetime beyond this is as good as none; it keeps clock arithmetic far from overflow.
+/// Longer lifetimes are cut to this, which keeps clock arithmetic far from overflow.
 pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// An access token (RFC 6749 section 1.4) that is sent as a bearer token (RFC 6750).
 ///
 /// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped (a cache
-/// keeps a copy for each of a few threads). `Debug` does not show it. As a [`TokenSource`](crate::TokenSource) it is a
-/// fixed token, for tests and for tokens that somebody else renews.
+/// keeps a few copies, for its threads). `Debug` does not show it. As a [`TokenSource`](crate::TokenSource) it is a
+/// fixed token, for tests and for tokens that are renewed elsewhere.
 #[derive(Clone)]
 pub struct AccessToken {
     inner: Arc<Inner>,
 }
 
-/// Aligned so that no two tokens' counts of references are neighbours: threads use copies in order not to contend for
-/// one.
+/// Aligned so that the reference counts of two tokens are never neighbours: threads use copies so that they do not
+/// contend.
 #[derive(Clone)]
 #[repr(align(128))]
 struct Inner {
-    /// `Bearer` and the token. The header value is the only copy.
+    /// `Bearer` and the token. This header value is the only copy of the token.
     authorization: HeaderValue,
-    /// The same behind another prefix, the first that was asked for.
+    /// The same with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,
     expires_in: Option<Duration>,
-    /// Where no lifetime is stated: it is not longer than this.
+    /// The upper bound of the lifetime if none is stated.
     expires_within: Option<Duration>,
     refresh_in: Option<Duration>,
     scope: Option<String>,
     members: BTreeMap<String, Zeroizing<String>>,
-    /// Which of a cache's tokens this is; the source's own default where it is `None`.
+    /// Which of a cache's tokens this is; `None`: the source's own.
     request: Option<TokenRequest>,
 }
 
 impl AccessToken {
-    /// A token of which nothing but its text is known.
+    /// A token of which only the text is known.
     ///
     /// # Errors
     ///
-    /// If it is empty or has a character that cannot stand in the header (anything but visible ASCII; a line end at the
-    /// end of a file, for instance).
+    /// If it is empty, or has a character that is not allowed in the header: anything but visible ASCII, such as the
+    /// line end of a file.
     pub fn new(token: impl Into<String>) -> Result<Self, Error> {
         let token = Zeroizing::new(token.into());
         let refuse = |what: String| Err(Error::new(ErrorKind::InvalidResponse, what));
@@ -62,10 +62,10 @@ impl AccessToken {
             return refuse("the access token is empty".into());
         }
         if let Some(at) = token.bytes().position(|byte| !byte.is_ascii_graphic()) {
-            return refuse(format!("the access token has a character at byte {at} that cannot stand in a header"));
+            return refuse(format!("the access token has a character at byte {at} that is not allowed in a header"));
         }
         let Some(authorization) = header(&[SCHEME, &token]) else {
-            return refuse("the access token cannot stand in a header".into());
+            return refuse("the access token is not allowed in a header".into());
         };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -81,13 +81,13 @@ impl AccessToken {
         })
     }
 
-    /// Sets the lifetime, counted from when the token was asked for. Zero: it has expired on arrival.
+    /// Sets the lifetime, counted from when the token was requested. Zero: it has expired on arrival.
     #[must_use]
     pub fn with_expires_in(self, lifetime: Duration) -> Self {
         self.with(|inner| inner.expires_in = Some(lifetime.min(LONGEST_LIFETIME)))
     }
 
-    /// Sets when the server wants the token to be renewed, counted from when it was asked for.
+    /// Sets when the server wants the token to be renewed, counted from when it was requested.
     #[must_use]
     pub fn with_refresh_in(self, refresh_in: Duration) -> Self {
         self.with(|inner| inner.refresh_in = Some(refresh_in.min(LONGEST_LIFETIME)))
@@ -118,37 +118,37 @@ impl AccessToken {
         &self.inner.authorization
     }
 
-    /// The value behind another prefix than `Bearer`, which is visible ASCII and spaces; made once where an adapter
-    /// asks for one such prefix.
+    /// The value with another prefix than `Bearer`, of visible ASCII and spaces. The value for the first such prefix is
+    /// made only once.
     pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderValue {
         let make = || header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone());
         let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), make()));
         if of == prefix { value.clone() } else { make() }
     }
 
-    /// The lifetime that the server stated, counted from when the token was asked for.
+    /// The lifetime that the server stated, counted from when the token was requested.
     pub fn expires_in(&self) -> Option<Duration> {
         self.inner.expires_in
     }
 
-    /// When the server wants the token to be renewed, counted from when it was asked for.
+    /// When the server wants the token to be renewed, counted from when it was requested.
     pub fn refresh_in(&self) -> Option<Duration> {
         self.inner.refresh_in
     }
 
-    /// The scope that was granted, if the server said (it may be narrower than the one asked for).
+    /// The scope that was granted, if the server stated it (it may be narrower than the one requested).
     pub fn scope(&self) -> Option<&str> {
         self.inner.scope.as_deref()
     }
 
-    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string as it
-    /// is, anything else as JSON. Those that have a method of their own, `token_type` and `refresh_token` are not kept,
-    /// nor is what comes after 256 members.
+    /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string
+    /// unchanged, anything else as JSON. Members that have their own method, `token_type`, `refresh_token` and members
+    /// after the first 256 are omitted.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.inner.members.get(name).map(|value| value.as_str())
     }
 
-    /// The most that a lifetime can be that is not stated, counted like it.
+    /// The upper bound of a lifetime that is not stated, counted from the same moment.
     pub(crate) fn expires_within(&self) -> Option<Duration> {
         self.inner.expires_within
     }
@@ -161,7 +161,7 @@ impl AccessToken {
         self.inner.authorization == other.inner.authorization
     }
 
-    /// One that shares nothing with this one, not even the count of its references.
+    /// A copy that shares nothing with this token, not even its reference count.
     pub(crate) fn copied(&self) -> Self {
         let mut inner = Inner::clone(&self.inner);
         if let Some(authorization) = header(&[SCHEME, self.expose_secret()]) {
@@ -185,7 +185,7 @@ impl AccessToken {
     }
 }
 
-/// Wiped when it is dropped, and marked sensitive. `None` if the bytes cannot stand in a header.
+/// A header value that is wiped when it is dropped, and marked sensitive. `None` if the bytes are not allowed in one.
 fn header(parts: &[&str]) -> Option<HeaderValue> {
     let mut value = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| value.extend_from_slice(part.as_bytes()));

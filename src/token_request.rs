@@ -1,4 +1,4 @@
-//! Which token is meant.
+//! The request that says which token is meant.
 
 use std::{
     fmt,
@@ -8,10 +8,10 @@ use std::{
 
 use crate::error::Error;
 
-/// Which token is meant: scope, resource, audience and further parameters of the token request.
+/// Says which token is meant: scope, resource, audience and further parameters of the token request.
 ///
-/// The default leaves everything to the source. Two requests are equal if they ask for the same token: the order of
-/// scopes, and naming one twice, make no difference. Cheap to clone.
+/// The default leaves everything to the source. Two requests are equal if they mean the same token: the order of scopes
+/// and repeated scopes make no difference. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct TokenRequest {
     inner: Arc<Parameters>,
@@ -21,12 +21,12 @@ pub struct TokenRequest {
 struct Parameters {
     /// In the order given.
     scopes: Vec<String>,
-    /// Sorted and without repetition: what makes two requests the same.
+    /// Sorted and without repetition, for comparing two requests.
     scope_set: Vec<String>,
     resources: Vec<String>,
     audience: Option<String>,
     further: Vec<(String, String)>,
-    /// Of all that makes two requests the same: a cache looks a request's token up by it. Zero where nothing is set.
+    /// A hash of everything that is compared, by which a cache looks up the request's token. Zero: nothing is set.
     fingerprint: u64,
 }
 
@@ -47,7 +47,7 @@ impl Parameters {
     }
 
     fn fingerprinted(mut self) -> Self {
-        // Of this process, since a key may come from outside, and must not be made to collide with another.
+        // Random for each process: a key may come from outside, and must not be made to collide with another.
         static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let nothing = Self::default();
         self.fingerprint = if self.key() == nothing.key() { 0 } else { KEYS.hash_one(self.key()) | 1 };
@@ -70,27 +70,27 @@ impl Hash for TokenRequest {
     }
 }
 
-/// Names that the grant and the client's authentication write themselves.
+/// Parameters that the grant and the client authentication set themselves.
 const RESERVED: [&str; 6] =
     ["grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"];
 
 impl TokenRequest {
-    /// Starts one.
+    /// Starts building a request.
     pub fn builder() -> TokenRequestBuilder {
         TokenRequestBuilder::default()
     }
 
-    /// The scopes asked for (RFC 6749 section 3.3), joined by one space in the order given; `None` if there are none.
+    /// The requested scopes (RFC 6749 section 3.3), joined by one space in the order given; `None` if there are none.
     pub fn scope(&self) -> Option<String> {
         (!self.inner.scopes.is_empty()).then(|| self.inner.scopes.join(" "))
     }
 
-    /// The resources asked for (RFC 8707).
+    /// The requested resources (RFC 8707).
     pub fn resources(&self) -> impl Iterator<Item = &str> {
         self.inner.resources.iter().map(String::as_str)
     }
 
-    /// The audience asked for (not of an RFC; Auth0 and others want it).
+    /// The requested audience (not from an RFC; Auth0 and others need it).
     pub fn audience(&self) -> Option<&str> {
         self.inner.audience.as_deref()
     }
@@ -105,7 +105,7 @@ impl TokenRequest {
         self.inner.fingerprint == 0
     }
 
-    /// This request, with what it does not set taken from `defaults`.
+    /// This request, completed from `defaults`.
     pub(crate) fn or(&self, defaults: &Self) -> Self {
         let (mine, theirs) = (&*self.inner, &*defaults.inner);
         if self.is_default() {
@@ -134,7 +134,7 @@ impl fmt::Debug for TokenRequest {
     }
 }
 
-/// Makes a [`TokenRequest`].
+/// Builds a [`TokenRequest`].
 #[derive(Clone, Default)]
 #[must_use]
 pub struct TokenRequestBuilder {
@@ -154,7 +154,8 @@ impl TokenRequestBuilder {
             }
             if let Some(at) = token.bytes().position(|byte| !allowed(byte)) {
                 return self.refuse(format!(
-                    "scope: {token:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow (visible ASCII without `\"` and `\\`)"
+                    "scope: {token:?} has a character at byte {at} that RFC 6749 section 3.3 does not allow \
+                     (visible ASCII without `\"` and `\\`)"
                 ));
             }
             named.push(token.to_owned());
@@ -169,8 +170,7 @@ impl TokenRequestBuilder {
 
     /// Adds a resource (RFC 8707 section 2): the absolute URI of an API that the token is for, without a fragment.
     ///
-    /// For servers whose resources are not URIs (the ids of Entra's first version), there is `parameter("resource",
-    /// ..)`.
+    /// For servers whose resources are not URIs (the ids of Entra's first version), use `parameter("resource", ..)`.
     pub fn resource(self, resource: impl Into<String>) -> Self {
         let resource = resource.into();
         match not_a_resource(&resource) {
@@ -179,7 +179,7 @@ impl TokenRequestBuilder {
         }
     }
 
-    /// Sets the audience, for servers that want one (Auth0).
+    /// Sets the audience, for servers that need one (Auth0).
     pub fn audience(self, audience: impl Into<String>) -> Self {
         let audience = audience.into();
         if audience.is_empty() {
@@ -192,7 +192,7 @@ impl TokenRequestBuilder {
     pub fn parameter(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let (name, value) = (name.into(), value.into());
         match name.as_str() {
-            "" => self.refuse("parameter: its name is empty"),
+            "" => self.refuse("parameter: the name is empty"),
             "resource" if value.is_empty() => self.resource(value),
             "resource" => self.with(|inner| inner.resources.push(value)),
             "audience" => self.audience(value),
@@ -203,11 +203,11 @@ impl TokenRequestBuilder {
         }
     }
 
-    /// Checks and finishes it.
+    /// Checks and builds the request.
     ///
     /// # Errors
     ///
-    /// The first thing that was wrong, by its name.
+    /// The first invalid setting, by its name.
     pub fn build(self) -> Result<TokenRequest, Error> {
         match self.refused {
             Some(error) => Err(error),
@@ -226,7 +226,7 @@ impl TokenRequestBuilder {
     }
 }
 
-/// What keeps it from being an absolute URI without a fragment (RFC 3986 section 4.3).
+/// Why `text` is not an absolute URI without a fragment (RFC 3986 section 4.3).
 fn not_a_resource(text: &str) -> Option<&'static str> {
     let is_scheme = |scheme: &str| {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -238,7 +238,7 @@ fn not_a_resource(text: &str) -> Option<&'static str> {
     } else if text.contains('#') {
         Some("has a fragment")
     } else if !text.bytes().all(allowed) {
-        Some("has a character that is not of a URI")
+        Some("has a character that is not allowed in a URI")
     } else if !text.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty()) {
         Some("has no scheme")
     } else {

@@ -7,28 +7,28 @@ use crate::error::Error;
 
 /// Between two token requests for one token, start to start.
 pub(super) const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
-/// Failures that nobody has met again for this long are forgotten.
+/// Failures that have not recurred for this long are forgotten.
 pub(super) const FORGET_FAILURES: Duration = Duration::from_secs(60);
 /// Between two hold-backs that end early because the client's credentials have changed.
 pub(super) const BETWEEN_RELEASES: Duration = Duration::from_secs(60);
-/// So long before its token ends, a renewal that keeps failing is tried once more.
+/// A renewal that keeps failing is tried once more this long before its token ends.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
-/// The longest least wait, so that a fleet that was told to come back in five minutes spreads over one.
+/// The longest minimum wait: a fleet that has to wait five minutes still spreads over one minute.
 const LEAST_RETRY_AFTER: Duration = Duration::from_secs(4 * 60);
-/// In all, within one flight.
+/// The total wait for `Retry-After` within one flight.
 const QUICK_RETRY_AFTER: Duration = Duration::from_secs(5);
 const QUICK_WAITS: [(u64, u64); 2] = [(50, 250), (250, 1000)];
 
 /// Why token requests are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// What may pass on its own.
+    /// A failure that may pass on its own.
     Failure,
-    /// What only a person can mend.
+    /// A failure that only a person can fix.
     Verdict,
-    /// The server said when to come back.
+    /// The server said when to try again.
     RetryAfter,
 }
 
@@ -50,7 +50,7 @@ impl Reason {
     }
 }
 
-/// Why, and until when, no token request starts.
+/// Why and until when no token request starts.
 #[derive(Clone)]
 pub(super) struct Hold {
     pub until: Moment,
@@ -59,12 +59,12 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Whether a caller waits for its end rather than fail.
+    /// Whether callers wait for its end instead of failing.
     pub(super) fn is_short(&self, now: Moment) -> bool {
         now.until(self.until) < BETWEEN_REQUESTS && self.reason != Reason::RetryAfter
     }
 
-    /// What a caller gets meanwhile.
+    /// What callers get in the meantime.
     pub(super) fn error(&self, now: Moment) -> Error {
         self.error.held_back(now.until(self.until))
     }
@@ -75,9 +75,9 @@ pub(super) struct Failed<'a> {
     pub error: &'a Error,
     /// How many have failed in a row, this one included.
     pub in_a_row: u32,
-    /// How long it took.
+    /// How long the request took.
     pub took: Duration,
-    /// How long the old token can still be used; zero: there is none.
+    /// How long the old token can still be used; zero: there is no usable token.
     pub remaining: Duration,
 }
 
@@ -92,15 +92,16 @@ impl Failed<'_> {
                 self.since_its_start(most.mul_f64(0.5 + random / 2.0), u64::MAX)
             }
         };
-        // Another attempt while the old token can still be used.
+        // One more attempt while the old token can still be used.
         let last_call = self.remaining.saturating_sub(LAST_CALL);
         if last_call >= BETWEEN_REQUESTS { wait.min(last_call) } else { wait }
     }
 
-    /// Drawn between what the server asks for and twice as much, so that no fleet comes back as one.
+    /// Drawn from the range between what the server requests and twice as much, so that a fleet does not return at
+    /// once.
     fn retry_after(&self, random: f64) -> Duration {
-        let asked = self.error.retry_after().unwrap_or_default();
-        let (mut least, mut most) = (asked.min(LEAST_RETRY_AFTER), asked.saturating_mul(2).min(LONGEST_RETRY_AFTER));
+        let stated = self.error.retry_after().unwrap_or_default();
+        let (mut least, mut most) = (stated.min(LEAST_RETRY_AFTER), stated.saturating_mul(2).min(LONGEST_RETRY_AFTER));
         if !self.remaining.is_zero() {
             let half = self.remaining / 2;
             (least, most) = (least.min(half.mul_f64(0.8)), most.min(half));
@@ -108,7 +109,7 @@ impl Failed<'_> {
         least + (most - least).mul_f64(random)
     }
 
-    /// Counted from when the attempt began, so that a slow failure is not followed by a wait as long as a quick one's.
+    /// Counted from the start of the attempt, so that the wait after a slow failure is shorter than after a quick one.
     fn since_its_start(&self, wait: Duration, most_seconds: u64) -> Duration {
         wait.min(Duration::from_secs(most_seconds)).saturating_sub(self.took).max(BETWEEN_REQUESTS)
     }
@@ -129,14 +130,14 @@ impl Failed<'_> {
     }
 }
 
-/// How long to wait before the same token request is sent again within one flight, after `tried` attempts, of which the
-/// waits came to `waited` in all; `None`: it is not.
+/// How long to wait before the same token request is sent again within one flight, after `tried` attempts and `waited`
+/// between them in total; `None`: it is not sent again.
 pub(super) fn quick_retry(error: &Error, tried: usize, waited: Duration, random: f64) -> Option<Duration> {
     let (least, most) = *QUICK_WAITS.get(tried.checked_sub(1)?)?;
     match error.retry_after() {
-        Some(asked) => {
-            let left = QUICK_RETRY_AFTER.checked_sub(waited).filter(|left| error.is_transient() && asked <= *left)?;
-            Some(asked + (asked * 2).min(left).saturating_sub(asked).mul_f64(random))
+        Some(stated) => {
+            let left = QUICK_RETRY_AFTER.checked_sub(waited).filter(|left| error.is_transient() && stated <= *left)?;
+            Some(stated + (stated * 2).min(left).saturating_sub(stated).mul_f64(random))
         }
         None => error
             .is_quick_retry()

@@ -1,4 +1,4 @@
-//! What a user configures.
+//! The settings of a cache.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// Makes a [`TokenCache`].
+/// Builds a [`TokenCache`].
 #[must_use]
 pub struct TokenCacheBuilder {
     source: Arc<dyn TokenSource>,
@@ -43,7 +43,7 @@ impl TokenCacheBuilder {
         }
     }
 
-    /// With the origins that the source names itself.
+    /// Adds the origins that the source names itself.
     pub(super) fn with_origins_of_source(mut self) -> Self {
         if let Some(origins) = self.source.origins() {
             self.origins.extend(origins);
@@ -51,8 +51,8 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// Names an origin that the tokens may be sent to, such as `https://api.example.com`; as often as needed. Adds to
-    /// the origins that the source names itself.
+    /// Names an origin that the tokens may be sent to, such as `https://api.example.com`. Can be called repeatedly;
+    /// adds to the origins that the source names itself.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
         match Origins::new([origin]) {
             Ok(origins) => self.origins.extend(origins),
@@ -61,13 +61,14 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// Lets the tokens go to any `https` origin, and to loopback.
+    /// Allows the tokens to be sent to any `https` origin, and to loopback.
     pub fn any_origin(mut self) -> Self {
         self.origins.extend(Origins::any());
         self
     }
 
-    /// How much of its lifetime before its end a token is renewed; a quarter. Between 0.05 and 0.9.
+    /// Sets how early a token is renewed, as a share of its lifetime before its end, between 0.05 and 0.9. The default
+    /// is a quarter.
     pub fn renewal_share(mut self, share: f64) -> Self {
         if (0.05..=0.9).contains(&share) {
             self.settings.share = share;
@@ -77,56 +78,57 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// How long before its end a token counts as expired; 5 % of its lifetime, and 10 seconds at most. For servers and
-    /// APIs whose clocks differ from this machine's by more than that. At most half of the lifetime.
+    /// Sets how long before its end a token counts as expired. The default is 5 % of its lifetime, at most 10 seconds.
+    /// For servers and APIs whose clocks differ from this machine's by more than that. At most half of the lifetime.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.settings.leeway = Some(leeway);
         self
     }
 
-    /// The lifetime of a token whose server does not state one (`expires_in` is only recommended by RFC 6749 section
-    /// 5.1); one hour.
+    /// Sets the lifetime of a token whose server does not state one (RFC 6749 section 5.1 only recommends
+    /// `expires_in`). The default is one hour.
     pub fn assumed_lifetime(mut self, lifetime: Duration) -> Self {
         if lifetime.is_zero() {
-            self.refuse(Error::configuration("assumed_lifetime: zero; write how long such a token is used"));
+            self.refuse(Error::configuration("assumed_lifetime: zero; state how long such a token can be used"));
         } else {
             self.settings.assumed_lifetime = lifetime.min(LONGEST_LIFETIME);
         }
         self
     }
 
-    /// How long a caller waits for a token; 30 seconds. The token request goes on for the others.
+    /// Sets how long a caller waits for a token. The default is 30 seconds. The token request continues for other
+    /// callers.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         if limit.is_zero() {
-            self.refuse(Error::configuration("wait_limit: zero; no caller would ever see a first token"));
+            self.refuse(Error::configuration("wait_limit: zero; no caller would ever get a first token"));
         } else {
             self.settings.wait_limit = limit.min(LONGEST_LIFETIME);
         }
         self
     }
 
-    /// Renews the source's own token with or without traffic, for those who cannot have a cold call after an idle time.
-    /// Starts with the first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle
-    /// is gone. When the runtime that it runs in ends, it goes on in that of the next call. Costs a token request per
-    /// lifetime, forever; without it, idle costs nothing.
+    /// Renews the source's own token with or without traffic, so that no request has to wait after an idle time. Starts
+    /// with the first call ([`TokenCache::try_token`] starts it without waiting) and stops when the last handle is
+    /// dropped. When its runtime ends, it continues in the runtime of the next call. Costs one token request per
+    /// lifetime, forever; without it, an idle cache costs nothing.
     pub fn keep_warm(mut self) -> Self {
         self.settings.keep_warm = true;
         self
     }
 
-    /// How many tokens are kept beside the source's own, for requests that ask for another scope, resource, audience or
-    /// parameter; 1 000. For those who serve more tenants: beyond it the least used goes, and is asked for again when
-    /// it is wanted. One that somebody waits for, or that has a handle of its own, stays; of those that are held back
-    /// after a failure, as many again may stay.
+    /// Sets how many tokens are kept beside the source's own, for requests that name another scope, resource, audience
+    /// or parameter. The default is 1 000. For services with more tenants: beyond the limit, the least recently used
+    /// token is removed, and requested again when it is needed. A token that a caller waits for, or that has a handle
+    /// of its own, stays; of the tokens that are held back after a failure, as many again may stay.
     pub fn most_keys(mut self, most: usize) -> Self {
         if most == 0 {
-            self.refuse(Error::configuration("most_keys: zero; every such request would ask for a token"));
+            self.refuse(Error::configuration("most_keys: zero; every such request would need a new token"));
         }
         self.most_keys = most;
         self
     }
 
-    /// Where the cache reads the time; for tests.
+    /// Sets the clock that the cache reads; for tests.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -134,11 +136,11 @@ impl TokenCacheBuilder {
         self
     }
 
-    /// Checks and finishes it.
+    /// Checks the settings and builds the cache.
     ///
     /// # Errors
     ///
-    /// If neither the source nor this builder names an origin, or a setting was refused.
+    /// If neither the source nor this builder names an origin, or a setting is invalid.
     pub fn build(self) -> Result<TokenCache, Error> {
         if let Some(error) = self.refused {
             return Err(error);

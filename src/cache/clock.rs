@@ -8,24 +8,23 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// A point in time on both clocks. The monotonic one stands still while a machine sleeps; the wall clock is set by
-/// people.
+/// A point in time on both clocks. The monotonic clock stops while a machine sleeps; people can set the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// Since some point before the cache was made.
+    /// Since some point before the cache was built.
     mono: Duration,
     /// Since 1970.
     wall: Duration,
 }
 
 impl Moment {
-    /// Whether `at` has come, on whichever clock says so first.
+    /// Whether either clock has reached `at`.
     #[inline]
     pub(crate) fn reached(self, at: Self) -> bool {
         self.mono >= at.mono || self.wall >= at.wall
     }
 
-    /// How long until `at`, by the clock that gets there first.
+    /// How long until the first of the clocks reaches `at`.
     pub(crate) fn until(self, at: Self) -> Duration {
         at.mono.saturating_sub(self.mono).min(at.wall.saturating_sub(self.wall))
     }
@@ -38,18 +37,18 @@ impl Moment {
         Self { mono: self.mono.saturating_add(wait), wall: self.wall.saturating_add(wait) }
     }
 
-    /// Which of two comes last.
+    /// The later of two moments.
     pub(crate) fn max(self, other: Self) -> Self {
         Self { mono: self.mono.max(other.mono), wall: self.wall.max(other.wall) }
     }
 
-    /// Which of two comes first.
+    /// The earlier of two moments.
     pub(crate) fn min(self, other: Self) -> Self {
         Self { mono: self.mono.min(other.mono), wall: self.wall.min(other.wall) }
     }
 }
 
-/// Where a cache reads the time. The system's clocks, unless a test says otherwise.
+/// The clocks that a cache reads: the system's, or a test's.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     manual: Option<Arc<Manual>>,
@@ -59,7 +58,7 @@ pub struct Clock {
 struct Manual {
     start: Moment,
     tokio_start: tokio::time::Instant,
-    /// Milliseconds that the wall clock is ahead of the monotonic one.
+    /// How many milliseconds the wall clock is ahead of the monotonic one.
     wall_ahead: AtomicI64,
 }
 
@@ -79,8 +78,8 @@ impl Clock {
         Self { manual: Some(Arc::new(manual)) }
     }
 
-    /// For tests: moves the wall clock alone by so many milliseconds, ahead (as after a suspend) or back. Does nothing
-    /// to the system's clock.
+    /// For tests: moves only the wall clock by that many milliseconds, forward (as after a suspend) or back. Does not
+    /// change the system's clock.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn jump_wall_clock(&self, milliseconds: i64) {
@@ -118,17 +117,17 @@ fn system() -> Moment {
     }
 }
 
-/// How long ago the last tick may have been.
+/// The longest time between two ticks.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Both clocks as of the kernel's last tick. That is exact enough for tokens, and since every request asks, it matters
-/// that the exact time takes three times as long to read.
+/// Both clocks as of the kernel's last tick. That is exact enough for tokens. Every request reads them, and reading the
+/// exact time takes three times as long.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
 fn ticks() -> (Option<Duration>, Option<Duration>) {
     use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
 
-    // Unlike the simpler function, this one does not panic where a kernel has no such clock.
+    // Unlike `clock_gettime`, this function does not panic if a kernel lacks the clock.
     let read = |clock| {
         clock_gettime_dynamic(DynamicClockId::Known(clock)).ok().and_then(|time: Timespec| time.try_into().ok())
     };

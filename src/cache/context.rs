@@ -22,7 +22,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// How long one call of the source may take.
+    /// How long one call to the source may take.
     pub(super) fn time_limit(&self) -> Duration {
         self.source.time_limit().min(LONGEST_LIFETIME)
     }

@@ -1,4 +1,4 @@
-//! Runs a token request in a task of its own, detached from whoever asked for it.
+//! Runs a token request in a task of its own, detached from the caller that started it.
 
 use std::{
     future::{Future, poll_fn},
@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    report::log::{self, Caller, Span},
+    report::{
+        log,
+        span::{Caller, Span},
+    },
     runtime,
     token::AccessToken,
 };
@@ -35,13 +38,13 @@ tokio::task_local! {
     static SOURCE_OF: Weak<Slot>;
 }
 
-/// Whether a caller in this task would wait for itself: it is the source that the slot's own flight asks.
-pub(super) fn is_asked_for(slot: &Arc<Slot>) -> bool {
+/// Whether a caller in this task would wait for itself: it is the source that the slot's own flight has called.
+pub(super) fn is_source_of(slot: &Arc<Slot>) -> bool {
     SOURCE_OF.try_with(|own| std::ptr::eq(own.as_ptr(), Arc::as_ptr(slot))).unwrap_or(false)
 }
 
-/// What a caller is to do now; starts on its runtime what is due. A caller whose token was rejected does not want that
-/// one again.
+/// What a caller does now; starts what is due on the caller's runtime. A caller whose token was rejected does not want
+/// the same token again.
 pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
     let runtime = runtime::with_timer();
     let (step, departure) = slot.next(unwanted, runtime.is_some());
@@ -77,7 +80,7 @@ struct Flying {
     caller: Caller,
 }
 
-/// What came of a flight's last exchange.
+/// The result of a flight's last exchange.
 struct Landing {
     outcome: Outcome,
     started_at: Moment,
@@ -93,21 +96,21 @@ impl Flying {
             Err(error) => return self.guard.ground(error),
         };
         if let Some(token) = self.rejected.take() {
-            let told = ask(limit, || context.source.rejected(&self.request, &token));
-            let _ = SOURCE_OF.scope(self.slot.clone(), told).await;
+            let reported = within(limit, || context.source.rejected(&self.request, &token));
+            let _ = SOURCE_OF.scope(self.slot.clone(), reported).await;
         }
         let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
         let Self { guard, slot, .. } = self;
         span.within(|| guard.land(outcome, started_at));
-        // After what came out is known: it may hold back whoever is next.
+        // Only after the outcome is published: it may hold back the next exchange.
         drop(turn);
         if was_refused {
             await_credentials(&slot, &context).await;
         }
     }
 
-    /// Asks for a token, and again after a failure that may be over in a moment. `None`: somebody else has taken over.
+    /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
     async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
@@ -132,7 +135,7 @@ impl Flying {
             turn.extend(now.after(wait + time));
             sleep(wait).await;
             waited += wait;
-            // Other tokens may have been told more in the meantime.
+            // Other tokens may have shown in the meantime that the endpoint is in trouble.
             if context.endpoint.is_to_be_left_alone(context.clock.now()) {
                 return Some(Landing { outcome, started_at, span });
             }
@@ -142,39 +145,38 @@ impl Flying {
     async fn exchange(&self, attempt: usize) -> (Outcome, Span) {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
-        let asking = ask(context.time_limit(), || context.source.token(&self.request));
-        let outcome =
-            exchange.span.around(SOURCE_OF.scope(self.slot.clone(), asking)).await.and_then(|outcome| outcome);
+        let call = within(context.time_limit(), || context.source.token(&self.request));
+        let outcome = exchange.span.around(SOURCE_OF.scope(self.slot.clone(), call)).await.and_then(|outcome| outcome);
         let outcome = outcome.map(|token| token.with_request(self.request.clone()));
         exchange.ended(&outcome);
         (outcome, exchange.span.clone())
     }
 }
 
-/// What the source does within its time limit. A panic of it is an error like any other.
-async fn ask<F: Future>(limit: Duration, question: impl FnOnce() -> F) -> Result<F::Output, Error> {
-    let mut response = pin!(async { question().await });
+/// Calls the source within its time limit. A panic in it becomes an error.
+async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
+    let mut response = pin!(async { call().await });
     let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => Poll::Ready(Err(Error::new(ErrorKind::Panicked, "the token source panicked"))),
     });
     timeout(limit, caught).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Timeout, format!("the token source gave no token within {limit:?}")))
+        Err(Error::new(ErrorKind::Timeout, format!("the token source returned no token within {limit:?}")))
     })
 }
 
-/// While the client is held back because the server refused it: whether it has other credentials.
+/// While the client is held back because the server refused it: waits for other credentials.
 async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     let Some(due) = slot.upgrade().and_then(|slot| slot.due()) else { return };
     let wait = context.clock.now().until(due);
-    if ask(wait, || context.source.credentials_changed()).await.is_ok()
+    if within(wait, || context.source.credentials_changed()).await.is_ok()
         && let Some(slot) = slot.upgrade()
     {
         slot.credentials_changed();
     }
 }
 
-/// Speaks for a flight. If its task ends before the flight does (its runtime ended), this says so.
+/// Reports for a flight. If its task ends before the flight does (its runtime ended), it reports that.
 struct Guard {
     slot: Weak<Slot>,
     id: u64,
@@ -183,7 +185,7 @@ struct Guard {
 }
 
 impl Guard {
-    /// An exchange starts. `None`: somebody else has taken over.
+    /// An exchange starts. `None`: another flight has taken over.
     fn begin(&self) -> Option<Moment> {
         self.slot.upgrade()?.begin(self.id)
     }
@@ -202,7 +204,7 @@ impl Guard {
             Some(slot) => slot.finish(self.id, outcome, started_at),
             None => Some(outcome),
         };
-        // Where there is none, whoever waits sees that the sender is gone, and asks again.
+        // Without an outcome, callers that wait see that the sender is gone, and try again.
         if let Some(outcome) = outcome {
             self.outcome.send_replace(Some(outcome));
         }
@@ -220,7 +222,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Whoever waits sees that the sender is gone, and takes over.
+        // Callers that wait see that the sender is gone, and one of them takes over.
         if let (false, Some(slot)) = (self.ended, self.slot.upgrade()) {
             slot.abandon(self.id);
         }

@@ -1,4 +1,4 @@
-//! One token request on its way, seen by those who wait for it.
+//! One token request in flight, as its callers see it.
 
 use std::{
     future::{Future, poll_fn},
@@ -17,7 +17,7 @@ pub(super) type Outcome = Result<AccessToken, Error>;
 #[derive(Clone)]
 pub(super) struct Flight {
     pub id: u64,
-    /// Past it, nobody drives the flight's runtime any more, and whoever waits or comes takes over.
+    /// After it, nobody drives the flight's runtime any more, and the next caller takes over.
     pub deadline: Moment,
     outcome: watch::Receiver<Option<Outcome>>,
 }
@@ -28,12 +28,12 @@ impl Flight {
         (Self { id, deadline, outcome }, sender)
     }
 
-    /// For a caller that waits no longer than until then.
+    /// For a caller that waits until then at most.
     pub(super) fn awaited_until(self, until: Moment) -> Self {
         Self { deadline: self.deadline.min(until), ..self }
     }
 
-    /// `None`: it is past the caller's deadline, or the flight's runtime has ended.
+    /// `None`: the caller's deadline has passed, or the flight's runtime has ended.
     pub(super) async fn outcome(mut self, deadline: Sleep) -> Option<Outcome> {
         let mut deadline = pin!(deadline);
         let mut outcome = pin!(self.outcome.wait_for(Option::is_some));
@@ -45,12 +45,12 @@ impl Flight {
     }
 }
 
-/// A task that ends with whoever owns this.
+/// A task that is aborted when this value is dropped.
 #[derive(Default)]
 pub(super) struct Task(Arc<OnceLock<AbortHandle>>);
 
 impl Task {
-    /// Where to say which task it is, once it is spawned.
+    /// Where to store the handle of the task once it is spawned.
     pub(super) fn handle(&self) -> Arc<OnceLock<AbortHandle>> {
         Arc::clone(&self.0)
     }

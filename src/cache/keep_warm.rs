@@ -1,4 +1,4 @@
-//! Renews the source's own token with or without traffic, where the cache is built so.
+//! Renews the source's own token with or without traffic, if the cache is built with `keep_warm`.
 
 use std::{
     sync::{Arc, Weak},
@@ -10,10 +10,10 @@ use tokio::time::sleep;
 use super::{backoff::BETWEEN_REQUESTS, clock, fetch, slot::Slot};
 use crate::runtime;
 
-/// How long it sleeps at most before it looks at the clocks: a timer does not count the time that a machine sleeps.
+/// The longest sleep between two looks at the clocks: a timer does not count the time while a machine sleeps.
 const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
 
-/// Goes on with it in this runtime, if no other one does.
+/// Starts the task in this runtime, unless it already runs.
 pub(super) fn ensure(slot: &Arc<Slot>) {
     if !slot.context().settings.keep_warm || !slot.request().is_default() {
         return;
@@ -40,7 +40,7 @@ async fn keep_warm(running: Running) {
     }
 }
 
-/// If its runtime ends, the next call goes on with it in another one.
+/// If its runtime ends, the next call starts the task in another one.
 struct Running(Weak<Slot>);
 
 impl Running {

@@ -1,4 +1,4 @@
-//! The tokens that requests ask for beside the source's own, by what they are for.
+//! The tokens beside the source's own, by the requests that name them.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,15 +7,15 @@ use lru::LruCache;
 use super::{context::Context, lease::Leases, lock, slot::Slot};
 use crate::{report::log, token_request::TokenRequest};
 
-/// Unless the cache is built with another bound.
+/// The default of `most_keys`.
 pub(super) const MOST: usize = 1000;
-/// How many slots are looked at to make room for one.
+/// How many slots are examined to make room for one.
 const MOST_TRIES: usize = 16;
 
 pub(super) struct Keys {
     slots: Mutex<LruCache<TokenRequest, Arc<Slot>>>,
     most: usize,
-    /// What the source asks for where a request leaves it open.
+    /// The source's own scope, resource, audience and parameters.
     defaults: TokenRequest,
 }
 
@@ -24,8 +24,7 @@ impl Keys {
         Self { slots: Mutex::new(LruCache::unbounded()), most, defaults }
     }
 
-    /// The `default` one for a request that adds nothing to the source's defaults. `leases` apply where there is none
-    /// yet.
+    /// Returns `default` for a request that adds nothing to the source's defaults. A new slot is made with `leases`.
     pub(super) fn slot(
         &self,
         request: &TokenRequest,
@@ -51,8 +50,8 @@ impl Keys {
         slot
     }
 
-    /// The least used goes first. One in use stays, beyond the bound if need be. One that remembers why the endpoint
-    /// must not be asked now stays while there are not twice as many as the bound allows for.
+    /// Removes the least recently used first. A slot in use stays, even beyond the limit. A slot that holds back token
+    /// requests stays until there are twice as many slots as the limit allows.
     fn make_room(&self, slots: &mut LruCache<TokenRequest, Arc<Slot>>) -> usize {
         let mut forgotten = 0;
         for _ in 0..MOST_TRIES {

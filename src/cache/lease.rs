@@ -1,9 +1,8 @@
-//! What a request reads: a token that may be attached without asking anybody, until a point in time.
+//! What a request reads: a token that it may attach without any decision, until a point in time.
 //!
-//! Leases are stored while the slot's state is locked, in a copy for each thread. No request waits for one: a request
-//! that meets it just as it is stored asks for the state itself, and so sees what the storing comes to. Until then
-//! another thread may still read the old one: never beyond its time, and never after whoever stores has let go of the
-//! state.
+//! Leases are stored while the slot's state is locked, in a copy for each thread. No request waits for a lease: a
+//! request that finds it locked for storing locks the state instead, and so sees the result. Meanwhile, another thread
+//! may still read the old lease, but never beyond its time, and never after the state has been unlocked.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -18,7 +17,7 @@ struct Lease {
 }
 
 impl Leases {
-    /// In a copy for each thread.
+    /// A copy for each thread.
     pub(super) fn copied() -> Self {
         Self(Sharded::new(RwLock::default))
     }
@@ -27,7 +26,7 @@ impl Leases {
         Self(Sharded::single(RwLock::default()))
     }
 
-    /// The token, if nothing about it needs to be decided. Waits for nothing.
+    /// The token, if no decision is due. Never waits.
     #[inline]
     pub(super) fn current(&self, clock: &Clock) -> Option<AccessToken> {
         let lease = self.0.get().try_read().ok()?;
@@ -45,7 +44,7 @@ impl Leases {
 
     fn store(&self, lease: impl Fn() -> Option<Lease>) {
         for stored in self.0.iter() {
-            // Made before and dropped after the lock is held.
+            // The new lease is made before the lock is taken, and the old one is dropped after.
             let mut lease = lease();
             std::mem::swap(&mut *stored.write().unwrap_or_else(PoisonError::into_inner), &mut lease);
         }

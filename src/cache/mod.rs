@@ -1,8 +1,8 @@
-//! One token for everybody: shared, renewed beside the traffic, replaced when it was rejected.
+//! One token for all callers: shared, renewed beside the traffic, replaced when it is rejected.
 
 mod backoff;
 mod builder;
-// Public for tests alone.
+// Public only for tests.
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 mod clock;
 mod context;
@@ -47,12 +47,12 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// The origin of rejections by those who carry tokens themselves.
+/// The origin of rejections that the application reports.
 const BY_HAND: &str = "";
 
-/// Always has a token: fetches, shares and renews what a [`TokenSource`] gives.
+/// Always has a token: fetches, shares and renews the tokens of a [`TokenSource`].
 ///
-/// A handle that is cheap to clone; the clones share their tokens. Make one for a source, and give clones of it to
+/// A handle that is cheap to clone; the clones share their tokens. Make one cache per source, and give clones of it to
 /// every layer, middleware and task that sends requests with these tokens.
 ///
 /// # The life of a token
@@ -60,35 +60,34 @@ const BY_HAND: &str = "";
 /// - *Fresh*: attached at once.
 /// - *Aging*, from a quarter of its lifetime before its end (at most an hour, and up to a tenth of that earlier,
 ///   differently for each cache): attached at once; the first caller starts the renewal beside the traffic. If it
-///   fails, it is tried again with back-off, and the token serves on.
+///   fails, it is tried again with back-off, and the token stays in use.
 /// - *Expired*, from a little before its end (5 % of the lifetime, at most 10 seconds): callers wait for the one token
-///   request in flight. While requests are held back after a failure they fail at once, with its cause and the time to
-///   come back.
-/// - *Suspect*: rejected before it expired. It is renewed; if that fails it serves on, since other APIs may still take
-///   it.
+///   request in flight. While token requests are held back after a failure, callers fail at once, with its cause and
+///   the time until the next attempt.
+/// - *Suspect*: rejected before it expired. It is renewed; if that fails, it stays in use, since other APIs may still
+///   accept it.
 ///
-/// Expiry counts from when the token was asked for, on the monotonic and on the wall clock, whichever is first there.
-/// (On Linux as of the kernel's last tick, which is at most 10 ms ago.)
+/// The lifetime counts from when the token was requested, on the monotonic clock and on the wall clock, and ends on
+/// whichever gets there first. (On Linux, both are read as of the kernel's last tick, at most 10 ms ago.)
 ///
 /// # The runtime
 ///
-/// A token at hand is served anywhere. To fetch one, a call needs to be made within a tokio runtime with a timer
-/// (`enable_all` or `enable_time`; `#[tokio::main]` has it), and is an [`ErrorKind::Runtime`] elsewhere. Whether a
-/// runtime has a timer, tokio says by a panic alone. It is caught, but a panic hook sees it (the usual one prints
-/// "timers are disabled"), and where panics abort (`panic = "abort"`) a fetch or a due renewal in a runtime without a
-/// timer ends the process.
+/// A cached token is available anywhere. Fetching one needs a tokio runtime with a timer (`enable_all` or
+/// `enable_time`; `#[tokio::main]` has it), and fails with [`ErrorKind::Runtime`] elsewhere. tokio reports a missing
+/// timer only by a panic. The panic is caught, but a panic hook sees it (the default one prints "timers are disabled").
+/// Where panics abort (`panic = "abort"`), a fetch or a due renewal in a runtime without a timer ends the process.
 ///
 /// # Why a quarter
 ///
 /// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 97,
 /// 192 or 474 without a token if they renew five minutes before the end, and 0, 1 or 317 if they renew a quarter before
-/// it. When 1 000 instances restart at once against a limit of 100 token requests a minute, the last is served after
-/// 9.8 minutes, of 10 that the limit allows for. (`FLEET=1000 cargo test --test it fleet -- --nocapture` in the
-/// repository computes these figures.)
+/// it. When 1 000 instances restart at once against a limit of 100 token requests a minute, the last one gets its token
+/// after 9.8 minutes; so many requests at that limit take 10. (`FLEET=1000 cargo test --test it fleet -- --nocapture`
+/// in the repository computes these figures.)
 #[derive(Clone)]
 pub struct TokenCache {
     shared: Arc<Shared>,
-    /// The token that this handle means where nothing else is said.
+    /// The token of this handle, for requests that name no other.
     own: Arc<Slot>,
 }
 
@@ -100,38 +99,39 @@ struct Shared {
 }
 
 impl TokenCache {
-    /// A cache over a source of your own, or with settings of your own.
+    /// Starts building a cache over your own source, or with your own settings.
     pub fn builder(source: impl TokenSource) -> TokenCacheBuilder {
         TokenCacheBuilder::new(source)
     }
 
-    /// A usable token: the one at hand, or the outcome of the one token request that all callers share.
+    /// Returns a usable token: the cached one, or the result of the one token request that all callers share.
     ///
-    /// It does not ask where the token goes: for a request that you send yourself, [`header_for`](Self::header_for)
-    /// does, and later reads the response.
+    /// It does not check where you send the token. For requests that you send yourself,
+    /// [`header_for`](Self::header_for) does, and later reads the response.
     ///
     /// # Errors
     ///
-    /// If there is no usable token and none can be had: what the token request failed with; at once while requests are
-    /// held back ([`Error::retry_after`] says for how long); after 30 seconds of waiting; outside of a tokio runtime.
+    /// If there is no usable token and none can be obtained: the error of the token request; at once while token
+    /// requests are held back ([`Error::retry_after`] says for how long); after 30 seconds of waiting; outside of a
+    /// tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         self.hand_out(&self.own).await
     }
 
-    /// As [`token`](Self::token), for another scope, resource, audience or further parameters.
+    /// Like [`token`](Self::token), for another scope, resource, audience or further parameters.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token).
+    /// Like [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
         self.hand_out(&self.slot(Some(request))).await
     }
 
-    /// A handle of this cache that means another token: what [`token`](Self::token) gives, and what an adapter attaches
-    /// where a request does not say otherwise itself.
+    /// Returns a handle of this cache for another token: [`token`](Self::token) returns it, and adapters attach it to
+    /// requests that do not name a token themselves.
     ///
-    /// For the layer over `reqwest::Request`, which shows its extensions to nobody, and for clients that each have
-    /// their own scope. Such a token is not forgotten while its handle lives.
+    /// For the layer over `reqwest::Request`, whose extensions are not readable, and for clients that each have their
+    /// own scope. The token is kept while its handle exists.
     ///
     /// ```no_run
     /// use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, TokenRequest};
@@ -151,10 +151,10 @@ impl TokenCache {
         Self { shared: Arc::clone(&self.shared), own: self.slot_of(request, Leases::copied) }
     }
 
-    /// How the source's own token stands, for readiness probes and status pages.
+    /// Returns the status of this handle's token, for readiness probes and status pages.
     ///
-    /// A probe can bring back what it took out of traffic: while there is no token because the last token request
-    /// failed, asking starts the next one when it is due. Otherwise asking starts nothing.
+    /// A call starts the next token request when it is due, if there is no token because the last request failed. So an
+    /// instance that a probe took out of traffic recovers. Otherwise a call starts nothing.
     pub fn status(&self) -> CacheStatus {
         let slot = &self.own;
         let status = slot.status();
@@ -164,22 +164,21 @@ impl TokenCache {
         status
     }
 
-    /// The cached token, without waiting. Starts the renewal where it is due, and the first fetch where there is no
-    /// token.
+    /// Returns the cached token, without waiting. Starts the renewal if it is due, and a fetch if there is no token.
     pub fn try_token(&self) -> Option<AccessToken> {
         self.try_hand_out().ok().flatten()
     }
 
-    /// Reports that an API rejected this token before it expired. The renewal starts as soon as it may if the cache
-    /// still holds that token, and callers wait for it, at most 5 seconds. How often a rejection can cause a token
-    /// request is bounded: a token that was handed out and not reported for ten seconds counts as accepted, and the
-    /// rejection of one that was not is followed by the next renewal in 10, 20, 40 … seconds.
+    /// Reports that an API rejected this token before it expired. If the cache still holds that token, the renewal
+    /// starts as soon as it may, and callers wait for it, at most 5 seconds. The number of token requests that
+    /// rejections cause is limited: a token that was handed out and not reported for ten seconds counts as accepted.
+    /// While new tokens are rejected before that, renewals are at least 10, 20, 40 … seconds apart.
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
         self.reject_at(token, BY_HAND, Rejection::Explicit);
     }
 
-    /// As [`try_token`](Self::try_token), with the reason where no token is on its way.
+    /// Like [`try_token`](Self::try_token), with the reason if no token request is in flight.
     pub(crate) fn try_hand_out(&self) -> Result<Option<AccessToken>, Error> {
         let slot = &self.own;
         let cached = match slot.current().map_or_else(|| step(slot, None), Step::Serve) {
@@ -190,7 +189,7 @@ impl TokenCache {
         Ok(cached.inspect(|token| self.handed_out(slot, token)))
     }
 
-    /// The token to attach, if nothing about it needs to be decided. Starts nothing.
+    /// The token to attach, if no decision is due. Starts nothing.
     #[inline]
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
         match request {
@@ -199,13 +198,13 @@ impl TokenCache {
         }
     }
 
-    /// The token to attach, with waiting.
+    /// The token to attach. May wait.
     pub(crate) async fn wait(self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
         let limit = self.wait_limit();
         self.acquire(&self.slot(request.as_ref()), None, limit).await
     }
 
-    /// Takes note that `origin` rejected a token, and starts its renewal where that may be.
+    /// Notes that `origin` rejected a token, and starts its renewal if that may start.
     pub(crate) fn reject_at(&self, token: &AccessToken, origin: &str, rejection: Rejection) -> bool {
         let slot = self.slot(token.request());
         let renews = slot.reject(token, origin, rejection);
@@ -215,7 +214,7 @@ impl TokenCache {
         renews
     }
 
-    /// Another token than the rejected one, if one can be had within five seconds.
+    /// Another token than the rejected one, if one can be obtained within five seconds.
     pub(crate) async fn recover(
         self,
         rejected: AccessToken,
@@ -229,7 +228,7 @@ impl TokenCache {
         self.another(&rejected).await
     }
 
-    /// Another token than this one, which was rejected, if one can be had within five seconds.
+    /// Another token than this one, which was rejected, if one can be obtained within five seconds.
     pub(crate) async fn another(&self, rejected: &AccessToken) -> Option<AccessToken> {
         let slot = self.slot(rejected.request());
         let limit = SUSPECT_WAIT.min(self.wait_limit());
@@ -237,7 +236,7 @@ impl TokenCache {
         (!token.is_same_as(rejected)).then_some(token)
     }
 
-    /// Whether any origin has rejected tokens of late, so that it matters what it accepts.
+    /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
     #[inline]
     pub(crate) fn has_streaks(&self) -> bool {
         self.shared.context.streaks.load(Ordering::Relaxed) > 0
@@ -249,12 +248,12 @@ impl TokenCache {
         self.slot(token.request()).accepted(token, origin);
     }
 
-    /// The origin accepted this token in place of one that it had rejected.
+    /// The origin accepted this token, which replaced a rejected one.
     pub(crate) fn accepted_in_place(&self, token: &AccessToken, origin: &str) {
         self.slot(token.request()).accepted_in_place(origin);
     }
 
-    /// Where the tokens may go.
+    /// Where the tokens may be sent.
     #[inline]
     pub(crate) fn origins(&self) -> &Origins {
         &self.shared.origins
@@ -282,14 +281,14 @@ impl TokenCache {
         self.shared.context.settings.wait_limit
     }
 
-    /// For those who carry tokens themselves.
+    /// For applications that attach tokens themselves.
     async fn hand_out(&self, slot: &Arc<Slot>) -> Result<AccessToken, Error> {
         let token = self.acquire(slot, None, self.wait_limit()).await?;
         self.handed_out(slot, &token);
         Ok(token)
     }
 
-    /// Until it is reported, it counts as accepted.
+    /// A token that is handed out counts as accepted until it is reported.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
         if self.has_streaks() {
             slot.accepted(token, BY_HAND);
@@ -322,13 +321,13 @@ impl TokenCache {
         unwanted: Option<&AccessToken>,
         limit: Duration,
     ) -> Result<AccessToken, Error> {
-        // By the monotonic clock alone: a caller's patience has not run out because somebody set the time.
+        // On the monotonic clock alone: setting the wall clock does not end a caller's wait.
         let give_up = Instant::now() + limit;
         loop {
             match next {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
-                Step::Join(_) if fetch::is_asked_for(slot) => return Err(waits_for_itself()),
+                Step::Join(_) if fetch::is_source_of(slot) => return Err(waits_for_itself()),
                 Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
                 Step::Join(flight) => {
                     let deadline = self.sleep(flight.deadline, give_up)?;
@@ -345,14 +344,14 @@ impl TokenCache {
     }
 
     fn waited_too_long(&self, limit: Duration) -> Error {
-        let error = Error::new(ErrorKind::Timeout, format!("no token within {limit:?}; the token request goes on"));
+        let error = Error::new(ErrorKind::Timeout, format!("no token within {limit:?}; the token request continues"));
         match self.shared.context.endpoint.trouble() {
             Some(cause) => error.caused_by(Box::new(cause)),
             None => error,
         }
     }
 
-    /// A timer on the caller's runtime; an error where it has none.
+    /// A timer on the caller's runtime; an error if that has none.
     fn sleep(&self, until: Moment, give_up: Instant) -> Result<Sleep, Error> {
         let Some(_runtime) = runtime::with_timer() else { return Err(runtime::missing()) };
         let until = Instant::now() + self.shared.context.clock.now().until(until);
@@ -360,7 +359,7 @@ impl TokenCache {
     }
 }
 
-/// What a caller is to do now; starts what is due.
+/// What a caller does now; starts what is due.
 fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
     let step = fetch::step(slot, unwanted);
     keep_warm::ensure(slot);
@@ -369,7 +368,8 @@ fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
 
 fn waits_for_itself() -> Error {
     Error::configuration(
-        "the token request would wait for itself: what the token source sends goes through the adapter that waits for its token; give it a client of its own",
+        "the token request would wait for itself: the token source sends it through the adapter that waits \
+         for its token; give the source a client of its own",
     )
 }
 

@@ -10,15 +10,15 @@ const MOST_LEEWAY: Duration = Duration::from_secs(10);
 /// The settings of a cache.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// How much of its lifetime before its end a token is renewed.
+    /// How early a token is renewed, as a share of its lifetime before its end.
     pub share: f64,
-    /// How long before its end a token counts as expired, where the default is not wanted.
+    /// How long before its end a token counts as expired; `None`: the default.
     pub leeway: Option<Duration>,
-    /// The lifetime of a token whose server does not say.
+    /// The lifetime of a token whose server states none.
     pub assumed_lifetime: Duration,
     /// How long a caller waits for a token.
     pub wait_limit: Duration,
-    /// Whether the default token is renewed when nobody asks for it.
+    /// Whether the default token is renewed with or without traffic.
     pub keep_warm: bool,
 }
 
@@ -34,7 +34,7 @@ impl Default for Settings {
     }
 }
 
-/// A token's life, counted from when it was asked for.
+/// A token's life, counted from when it was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     pub lifetime: Duration,
@@ -43,7 +43,7 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// `jitter` is between 0 and 1, and stable for a cache and key: it spreads a fleet.
+    /// `jitter` is between 0 and 1, and stable for a slot: it spreads the renewals of a fleet.
     pub(super) fn new(token: &AccessToken, settings: &Settings, jitter: f64) -> Self {
         let assumed = settings.assumed_lifetime.min(token.expires_within().unwrap_or(Duration::MAX));
         let lifetime = token.expires_in().unwrap_or(assumed);
@@ -53,13 +53,13 @@ impl Life {
             Some(hint) => spread(hint, lifetime, jitter),
             None => lifetime.saturating_sub(spread_early(lifetime.mul_f64(settings.share).min(MOST_EARLY), jitter)),
         };
-        // A leeway of one's own may be longer than the share.
+        // A configured leeway may be longer than the share.
         let latest = settings.leeway.map_or(renew_after, |_| expires_after.mul_f64(0.9));
         Self { lifetime, renew_after: renew_after.min(latest), expires_after }
     }
 }
 
-/// What the server hints at, within the middle of the lifetime.
+/// The server's hint, limited to the middle of the lifetime and spread.
 fn spread(hint: Duration, lifetime: Duration, jitter: f64) -> Duration {
     let (earliest, latest) = (lifetime / 4, lifetime.mul_f64(0.95));
     let hint = hint.clamp(earliest, latest);

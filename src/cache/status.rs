@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// How a [`TokenCache`](crate::TokenCache) stands: for readiness probes and status pages.
+/// The status of a [`TokenCache`](crate::TokenCache), for readiness probes and status pages.
 #[derive(Clone, Debug)]
 pub struct CacheStatus {
     pub(super) usable_for: Option<Duration>,
@@ -13,19 +13,19 @@ pub struct CacheStatus {
 impl CacheStatus {
     /// `false` if there is no usable token and the last token request failed: requests would fail now.
     ///
-    /// A token that expired while nobody asked for it, and one that was never asked for, are no failure. For readiness,
-    /// never for liveness: a restart mends no authorization server, and loses the token that may still serve.
+    /// It is not a failure if a token expired without traffic, or was never requested. For readiness probes, never for
+    /// liveness probes: a restart does not repair an authorization server, and loses a token that may still be usable.
     pub fn is_ready(&self) -> bool {
         self.usable_for.is_some() || self.last_error.is_none()
     }
 
-    /// Whether the last token request failed. Requests are served all the same while the token at hand
-    /// [lives](Self::usable_for).
+    /// Whether the last token request failed. Requests still get the cached token while it is
+    /// [usable](Self::usable_for).
     pub fn is_failing(&self) -> bool {
         self.last_error.is_some()
     }
 
-    /// For how long the token at hand can be used; `None`: there is none.
+    /// How long the cached token can still be used; `None`: there is no usable token.
     pub fn usable_for(&self) -> Option<Duration> {
         self.usable_for
     }

@@ -5,16 +5,16 @@ use std::{collections::HashMap, time::Duration};
 use super::{backoff::BETWEEN_REQUESTS, clock::Moment};
 use crate::challenge::Rejection;
 
-/// Beyond it, origins share one streak.
+/// Beyond this number, origins share one streak.
 const MOST_ORIGINS: usize = 64;
 const OTHERS: &str = "others";
-/// A 401 without a reason may speak of a path rather than of the token; so it takes longer to tell that a token was
+/// A 401 without a reason may be about a path rather than the token, so it takes longer to conclude that a token was
 /// accepted.
 const BARE_ACCEPTANCE: Duration = Duration::from_secs(60);
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// By origin, rejections of tokens whose successors the origin has not accepted.
+/// By origin, rejections of tokens whose replacements the origin has not accepted.
 #[derive(Default)]
 pub(super) struct Streaks {
     explicit: HashMap<String, Streak>,
@@ -33,11 +33,11 @@ struct Streak {
     mentioned: bool,
 }
 
-/// What becomes of a rejection.
+/// What a rejection leads to.
 pub(super) enum Verdict {
-    /// It renews the token; `again`: as the one before it did.
+    /// A renewal; `again`: the rejection before it led to one, too.
     Renew { again: bool },
-    /// Too soon after the last one.
+    /// No renewal: the last one was too recent.
     Wait { wait: Duration, first: bool },
 }
 
@@ -71,7 +71,7 @@ impl Streaks {
         Verdict::Renew { again: streak.count > 1 }
     }
 
-    /// The origin accepted the newest token. If it goes on doing so, that ends its streaks.
+    /// The origin accepted the newest token. If it keeps accepting it, that ends its streaks.
     pub(super) fn accepted(&mut self, origin: &str, now: Moment) {
         self.forget(now);
         for (streaks, rejection) in [(&mut self.explicit, Rejection::Explicit), (&mut self.bare, Rejection::Bare)] {
@@ -84,19 +84,19 @@ impl Streaks {
         }
     }
 
-    /// The origin accepted a token right where it had rejected the one before.
+    /// The origin accepted a token for the same request for which it had rejected the previous one.
     pub(super) fn end(&mut self, origin: &str) {
         for streaks in [&mut self.explicit, &mut self.bare] {
             streaks.remove(shared(streaks, origin));
         }
     }
 
-    /// Whether a new streak would have to learn again what these know.
+    /// Whether any streak currently holds back renewals.
     pub(super) fn hold_back(&self, now: Moment) -> bool {
         self.explicit.values().chain(self.bare.values()).any(|streak| !now.reached(streak.not_before))
     }
 
-    /// What an origin said an hour ago says nothing about its present tokens.
+    /// What an origin responded an hour ago says nothing about its current tokens.
     fn forget(&mut self, now: Moment) {
         let remembered = |streak: &Streak| !now.reached(streak.not_before.after(REMEMBERED));
         self.explicit.retain(|_, streak| remembered(streak));
@@ -105,15 +105,15 @@ impl Streaks {
 }
 
 impl Streak {
-    /// The origin has accepted the newest token, and rejected it no more for longer than a new rejection would have
-    /// been held back.
+    /// Whether the origin has accepted the newest token, and has not rejected it for longer than a new rejection would
+    /// have been held back.
     fn is_over(&self, rejection: Rejection, now: Moment) -> bool {
         let least = if rejection == Rejection::Bare { BARE_ACCEPTANCE } else { Duration::ZERO };
-        // What is rejected at that very rhythm is not accepted.
+        // A token that is rejected once per interval does not count as accepted.
         self.accepted && now.reached(self.quiet_since.after(self.interval().max(least).mul_f64(1.05)))
     }
 
-    /// From the last rejection that renewed the token to the next one that may.
+    /// How long after a rejection that renewed the token the next one may renew it.
     fn interval(&self) -> Duration {
         rejection_interval(self.count)
     }
@@ -123,7 +123,7 @@ fn shared<'a>(streaks: &HashMap<String, Streak>, origin: &'a str) -> &'a str {
     if streaks.len() >= MOST_ORIGINS && !streaks.contains_key(origin) { OTHERS } else { origin }
 }
 
-/// After the `count`th in a row (from 1).
+/// The interval after the `count`th rejection in a row (from 1).
 fn rejection_interval(count: u32) -> Duration {
     (10 * BETWEEN_REQUESTS).saturating_mul(1 << count.saturating_sub(1).min(8)).min(LONGEST_INTERVAL)
 }

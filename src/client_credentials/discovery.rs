@@ -47,7 +47,7 @@ pub(super) struct Discovery {
     /// The issuer's.
     url: Uri,
     urls: Vec<Uri>,
-    state: Mutex<State>,
+    state: Mutex<Memory>,
     /// Whoever has no document yet asks for it alone.
     turn: tokio::sync::Mutex<()>,
 }
@@ -64,7 +64,7 @@ pub(super) struct Rules {
 }
 
 #[derive(Default)]
-struct State {
+struct Memory {
     known: Option<Known>,
     failure: Option<(Instant, Error)>,
 }
@@ -76,7 +76,7 @@ struct Known {
     doubted: bool,
 }
 
-enum Step {
+enum Action {
     Use(Arc<Endpoint>),
     /// The document is old; until the look-up ends, the others use it.
     LookUpAgain,
@@ -125,19 +125,19 @@ impl Discovery {
         mask: &Mask,
     ) -> Result<Arc<Endpoint>, Error> {
         let came = Instant::now();
-        match self.step(came) {
-            Step::Use(endpoint) => Ok(endpoint),
-            Step::LookUpAgain => {
+        match self.action(came) {
+            Action::Use(endpoint) => Ok(endpoint),
+            Action::LookUpAgain => {
                 let outcome = timeout(limit / SHARE, self.look_up(client, mask)).await;
                 self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
             }
-            Step::LookUp => {
+            Action::LookUp => {
                 // A bounded wait: the runtime of whoever has the turn may stand still.
                 let _turn = timeout(limit / SHARE, self.turn.lock()).await.ok();
-                let step = self.step(Instant::now());
+                let step = self.action(Instant::now());
                 let failure = self.state().failure.clone();
                 match (step, failure) {
-                    (Step::Use(endpoint), _) => Ok(endpoint),
+                    (Action::Use(endpoint), _) => Ok(endpoint),
                     (_, Some((at, error))) if at > came => Err(error),
                     _ => self.finish(self.look_up(client, mask).await),
                 }
@@ -152,15 +152,15 @@ impl Discovery {
         }
     }
 
-    fn step(&self, now: Instant) -> Step {
+    fn action(&self, now: Instant) -> Action {
         let mut state = self.state();
-        let Some(known) = &mut state.known else { return Step::LookUp };
+        let Some(known) = &mut state.known else { return Action::LookUp };
         let lifetime = if known.doubted { AGAIN } else { LIFETIME };
         if now.duration_since(known.asked_at) < lifetime {
-            return Step::Use(Arc::clone(&known.endpoint));
+            return Action::Use(Arc::clone(&known.endpoint));
         }
         (known.asked_at, known.doubted) = (now, true);
-        Step::LookUpAgain
+        Action::LookUpAgain
     }
 
     fn finish(&self, outcome: Result<Endpoint, Error>) -> Result<Arc<Endpoint>, Error> {
@@ -172,7 +172,7 @@ impl Discovery {
                 let endpoint = Arc::new(endpoint);
                 let known =
                     Known { endpoint: Arc::clone(&endpoint), discovered_at: now, asked_at: now, doubted: false };
-                *state = State { known: Some(known), failure: None };
+                *state = Memory { known: Some(known), failure: None };
                 Ok(endpoint)
             }
             Err(error) => {
@@ -268,7 +268,7 @@ impl Discovery {
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Memory> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

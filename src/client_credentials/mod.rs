@@ -42,7 +42,7 @@ use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
     origin::Origins,
-    report::log,
+    report::span,
     runtime,
     source::TokenSource,
     token::AccessToken,
@@ -78,7 +78,7 @@ enum Server {
 #[async_trait]
 impl TokenSource for ClientCredentials {
     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        log::left_to_source(request, &self.defaults);
+        span::left_to_source(request, &self.defaults);
         let request = request.or(&self.defaults);
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());

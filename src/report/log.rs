@@ -1,12 +1,12 @@
-//! What the log says: events and the span of a token request, with the target `client_credentials`. Without the feature
-//! `tracing` all of it is empty. No secret comes in here.
+//! The events in the log, with the target `client_credentials`. Without the feature `tracing`, all functions are empty.
+//! No secret is passed in here.
 //!
 //! `docs/in-production.md` lists the events and their fields.
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables, dead_code))]
 
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode};
+use http::HeaderName;
 
 use crate::{error::Error, token::AccessToken, token_request::TokenRequest};
 
@@ -40,7 +40,7 @@ macro_rules! token_event {
 
 pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
-    // Twenty thousand tenants are not twenty thousand lines.
+    // At debug level, so that twenty thousand tenants do not cause twenty thousand lines.
     match (renewal, request.is_default()) {
         (true, true) => {
             token_event!(info, source, request, expires_in, "access token renewed");
@@ -106,7 +106,7 @@ pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, w
     );
 }
 
-/// What three tokens in a row have met.
+/// Several tokens in a row have failed for the same reason.
 pub(crate) fn about_all_tokens(source: &str, error: &Error) {
     let (status, kind) = (error.status().map(|status| status.as_u16()), error.type_name());
     event!(
@@ -114,7 +114,7 @@ pub(crate) fn about_all_tokens(source: &str, error: &Error) {
         source,
         error.type = kind,
         http.response.status_code = status,
-        "token requests fail for several tokens in a row; one a second at most until one succeeds"
+        "token requests fail for several tokens in a row; at most one is sent each second until one succeeds"
     );
 }
 
@@ -130,12 +130,12 @@ pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
         error = text,
         error.type = kind,
         age = age.as_secs(),
-        "discovery failed; going on with the token endpoint that was discovered {} ago",
+        "discovery failed; the token endpoint that was discovered {} ago stays in use",
         human(age)
     );
 }
 
-/// `origin`: empty if the application says so, which knows it.
+/// `origin` is empty if the application reported the rejection.
 pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
     let fresh = again || age < Duration::from_secs(60);
     let hint = if fresh { "; a scope may be missing, or the audience may be wrong" } else { "" };
@@ -156,7 +156,8 @@ pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str,
         source,
         request,
         origin = (!origin.is_empty()).then_some(origin),
-        "a new access token was rejected too; a scope may be missing, or the audience may be wrong; no renewal because of this origin for {}",
+        "a new access token was rejected too; a scope may be missing, or the audience may be wrong; rejections by \
+         this origin cause no renewal for {}",
         human(wait)
     );
 }
@@ -170,7 +171,7 @@ pub(crate) fn not_attached(source: &str, origin: &str) {
         warn,
         source,
         origin,
-        "no access token attached: the origin is not among those named for this source; said once for each origin"
+        "no access token attached: the origin is not among those named for this source; logged once for each origin"
     );
 }
 
@@ -179,7 +180,8 @@ pub(crate) fn foreign_host(source: &str, host: &str) {
         warn,
         source,
         origin = host,
-        "no access token attached: the request's Host header names an origin that is not among those named for this source; said once for each"
+        "no access token attached: the request's Host header names an origin that is not among those named for this \
+         source; logged once for each origin"
     );
 }
 
@@ -188,12 +190,13 @@ pub(crate) fn insecure(source: &str, origin: &str) {
         error,
         source,
         origin,
-        "request not sent: its access token would go over plain http to a host that is named with `https://`; said once for each origin"
+        "request not sent: its access token would go over plain http to a host that is named with `https://`; \
+         logged once for each origin"
     );
 }
 
 pub(crate) fn forgotten(source: &str, count: usize, most: usize) {
-    event!(debug, source, count, "the least used of {} access tokens made room for another", most);
+    event!(debug, source, count, "the least recently used of {} access tokens was removed", most);
 }
 
 pub(crate) fn own_header(name: &HeaderName) {
@@ -204,7 +207,8 @@ pub(crate) fn not_sent_again(origin: &str) {
     event!(
         debug,
         origin,
-        "a request whose access token was rejected is not sent again: there is no copy of it (`with_replay` is not set, or its body cannot be copied)"
+        "a request whose access token was rejected is not sent again: there is no copy of it \
+         (`with_replay` is not set, or its body cannot be copied)"
     );
 }
 
@@ -212,7 +216,8 @@ pub(crate) fn not_a_rejection(origin: &str) {
     event!(
         debug,
         origin,
-        "a 401 does not reject the access token: its challenges are of other schemes, or give another reason; `with_rejection` can count it"
+        "a 401 does not reject the access token: its challenges use other schemes or give another reason; \
+         `with_rejection` can treat it as a rejection"
     );
 }
 
@@ -221,7 +226,8 @@ pub(crate) fn rejected_after_redirect(source: &str, origin: &str) {
         warn,
         source,
         origin,
-        "a 401 came after a redirect that the client followed, which may have removed the access token, and does not reject it; send such requests to the final URL; said once for each origin"
+        "a 401 after a redirect does not reject the access token, which the client may have removed when it \
+         followed the redirect; send such requests to the final URL; logged once for each origin"
     );
 }
 
@@ -229,7 +235,7 @@ pub(crate) fn follows_redirects(source: &str) {
     event!(
         warn,
         source,
-        "the HTTP client may follow redirects of the token endpoint, and take headers and the token URL to another \
+        "the HTTP client may follow redirects of the token endpoint, and send headers and the token URL to another \
          host; turn redirects off, or give `.http_client(..)` a `reqwest::ClientBuilder`"
     );
 }
@@ -239,14 +245,14 @@ pub(crate) fn previous_secret_accepted(source: &str) {
 }
 
 pub(crate) fn overridden(source: &str, field: &str) {
-    event!(info, source, "{field} is ignored, since the settings have the value itself");
+    event!(info, source, "{field} is ignored, since the settings contain the value itself");
 }
 
 pub(crate) fn no_lifetime(source: &str) {
     event!(
         warn,
         source,
-        "expires_in is zero or less, which counts as not stated: the assumed lifetime applies; said once for each source"
+        "expires_in is zero or less and is ignored: the assumed lifetime applies; logged once for each source"
     );
 }
 
@@ -256,7 +262,7 @@ pub(crate) fn other_scope(source: &str, scope: &str, granted: &str) {
         source,
         scope,
         granted,
-        "the server granted another scope than the one requested; said once for each scope"
+        "the server granted a different scope from the one requested; logged once for each scope"
     );
 }
 
@@ -264,116 +270,12 @@ pub(crate) fn clock_corrected(source: &str) {
     event!(warn, source, "this machine's clock and the server's differ; assertions follow the server's from now on");
 }
 
-/// The span that is current where a token request is started from.
-#[cfg(feature = "tracing")]
-pub(crate) struct Caller(tracing::Span);
-#[cfg(not(feature = "tracing"))]
-pub(crate) struct Caller;
-
-impl Caller {
-    pub(crate) fn current() -> Self {
-        #[cfg(feature = "tracing")]
-        return Self(tracing::Span::current());
-        #[cfg(not(feature = "tracing"))]
-        Self
-    }
-}
-
-/// The span of one exchange with the token endpoint. It follows from the caller's, and is no part of it: the caller may
-/// go away, and others may wait for the same exchange.
-#[cfg(feature = "tracing")]
-#[derive(Clone)]
-pub(crate) struct Span(tracing::Span);
-#[cfg(not(feature = "tracing"))]
-#[derive(Clone)]
-pub(crate) struct Span;
-
-#[cfg(feature = "tracing")]
-impl Span {
-    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
-        use tracing::field::Empty;
-        let span = tracing::info_span!(
-            target: "client_credentials",
-            parent: None,
-            "token_request",
-            source,
-            scope = request.scope(),
-            resource = resources(request),
-            audience = request.audience(),
-            attempt,
-            outcome = Empty,
-            error.type = Empty,
-            http.response.status_code = Empty,
-            duration = Empty,
-        );
-        span.follows_from(&caller.0);
-        Self(span)
-    }
-
-    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
-        tracing::Instrument::instrument(future, self.0.clone()).await
-    }
-
-    /// Closes it at the end, unless there is another clone.
-    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
-        self.0.in_scope(function)
-    }
-
-    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {
-        self.0.record("outcome", if failure.is_none() { "ok" } else { "error" });
-        if let Some(kind) = failure {
-            self.0.record("error.type", kind);
-        }
-        if let Some(status) = status {
-            self.0.record("http.response.status_code", status.as_u16());
-        }
-        self.0.record("duration", duration.as_secs_f64());
-    }
-}
-
-#[cfg(not(feature = "tracing"))]
-impl Span {
-    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
-        Self
-    }
-
-    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
-        future.await
-    }
-
-    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
-        function()
-    }
-
-    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {}
-}
-
-/// Names in the span what a source asks for where the request leaves it to the source.
-pub(crate) fn left_to_source(request: &TokenRequest, defaults: &TokenRequest) {
-    #[cfg(feature = "tracing")]
-    {
-        let span = tracing::Span::current();
-        if span.metadata().is_none_or(|metadata| metadata.target() != "client_credentials") {
-            return;
-        }
-        if let (None, Some(scope)) = (request.scope(), defaults.scope()) {
-            span.record("scope", scope);
-        }
-        if let (None, Some(resource)) = (resources(request), resources(defaults)) {
-            span.record("resource", resource);
-        }
-        if let (None, Some(audience)) = (request.audience(), defaults.audience()) {
-            span.record("audience", audience);
-        }
-    }
-}
-
-fn resources(request: &TokenRequest) -> Option<String> {
+pub(super) fn resources(request: &TokenRequest) -> Option<String> {
     let resources: Vec<_> = request.resources().collect();
     (!resources.is_empty()).then(|| resources.join(" "))
 }
 
-/// To the millisecond.
+/// Rounded to the millisecond.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -1,7 +1,7 @@
-//! What is counted, by the `metrics` facade. Without the feature `metrics` all of it is empty.
+//! The metrics, through the `metrics` facade. Without the feature `metrics`, all functions are empty.
 //!
-//! Labels have few values, whatever servers and users do: `source` is one for each cache, and no key, origin or
-//! server's text becomes one. `docs/in-production.md` lists names and labels.
+//! Labels have few values, whatever servers and users do: `source` has one per cache, and no key, origin or server text
+//! becomes a label. `docs/in-production.md` lists names and labels.
 #![cfg_attr(not(feature = "metrics"), allow(unused_variables, dead_code))]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Each exchange with the token endpoint. `outcome` is `ok`, or the failure's type.
+/// Counts an exchange with the token endpoint. `outcome` is `ok`, or the type of the failure.
 pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: Duration) {
     #[cfg(feature = "metrics")]
     {
@@ -19,8 +19,7 @@ pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: 
     }
 }
 
-/// Each time that a token was to be had, quick retries included in one: `cause` is `cold`, `expired`, `aging` or
-/// `rejected`.
+/// Counts a renewal, with its quick retries. `cause` is `cold`, `expired`, `aging` or `rejected`.
 pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, ok: bool) {
     #[cfg(feature = "metrics")]
     {
@@ -29,12 +28,12 @@ pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, ok: bool) {
                 "source" => Arc::clone(source), "cause" => cause, "outcome" => outcome(ok))
         };
         count(cause, ok).increment(1);
-        // Prometheus' `increase` misses the step from no series at all to 1: the first failure of the next renewal.
+        // Prometheus' `increase` misses the step from no series to 1, which the first failed renewal would be.
         count("aging", false).increment(0);
     }
 }
 
-/// Until when the source's own token can be used.
+/// Records until when the source's own token can be used.
 pub(crate) fn expiry(source: &Arc<str>, until: SystemTime) {
     #[cfg(feature = "metrics")]
     {
@@ -44,15 +43,14 @@ pub(crate) fn expiry(source: &Arc<str>, until: SystemTime) {
     }
 }
 
-/// A failure holds back token requests: `reason` is `failure`, `verdict` or `retry_after`.
+/// Counts a failure that holds back token requests. `reason` is `failure`, `verdict` or `retry_after`.
 pub(crate) fn hold_back(source: &Arc<str>, reason: &'static str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("client_credentials_hold_backs_total", "source" => Arc::clone(source), "reason" => reason)
         .increment(1);
 }
 
-/// A caller that found no usable token: how long it waited; `outcome` is `ok`, `error`, or `gone` if it did not wait
-/// for the end.
+/// Records how long a caller without a usable token waited. `outcome` is `ok`, `error`, or `gone` if it went away.
 pub(crate) fn waited(source: &Arc<str>, outcome: &'static str, duration: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!("client_credentials_wait_duration_seconds",
@@ -60,7 +58,7 @@ pub(crate) fn waited(source: &Arc<str>, outcome: &'static str, duration: Duratio
     .record(duration);
 }
 
-/// An API's answer rejected a token: `kind` is `invalid_token`, `bare` (a 401 without a reason) or `reported` (by
+/// Counts an API's rejection of a token. `kind` is `invalid_token`, `bare` (a 401 without a reason) or `reported` (by
 /// `TokenCache::reject`).
 pub(crate) fn rejection(source: &Arc<str>, kind: &'static str) {
     #[cfg(feature = "metrics")]
@@ -68,7 +66,7 @@ pub(crate) fn rejection(source: &Arc<str>, kind: &'static str) {
         .increment(1);
 }
 
-/// A request was sent again with another token, which was `rejected` too, or the request was `answered`.
+/// Counts a request that was sent again with another token. That token was `rejected` too, or the request `answered`.
 pub(crate) fn replay(source: &Arc<str>, rejected: bool) {
     #[cfg(feature = "metrics")]
     metrics::counter!("client_credentials_replays_total",

@@ -1,7 +1,8 @@
-//! Tells the log and the metrics what happens. Nothing of it is on the way of a request whose token is at hand.
+//! Reports to the log and the metrics. None of it runs for a request whose token is cached.
 
 pub(crate) mod log;
 mod metrics;
+pub(crate) mod span;
 
 use std::{
     collections::HashSet,
@@ -11,20 +12,20 @@ use std::{
 
 use http::StatusCode;
 
-use self::log::{Caller, Span};
+use self::span::{Caller, Span};
 use crate::{challenge::Rejection, error::Error, token::AccessToken, token_request::TokenRequest};
 
-/// Speaks for the tokens of one source.
+/// Reports about the tokens of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     source: Arc<str>,
-    /// Origins that the log speaks of only once. Bounded, since a crawler may ask any number of them.
+    /// Origins that the log mentions only once. Bounded, since a crawler may send requests to any number of them.
     mentioned: Arc<Mutex<HashSet<String>>>,
 }
 
 const MOST_MENTIONED: usize = 256;
 
-/// Why a token is asked for.
+/// Why a token is requested.
 #[derive(Clone, Copy)]
 pub(crate) enum Cause {
     Cold,
@@ -33,7 +34,7 @@ pub(crate) enum Cause {
     Rejected,
 }
 
-/// An exchange with the token endpoint, from its begin to its end.
+/// An exchange with the token endpoint, from start to end.
 pub(crate) struct Exchange {
     source: Arc<str>,
     pub span: Span,
@@ -41,7 +42,7 @@ pub(crate) struct Exchange {
     ended: bool,
 }
 
-/// A caller's wait for a token, until it is served, refused or goes away.
+/// A caller's wait for a token, until it gets one, fails or goes away.
 pub(crate) struct Wait<'a> {
     source: &'a Arc<str>,
     began: tokio::time::Instant,
@@ -62,12 +63,12 @@ impl Reporter {
         }
     }
 
-    /// How the source is called.
+    /// The name of the source.
     pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether the log has not spoken of this origin yet, and may.
+    /// Whether the log has not mentioned this origin yet and may do so.
     pub(crate) fn is_first_mention(&self, origin: &str) -> bool {
         let mut mentioned = self.mentioned.lock().unwrap_or_else(PoisonError::into_inner);
         mentioned.len() < MOST_MENTIONED && !mentioned.contains(origin) && mentioned.insert(origin.to_owned())
@@ -81,7 +82,7 @@ impl Reporter {
         }
     }
 
-    /// A failure, after which the old token can be used for `remaining`, and token requests are held back for `wait`.
+    /// A failure. The old token can still be used for `remaining`, and token requests are held back for `wait`.
     pub(crate) fn failed(
         &self,
         request: &TokenRequest,
@@ -96,12 +97,12 @@ impl Reporter {
         metrics::hold_back(&self.source, reason);
     }
 
-    /// A caller that finds no usable token begins to wait.
+    /// A caller finds no usable token and starts to wait.
     pub(crate) fn wait(&self) -> Wait<'_> {
         Wait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
     }
 
-    /// An answer rejected a token; `None`: the application says so.
+    /// A response rejected a token; `None`: the application reported it.
     pub(crate) fn rejection(&self, rejection: Option<Rejection>) {
         let kind = match rejection {
             Some(Rejection::Explicit) => "invalid_token",
@@ -155,7 +156,7 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// Its runtime ended, or nobody wants the token any more.
+    /// Its runtime ended, or no caller needs the token any more.
     fn drop(&mut self) {
         self.end(Some("abandoned"), None);
     }

@@ -31,11 +31,11 @@ use crate::{
 /// [`start`](Self::start); without a socket by [`in_memory`](Self::in_memory), as an [`HttpClient`].
 #[derive(Clone)]
 pub struct AuthorizationServer {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ServerState>>,
     server: Option<Arc<Server>>,
 }
 
-struct State {
+struct ServerState {
     client: Option<(String, String)>,
     scopes: Vec<String>,
     lifetime: Duration,
@@ -154,7 +154,7 @@ impl AuthorizationServer {
         answer.give(|| self.state().issue(&received)).await
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -179,7 +179,7 @@ fn metadata(request: &Request<Bytes>) -> serde_json::Value {
     json!({ "issuer": issuer, "token_endpoint": format!("{issuer}/oauth2/token") })
 }
 
-impl State {
+impl ServerState {
     fn issue(&mut self, request: &ReceivedTokenRequest) -> Response<Bytes> {
         let refuse = |status, error: &str| json(status, &json!({ "error": error }));
         if request.parameter("grant_type") != Some("client_credentials") {
@@ -304,7 +304,7 @@ impl AuthorizationServerBuilder {
 
     /// Finishes it without a socket.
     pub fn in_memory(self) -> AuthorizationServer {
-        let state = State {
+        let state = ServerState {
             client: self.client,
             scopes: self.scopes,
             lifetime: self.lifetime,

@@ -25,12 +25,12 @@ use crate::error::BoxError;
 #[derive(Clone)]
 pub struct ProtectedApi {
     auth: AuthorizationServer,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ApiState>>,
     server: Option<Arc<Server>>,
 }
 
 #[derive(Default)]
-struct State {
+struct ApiState {
     script: Script,
     scope: Option<String>,
     received: Vec<Request<Bytes>>,
@@ -113,7 +113,7 @@ impl ProtectedApi {
         Some(challenge(StatusCode::FORBIDDEN, "Bearer realm=\"api\", error=\"insufficient_scope\""))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ApiState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -233,7 +233,7 @@ async fn a_secret_comes_out_in_no_form_and_no_place() {
             }
         }
         let log = log.text();
-        assert!(log.contains("the server granted another scope"), "{log}");
+        assert!(log.contains("the server granted a different scope"), "{log}");
         traces.assert_none_in(&log, "the log");
     }
     assert!(all > 5000, "{all}");

@@ -117,7 +117,7 @@ async fn a_discovery_is_told_and_so_is_an_old_document_that_serves_on() {
     let told = log.take(Level::WARN);
     assert!(
         told[0].starts_with(&format!(
-            "discovery failed; going on with the token endpoint that was discovered 25 h ago: {of_source}"
+            "discovery failed; the token endpoint that was discovered 25 h ago stays in use: {of_source}"
         )),
         "{told:?}"
     );
@@ -173,9 +173,9 @@ async fn a_token_that_makes_room_for_another_is_told() {
     for (scope, told) in [("a", 0), ("b", 0), ("c", 1)] {
         let request = TokenRequest::builder().scope(scope).build().expect("a scope");
         tokens.token_for(&request).await.expect("a token");
-        let room = "the least used of 2 access tokens made room for another: source=\"token source\" count=1";
+        let room = "the least recently used of 2 access tokens was removed: source=\"token source\" count=1";
         let mut lines = log.take(Level::DEBUG);
-        lines.retain(|line| line.starts_with("the least used"));
+        lines.retain(|line| line.starts_with("the least recently used"));
         assert_eq!(lines, vec![room; told], "{scope}");
     }
 }

@@ -51,7 +51,7 @@ async fn a_failing_renewal_leaves_an_instance_ready_as_long_as_its_token_lives()
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_brings_the_same_token_again_shows_as_a_failure() {
-    for (rejected, expected) in [(true, "that an API rejected"), (false, "with no more time to live")] {
+    for (rejected, expected) in [(true, "after an API rejected it"), (false, "without extending its lifetime")] {
         let source = Source::new();
         source.answer(Answer::Named("the-same", hours(1)));
         let tokens = source.cache();

@@ -379,7 +379,7 @@ async fn a_scope_that_is_dropped_or_replaced_is_said_once_for_each_scope() {
             ask(&source).await.expect("a token");
         }
         let text = log.text();
-        let said = text.matches("the server granted another scope than the one requested").count();
+        let said = text.matches("the server granted a different scope from the one requested").count();
         assert_eq!(said, usize::from(says), "{granted}: {text}");
         assert!(!says || text.contains(r#"scope="a b""#), "{text}");
     }

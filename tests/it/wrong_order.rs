@@ -68,6 +68,6 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
         client.get(start.uri()).send().await.expect("an answer");
     }
     let text = log.take();
-    assert_eq!(text.matches("a 401 came after a redirect that the client followed").count(), 1, "{text}");
+    assert_eq!(text.matches("a 401 after a redirect does not reject the access token").count(), 1, "{text}");
     assert!(text.contains(&end.uri()), "{text}");
 }

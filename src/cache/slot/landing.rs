@@ -1,4 +1,4 @@
-//! The end of a token request.
+//! How a token request ends.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,10 +15,10 @@ use crate::{
     token::AccessToken,
 };
 
-/// How often in a row a server may repeat a token that has ended, as one does that counts down in whole seconds.
+/// How often in a row a server may repeat a token that has expired, as servers do that count down in whole seconds.
 const MOST_REPEATS: u32 = 2;
 
-/// What a flight came to.
+/// How a flight ended.
 enum Ended {
     Obtained { token: AccessToken, until: SystemTime },
     Failed { error: Error, reason: Reason, remaining: Duration, wait: Duration },
@@ -26,7 +26,7 @@ enum Ended {
 }
 
 impl Slot {
-    /// The end of a flight, which asked for its token at `started_at`. What its callers get; `None`: they ask again.
+    /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
     pub(in crate::cache) fn finish(&self, id: u64, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
         let now = self.now();
         let mut guard = self.lock();
@@ -45,7 +45,7 @@ impl Slot {
             Err(error) => self.failed(state, error, started_at, now),
         };
         drop(guard);
-        // When no lock is held, since a subscriber may send requests of its own.
+        // Without the lock, since a subscriber may send requests of its own.
         let report = &self.context.report;
         match ended {
             Ended::Obtained { token, until } => {
@@ -54,7 +54,7 @@ impl Slot {
             }
             Ended::Failed { error, reason, remaining, wait } => {
                 report.failed(&self.request, cause, &error, reason.name(), remaining, wait);
-                // The server's own wish is in the log.
+                // The log has the server's own `Retry-After`.
                 Some(Err(error.with_retry_after(wait)))
             }
             Ended::Repeated => None,
@@ -67,9 +67,9 @@ impl Slot {
         if let Some(issued) = &state.issued {
             let is_usable = !now.reached(issued.expires_at);
             if issued.token.is_same_as(&token) {
-                // A server that counts its token down to zero says nothing more in the end.
+                // A server that counts its token down to zero states no lifetime at the end.
                 let counted_down = issued.token.expires_in().is_some() && token.expires_in().is_none();
-                // One that hands out what it has in store is fine as long as that gains time.
+                // A server that returns a stored token is fine as long as that gains time.
                 let gains = !counted_down && expires_at.reached(issued.expires_at.after(life.lifetime / 10));
                 if is_usable && (issued.suspicion.is_some() || !gains) || counted_down {
                     return self.repeated(state, is_usable, started_at, now);
@@ -93,7 +93,7 @@ impl Slot {
         Ended::Obtained { token, until: expires_at.wall() }
     }
 
-    /// The server gave the same token again, with no more time to live.
+    /// The server issued the same token again, without extending its lifetime.
     fn repeated(&self, state: &mut State, is_usable: bool, started_at: Moment, now: Moment) -> Ended {
         let Some(issued) = state.issued.as_mut() else { return Ended::Repeated };
         if !is_usable {
@@ -101,17 +101,17 @@ impl Slot {
                 state.repeats += 1;
                 return Ended::Repeated;
             }
-            return self.failed(state, same_token("after its end"), started_at, now);
+            return self.failed(state, same_token("after it had expired"), started_at, now);
         }
         if issued.suspicion.take().is_some() {
-            // Only another rejection asks again, and rejections are bounded.
+            // Only another rejection starts a request again, and rejections are bounded.
             issued.renew_at = issued.ages_at;
-            return self.failed(state, same_token("that an API rejected"), started_at, now);
+            return self.failed(state, same_token("after an API rejected it"), started_at, now);
         }
-        // There is no other before this one's end.
+        // The server issues no other token before this one ends.
         let ends_at = issued.ends_at;
         issued.expires_at = ends_at;
-        let ended = self.failed(state, same_token("with no more time to live"), started_at, now);
+        let ended = self.failed(state, same_token("without extending its lifetime"), started_at, now);
         if let Some(hold) = &mut state.hold {
             hold.until = hold.until.min(ends_at);
         }
@@ -125,7 +125,7 @@ impl Slot {
         let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
         let reason = Reason::of(&error);
         state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
-        // They ran until the flight's deadline; the next attempt may be due before.
+        // Leases last until the flight's deadline; the next attempt may be due before.
         self.leases.end();
         if let Some(issued) = &mut state.issued {
             issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
@@ -133,7 +133,7 @@ impl Slot {
         Ended::Failed { error, reason, remaining, wait }
     }
 
-    /// The client's credentials have changed: a hold after an exchange that was refused because of the old ones ends.
+    /// The client's credentials have changed, which ends a hold that the old ones caused.
     pub(in crate::cache) fn credentials_changed(&self) {
         let now = self.now();
         let changed_at = self.context.endpoint.credentials_changed(now);
@@ -151,5 +151,5 @@ fn same_token(which: &str) -> Error {
 }
 
 fn dead_on_arrival() -> Error {
-    Error::new(ErrorKind::InvalidResponse, "the server issued a token that had expired when it came")
+    Error::new(ErrorKind::InvalidResponse, "the server issued a token that had already expired")
 }

@@ -1,7 +1,7 @@
 //! One token's life: the only place with state.
 //!
-//! Every transition happens under one ordinary mutex that is never held across an await. What a request reads is a
-//! [lease](super::lease).
+//! Every transition happens under one ordinary mutex that is never held across an await. Requests read a
+//! [lease](super::lease) instead.
 
 mod landing;
 mod rejection;
@@ -30,16 +30,16 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// Beyond the source's own time limit: a flight that has not ended by then runs on a runtime that nobody drives.
+/// Added to the source's own time limit: a flight that has not ended by then is in a runtime that nobody drives.
 pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
-/// So long callers wait for another token once one was asked for in place of a rejected one. Then they are served with
-/// that: other APIs may still accept it.
+/// How long callers wait for the replacement of a rejected token, once it is requested. After that they get the
+/// rejected token: other APIs may still accept it.
 pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Slot {
     context: Arc<Context>,
     request: TokenRequest,
-    /// Stable for the slot, so that the instances of a fleet renew at different times, and each at its own.
+    /// Stable for the slot, so that the instances of a fleet renew at different times.
     jitter: f64,
     leases: Leases,
     state: Mutex<State>,
@@ -50,30 +50,30 @@ struct State {
     issued: Option<Issued>,
     flight: Option<Flight>,
     flights: u64,
-    /// That of the last flight. It ends with the slot, and with its successor.
+    /// The task of the last flight. It is aborted when the slot is dropped or another flight starts.
     task: Task,
-    /// What keeps the token warm.
+    /// The task that keeps the token warm.
     warm: Option<Task>,
     last_start: Option<Moment>,
     /// Failures in a row.
     failures: u32,
     hold: Option<Hold>,
-    /// How often in a row the server has repeated a token that has ended.
+    /// How often in a row the server has repeated a token that has expired.
     repeats: u32,
     streaks: Streaks,
 }
 
-/// The last token that the source gave.
+/// The last token that the source returned.
 struct Issued {
     token: AccessToken,
     issued_at: Moment,
-    /// When its renewal is due by age.
+    /// When its renewal is due because of its age.
     ages_at: Moment,
-    /// When its renewal is due: by age, or because it was rejected.
+    /// When its renewal is due: because of its age, or because it was rejected.
     renew_at: Moment,
-    /// When callers are no longer served with it.
+    /// When callers no longer get it.
     expires_at: Moment,
-    /// When its lifetime is over, without a leeway.
+    /// When its lifetime ends, without the leeway.
     ends_at: Moment,
     suspicion: Option<Suspicion>,
 }
@@ -81,13 +81,13 @@ struct Issued {
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal: as for an expired token until another one was asked for, then until that moment.
+    /// Callers wait for the renewal. `None`: it has not been requested yet; else they wait until that moment.
     Awaited(Option<Moment>),
-    /// Callers are served with it all the same.
+    /// Callers still get it.
     Served,
 }
 
-/// What a caller is to do now.
+/// What a caller does now.
 pub(super) enum Step {
     Serve(AccessToken),
     Join(Flight),
@@ -99,18 +99,18 @@ pub(super) enum Step {
 pub(super) struct Departure {
     pub id: u64,
     pub outcome: watch::Sender<Option<Outcome>>,
-    /// Where to say which task it is.
+    /// Where to store the handle of its task.
     pub task: Arc<OnceLock<AbortHandle>>,
     /// A token that an API rejected, for sources that keep tokens elsewhere.
     pub rejected: Option<AccessToken>,
-    /// Whether nothing failed before: a failure is then followed by a quick retry.
+    /// Whether nothing had failed before, so that a quick retry may follow a failure.
     pub is_first: bool,
 }
 
-/// What becomes of a renewal that is due.
+/// How a renewal that is due proceeds.
 enum Renewal {
     UnderWay(Flight),
-    /// The last one has only just started.
+    /// The last token request started less than a second ago.
     Soon(Moment),
     HeldBack(Hold),
     NoRuntime,
@@ -129,13 +129,13 @@ impl Slot {
         &self.request
     }
 
-    /// The token, if nothing about it needs to be decided. Waits for nothing.
+    /// The token, if no decision is due. Never waits.
     #[inline]
     pub(super) fn current(&self) -> Option<AccessToken> {
         self.leases.current(&self.context.clock)
     }
 
-    /// The token that callers get when its renewal has failed.
+    /// The token that callers get after its renewal has failed.
     pub(super) fn usable(&self, unwanted: Option<&AccessToken>) -> Option<AccessToken> {
         let now = self.now();
         let state = self.lock();
@@ -143,13 +143,13 @@ impl Slot {
         (!is_same(unwanted, &issued.token)).then(|| issued.token.clone())
     }
 
-    /// What a caller is to do now, and the flight that it is to start; none starts where it cannot. A caller whose
-    /// token was rejected does not want that one again.
+    /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
+    /// token was rejected does not want the same token again.
     pub(super) fn next(&self, unwanted: Option<&AccessToken>, can_start: bool) -> (Step, Option<Departure>) {
         let now = self.now();
         let mut guard = self.lock();
-        // Stored by whoever had the lock before: all those who came meanwhile would store it again, and make others
-        // come.
+        // The previous holder of the lock may have stored it. If every caller that waited stored it again, more callers
+        // would find it locked and come here.
         if let (None, Some(token)) = (unwanted, self.current()) {
             return (Step::Serve(token), None);
         }
@@ -159,7 +159,7 @@ impl Slot {
         let (due, expires_at) = issued.map_or((now, now), |issued| (issued.renew_at, issued.expires_at));
         let awaited = issued.and_then(|issued| issued.awaited_until(now));
         let is_rejected = issued.is_some_and(|issued| is_same(unwanted, &issued.token));
-        // What the caller can be served with while it is renewed.
+        // What the caller can use during the renewal.
         let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
         let serve = |token: AccessToken, until: Moment| {
             self.leases.lend(&token, until.min(expires_at));
@@ -178,14 +178,14 @@ impl Slot {
             (Renewal::HeldBack(hold), Some(token), _) => serve(token, hold.until),
             (Renewal::HeldBack(hold), None, _) if hold.is_short(now) && !is_rejected => Step::WaitUntil(hold.until),
             (Renewal::HeldBack(hold), None, _) => Step::Fail(hold.error(now)),
-            // The next caller may be in a runtime.
+            // No lease: the next caller may be in a runtime.
             (Renewal::NoRuntime, Some(token), _) => Step::Serve(token),
             (Renewal::NoRuntime, None, _) => Step::Fail(runtime::missing()),
         };
         (step, departure)
     }
 
-    /// Joins the flight, prepares one, or says why not.
+    /// Joins the flight, prepares one, or returns why not.
     fn renew(&self, state: &mut State, now: Moment, can_start: bool) -> (Renewal, Option<Departure>) {
         if let Some(flight) = &state.flight {
             return (Renewal::UnderWay(flight.clone()), None);
@@ -218,7 +218,7 @@ impl Slot {
         (Renewal::UnderWay(flight), Some(departure))
     }
 
-    /// The key's own hold, or that of all keys, whichever is longer.
+    /// This token's own hold, or that of all tokens, whichever is longer.
     fn hold(&self, state: &State, now: Moment) -> Option<Hold> {
         let own = state.hold.clone().filter(|hold| !now.reached(hold.until));
         [own, self.context.endpoint.hold(now)].into_iter().flatten().max_by_key(|hold| now.until(hold.until))
@@ -233,8 +233,7 @@ impl Slot {
         self.lock().flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline))
     }
 
-    /// Whether it remembers something that another slot for the same token would have to learn again at the endpoint's
-    /// cost.
+    /// Whether it remembers something that a new slot for the same token could only learn by another token request.
     pub(super) fn holds_back(&self) -> bool {
         let now = self.now();
         let state = self.lock();
@@ -264,7 +263,7 @@ impl Slot {
         Some(hold.or(state.issued.as_ref().map(|issued| issued.renew_at)).unwrap_or(now))
     }
 
-    /// A flight asks for a token. `None`: somebody else has taken over.
+    /// A flight starts an exchange. `None`: another flight has taken over.
     pub(super) fn begin(&self, id: u64) -> Option<Moment> {
         let now = self.now();
         let mut state = self.lock();
@@ -284,7 +283,7 @@ impl Slot {
         }
     }
 
-    /// Where to say which task keeps the token warm, if none does.
+    /// Where to store the handle of the task that keeps the token warm. `None`: there is one already.
     pub(super) fn warm_up(&self) -> Option<Arc<OnceLock<AbortHandle>>> {
         let mut state = self.lock();
         if state.warm.is_some() {
@@ -293,7 +292,8 @@ impl Slot {
         Some(state.warm.insert(Task::default()).handle())
     }
 
-    /// The task that kept the token warm has ended. The next call comes by here, and goes on with it.
+    /// The task that kept the token warm has ended. Ends the lease, so that the next call comes here and starts
+    /// another.
     pub(super) fn cool_down(&self) {
         let mut state = self.lock();
         state.warm = None;
@@ -318,10 +318,10 @@ impl Slot {
 }
 
 impl Issued {
-    /// Until when callers wait for its successor, if they do.
+    /// Until when callers wait for its replacement, if they do.
     fn awaited_until(&self, now: Moment) -> Option<Moment> {
         match self.suspicion? {
-            // As long as it was not asked for, whoever comes looks again.
+            // Until the replacement is requested, each caller counts its wait anew.
             Suspicion::Awaited(until) => Some(until.unwrap_or(now.after(SUSPECT_WAIT))).filter(|at| !now.reached(*at)),
             Suspicion::Served => None,
         }

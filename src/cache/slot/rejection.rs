@@ -4,13 +4,13 @@ use super::{SUSPECT_WAIT, Slot, State, Suspicion};
 use crate::{cache::streaks::Verdict, challenge::Rejection, report::log, token::AccessToken};
 
 impl Slot {
-    /// Takes note that an API rejected `token`. Returns whether it makes sense to ask for another one.
+    /// Notes that an API rejected `token`. Returns whether it makes sense to request another one.
     pub(in crate::cache) fn reject(&self, token: &AccessToken, origin: &str, rejection: Rejection) -> bool {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.is_same_as(token)) else {
-            // The cache has moved on: whoever asks gets another token.
+            // The cache has moved on: callers get another token.
             return true;
         };
         if now.reached(issued.expires_at) || issued.suspicion.is_some() {
@@ -28,9 +28,9 @@ impl Slot {
                 false
             }
             Verdict::Renew { again } => {
-                let asked_already = state.flight.is_some();
+                let is_requested = state.flight.is_some();
                 issued.suspicion = Some(match rejection {
-                    Rejection::Explicit => Suspicion::Awaited(asked_already.then(|| now.after(SUSPECT_WAIT))),
+                    Rejection::Explicit => Suspicion::Awaited(is_requested.then(|| now.after(SUSPECT_WAIT))),
                     Rejection::Bare => Suspicion::Served,
                 });
                 issued.renew_at = now;
@@ -42,8 +42,8 @@ impl Slot {
         }
     }
 
-    /// `origin` accepted `token`, which may end a streak of rejections. Waits for nothing: the next response will say
-    /// so, too.
+    /// `origin` accepted `token`, which may end a streak of rejections. Never waits: the next response will report the
+    /// same.
     pub(in crate::cache) fn accepted(&self, token: &AccessToken, origin: &str) {
         let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();
@@ -53,7 +53,7 @@ impl Slot {
         }
     }
 
-    /// `origin` accepted a token in place of the one that it had rejected.
+    /// `origin` accepted a token that replaced a rejected one.
     pub(in crate::cache) fn accepted_in_place(&self, origin: &str) {
         self.context.counted(&mut self.lock().streaks, |streaks| streaks.end(origin));
     }

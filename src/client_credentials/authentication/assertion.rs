@@ -21,8 +21,8 @@ use crate::error::{Error, ErrorKind};
 const ALLOWED_SKEW: Duration = Duration::from_secs(10);
 
 /// A shorter one would be over before a slow exchange is, or with a clock that is a little behind.
-const SHORTEST_LIFETIME: Duration = Duration::from_secs(30);
-const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+const SHORTEST_ASSERTION: Duration = Duration::from_secs(30);
+const LONGEST_ASSERTION: Duration = Duration::from_secs(60 * 60);
 
 /// A client authentication by a JWT that the client signs (RFC 7523 section 3): a fresh one, with a `jti` of its own,
 /// for every attempt.
@@ -138,7 +138,7 @@ impl ClientAssertion {
     /// Sets how long after `iat` an assertion can be used: from 30 seconds to an hour; one minute. Each is used once,
     /// at once.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        if !(SHORTEST_LIFETIME..=LONGEST_LIFETIME).contains(&lifetime) {
+        if !(SHORTEST_ASSERTION..=LONGEST_ASSERTION).contains(&lifetime) {
             self.refuse("lifetime: an assertion's is from 30 seconds to an hour");
         }
         self.lifetime = lifetime;

@@ -37,10 +37,10 @@ use crate::error::Error;
 /// );
 /// ```
 #[derive(Clone)]
-pub struct Secret(Origin);
+pub struct Secret(SecretSource);
 
 #[derive(Clone)]
-enum Origin {
+enum SecretSource {
     Fixed(SecretString),
     File(Arc<SecretFile>),
     Function(Arc<Function>),
@@ -56,7 +56,7 @@ impl Secret {
     /// that hangs (a network mount) is waited for within the time limit of each exchange, and no other is begun
     /// meanwhile.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Origin::File(Arc::new(SecretFile::new(path.into()))))
+        Self(SecretSource::File(Arc::new(SecretFile::new(path.into()))))
     }
 
     /// What a function gives: for vaults and secret managers.
@@ -76,7 +76,7 @@ impl Secret {
         Fut: Future<Output = Result<T, Error>> + Send + 'static,
         T: Into<SecretString>,
     {
-        Self(Origin::Function(Arc::new(move || {
+        Self(SecretSource::Function(Arc::new(move || {
             let value = function();
             Box::pin(async { value.await.map(Into::into) })
         })))
@@ -85,10 +85,10 @@ impl Secret {
     /// Refuses what can never be read. `field` is how an error names this secret.
     pub(crate) fn check(&self, field: &str) -> Result<(), Error> {
         match &self.0 {
-            Origin::File(file) if file.path.as_os_str().is_empty() => {
+            SecretSource::File(file) if file.path.as_os_str().is_empty() => {
                 Err(Error::configuration(format!("{field}: the path of its file is empty")))
             }
-            Origin::Fixed(value) if value.expose_secret().is_empty() => {
+            SecretSource::Fixed(value) if value.expose_secret().is_empty() => {
                 Err(Error::configuration(format!("{field}: empty")))
             }
             _ => Ok(()),
@@ -97,9 +97,9 @@ impl Secret {
 
     pub(crate) async fn read(&self, field: &'static str) -> Result<Zeroizing<String>, Error> {
         match &self.0 {
-            Origin::Fixed(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
-            Origin::File(file) => file.read(field).await,
-            Origin::Function(function) => match function().await {
+            SecretSource::Fixed(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
+            SecretSource::File(file) => file.read(field).await,
+            SecretSource::Function(function) => match function().await {
                 Ok(value) => Ok(Zeroizing::new(value.expose_secret().to_owned())),
                 Err(error) => Err(Error::credentials(format_args!("{field}: its function failed"), &error)),
             },
@@ -109,7 +109,7 @@ impl Secret {
     /// The value, if it never changes.
     pub(crate) fn fixed(&self) -> Option<&str> {
         match &self.0 {
-            Origin::Fixed(value) => Some(value.expose_secret()),
+            SecretSource::Fixed(value) => Some(value.expose_secret()),
             _ => None,
         }
     }
@@ -117,23 +117,23 @@ impl Secret {
     /// How often it is worth a look whether it has changed; `None`: it never does.
     pub(super) fn look_every(&self) -> Option<Duration> {
         match &self.0 {
-            Origin::Fixed(_) => None,
-            Origin::File(_) => Some(Duration::from_secs(1)),
+            SecretSource::Fixed(_) => None,
+            SecretSource::File(_) => Some(Duration::from_secs(1)),
             // It may ask somebody who counts.
-            Origin::Function(_) => Some(Duration::from_secs(10)),
+            SecretSource::Function(_) => Some(Duration::from_secs(10)),
         }
     }
 }
 
 impl From<&str> for Secret {
     fn from(value: &str) -> Self {
-        Self(Origin::Fixed(value.into()))
+        Self(SecretSource::Fixed(value.into()))
     }
 }
 
 impl From<String> for Secret {
     fn from(value: String) -> Self {
-        Self(Origin::Fixed(value.into()))
+        Self(SecretSource::Fixed(value.into()))
     }
 }
 
@@ -145,7 +145,7 @@ impl From<&String> for Secret {
 
 impl From<SecretString> for Secret {
     fn from(value: SecretString) -> Self {
-        Self(Origin::Fixed(value))
+        Self(SecretSource::Fixed(value))
     }
 }
 
@@ -164,9 +164,9 @@ impl fmt::Debug for Id<'_> {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Origin::Fixed(_) => f.write_str("[redacted]"),
-            Origin::File(file) => write!(f, "file {:?}", shown_path(&file.path)),
-            Origin::Function(_) => f.write_str("function"),
+            SecretSource::Fixed(_) => f.write_str("[redacted]"),
+            SecretSource::File(file) => write!(f, "file {:?}", shown_path(&file.path)),
+            SecretSource::Function(_) => f.write_str("function"),
         }
     }
 }

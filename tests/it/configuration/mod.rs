@@ -208,7 +208,7 @@ async fn a_secret_wins_over_its_file_and_the_log_says_so() {
     assert_eq!(member(&request, "client_id").as_deref(), Some("abcde"));
     assert_eq!(member(&request, "client_secret").as_deref(), Some(SECRET));
     for field in ["client_id_file", "client_secret_file"] {
-        let said = format!("{field} is ignored, since the settings have the value itself");
+        let said = format!("{field} is ignored, since the settings contain the value itself");
         assert!(log.text().contains(&said) && log.text().contains("INFO"), "{}", log.text());
     }
     assert!(!log.text().contains("s3cr3t"));

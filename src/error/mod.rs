@@ -1,27 +1,16 @@
-//! What can go wrong, classified once, where it is made.
+//! Why there is no token. An error is classified once, where it is made.
+
+mod kind;
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+pub(crate) use self::kind::OAUTH_CODES;
+pub use self::kind::{ErrorKind, ErrorResponse};
 use crate::fault::{Fault, chain, without_debug_data};
 
-/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2 and of RFC 8707 section 2. They are no secret, and few enough
-/// for a metric's label.
-pub(crate) const OAUTH_CODES: [&str; 10] = [
-    "access_denied",
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "invalid_target",
-    "server_error",
-    "temporarily_unavailable",
-];
-
-/// Longer waits are no answer to when a token request makes sense again.
+/// Longer waits are cut to this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -31,11 +20,11 @@ const SOURCE_REFUSED: &str = "the token source refused";
 
 /// Why there is no token, or why one was not attached.
 ///
-/// Cheap to clone: all the callers that waited for one token request get the same failure. Never contains a
-/// secret or a token.
+/// Cheap to clone: all callers that waited for one token request get the same failure. It never contains a secret or a
+/// token.
 ///
-/// Through the layers around an adapter (reqwest-middleware, reqwest-retry, tower's `BoxError`, `tonic::Status`)
-/// it is found again with [`Error::find`].
+/// [`Error::find`] finds it in the errors of the layers around an adapter (reqwest-middleware, reqwest-retry, tower's
+/// `BoxError`, `tonic::Status`).
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,
@@ -44,7 +33,7 @@ pub struct Error {
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
-    /// Who failed, where a user's own code says why; left out where more is known.
+    /// Who failed, if a user's own code gave the reason; `None` once more is known.
     whose: Option<&'static str>,
     message: Cow<'static, str>,
     advice: Option<Cow<'static, str>>,
@@ -57,104 +46,46 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// The kinds of failure that callers tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// A setting is missing or wrong; reported when something is built.
-    Configuration,
-    /// The client's id, its secret or its assertion could not be had: a file that cannot be read, a function or a
-    /// signer that failed.
-    Credentials,
-    /// The HTTP client has no TLS, and the token endpoint is `https`.
-    TlsMissing,
-    /// The TLS handshake failed, most often because of a certificate; or the port does not speak TLS.
-    Tls,
-    /// The host name could not be resolved.
-    Dns,
-    /// No connection could be made (refused, unreachable).
-    Connect,
-    /// A proxy cannot be reached, asks for credentials, or refuses to connect to the server.
-    Proxy,
-    /// The connection, or the HTTP/2 stream, was reset or closed before the response was complete.
-    Reset,
-    /// A time limit passed.
-    Timeout,
-    /// Another failure of the HTTP client, or of a source of your own ([`Error::transient`]).
-    Transport,
-    /// A source or an HTTP client of your own refused ([`Error::permanent`]).
-    Refused,
-    /// The token endpoint, or the issuer, answered with a redirect, which is never followed.
-    Redirect,
-    /// The answer of the token endpoint is not a token response (RFC 6749 section 5.1), or the issuer's metadata cannot
-    /// be used (RFC 8414 section 3.3).
-    InvalidResponse,
-    /// The token endpoint, or the issuer, answered with an error status, without an OAuth error code.
-    Status,
-    /// The token endpoint answered with an OAuth error code (RFC 6749 section 5.2).
-    ErrorResponse,
-    /// The request would carry the token over plain `http` to a host that was named with `https`.
-    InsecureTransport,
-    /// The token is not for this origin ([`TokenCache::header_for`](crate::TokenCache::header_for)).
-    ForeignOrigin,
-    /// A token would have to be fetched outside of a tokio runtime, or in one without a timer.
-    Runtime,
-    /// The source panicked.
-    Panicked,
-}
-
-/// The error response of a token endpoint (RFC 6749 section 5.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ErrorResponse {
-    /// The error code, such as `invalid_client`.
-    pub error: String,
-    /// What the server says about it, cleaned and shortened.
-    pub error_description: Option<String>,
-    /// Where the server says more about it.
-    pub error_uri: Option<String>,
-}
-
 impl Error {
-    /// A failure that may pass by itself: the token request is tried again, with back-off.
+    /// A failure that may pass on its own: the token request is tried again, with back-off.
     ///
-    /// For sources and HTTP clients of your own. Where the cause is a failure of the transport, such as an
-    /// [`io::Error`](std::io::Error), or has one beneath it, that decides the kind.
+    /// For your own sources and HTTP clients. If the cause is a failure of the transport, such as an
+    /// [`io::Error`](std::io::Error), or was caused by one, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
         let kind = Self::find(&*cause).map_or_else(|| Fault::of(&*cause).into(), Self::kind);
         Self::of_source(kind, SOURCE_FAILED, without_debug_data(cause))
     }
 
-    /// A failure that will not pass by itself, such as a refused credential.
+    /// A failure that does not pass on its own, such as a refused credential.
     ///
-    /// For sources and HTTP clients of your own. It is still tried again, at most once in ten seconds at first and once
-    /// a minute later, so that a mended server is found without a restart.
+    /// For your own sources and HTTP clients. The token request is still tried again, at most every ten seconds at
+    /// first and every minute later, so that a repaired server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
         Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
     }
 
-    /// States when the server wants to be asked again; no caller asks before. Zero states nothing, and more than a day
-    /// is a day.
+    /// Sets how long to wait before the next token request; none is sent earlier. Zero is ignored, and more than a
+    /// day counts as a day.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
         let wait = Some(retry_after.min(LONGEST_RETRY_AFTER)).filter(|wait| !wait.is_zero());
         self.with(|inner| inner.retry_after = wait)
     }
 
-    /// Finds an error of this crate in a chain of errors, however deep the stack around it is.
+    /// Finds an error of this crate in a chain of errors, at any depth.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         chain(error).find_map(|error| error.downcast_ref())
     }
 
-    /// What kind of failure this is.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// Whether the failure may pass without anybody mending it. `false` for an OAuth error code in a 4xx, for a 401,
-    /// 403 or 404 without one, for a redirect, a wrong issuer or token type, and for wrong settings: token requests are
-    /// still tried again, but seldom.
+    /// Whether the failure may pass on its own. `false` for an OAuth error code in a 4xx, for a 401, 403 or 404 without
+    /// one, for a redirect, a wrong issuer or token type, and for invalid settings: token requests are still tried
+    /// again, but seldom.
     pub fn is_transient(&self) -> bool {
         self.inner.transient
     }
@@ -164,13 +95,13 @@ impl Error {
         self.inner.kind == ErrorKind::Timeout
     }
 
-    /// How long to wait before it makes sense to try again: what the server said in `Retry-After` (at most a day), or
-    /// how long token requests are held back.
+    /// How long to wait before it makes sense to try again: the server's `Retry-After` (at most a day), or how long
+    /// token requests are held back.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
 
-    /// The status of the token endpoint's answer, if there was one.
+    /// The status of the token endpoint's response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         self.inner.status
     }
@@ -180,34 +111,12 @@ impl Error {
         self.inner.response.as_ref()
     }
 
-    /// The kind, or the OAuth error code if it is a known one: one of few words, for logs and metrics.
+    /// The OAuth error code if it is a known one, else the kind: one of few words, for logs and metrics.
     pub(crate) fn type_name(&self) -> &'static str {
-        match self.inner.kind {
-            ErrorKind::Configuration => "configuration",
-            ErrorKind::Credentials => "credentials",
-            ErrorKind::TlsMissing => "tls_missing",
-            ErrorKind::Tls => "tls",
-            ErrorKind::Dns => "dns",
-            ErrorKind::Connect => "connect",
-            ErrorKind::Proxy => "proxy",
-            ErrorKind::Reset => "reset",
-            ErrorKind::Timeout => "timeout",
-            ErrorKind::Transport => "transport",
-            ErrorKind::Refused => "refused",
-            ErrorKind::Redirect => "redirect",
-            ErrorKind::InvalidResponse => "invalid_response",
-            ErrorKind::Status => "status",
-            ErrorKind::ErrorResponse => self.known_code().unwrap_or("error_response"),
-            ErrorKind::InsecureTransport => "insecure_transport",
-            ErrorKind::ForeignOrigin => "foreign_origin",
-            ErrorKind::Runtime => "runtime",
-            ErrorKind::Panicked => "panicked",
-        }
+        self.known_code().unwrap_or(self.inner.kind.name())
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        use ErrorKind::{Configuration, ForeignOrigin, InsecureTransport, Redirect, Runtime, TlsMissing};
-        let lasting = [Configuration, TlsMissing, InsecureTransport, ForeignOrigin, Redirect, Runtime];
         Self {
             inner: Arc::new(Inner {
                 kind,
@@ -215,7 +124,7 @@ impl Error {
                 message: message.into(),
                 advice: None,
                 held_back: None,
-                transient: !lasting.contains(&kind),
+                transient: !kind.is_lasting(),
                 quickly_retried: false,
                 status: None,
                 response: None,
@@ -229,12 +138,12 @@ impl Error {
         Self::new(ErrorKind::Configuration, message)
     }
 
-    /// A failure of a user's own code. What it says is all that is known, and so part of the first line.
+    /// A failure of a user's own code. Its text is all that is known, so it becomes part of the message.
     fn of_source(kind: ErrorKind, whose: &'static str, cause: BoxError) -> Self {
         Self::new(kind, said_once(&*cause)).with(|inner| inner.whose = Some(whose)).caused_by(cause)
     }
 
-    /// The client's credentials could not be obtained because of `cause`, which says whether that may pass.
+    /// The client's credentials could not be obtained because of `cause`, which decides whether that may pass.
     pub(crate) fn credentials(what: impl fmt::Display, cause: &Self) -> Self {
         let why = cause.clone().with(|inner| inner.whose = None);
         Self::new(ErrorKind::Credentials, format!("{what}: {why}")).with(|inner| {
@@ -248,7 +157,7 @@ impl Error {
         self.with(|inner| inner.transient = false)
     }
 
-    /// One that is most likely over at once: the same token request is sent again within the second.
+    /// A failure that most likely passes at once: the same token request is sent again within a second.
     pub(crate) fn quickly_retried(self) -> Self {
         self.with(|inner| inner.quickly_retried = true)
     }
@@ -261,13 +170,13 @@ impl Error {
         self.with(|inner| inner.advice = Some(advice.into()))
     }
 
-    /// The same failure, with this advice where it has none.
+    /// The same failure, with this advice if it has none.
     #[cfg(feature = "reqwest")]
     pub(crate) fn or_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
         if self.inner.advice.is_some() { self } else { self.with_advice(advice) }
     }
 
-    /// Without an OAuth error code, a status that only a person can mend decides whether the failure may pass.
+    /// Without an OAuth error code, the status decides whether only a person can fix the failure.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         let lasting = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&status);
         self.with(|inner| {
@@ -280,12 +189,12 @@ impl Error {
         self.with(|inner| inner.response = Some(response))
     }
 
-    /// The same failure, seen from the token endpoint that it happened at.
+    /// The same failure, with the token endpoint where it happened.
     pub(crate) fn at_endpoint(self, endpoint: &str) -> Self {
         self.about(&format!("token request to {endpoint} failed"))
     }
 
-    /// The same failure, with what it is about in front. What a user's HTTP client says is then no matter of a source.
+    /// The same failure, with `what` it is about in front. It then no longer says that the token source failed.
     pub(crate) fn about(self, what: &str) -> Self {
         self.with(|inner| {
             inner.message = format!("{what}: {}", inner.message).into();
@@ -293,12 +202,13 @@ impl Error {
         })
     }
 
-    /// The same failure in other words, which include the advice.
+    /// The same failure with another message, which includes the advice.
     pub(crate) fn with_message(self, message: String) -> Self {
         self.with(|inner| (inner.whose, inner.message, inner.advice) = (None, message.into(), None))
     }
 
-    /// What a caller gets while token requests are held back after `self`: the same, and when the next one is due.
+    /// What callers get while token requests are held back after `self`: the same failure, and when the next one is
+    /// due.
     pub(crate) fn held_back(&self, remaining: Duration) -> Self {
         self.clone().with(|inner| {
             inner.held_back = Some(remaining);
@@ -306,12 +216,12 @@ impl Error {
         })
     }
 
-    /// What it says, with those of its causes that say more.
+    /// The message, with those of its causes that add to it.
     pub(crate) fn chain(&self) -> String {
         said_once(self)
     }
 
-    /// The same failure in words that are no token's own, for callers that asked for other tokens of `source`.
+    /// The same failure without the words about a single token, for callers that wait for other tokens of `source`.
     pub(crate) fn for_all_tokens(&self, source: &str) -> Self {
         let status = self.status().map(|status| format!(" (HTTP {})", status.as_u16())).unwrap_or_default();
         let what = format!("token requests to {source} fail for several tokens in a row: {}{status}", self.type_name());
@@ -320,17 +230,16 @@ impl Error {
     }
 
     fn known_code(&self) -> Option<&'static str> {
-        let code = self.inner.response.as_ref().map(|response| response.error.as_str());
-        OAUTH_CODES.into_iter().find(|known| Some(*known) == code)
+        self.inner.response.as_ref()?.known_code()
     }
 
-    /// Whether the server refused the client by the code for it, which is no matter of a single token.
+    /// Whether the server refused the client with the code for that, which is not about a single token.
     pub(crate) fn is_invalid_client(&self) -> bool {
         self.known_code() == Some("invalid_client")
     }
 
-    /// Whether other credentials may help: `invalid_client`, or a status by which servers say as much (RFC 6749 section
-    /// 5.2 has 401; an empty 403 can as well be about this token alone).
+    /// Whether other credentials may help: `invalid_client`, or a status with which servers say the same (RFC 6749
+    /// section 5.2 names 401; an empty 403 may also be about this token alone).
     pub(crate) fn may_be_credentials(&self) -> bool {
         let by_status = match self.inner.status {
             Some(StatusCode::UNAUTHORIZED) => true,
@@ -341,12 +250,12 @@ impl Error {
         is_response && !self.inner.transient && (by_status || self.is_invalid_client())
     }
 
-    /// Whether somebody else's code made it, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
+    /// Whether a user's own code made it, with [`transient`](Self::transient) or [`permanent`](Self::permanent).
     pub(crate) fn is_from_source(&self) -> bool {
         self.inner.whose.is_some()
     }
 
-    /// Whether the same token request may be sent again within the second: nobody has worked on it.
+    /// Whether the same token request may be sent again within a second: no server has processed it.
     pub(crate) fn is_quick_retry(&self) -> bool {
         match self.inner.kind {
             _ if self.inner.quickly_retried => true,
@@ -359,7 +268,7 @@ impl Error {
         }
     }
 
-    /// An HTTP failure without an OAuth code that is most likely about what was sent (a proxy's 407, its HTML).
+    /// Whether it is a 4xx without an OAuth code, which is most likely about what was sent (a proxy's 407, its HTML).
     pub(crate) fn is_client_error(&self) -> bool {
         self.inner.kind == ErrorKind::Status
             && self.inner.status.is_some_and(|status| status.is_client_error() && !matches!(status.as_u16(), 408 | 429))
@@ -371,32 +280,13 @@ impl Error {
     }
 }
 
-/// What an error and its causes say, each of them once.
+/// The messages of an error and its causes, each of them once.
 fn said_once(error: &(dyn StdError + 'static)) -> String {
     chain(error).map(ToString::to_string).fold(String::new(), |text, said| match text.as_str() {
         "" => said,
         known if known.contains(&said) => text,
         known => format!("{known}: {said}"),
     })
-}
-
-impl From<Fault> for ErrorKind {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::ProxyCredentials | Fault::ProxyRefused | Fault::ProxyClosed | Fault::ProxyUnreachable => Self::Proxy,
-            Fault::TlsMissing => Self::TlsMissing,
-            Fault::NotTls
-            | Fault::ClientCertificate
-            | Fault::HandshakeRefused
-            | Fault::ClosedAfterHandshake
-            | Fault::Tls => Self::Tls,
-            Fault::Dns => Self::Dns,
-            Fault::Connect => Self::Connect,
-            Fault::Unsent | Fault::NoResponse | Fault::Reset => Self::Reset,
-            Fault::Timeout => Self::Timeout,
-            Fault::NotHttp | Fault::Other => Self::Transport,
-        }
-    }
 }
 
 impl fmt::Display for Error {

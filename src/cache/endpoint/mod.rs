@@ -1,0 +1,240 @@
+//! What all the tokens of a source share: their exchanges run against one endpoint.
+//!
+//! A failure is about the token that was requested. A failure that three tokens get in a row, none of which was failing
+//! before, with no success between, is about all of them ([trouble]).
+
+mod line;
+mod trouble;
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::timeout};
+
+use self::{
+    line::Line,
+    trouble::{Diagnosis, Failure, Finding, Trouble},
+};
+use super::{
+    backoff::{BETWEEN_RELEASES, BETWEEN_REQUESTS, Hold, Reason},
+    clock::{Clock, Moment},
+    lock,
+};
+use crate::{error::Error, token_request::TokenRequest};
+
+/// How many exchanges are in flight at once.
+const MOST_IN_FLIGHT: usize = 16;
+/// An exchange that takes longer passes its turn on, so that exchanges that hang block nobody.
+const PASSES_ITS_TURN_ON: Duration = Duration::from_secs(1);
+/// How many such exchanges may run beside those that hold a turn.
+const MOST_SLOW: usize = 16;
+/// How long an exchange that was already under way may refute a finding.
+const MAY_REFUTE: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub(super) struct Endpoint {
+    turns: Mutex<Turns>,
+    /// A turn has ended.
+    vacated: Notify,
+}
+
+#[derive(Default)]
+struct Turns {
+    in_progress: HashMap<u64, Begun>,
+    given: u64,
+    last_start: Option<Moment>,
+    line: Line,
+    diagnosis: Diagnosis,
+    /// When the client's credentials were last seen to change.
+    credentials_since: Option<Moment>,
+}
+
+/// An exchange that holds a turn.
+struct Begun {
+    at: Moment,
+    /// If it has not ended by then, nobody drives its runtime any more.
+    ends_at: Moment,
+}
+
+/// Permission to start an exchange.
+pub(super) struct Turn<'a> {
+    endpoint: &'a Endpoint,
+    id: u64,
+    began_at: Moment,
+    /// Whether there is no trouble, so that quick retries do not add to an outage.
+    pub is_calm: bool,
+}
+
+impl Endpoint {
+    /// What holds back every token.
+    pub(super) fn hold(&self, now: Moment) -> Option<Hold> {
+        self.lock().hold(now)
+    }
+
+    /// Whether no request may start now, even if the trouble is not certain yet.
+    pub(super) fn is_to_be_left_alone(&self, now: Moment) -> bool {
+        self.lock().diagnosis.trouble.as_ref().is_some_and(|trouble| !now.reached(trouble.until))
+    }
+
+    /// Why token requests fail for all tokens.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.lock().diagnosis.trouble.as_ref().map(|trouble| trouble.error.clone())
+    }
+
+    /// Waits for permission to start an exchange: a bounded number at once, and one a second in an outage. A turn ends
+    /// after `time`, unless it is [extended](Turn::extend).
+    ///
+    /// # Errors
+    ///
+    /// Why token requests fail for all tokens, once that is certain.
+    pub(super) async fn turn(&self, clock: &Clock, time: Duration, is_first: bool) -> Result<Turn<'_>, Error> {
+        let came = clock.now();
+        // In an outage, tokens that have not failed yet go first, in an order that no caller's rhythm decides.
+        let yields = BETWEEN_REQUESTS.mul_f64(if is_first { fastrand::f64() } else { 1.0 });
+        loop {
+            let next = self.lock().turn(came, clock.now(), time, yields);
+            let wait = match next {
+                Ok(Next::Turn { id, began_at, is_calm }) => return Ok(Turn { endpoint: self, id, began_at, is_calm }),
+                Ok(Next::Wait(wait)) => wait,
+                Err(error) => {
+                    // This caller may have used up a notice that the next in line needs.
+                    self.vacated.notify_one();
+                    return Err(error);
+                }
+            };
+            // Never without a timeout: the notice may go to a caller whose runtime nobody drives.
+            let _ = timeout(wait, self.vacated.notified()).await;
+        }
+    }
+
+    /// The client's credentials have changed, which ends a hold on the client; at most once a minute, since they may
+    /// change all the time and never be right. Returns when the current ones appeared.
+    pub(super) fn credentials_changed(&self, now: Moment) -> Moment {
+        let mut turns = self.lock();
+        if let Some(since) = turns.credentials_since
+            && !now.reached(since.after(BETWEEN_RELEASES))
+        {
+            // Several tokens may have been refused because of the same credentials.
+            return since;
+        }
+        turns.diagnosis.trouble.take_if(|trouble| trouble.finding == Finding::Refused);
+        turns.credentials_since = Some(now);
+        now
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        lock(&self.turns)
+    }
+}
+
+enum Next {
+    Turn { id: u64, began_at: Moment, is_calm: bool },
+    Wait(Duration),
+}
+
+impl Turns {
+    fn turn(&mut self, came: Moment, now: Moment, time: Duration, yields: Duration) -> Result<Next, Error> {
+        self.in_progress.retain(|_, begun| !now.reached(begun.ends_at));
+        self.diagnosis.trouble.take_if(|trouble| trouble.is_forgotten(now));
+        if let Some(hold) = self.hold(now) {
+            return Err(hold.error(now));
+        }
+        if let Some(trouble) = &self.diagnosis.trouble {
+            let next = self.paced(trouble).after(yields);
+            if !now.reached(next) {
+                let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
+                let wait = now.until(next).min(BETWEEN_REQUESTS);
+                return if is_met { Err(trouble.error.held_back(now.until(next))) } else { Ok(Next::Wait(wait)) };
+            }
+        }
+        let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
+        let slow = self.in_progress.values().filter(slow).count();
+        let most = MOST_IN_FLIGHT + self.line.more();
+        let running = self.in_progress.len();
+        if running - slow >= most || running >= most.max(MOST_IN_FLIGHT + MOST_SLOW) {
+            return Ok(Next::Wait(self.next_slow(now)));
+        }
+        self.line.advances(came, now);
+        self.last_start = Some(now);
+        self.given += 1;
+        self.in_progress.insert(self.given, Begun { at: now, ends_at: now.after(time) });
+        Ok(Next::Turn { id: self.given, began_at: now, is_calm: self.diagnosis.trouble.is_none() })
+    }
+
+    /// When the next exchange may start in an outage.
+    fn paced(&self, trouble: &Trouble) -> Moment {
+        match self.last_start {
+            Some(start) => start.after(BETWEEN_REQUESTS).max(trouble.until),
+            None => trouble.until,
+        }
+    }
+
+    /// How long until an exchange passes its turn on.
+    fn next_slow(&self, now: Moment) -> Duration {
+        let passes_on = self.in_progress.values().map(|begun| now.until(begun.at.after(PASSES_ITS_TURN_ON)));
+        passes_on.filter(|wait| !wait.is_zero()).min().unwrap_or(BETWEEN_REQUESTS)
+    }
+
+    /// What holds back every token, once that is certain.
+    fn hold(&self, now: Moment) -> Option<Hold> {
+        let trouble = self.diagnosis.trouble.as_ref().filter(|trouble| !now.reached(trouble.until))?;
+        let reason = if trouble.finding == Finding::Busy { Reason::RetryAfter } else { Reason::Verdict };
+        self.is_certain(trouble, now).then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
+    }
+
+    /// A finding is certain once every exchange that was under way before it has ended without a token, or has run for
+    /// some time: any of them may refute it.
+    fn is_certain(&self, trouble: &Trouble, now: Moment) -> bool {
+        let cannot_refute = |begun: &Begun| begun.at.reached(trouble.since) || now.reached(begun.at.after(MAY_REFUTE));
+        self.in_progress.values().all(cannot_refute)
+    }
+}
+
+impl Turn<'_> {
+    /// Another exchange begins in the same turn and ends by `end` at the latest.
+    pub(super) fn extend(&self, end: Moment) {
+        if let Some(begun) = self.endpoint.lock().in_progress.get_mut(&self.id) {
+            begun.ends_at = end;
+        }
+    }
+
+    /// An exchange failed; `is_first`: nothing had failed for this token before. Returns whether this shows that token
+    /// requests fail for all tokens.
+    pub(super) fn failed(
+        &self,
+        token: &TokenRequest,
+        error: &Error,
+        is_first: bool,
+        source: &str,
+        now: Moment,
+    ) -> bool {
+        let failure = Failure { token, error, began_at: self.began_at, is_first, source };
+        let finding = Finding::of(error);
+        let mut turns = self.endpoint.lock();
+        turns.line.failed(finding == Some(Finding::Busy), now);
+        turns.diagnosis.failed(finding, &failure, now)
+    }
+
+    /// An exchange brought a token, which ends any trouble.
+    pub(super) fn succeeded(&self, started_at: Moment, now: Moment) {
+        let (ends_trouble, grows) = {
+            let mut turns = self.endpoint.lock();
+            (turns.diagnosis.succeeded(now), turns.line.succeeded(started_at.until(now), now))
+        };
+        if ends_trouble {
+            self.endpoint.vacated.notify_waiters();
+        } else if grows {
+            self.endpoint.vacated.notify_one();
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.endpoint.lock().in_progress.remove(&self.id);
+        self.endpoint.vacated.notify_one();
+    }
+}

@@ -1,0 +1,114 @@
+//! The span of a token request, with the target `client_credentials`. Without the feature `tracing`, it is empty.
+#![cfg_attr(not(feature = "tracing"), allow(unused_variables, dead_code))]
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+#[cfg(feature = "tracing")]
+use super::log::resources;
+use crate::token_request::TokenRequest;
+
+/// The span that is current where a token request starts.
+#[cfg(feature = "tracing")]
+pub(crate) struct Caller(tracing::Span);
+#[cfg(not(feature = "tracing"))]
+pub(crate) struct Caller;
+
+impl Caller {
+    pub(crate) fn current() -> Self {
+        #[cfg(feature = "tracing")]
+        return Self(tracing::Span::current());
+        #[cfg(not(feature = "tracing"))]
+        Self
+    }
+}
+
+/// The span of one exchange with the token endpoint. It follows from the caller's span and is not its child: the caller
+/// may go away, and others may wait for the same exchange.
+#[cfg(feature = "tracing")]
+#[derive(Clone)]
+pub(crate) struct Span(tracing::Span);
+#[cfg(not(feature = "tracing"))]
+#[derive(Clone)]
+pub(crate) struct Span;
+
+#[cfg(feature = "tracing")]
+impl Span {
+    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
+        use tracing::field::Empty;
+        let span = tracing::info_span!(
+            target: "client_credentials",
+            parent: None,
+            "token_request",
+            source,
+            scope = request.scope(),
+            resource = resources(request),
+            audience = request.audience(),
+            attempt,
+            outcome = Empty,
+            error.type = Empty,
+            http.response.status_code = Empty,
+            duration = Empty,
+        );
+        span.follows_from(&caller.0);
+        Self(span)
+    }
+
+    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
+        tracing::Instrument::instrument(future, self.0.clone()).await
+    }
+
+    /// Runs `function` within the span, which then closes unless there is another clone.
+    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
+        self.0.in_scope(function)
+    }
+
+    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {
+        self.0.record("outcome", if failure.is_none() { "ok" } else { "error" });
+        if let Some(kind) = failure {
+            self.0.record("error.type", kind);
+        }
+        if let Some(status) = status {
+            self.0.record("http.response.status_code", status.as_u16());
+        }
+        self.0.record("duration", duration.as_secs_f64());
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+impl Span {
+    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
+        Self
+    }
+
+    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
+        future.await
+    }
+
+    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
+        function()
+    }
+
+    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {}
+}
+
+/// Records in the span what a source requests by default, where the request does not say.
+pub(crate) fn left_to_source(request: &TokenRequest, defaults: &TokenRequest) {
+    #[cfg(feature = "tracing")]
+    {
+        let span = tracing::Span::current();
+        if span.metadata().is_none_or(|metadata| metadata.target() != "client_credentials") {
+            return;
+        }
+        if let (None, Some(scope)) = (request.scope(), defaults.scope()) {
+            span.record("scope", scope);
+        }
+        if let (None, Some(resource)) = (resources(request), resources(defaults)) {
+            span.record("resource", resource);
+        }
+        if let (None, Some(audience)) = (request.audience(), defaults.audience()) {
+            span.record("audience", audience);
+        }
+    }
+}
