@@ -1,5 +1,5 @@
-//! Tokens from somewhere else than a token endpoint: a source of one's own, here one that asks a service in its own
-//! way. The cache shares and renews its tokens like any other. On loopback: `cargo run --example custom_source`.
+//! Tokens from a source of your own instead of a token endpoint: here a service with its own kind of request. The cache
+//! shares and renews its tokens like any others. On loopback: `cargo run --example custom_source`.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ struct Service {
 }
 
 #[derive(serde::Deserialize)]
-struct Answer {
+struct TokenResponse {
     access_token: String,
     expires_in: u64,
 }
 
 impl Service {
-    async fn ask(&self) -> Result<Answer, reqwest::Error> {
+    async fn request(&self) -> Result<TokenResponse, reqwest::Error> {
         self.client.post(&self.url).body("grant_type=client_credentials").send().await?.error_for_status()?.json().await
     }
 }
@@ -28,8 +28,8 @@ impl Service {
 #[async_trait]
 impl TokenSource for Service {
     async fn token(&self, _request: &TokenRequest) -> Result<AccessToken, Error> {
-        let answer = self.ask().await.map_err(Error::transient)?;
-        Ok(AccessToken::new(answer.access_token)?.with_expires_in(Duration::from_secs(answer.expires_in)))
+        let response = self.request().await.map_err(Error::transient)?;
+        Ok(AccessToken::new(response.access_token)?.with_expires_in(Duration::from_secs(response.expires_in)))
     }
 }
 
@@ -46,13 +46,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..10 {
         client.get(api.origin()).send().await?.error_for_status()?;
     }
-    println!("10 requests, the service was asked {} time", service.token_requests().len());
+    println!("10 requests, {} token request", service.token_requests().len());
 
-    // For those who carry the token themselves.
+    // For code that attaches the token itself.
     let token = tokens.token().await?;
-    println!("the token at hand lives for {:?}", token.expires_in().unwrap_or_default());
+    println!("the cached token lives for {:?}", token.expires_in().unwrap_or_default());
     if service.token_requests().len() != 1 {
-        return Err("not what was expected".into());
+        return Err("an unexpected result".into());
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone,
-    testing::{Answer, AuthorizationServer, ProtectedApi},
+    testing::{AuthorizationServer, MockResponse, ProtectedApi},
 };
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Service, ServiceExt};
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let auth = AuthorizationServer::builder().lifetime(LIFETIME).start().await;
     let api = ProtectedApi::start(&auth).await;
 
-    // One cache of tokens, for whoever sends requests.
+    // One token cache for all clients.
     let tokens = TokenCache::from(
         ClientCredentials::builder(auth.token_url(), "abcde", "12345").scope("stats").origin(api.origin()).build()?,
     );
@@ -28,39 +28,39 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .service(Client::builder(TokioExecutor::new()).build_http());
 
     println!("time     token requests   what happens");
-    let mut show = Timeline { start: Instant::now(), requests: 0, answered: 0, longest_wait: Duration::ZERO };
+    let mut show = Timeline { start: Instant::now(), requests: 0, successful: 0, longest_wait: Duration::ZERO };
     let both = Both { reqwest, tower, url: format!("{}/stats", api.origin()) };
 
-    show.say(&auth, "start: no token yet, so that the first request waits for one");
+    show.say(&auth, "start: there is no token yet, so the first request waits for one");
     both.send(1, &mut show).await;
     show.say(&auth, "first token");
     both.send(200, &mut show).await;
-    show.say(&auth, "400 requests on that one token, half by reqwest, half by tower");
+    show.say(&auth, "400 requests with that token, half by reqwest, half by tower");
     both.send_until(|| token_requests(&auth) == 2, &mut show).await;
-    show.say(&auth, "the token aged and was renewed beside the traffic: nobody waited");
+    show.say(&auth, "the token was renewed before it expired: no request waited");
     both.send_for(Duration::from_millis(1200), &mut show).await;
     auth.revoke_all();
-    show.say(&auth, "the token is revoked: 401, renewed, sent again");
+    show.say(&auth, "the token is revoked: after a 401 it is renewed, and the request is sent again");
     both.send(20, &mut show).await;
-    show.say(&auth, "nobody saw the 401");
+    show.say(&auth, "no caller saw the 401");
     let before = token_requests(&auth);
-    auth.answer_always(Answer::status(503));
+    auth.respond_always(MockResponse::status(503));
     show.say(&auth, "the authorization server goes down");
     both.send_until(|| token_requests(&auth) >= before + 2, &mut show).await;
-    show.say(&auth, "renewal fails, the old token serves on");
-    auth.answer_always(Answer::usual());
+    show.say(&auth, "renewal fails, and the old token stays in use");
+    auth.respond_always(MockResponse::usual());
     show.say(&auth, "the authorization server is back");
     let before = token_requests(&auth);
     both.send_until(|| token_requests(&auth) > before, &mut show).await;
     both.send(20, &mut show).await;
-    show.say(&auth, "renewed; as if nothing had happened");
+    show.say(&auth, "the token is renewed, as if nothing had happened");
 
     println!("\nrequests                            {:>7}", show.requests);
-    println!("answered                            {:>7}", show.answered);
+    println!("successful                          {:>7}", show.successful);
     println!("token requests                      {:>7}", token_requests(&auth));
     println!("longest wait caused by a token      {:>7.1?}", show.longest_wait);
-    if show.answered != show.requests {
-        return Err(format!("{} requests failed", show.requests - show.answered).into());
+    if show.successful != show.requests {
+        return Err(format!("{} requests failed", show.requests - show.successful).into());
     }
     Ok(())
 }
@@ -83,12 +83,12 @@ where
     async fn send(&self, each: usize, show: &mut Timeline) {
         for _ in 0..each {
             let sent = Instant::now();
-            let answer = self.reqwest.get(&self.url).send().await;
-            show.count(sent, answer.map(|answer| answer.status().is_success()));
+            let response = self.reqwest.get(&self.url).send().await;
+            show.count(sent, response.map(|response| response.status().is_success()));
             let sent = Instant::now();
             let request = http::Request::get(&self.url).body(String::new()).expect("a URL");
-            let answer = self.tower.clone().oneshot(request).await;
-            show.count(sent, answer.map(|answer| answer.status().is_success()));
+            let response = self.tower.clone().oneshot(request).await;
+            show.count(sent, response.map(|response| response.status().is_success()));
         }
     }
 
@@ -109,7 +109,7 @@ where
 struct Timeline {
     start: Instant,
     requests: usize,
-    answered: usize,
+    successful: usize,
     longest_wait: Duration,
 }
 
@@ -118,13 +118,13 @@ impl Timeline {
         println!("{:>6.2} s {:>14}   {what}", self.start.elapsed().as_secs_f64(), token_requests(auth));
     }
 
-    fn count<E: std::fmt::Display>(&mut self, sent: Instant, answered: Result<bool, E>) {
-        // The API answers at once, so that what takes long is the wait for a token.
+    fn count<E: std::fmt::Display>(&mut self, sent: Instant, outcome: Result<bool, E>) {
+        // The API responds at once, so a long wait is a wait for a token.
         self.longest_wait = self.longest_wait.max(sent.elapsed());
         self.requests += 1;
-        match answered {
-            Ok(true) => self.answered += 1,
-            Ok(false) => println!("         a request was not answered with success"),
+        match outcome {
+            Ok(true) => self.successful += 1,
+            Ok(false) => println!("         a response was not a success"),
             Err(error) => println!("         a request failed: {error}"),
         }
     }

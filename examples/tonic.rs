@@ -22,14 +22,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let authorization = call.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
         let good = token.is_some_and(|token| issuer.accepts(token));
-        if good { Ok(call) } else { Err(Status::unauthenticated("no token, or not a good one")) }
+        if good { Ok(call) } else { Err(Status::unauthenticated("missing or invalid token")) }
     };
     let (_reporter, service) = tonic_health::server::health_reporter();
     let service = tonic::service::interceptor::InterceptedService::new(service, check);
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
 
     let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(&origin).build()?;
-    // A generated client's requests do not say where they go, so the layer is told where the channel goes.
+    // A generated client's requests do not name a host, so the layer needs the origin that the channel connects to.
     let layer = BearerAuthLayer::new(TokenCache::from(source)).for_origin(&origin)?;
     let channel = Channel::from_shared(origin)?.connect().await?;
     let with_tokens = tower::ServiceBuilder::new().layer(GrpcStatusLayer).layer(layer).service(channel.clone());
@@ -37,22 +37,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Any generated client accepts the channel with the layer around it.
     let mut client = HealthClient::new(with_tokens);
     for _ in 0..10 {
-        let answer = client.check(HealthCheckRequest::default()).await?;
-        println!("with a token: {:?}", answer.into_inner().status());
+        let response = client.check(HealthCheckRequest::default()).await?;
+        println!("with a token: {:?}", response.into_inner().status());
     }
-    // A call whose token was revoked is refused, and the next one has a new token.
+    // A call with a revoked token is refused, and the next call gets a new token.
     auth.revoke_all();
     let refused = client.check(HealthCheckRequest::default()).await.err().map(|status| status.code());
-    println!("with a revoked one: {refused:?}");
+    println!("with a revoked token: {refused:?}");
     client.check(HealthCheckRequest::default()).await?;
 
     let without = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
     let without = without.err().map(|status| status.code());
-    println!("without one: {without:?}");
+    println!("without a token: {without:?}");
 
     let expected = Some(Code::Unauthenticated);
     if (refused, without, auth.token_requests().len()) != (expected, expected, 2) {
-        return Err("not what was expected".into());
+        return Err("an unexpected result".into());
     }
     Ok(())
 }

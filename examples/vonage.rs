@@ -32,24 +32,23 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     let argument = env::args().nth(1).unwrap_or_else(|| "/agents-availability?skillNames=sales".to_owned());
     if argument == "--print-token" {
-        // To stdout and nothing else, so that a shell can take it.
+        // Nothing else goes to stdout, so that a shell can use it.
         println!("{}", tokens.token().await?.expose_secret());
         return Ok(());
     }
     let client =
         reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(BearerAuthMiddleware::new(tokens)).build();
-    let answer = client
+    let response = client
         .get(format!("{}{argument}", region.api_url()))
-        .header("accept", "application/vnd.newvoicemedia.v1+json") // without it: 400
+        .header("accept", "application/vnd.newvoicemedia.v1+json") // without it, Vonage returns 400
         .send()
         .await?;
-    let status = answer.status();
-    println!("{}", answer.text().await?);
+    let status = response.status();
+    println!("{}", response.text().await?);
     if !status.is_success() {
-        return Err(format!(
-            "{argument} answered {status}; for a token that lacks the API's scope, Vonage answers 401"
-        )
-        .into());
+        return Err(
+            format!("{argument} returned {status}; Vonage returns 401 for a token without the API's scope").into()
+        );
     }
     Ok(())
 }

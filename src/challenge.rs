@@ -1,29 +1,30 @@
-//! What the `WWW-Authenticate` fields of an answer say about the token (RFC 9110 section 11.6.1, RFC 6750 section 3).
+//! What the `WWW-Authenticate` fields of a response say about the token (RFC 9110 section 11.6.1, RFC 6750 section 3).
 //!
-//! Read here and not by the crate `http-auth`, which takes the grammar at its word and stops at the first deviation: a
-//! missing or another divider, a token68 (`Negotiate YII…=`), a letter beyond ASCII, a quote that is never closed.
-//! Servers write all of these, and it leaves a third of the dead tokens in the table below unread.
+//! This parser is our own, because the crate `http-auth` follows the grammar strictly and stops at the first deviation:
+//! a missing or unusual separator, a token68 (`Negotiate YII…=`), a non-ASCII letter, a quote that is never closed.
+//! Servers send all of these, and `http-auth` misses a third of the dead tokens in the table below.
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
-/// How a 401 speaks of the token that came with the request.
+/// How a 401 rejects the token of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
     /// `error="invalid_token"`, or gRPC's status 16: the server says that the token is dead.
     Explicit,
-    /// A 401 that gives no reason, or one that can only be the token: the request carried exactly one, and well-formed.
+    /// The server gives no reason, or one that can only mean the token, since the request was well-formed and carried
+    /// exactly one.
     Bare,
 }
 
 const MOST_BYTES: usize = 8 * 1024;
 const MOST_CHALLENGES: usize = 32;
 
-/// Reads the challenges of a 401. `None`: it is about something else than the token.
+/// Reads the challenges of a 401. `None`: the 401 is about something other than the token.
 pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
     rejection_by(headers.get_all(WWW_AUTHENTICATE))
 }
 
-/// As [`rejection`], of the values of the `WWW-Authenticate` fields.
+/// Like [`rejection`], from the values of the `WWW-Authenticate` fields.
 pub(crate) fn rejection_by(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> Option<Rejection> {
     let mut left = MOST_BYTES;
     let mut found = Vec::new();
@@ -35,21 +36,21 @@ pub(crate) fn rejection_by(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> Opti
     }
     let mut bearers = found.iter().filter(|challenge| challenge.is_bearer()).peekable();
     if bearers.peek().is_none() {
-        // Nothing, or other schemes alone.
+        // No challenge at all, or only challenges of other schemes.
         return found.is_empty().then_some(Rejection::Bare);
     }
     let errors: Vec<_> = bearers.filter_map(|challenge| challenge.error.as_deref()).collect();
     if errors.contains(&"invalid_token") {
         return Some(Rejection::Explicit);
     }
-    // RFC 9470 and servers of their own have more codes of this kind: a good token, for something else.
+    // RFC 9470 and some servers have more codes of this kind: the token is good, but not for this request.
     let is_about_the_token = |error: &&str| !error.starts_with("insufficient_");
     (errors.is_empty() || errors.iter().any(is_about_the_token)).then_some(Rejection::Bare)
 }
 
 #[derive(Debug, Default)]
 struct Challenge {
-    /// `None`: parameters without a scheme before them, as some servers write.
+    /// `None`: parameters without a scheme before them, as some servers send.
     scheme: Option<String>,
     error: Option<String>,
 }
@@ -64,8 +65,9 @@ fn is_bearer(scheme: &str) -> bool {
     scheme.eq_ignore_ascii_case("bearer")
 }
 
-/// A lenient reading of one field: `name=value` belongs to the challenge before it, a word behind a comma begins one,
-/// and so does `Bearer` anywhere. Commas, semicolons and spaces all divide, since servers write all of them.
+/// Reads one field leniently. `name=value` belongs to the challenge before it. A word after a comma begins a new
+/// challenge, and so does `Bearer` anywhere. Commas, semicolons and spaces are all separators, since servers use all of
+/// them.
 fn read(text: &str, found: &mut Vec<Challenge>) {
     let mut rest = text;
     let mut begins = true;
@@ -89,13 +91,13 @@ fn read(text: &str, found: &mut Vec<Challenge>) {
                 }
                 rest = behind;
             }
-            // A stray quote or `=`: skipped, with what it quotes.
+            // A stray quote, which is skipped with what it quotes, or a stray `=`.
             _ if word.is_empty() => {
                 let behind = read_value(behind).1;
                 rest = behind.strip_prefix('=').unwrap_or(behind);
             }
             _ => {
-                // Else it is a token68 (`Negotiate YII…`), text that should have been quoted, or garbage.
+                // Otherwise it is a token68 (`Negotiate YII…`), text that should have been quoted, or garbage.
                 if (begins && is_token(word)) || is_bearer(word) {
                     found.push(Challenge { scheme: Some(word.to_owned()), error: None });
                 }
@@ -114,7 +116,7 @@ fn is_token(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// A token or a quoted string, and what stands behind it.
+/// Reads a token or a quoted string, and returns it with the rest of the text.
 fn read_value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(DIVIDERS).unwrap_or(text.len());
@@ -201,11 +203,11 @@ mod tests {
                 &["Basic realm=\"a\"", "Bearer error=\"invalid_token\""],
                 &["Bearer realm=\"a\"", "Bearer error=\"invalid_token\""],
                 &["", "Bearer error=\"invalid_token\""],
-                // Microsoft's and Google's.
+                // Those of Microsoft and Google.
                 &["Bearer realm=\"\", authorization_uri=\"https://a.test/authorize\", client_id=\"1\", \
                      error=\"invalid_token\", claims=\"eyJ9\""],
                 &["Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""],
-                // Spring's, a container registry's, and that of Exchange.
+                // Those of Spring, a container registry and Exchange.
                 &["Bearer error=\"invalid_token\", error_description=\"Jwt expired at 2026-11-24T00:00:00Z\", \
                      error_uri=\"https://tools.ietf.org/html/rfc6750#section-3.1\""],
                 &["Bearer realm=\"https://a.test/token\",service=\"registry.a.test\",\
@@ -241,7 +243,7 @@ mod tests {
                 &["Bearer xerror=\"invalid_token\""],
                 &["Bearer error_description=\"invalid_token\""],
                 &["realm=\"x\""],
-                // Nothing that RFC 9110 knows, and so no reason.
+                // Not in the syntax of RFC 9110, so these give no reason.
                 &["Bearer: invalid_token"],
                 &["Bearer error: invalid_token"],
                 &["Bearer {\"error\":\"invalid_token\"}"],
@@ -260,7 +262,7 @@ mod tests {
         check(
             Some(Rejection::Bare),
             &[
-                // LemonLDAP::NG and oxide-auth, for a token that they do not know any more.
+                // LemonLDAP::NG and oxide-auth, for a token that they no longer know.
                 &["Bearer error=\"invalid_request\""],
                 &["Bearer realm=\"a\", error=\"invalid_request\", error_description=\"insufficient_scope\""],
                 &["Bearer error=\"invalid_token_type\""],
@@ -295,7 +297,7 @@ mod tests {
                 &["DPoP error=\"invalid_token\""],
                 &["DPoP error=\"use_dpop_nonce\", algs=\"ES256\""],
                 &["BearerX error=\"invalid_token\""],
-                // Facebook's and Salesforce's: `with_rejection` is for them.
+                // Those of Facebook and Salesforce, which need `with_rejection`.
                 &["OAuth \"Facebook Platform\" \"invalid_token\" \"The session has expired\""],
                 &["Token"],
                 &["X-Bearer"],
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_read_around() {
+    fn bytes_that_are_not_text_are_skipped() {
         assert_eq!(read(&[b"Bearer realm=\"\xff\xfe\", error=\"invalid_token\""]), Some(Rejection::Explicit));
         assert_eq!(read(&[b"\xff"]), Some(Rejection::Bare));
     }
@@ -334,7 +336,7 @@ mod tests {
         }
 
         #[test]
-        fn nor_does_one_made_of_what_challenges_are_made_of(parts in prop::collection::vec(
+        fn no_mix_of_the_parts_of_a_challenge_makes_it_panic(parts in prop::collection::vec(
             prop::sample::select(vec![
                 "Bearer", "Basic", "error", "realm", "invalid_token", "=", "\"", "\\", ",", ";", " ", "\t", "\u{fc}",
             ]),
@@ -343,7 +345,7 @@ mod tests {
             let _ = read(&[parts.concat().as_bytes()]);
         }
 
-        /// Whatever is quoted before it, an explicit challenge behind it is found.
+        /// An explicit challenge is found, whatever is quoted before it.
         #[test]
         fn nothing_that_is_quoted_hides_what_follows(text in "[ -~]{0,60}") {
             let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");

@@ -1,5 +1,5 @@
-//! How a gRPC call fails that was not sent for want of a token: with a code and the reason. (tonic makes `Unknown` of
-//! other crates' errors, and transmits no cause.)
+//! The status of a gRPC call that was not sent because there was no token: a code and the reason. (tonic turns other
+//! crates' errors into `Unknown`, and omits their causes.)
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use crate::error::{BoxError, Error};
 
-/// `Unavailable` if the failure may pass, else `Unauthenticated`; the message is the reason with its causes, and
+/// `Unavailable` if the failure may pass, otherwise `Unauthenticated`. The message is the reason with its causes, and
 /// [`Error::find`] finds the error in the status.
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -27,8 +27,8 @@ impl From<Error> for Status {
     }
 }
 
-/// Makes a `tonic::Status` of what the services within fail with: around [`BearerAuthLayer`](crate::BearerAuthLayer), a
-/// call without a token fails as `Unavailable` or `Unauthenticated`, with the reason, instead of `Unknown`.
+/// Turns every error of the inner service into a `tonic::Status`. Around [`BearerAuthLayer`](crate::BearerAuthLayer), a
+/// call that gets no token fails as `Unavailable` or `Unauthenticated`, with the reason, instead of `Unknown`.
 ///
 /// ```
 /// use client_credentials::{BearerAuthLayer, GrpcStatusLayer, TokenCache};
@@ -44,8 +44,8 @@ impl From<Error> for Status {
 /// # }
 /// ```
 ///
-/// A server that calls others with this client answers its own callers with another status: this one speaks of the
-/// client's credentials, and says where its tokens come from.
+/// A server that calls other servers with this client should not pass this status on to its own callers: it is about
+/// the server's own credentials, and it names its token endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcStatusLayer;
 
@@ -64,17 +64,17 @@ pub struct GrpcStatus<S> {
 }
 
 impl<S> GrpcStatus<S> {
-    /// The service within.
+    /// A reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service within.
+    /// A mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service within.
+    /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -127,7 +127,7 @@ impl<F> fmt::Debug for GrpcStatusFuture<F> {
 fn to_status(error: impl Into<BoxError>) -> Status {
     let error = error.into();
     match Error::find(&*error) {
-        // A status that holds ours already has its code.
+        // A status that contains our error already has its code.
         Some(ours) if !error.is::<Status>() => ours.clone().into(),
         _ => Status::from_error(error),
     }

@@ -1,22 +1,22 @@
-//! Hosts, as they are compared.
+//! Hosts, and how they are compared.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
     Exact(String),
-    /// Two texts may name one address.
+    /// Parsed, since an address can be written in several ways.
     V6(Ipv6Addr),
-    /// `*.example.com`: the part behind the star, with its dot. The star stands for one label.
+    /// `*.example.com`: the part after the star, with its dot. The star stands for one label.
     AnyLabelOf(String),
 }
 
 impl Host {
-    /// As an origin names it, or what is wrong with it.
+    /// Reads the host of an origin. The error says what is wrong with the host.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let host = canonical(text).to_ascii_lowercase();
         if is_short_address(&host) {
-            return Err("has an IPv4 address that is not four decimal numbers, as clients send it");
+            return Err("has an IPv4 address that is not written as four decimal numbers");
         }
         match host.strip_prefix('*') {
             Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
@@ -40,12 +40,13 @@ impl Host {
     }
 }
 
-/// A host as hosts are compared: without the root's dot. Case is left to the comparison.
+/// The host without the trailing dot of DNS's root. The comparison ignores case.
 pub(crate) fn canonical(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// An IPv4 address such as `127.1` or `0x7f000001`, which clients that read URLs as browsers do send as four numbers.
+/// Whether this is an IPv4 address such as `127.1` or `0x7f000001`. Clients that parse URLs like a browser send it as
+/// four numbers.
 fn is_short_address(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or_default();
     let is_number = match last.strip_prefix("0x") {
@@ -55,7 +56,7 @@ fn is_short_address(host: &str) -> bool {
     is_number && host.parse::<Ipv4Addr>().is_err()
 }
 
-/// 127.0.0.0/8, `[::1]` and `localhost`.
+/// Whether this is in 127.0.0.0/8, `[::1]` or `localhost`.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = canonical(host);
     host.eq_ignore_ascii_case("localhost")
@@ -67,7 +68,7 @@ pub(crate) fn is_same_host(one: &str, other: &str) -> bool {
     canonical(one).eq_ignore_ascii_case(canonical(other)) || v6(one).is_some_and(|address| v6(other) == Some(address))
 }
 
-/// The address of a host in brackets.
+/// The IPv6 address in brackets.
 fn v6(host: &str) -> Option<Ipv6Addr> {
     host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }

@@ -171,7 +171,7 @@ pub use crate::{
         ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
     },
     error::{Error, ErrorKind, ErrorResponse},
-    http_client::{Body, HttpClient, IntoHttpClient, TowerClient},
+    http_client::{HttpClient, IntoHttpClient, SecretBody, TowerClient},
     origin::Origins,
     source::{TokenFn, TokenSource, token_fn},
     token::AccessToken,

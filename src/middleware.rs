@@ -16,33 +16,36 @@ use crate::{
 
 /// Attaches a bearer token to every request of a `reqwest_middleware::ClientWithMiddleware`, and renews it.
 ///
-/// A request whose token was rejected is sent again, once, if its body can be copied (a stream and a multipart form
-/// cannot: their 401 goes to the caller at once). If the second attempt fails, the caller gets its error. A
-/// [`TokenRequest`](crate::TokenRequest) among the request's extensions (`with_extension`) says which token it wants,
-/// and [`WithoutToken`](crate::WithoutToken) that it wants none.
+/// A request whose token was rejected is sent again, once, if its body can be copied. (A stream and a multipart form
+/// cannot be copied, so the caller gets the 401 at once.) If the second attempt fails, the caller gets its error. Given
+/// to a request by `with_extension`, a [`TokenRequest`](crate::TokenRequest) selects its token, and
+/// [`WithoutToken`](crate::WithoutToken) sends it without one.
 ///
-/// A header that the caller set (`RequestBuilder::bearer_auth`) stays. One that the client sets itself
-/// (`reqwest::ClientBuilder::default_headers`) is added beneath every middleware, where the request has none: the token
-/// takes its place, and it is sent to the origins that get no token. Leave `Authorization` out of `default_headers`.
+/// An `Authorization` header that the caller set (`RequestBuilder::bearer_auth`) stays. Do not set one with
+/// `reqwest::ClientBuilder::default_headers`: the client adds it behind every middleware, and only where the request
+/// has none. So it never replaces a token, but it is sent to every origin that gets none.
 ///
 /// # Time limits
 ///
-/// A request's own time limit (`RequestBuilder::timeout`) bounds its wait for a token, and what remains of it is left
-/// to the send. A time limit of the whole client (`reqwest::ClientBuilder::timeout`) begins when the request is sent,
-/// and no middleware can read it: it does not bound the wait, which ends after
-/// [`wait_limit`](crate::TokenCacheBuilder::wait_limit), 30 seconds if nothing else is set.
+/// A request's own time limit (`RequestBuilder::timeout`) bounds its wait for a token, and is then reduced to what
+/// remains. A time limit of the whole client (`reqwest::ClientBuilder::timeout`) begins when the request is sent, and
+/// no middleware can read it. So it does not bound the wait, which ends after
+/// [`wait_limit`](crate::TokenCacheBuilder::wait_limit) (30 seconds by default).
 ///
 /// # Among other middlewares
 ///
-/// What is added first is outermost. Add this one behind reqwest-retry, so that each attempt uses the token that is
-/// current when it is sent; before it, all attempts of a request carry the same token. With reqwest-tracing either
-/// order will do: outside of this one it shows one span for each request, inside one for each time that it is sent.
-/// Redirects are followed by reqwest itself, beneath every middleware: it removes the token where host or port change,
-/// also on the way back. A 401 at the end of a redirect does not reject the token, unless it comes from the origin that
-/// was asked and says `invalid_token` (the log says so, once for each origin).
+/// The middleware that is added first is the outermost.
 ///
-/// reqwest-retry takes every error of a middleware for fatal. To have it try again when a token could not be had for a
-/// reason that may pass:
+/// Add this one after reqwest-retry, so that each attempt uses the token that is current when it is sent. If it is
+/// added before reqwest-retry, all attempts of a request carry the same token. reqwest-tracing works in either order:
+/// added before this one, it shows one span for each request; added after it, one for each attempt.
+///
+/// reqwest itself follows redirects, behind every middleware, and removes the token when host or port changes, also on
+/// the way back. A 401 at the end of a redirect rejects the token only if it comes from the original origin and says
+/// `invalid_token`. (The log mentions any other, once for each origin.)
+///
+/// reqwest-retry treats every error of a middleware as fatal. This strategy makes it retry if a token could not be
+/// obtained for a reason that may pass:
 ///
 /// ```
 /// use client_credentials::{AccessToken, BearerAuthMiddleware, Error, TokenCache};
@@ -56,7 +59,7 @@ use crate::{
 /// impl RetryableStrategy for AlsoTokens {
 ///     fn handle(&self, result: &reqwest_middleware::Result<reqwest::Response>) -> Option<Retryable> {
 ///         match result {
-///             Ok(answer) => default_on_request_success(answer),
+///             Ok(response) => default_on_request_success(response),
 ///             Err(error) => match Error::find(error) {
 ///                 Some(ours) if ours.is_transient() => Some(Retryable::Transient),
 ///                 Some(_) => Some(Retryable::Fatal),
@@ -81,36 +84,35 @@ pub struct BearerAuthMiddleware {
 }
 
 impl BearerAuthMiddleware {
-    /// Attaches the tokens of this cache. Give every adapter over one source a clone of the same cache: two caches are
-    /// two tokens, and two renewals.
+    /// Attaches the tokens of this cache. Give all adapters for one source clones of the same cache: two caches fetch
+    /// and renew two tokens.
     #[must_use]
     pub fn new(tokens: TokenCache) -> Self {
         Self { bearer: Bearer::new(tokens), replay: true }
     }
 
-    /// Sends every request once; the response that rejects a token goes to the caller at once, and the renewal starts
-    /// beside it.
+    /// Sends every request once. If its token is rejected, the caller gets the response at once, and the renewal runs
+    /// in the background.
     #[must_use]
     pub fn without_replay(self) -> Self {
         Self { replay: false, ..self }
     }
 
-    /// Counts a response as a rejection of its token where `rejected` says so, in addition to those that count already.
-    /// As [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
+    /// Treats a response as a rejection of its token if `rejected` returns `true`, in addition to the responses that
+    /// are rejections already. See [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
     #[must_use]
     pub fn with_rejection(self, rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
         Self { bearer: self.bearer.with_rejection(rejected), ..self }
     }
 
-    /// Sends the token in another header, or behind another word than `Bearer`.
+    /// Sends the token in another header, or with a prefix other than `Bearer`.
     #[must_use]
     pub fn with_header(self, header: TokenHeader) -> Self {
         Self { bearer: self.bearer.with_header(header), ..self }
     }
 }
 
-/// Written out, and no `async fn`: the future of a request whose token is cached then has room for nothing but what it
-/// needs.
+/// Written without `async fn`, so that the future of a request whose token is cached holds only what it needs.
 impl Middleware for BearerAuthMiddleware {
     fn handle<'a, 'b, 'c, 'future>(
         &'a self,
@@ -148,14 +150,14 @@ impl BearerAuthMiddleware {
     }
 }
 
-/// What can be sent again.
+/// The copy that can be sent again.
 struct Spare {
     request: Request,
     extensions: Extensions,
     deadline: Option<Instant>,
 }
 
-#[expect(clippy::manual_async_fn, reason = "the future of an `async fn` has room for each argument twice")]
+#[expect(clippy::manual_async_fn, reason = "the future of an `async fn` holds each argument twice")]
 fn send<'future>(
     request: Request,
     attached: Attached,
@@ -185,19 +187,19 @@ async fn send_again(
         return Ok(response);
     };
     let Some(attached) = attached.recover(rejection, deadline).await else { return Ok(response) };
-    // Before it is sent again: an unread body may hold the connection that it needs.
+    // Dropped before the request is sent again: an unread body may hold the connection that it needs.
     drop(response);
-    // There was room for the other one.
+    // This cannot fail: the same request had room for the first token.
     let _ = attached.set(&mut request, deadline);
     *extensions = original;
     let response = next.run(request, extensions).await?;
-    // It is final, whatever it says.
+    // This response is final, whatever it says.
     let _ = attached.read(&response);
     Ok(response)
 }
 
-/// Why a request was not sent. One level above our error, because reqwest-retry hides the error that a middleware
-/// returns and shows its causes alone.
+/// Why a request was not sent. It wraps our error, because reqwest-retry hides the error that a middleware returns, and
+/// shows only its causes.
 #[derive(Debug)]
 struct NotSent(crate::Error);
 

@@ -1,4 +1,5 @@
-//! Where Vonage Contact Center is; [`ClientCredentials::vonage`](crate::ClientCredentials::vonage) is the preset.
+//! The regions of Vonage Contact Center, for the preset
+//! [`ClientCredentials::vonage`](crate::ClientCredentials::vonage).
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +9,7 @@ use crate::{error::Error, origin::Origins};
 
 /// A region of Vonage Contact Center.
 ///
-/// Parsed from `emea`, `usa` or `nam`, and `apac`, in any case, with or without white space around it.
+/// Parsed from `emea`, `usa` or `nam`, and `apac`, in upper or lower case. White space around it is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Region {
@@ -21,7 +22,7 @@ pub enum Region {
 }
 
 impl Region {
-    /// Such as `https://emea.cc.vonage.com`.
+    /// The region's base URL, such as `https://emea.cc.vonage.com`.
     pub fn base_url(self) -> &'static str {
         match self {
             Self::Emea => "https://emea.cc.vonage.com",
@@ -30,7 +31,7 @@ impl Region {
         }
     }
 
-    /// Where most of the APIs are, such as `https://emea.api.cc.vonage.com`.
+    /// The URL of most APIs, such as `https://emea.api.cc.vonage.com`.
     pub fn api_url(self) -> &'static str {
         match self {
             Self::Emea => "https://emea.api.cc.vonage.com",
@@ -56,7 +57,7 @@ impl Region {
         }
     }
 
-    /// Where the region's tokens may go.
+    /// The origins that the region's tokens may be sent to.
     pub(crate) fn origins(self) -> Origins {
         let name = self.name();
         let domains = ["cc.vonage.com", "api.cc.vonage.com", "newvoicemedia.com", "api.newvoicemedia.com"];
@@ -78,7 +79,7 @@ impl FromStr for Region {
             "emea" => Ok(Self::Emea),
             "usa" | "nam" => Ok(Self::Usa),
             "apac" => Ok(Self::Apac),
-            _ => Err(Error::configuration("region: is not a region; write `emea`, `usa` (or `nam`) or `apac`")),
+            _ => Err(Error::configuration("region: is unknown; write `emea`, `usa` (or `nam`) or `apac`")),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{cell::OnceCell, error::Error as _, sync::Arc};
 
-use client_credentials::{Body, ClientCredentials, Error, HttpClient, TokenRequest, TokenSource, async_trait};
+use client_credentials::{ClientCredentials, Error, HttpClient, SecretBody, TokenRequest, TokenSource, async_trait};
 use http::{HeaderValue, Request, Response, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
@@ -18,12 +18,12 @@ struct Endpoint(Vec<u8>);
 
 #[async_trait]
 impl HttpClient for Endpoint {
-    async fn send(&self, _: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, _: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let mut lines = self.0.splitn(4, |byte| *byte == b'\n');
         let mut line = || lines.next().unwrap_or_default();
         let status = std::str::from_utf8(line()).ok().and_then(|status| status.parse().ok());
         let (content_type, retry_after, body) = (line(), line(), line());
-        let mut response = Response::new(Body::from(body.to_vec()));
+        let mut response = Response::new(SecretBody::from(body.to_vec()));
         *response.status_mut() = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default();
         for (name, value) in [("content-type", content_type), ("retry-after", retry_after)] {
             if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_bytes(value)) {

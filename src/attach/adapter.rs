@@ -1,4 +1,4 @@
-//! What an adapter is built with.
+//! The settings of an adapter.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ pub(super) struct Adapter {
     pub also_rejected: Option<Arc<Predicate>>,
     /// `None`: `Authorization: Bearer`.
     pub header: Option<TokenHeader>,
-    /// What permits tokens to go where the inner service sends requests that name no authority.
+    /// Permits tokens on requests that name no authority: the inner service decides where they go.
     pub inner: Option<PermittedBy>,
 }
 
 pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 
 impl Adapter {
-    /// Replaces the header; `false`: there are as many headers as there can be.
+    /// Replaces the header. `false`: the request has as many headers as it can hold.
     pub(super) fn insert(&self, token: &AccessToken, headers: &mut HeaderMap) -> bool {
         headers.try_insert(self.header_name().clone(), self.header_value(token)).is_ok()
     }

@@ -17,23 +17,23 @@ use crate::{
     token::AccessToken,
 };
 
-/// The token of a request, and what is needed to read the response. (A fingerprint of the token would be one reference
-/// less to count, but was not faster: the header is then moved about, by some 30 instructions.)
+/// The token of a request, and what is needed to read the response. (A fingerprint in place of the token saves a
+/// reference count, but was not faster: moving the header then costs some 30 instructions.)
 pub(crate) struct Attached {
     token: AccessToken,
     adapter: Arc<Adapter>,
     permitted_by: PermittedBy,
-    /// The request is sent for the second time: its response is final.
+    /// This is the second attempt, so its response is final.
     is_replay: bool,
-    /// What the response of a `reqwest::Client` shows a redirect by.
+    /// The fingerprint of the request's URL. A `reqwest::Response` whose URL has another one was redirected.
     asked: u64,
 }
 
-/// Whether this is the response of a gRPC server that refused the call as unauthenticated before it began:
-/// `grpc-status: 16` among the headers ("trailers-only").
+/// Whether a gRPC server refused the call as unauthenticated before it began: `grpc-status: 16` among the headers
+/// ("trailers-only").
 ///
-/// The adapters understand it without being told in HTTP/2 responses whose content type is gRPC's. This is for gRPC
-/// over anything else, with [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
+/// The adapters already recognize it in HTTP/2 responses with gRPC's content type. For gRPC over anything else, pass
+/// this function to [`BearerAuthLayer::with_rejection`](crate::BearerAuthLayer::with_rejection).
 #[must_use]
 pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
     headers.get("grpc-status").is_some_and(|status| status == "16")
@@ -45,8 +45,8 @@ impl Attached {
         Self { token, adapter, permitted_by, is_replay: false, asked }
     }
 
-    /// Puts the token on a request that has no header of its own, and leaves it what remains until its deadline;
-    /// `false`: it has as many headers as there can be.
+    /// Puts the token on a request that has no header of its own, and sets the request's time limit to what remains
+    /// until `deadline`. `false`: the request has as many headers as it can hold.
     pub(crate) fn set<Req: Request>(&self, request: &mut Req, deadline: Option<Instant>) -> bool {
         if let Some(deadline) = deadline {
             request.leave_until(deadline);
@@ -54,7 +54,7 @@ impl Attached {
         self.adapter.insert(&self.token, request.headers_mut())
     }
 
-    /// What the response has against the token, if anything.
+    /// Whether the response rejects the token, and how.
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejection> {
         let is_plain = response.status() != StatusCode::UNAUTHORIZED && response.version() < Version::HTTP_2;
@@ -75,7 +75,7 @@ impl Attached {
         let redirected = response.redirected(self.asked);
         let carried = redirected.as_ref().is_none_or(|end| self.was_carried_to(end, rejection));
         let rejection = rejection.filter(|_| carried);
-        // Only from behind the check of the token.
+        // A server error says nothing about the token: it may come from a proxy that did not check it.
         let accepted =
             carried && rejection.is_none() && status != StatusCode::UNAUTHORIZED && !status.is_server_error();
         if self.is_replay {
@@ -91,7 +91,7 @@ impl Attached {
     fn rejection(&self, status: StatusCode, version: Version, headers: &HeaderMap) -> Option<Rejection> {
         let rejection = match status {
             StatusCode::UNAUTHORIZED => challenge::rejection(headers),
-            // A missing permission has a status of its own (7).
+            // gRPC's status for a missing permission is another one (7).
             _ if version >= Version::HTTP_2 && is_grpc(headers) && grpc_unauthenticated(status, headers) => {
                 Some(Rejection::Explicit)
             }
@@ -103,8 +103,8 @@ impl Attached {
         })
     }
 
-    /// Whether the token still was on the request at the end of a redirect within the client, which removes it on the
-    /// way to another host. A 401 tells: a server that saw no token gives no error code (RFC 6750 section 3.1).
+    /// Whether the request still carried the token at the end of a redirect. The client removes it on the way to
+    /// another host. A 401 shows whether it did: a server that saw no token gives no error code (RFC 6750 section 3.1).
     fn was_carried_to(&self, end: &Target<'_>, rejection: Option<Rejection>) -> bool {
         let tokens = &self.adapter.tokens;
         let is_asked = tokens.origins().permit(end) == Permission::Granted(self.permitted_by);
@@ -115,7 +115,7 @@ impl Attached {
         carried
     }
 
-    /// The end of a replay. If the API accepted the new token, that ends the origin's streak of rejections.
+    /// Handles the response to a replay. If the API accepts the new token, the origin's streak of rejections ends.
     fn replayed(&self, accepted: bool, rejection: Option<Rejection>) {
         let tokens = &self.adapter.tokens;
         tokens.report().replayed(rejection.is_some());
@@ -126,8 +126,7 @@ impl Attached {
         }
     }
 
-    /// Starts the renewal, and waits for nothing: there is no copy of the request that could be sent with another
-    /// token.
+    /// Starts the renewal without waiting for it: there is no copy of the request to send again.
     pub(crate) fn reject(&self, rejection: Rejection) {
         let origin = self.origin();
         log::not_sent_again(&origin);
@@ -135,14 +134,14 @@ impl Attached {
         self.adapter.tokens.reject_at(&self.token, &origin, rejection);
     }
 
-    /// Another token than the rejected one, if one can be obtained before the request's own deadline.
+    /// A token other than the rejected one, if one can be obtained before the request's own deadline.
     pub(crate) async fn recover(self, rejection: Rejection, deadline: Option<Instant>) -> Option<Self> {
         let (tokens, origin) = (self.adapter.tokens.clone(), self.origin());
         let token = before(deadline, tokens.recover(self.token, origin, rejection)).await??;
         Some(Self { token, is_replay: true, ..self })
     }
 
-    /// As it was named where tokens were permitted to go there: all that a wildcard covers is one.
+    /// The origin as it was named in the settings, where a wildcard is one origin.
     fn origin(&self) -> String {
         self.adapter.tokens.origins().name(self.permitted_by)
     }

@@ -1,4 +1,4 @@
-//! Whether a request gets a token, and the attaching itself.
+//! Decides whether a request gets a token, and attaches it.
 
 use std::{fmt, sync::Arc};
 
@@ -26,25 +26,25 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// Among the extensions of a request: it is sent without a token, and none is fetched. For public paths and health
-/// checks on an origin whose other requests get one.
+/// A request with this extension is sent without a token, and none is fetched. For public paths and health checks on an
+/// origin whose other requests need one.
 ///
-/// In `http::Request::extensions`, in tonic's `Request::extensions`, or by reqwest-middleware's `with_extension`. (The
-/// layer over `reqwest::Request` cannot see extensions.)
+/// Insert it into the extensions of an `http::Request` or of tonic's `Request`, or use `with_extension` of
+/// reqwest-middleware. (The layer cannot see the extensions of a `reqwest::Request`.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WithoutToken;
 
-/// What an adapter is built with. A request takes a reference to its thread's own copy.
+/// The settings of an adapter. Each thread has its own copy, so that requests do not contend for one reference count.
 #[derive(Clone)]
 pub(crate) struct Bearer(Arc<Sharded<Arc<Adapter>>>);
 
-/// What happened to a request before it is sent.
+/// What is done with a request.
 pub(crate) enum Attach<C> {
     /// It is sent unchanged.
     Not,
-    /// It has a token now. Its copy, made before, has none.
+    /// It has a token now. Its copy, which was made before, has none.
     With(Attached, C),
-    /// There is no cached token, or it must not be sent.
+    /// No token is cached, or the request must not be sent.
     Wait(Pending),
 }
 
@@ -63,7 +63,7 @@ impl Bearer {
         Self::of(&Adapter { tokens, also_rejected: None, header: None, inner: None })
     }
 
-    /// In addition to what counted as a rejection before.
+    /// Adds to what already counts as a rejection.
     pub(crate) fn with_rejection(
         &self,
         rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
@@ -95,8 +95,8 @@ impl Bearer {
         Self(Arc::new(Sharded::new(|| Arc::new(Adapter::clone(adapter)))))
     }
 
-    /// Attaches the cached token, after a copy was made of the request. `extensions` are those of the request, where it
-    /// cannot show them itself. Starts nothing.
+    /// Attaches the cached token, after `copy` has copied the request. `extensions` are those of a request whose type
+    /// has none. Starts no renewal, and waits for nothing.
     #[inline(always)]
     pub(crate) fn attach<Req: Request, C>(
         &self,
@@ -126,7 +126,8 @@ impl Bearer {
     }
 }
 
-/// A token request may pass through the adapter that waits for its token.
+/// Whether a request is sent without a token. So is a token request: it may pass through the very adapter that waits
+/// for its token.
 fn goes_without(extensions: &Extensions) -> bool {
     extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
 }
@@ -163,7 +164,7 @@ impl Adapter {
         }
     }
 
-    /// What permits the token to go where the request goes; `None`: nothing does.
+    /// What permits the token at the request's destination. `None`: nothing does.
     fn permit<Req: Request>(&self, request: &Req) -> Result<Option<PermittedBy>, Error> {
         let permitted_by = match request.goes_to() {
             GoesTo::Proxy => return Ok(None),
@@ -179,7 +180,7 @@ impl Adapter {
 }
 
 impl Pending {
-    /// The token, with waiting, at most until `deadline`, which is the request's own.
+    /// Waits for the token, at most until the request's own deadline.
     pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Attached, Error> {
         let Wanted { request, permitted_by, asked, adapter } = self.0?;
         let token = before(deadline, adapter.tokens.clone().wait(request)).await.unwrap_or_else(|| Err(too_late()))?;
@@ -198,11 +199,11 @@ fn goes_anywhere() -> Error {
     )
 }
 
-/// Puts the token on the request; `false`: it has a header of its own, which stays, or as many headers as there can be.
+/// Puts the token on the request. `false`: it keeps a header of its own, or has as many headers as it can hold.
 #[inline]
 fn append(token: &AccessToken, headers: &mut HeaderMap) -> bool {
-    // One look-up tells both whether there is a header already and where ours goes (`entry` takes 150 instructions
-    // more, asking first 100).
+    // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
+    // `contains_key` before it 100.)
     let Ok(occupied) = headers.try_append(AUTHORIZATION, token.authorization().clone()) else {
         return false;
     };

@@ -1,4 +1,4 @@
-//! Where no adapter reaches: what the layer and the middleware do for a request, for whoever sends it by other means.
+//! Attaching by hand: what the layer and the middleware do, for requests that are sent by other means.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ use crate::{
 };
 
 impl TokenCache {
-    /// The `Authorization` header for a request to this URI, for clients that no adapter reaches: checks that the token
-    /// may go there, and waits where there is none yet.
+    /// The `Authorization` header for a request to this URI, for clients that no adapter supports. Checks that the
+    /// token may go there, and waits for the token if none is cached.
     ///
-    /// Takes a text (`url.as_str()`) or an `http::Uri`, of which scheme, host and port count. Tell the header what
-    /// [came back](BearerHeader::on_response), so that a rejected token is renewed, and send the request again, once,
-    /// with the one that replaces it:
+    /// Accepts a string (`url.as_str()`) or an `http::Uri`; only scheme, host and port matter. Pass each response to
+    /// [`on_response`](BearerHeader::on_response), so that a rejected token is renewed, and send the request again,
+    /// once, with the header that replaces the rejected one:
     ///
     /// ```
     /// use client_credentials::{Error, TokenCache};
@@ -40,38 +40,38 @@ impl TokenCache {
     /// }
     /// ```
     ///
-    /// The repository's page "Other clients" (`docs/other-clients.md`) has whole programs. For another scope or
-    /// resource, ask a handle [`with_request`](Self::with_request).
+    /// The repository's page "Other clients" (`docs/other-clients.md`) has complete programs. For another scope or
+    /// resource, call this on a handle [`with_request`](Self::with_request).
     ///
     /// # Errors
     ///
     /// [`ErrorKind::ForeignOrigin`] if the token is not for that origin, [`ErrorKind::InsecureTransport`] if it would
     /// go over plain http to a host that is named with `https` (the log says either once for each origin),
-    /// [`ErrorKind::Configuration`] if it is no URI with a scheme and a host; and as [`token`](Self::token).
+    /// [`ErrorKind::Configuration`] if it is not a URI with a scheme and a host; and those of [`token`](Self::token).
     pub async fn header_for(&self, uri: impl TryInto<Uri>) -> Result<BearerHeader, Error> {
         let origin = self.origin_of(uri)?;
         Ok(self.header(self.token().await?, origin))
     }
 
-    /// As [`header_for`](Self::header_for), without waiting: for interceptors and callbacks that are not async.
+    /// Like [`header_for`](Self::header_for), but does not wait: for interceptors and callbacks that are not async.
     ///
-    /// `None`: the first token is on its way.
+    /// `None`: no token is cached yet, and one is being fetched.
     ///
     /// # Errors
     ///
-    /// As [`header_for`](Self::header_for). While token requests are held back after a failure, that failure.
+    /// Those of [`header_for`](Self::header_for). While token requests are held back after a failure, that failure.
     pub fn try_header_for(&self, uri: impl TryInto<Uri>) -> Result<Option<BearerHeader>, Error> {
         let origin = self.origin_of(uri)?;
         Ok(self.try_hand_out()?.map(|token| self.header(token, origin)))
     }
 
-    /// The origin, if the token may go there: as it is named, since rejections are counted by it.
+    /// The origin as it was named, by which rejections are counted; an error if the token may not go there.
     fn origin_of(&self, uri: impl TryInto<Uri>) -> Result<String, Error> {
-        let uri = uri.try_into().map_err(|_| Error::configuration("uri: what was given is not a URI"))?;
+        let uri = uri.try_into().map_err(|_| Error::configuration("uri: is not a URI"))?;
         let target = Target::of_uri(&uri).filter(|_| uri.scheme().is_some());
         let Some(target) = target else {
             return Err(Error::configuration(
-                "uri: it has no scheme and host; write where the request goes, such as `https://api.example.com`",
+                "uri: has no scheme and host; write where the request goes, such as `https://api.example.com`",
             ));
         };
         match self.permit(&target) {
@@ -89,21 +89,21 @@ impl TokenCache {
 fn foreign(target: &Target<'_>) -> Error {
     let what = format!("the token is not for {}, which is not among the origins of its source", target.to_origin());
     Error::new(ErrorKind::ForeignOrigin, what)
-        .with_advice("send that request without it, or name the origin with `.origin(..)`")
+        .with_advice("send that request without a token, or name the origin with `.origin(..)`")
 }
 
-/// The `Authorization` header of one request, by [`TokenCache::header_for`].
+/// The `Authorization` header of one request, made by [`TokenCache::header_for`].
 #[derive(Clone)]
 pub struct BearerHeader {
     tokens: TokenCache,
     token: AccessToken,
     origin: String,
-    /// It is sent in place of one that was rejected.
+    /// It replaces a rejected one.
     replaces: bool,
 }
 
 impl BearerHeader {
-    /// The header's value, `Bearer` and the token, marked sensitive.
+    /// The header's value: `Bearer` and the token. It is marked sensitive.
     pub fn value(&self) -> &HeaderValue {
         self.token.authorization()
     }
@@ -113,12 +113,12 @@ impl BearerHeader {
         &self.token
     }
 
-    /// Takes what a response says about the token: its status and the values of its `WWW-Authenticate` fields. Returns
-    /// whether it rejects the token, which is then renewed, once for all who use it.
+    /// Reads what a response says about the token, from its status and the values of its `WWW-Authenticate` fields.
+    /// Returns whether the response rejects the token. A rejected token is renewed, once for all who use it.
     ///
-    /// A 401 rejects the token if its Bearer challenge says so or gives no reason (RFC 6750 section 3), as for the
-    /// adapters. Call it for every response but one that another URL sent, where the client followed a redirect:
-    /// clients drop the header then, and its 401 says nothing about the token.
+    /// A 401 rejects the token if its Bearer challenge says so or gives no reason (RFC 6750 section 3), as in the
+    /// adapters. Call this for every response, except where the client followed a redirect to another URL: it may have
+    /// dropped the header, and then a 401 says nothing about the token.
     pub fn on_response(&self, status: impl Into<u16>, challenges: impl IntoIterator<Item: AsRef<[u8]>>) -> bool {
         let status = status.into();
         let is_401 = status == StatusCode::UNAUTHORIZED.as_u16();
@@ -129,22 +129,23 @@ impl BearerHeader {
         match rejection {
             Some(rejection) => self.rejected(rejection),
             None if is_401 => log::not_a_rejection(&self.origin),
-            // It does not come from behind the check of the token.
+            // It may come from a proxy that did not check the token.
             None if status >= 500 => {}
             None => self.accepted(),
         }
         rejection.is_some()
     }
 
-    /// Reports a rejection that is no 401, as [`TokenCache::reject`]: a gRPC status, a message on a WebSocket, an error
-    /// in the body of a 200.
+    /// Reports a rejection that is not a 401, as [`TokenCache::reject`] does: a gRPC status, a message on a WebSocket,
+    /// an error in the body of a 200.
     pub fn reject(&self) {
         self.tokens.reject(&self.token);
     }
 
-    /// The header with another token, to send a request once more whose token was rejected. Waits for the renewal.
+    /// The header with another token, to send the request again after its token was rejected. Waits for the renewal.
     ///
-    /// `None`, and the caller gets the response: no other token can be obtained, or this header replaces one already.
+    /// `None`: no other token can be obtained, or this header is already a replacement. Return the response to the
+    /// caller then.
     pub async fn replaced(self) -> Option<Self> {
         if self.replaces {
             return None;

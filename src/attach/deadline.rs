@@ -11,17 +11,17 @@ use crate::runtime;
 pub(super) async fn before<T>(deadline: Option<Instant>, wait: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) if runtime::with_timer().is_some() => timeout_at(deadline, wait).await.ok(),
-        // Where nothing can keep time, nothing is waited for.
+        // Without a timer, the deadline cannot be enforced.
         _ => Some(wait.await),
     }
 }
 
-/// What remains of a time limit that begins now.
+/// The end of a time limit that begins now.
 pub(super) fn after(limit: Duration) -> Option<Instant> {
     Instant::now().checked_add(limit)
 }
 
-/// gRPC's `grpc-timeout`: at most eight digits and a unit. What does not read so bounds nothing.
+/// gRPC's `grpc-timeout`: at most eight digits and a unit. A malformed value is ignored.
 pub(super) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;

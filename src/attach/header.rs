@@ -8,7 +8,7 @@ use crate::{
     token::{AccessToken, SCHEME},
 };
 
-/// Which header carries the token, and the word in front of it, where it is not `Authorization: Bearer`.
+/// Which header carries the token, and with which prefix, instead of `Authorization: Bearer`.
 ///
 /// ```
 /// use client_credentials::{BearerAuthLayer, TokenHeader};
@@ -25,22 +25,22 @@ use crate::{
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 ///
-/// In all else it is as with the usual one: it is marked sensitive, it is attached only where tokens may go, a header
-/// of that name that the caller set stays, and it is replaced when the token was rejected. To send two tokens, put one
-/// layer around another.
+/// Everything else stays the same: the header is marked sensitive, it is attached only where tokens may go, a header of
+/// that name that the caller set stays, and a rejected token is replaced. To send two tokens, put one layer around
+/// another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenHeader {
     name: HeaderName,
-    /// With the space that divides it from the token.
+    /// Ends with a space, unless it is empty.
     prefix: String,
 }
 
 impl TokenHeader {
-    /// `Authorization`, with a scheme other than `Bearer`; an empty one: the token alone.
+    /// `Authorization`, with a scheme other than `Bearer`. If the scheme is empty, the value is the token alone.
     ///
     /// # Errors
     ///
-    /// If the scheme has anything but visible ASCII and spaces in it.
+    /// If the scheme contains anything but visible ASCII characters and spaces.
     pub fn authorization(scheme: &str) -> Result<Self, Error> {
         Self::new(AUTHORIZATION, scheme)
     }
@@ -50,20 +50,20 @@ impl TokenHeader {
     ///
     /// # Errors
     ///
-    /// As [`authorization`](Self::authorization).
+    /// Those of [`authorization`](Self::authorization).
     pub fn proxy_authorization(scheme: &str) -> Result<Self, Error> {
         Self::new(PROXY_AUTHORIZATION, scheme)
     }
 
-    /// Any header, for a client that follows no redirects, such as `reqwest::redirect::Policy::none()` makes one.
+    /// Any header, for a client that follows no redirects (`reqwest::redirect::Policy::none()`).
     ///
-    /// reqwest and tower-http's `FollowRedirect` remove `Authorization` and `Proxy-Authorization` on the way to another
-    /// host, and no other header: inside of this adapter, either of them would carry the token wherever a server
-    /// redirects to.
+    /// reqwest and tower-http's `FollowRedirect` remove only `Authorization` and `Proxy-Authorization` when a redirect
+    /// leads to another host. Behind this adapter, they would send any other header, and the token in it, wherever a
+    /// server redirects to.
     ///
     /// # Errors
     ///
-    /// If the name is not a header's, or is `Host`; and as [`authorization`](Self::authorization).
+    /// If the name is not a valid header name, or is `Host`; and those of [`authorization`](Self::authorization).
     pub fn for_client_without_redirects(name: &str, prefix: &str) -> Result<Self, Error> {
         match HeaderName::try_from(name) {
             Ok(name) if name != HOST => Self::new(name, prefix),
@@ -73,14 +73,14 @@ impl TokenHeader {
 
     fn new(name: HeaderName, prefix: &str) -> Result<Self, Error> {
         if !prefix.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-            return Err(Error::configuration("token header: the prefix has characters that a header cannot have"));
+            return Err(Error::configuration("token header: the prefix contains characters that a header cannot have"));
         }
         let prefix = prefix.trim();
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix} ") };
         Ok(Self { name, prefix })
     }
 
-    /// Whether it is what is sent without one.
+    /// Whether it is the default.
     pub(super) fn is_usual(&self) -> bool {
         self.name == AUTHORIZATION && self.prefix == SCHEME
     }

@@ -1,4 +1,4 @@
-//! Whether a token may go where a request goes. What is refused is said in the log once for each origin.
+//! Whether a token may go where a request goes. A refusal is logged once for each origin.
 
 use http::{HeaderMap, header::HOST, uri::Authority};
 
@@ -21,11 +21,10 @@ impl TokenCache {
         permission
     }
 
-    /// Whether the request names only permitted hosts in `Host`, which a gateway may route by, wherever the connection
-    /// leads.
+    /// Whether every `Host` header names a permitted host. A gateway may route by it, wherever the connection leads.
     pub(super) fn permit_hosts(&self, headers: &HeaderMap) -> bool {
         headers.get_all(HOST).iter().all(|host| {
-            // As nearly every request writes it, without the copy that parsing makes.
+            // The form that nearly every request uses, compared without the copy that parsing makes.
             self.origins().is_authority_as_written(host.as_bytes())
                 || match Authority::try_from(host.as_bytes()) {
                     Ok(host) => self.permit_host(&Target::of_parts(None, &host)),
@@ -42,7 +41,7 @@ impl TokenCache {
         permitted
     }
 
-    /// The response came from `end`, where a redirect within the client led to, perhaps without the token.
+    /// The response came from `end`, the target of a redirect on which the client may have removed the token.
     pub(super) fn rejected_after_redirect(&self, end: &Target<'_>) {
         if self.report().is_first_mention(&end.to_origin()) {
             log::rejected_after_redirect(self.report().source(), &end.to_origin());

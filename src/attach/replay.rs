@@ -1,15 +1,15 @@
 use std::{convert::Infallible, fmt};
 
-/// Whether, and how, a request is copied so that it can be sent again after its token was rejected: [`NoReplay`],
-/// [`TryClone`], or a function of yours in [`replay_fn`]. Sealed, so that it can change.
+/// How a request is copied, so that it can be sent again after its token was rejected: [`NoReplay`], [`TryClone`], or
+/// your own function with [`replay_fn`]. The trait is sealed, so that it can change.
 pub trait Replay<Req>: sealed::Replay<Req> {}
 
 impl<Req, T: sealed::Replay<Req>> Replay<Req> for T {}
 
 pub(crate) mod sealed {
-    /// The copy is made before the token is attached, and keeps a handle of the service that it is sent with.
+    /// The copy is made before the token is attached, together with a clone of the service that sends it.
     pub trait Replay<Req> {
-        /// Both in one, so that they take no room where there is never a copy.
+        /// The copy and its service in one type, so that they take no space where there is never a copy.
         type Spare<S>;
 
         /// `None`: this request is sent once.
@@ -19,7 +19,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// Sends every request once: the default, which fits every body.
+/// Sends every request once: the default, which works with every body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplay;
 
@@ -35,15 +35,15 @@ impl<Req> sealed::Replay<Req> for NoReplay {
     }
 }
 
-/// Copies what can be copied: an `http::Request` whose body is `Clone`, a `reqwest::Request` by its `try_clone`.
+/// Copies an `http::Request` whose body is `Clone`, and a `reqwest::Request` whose `try_clone` succeeds.
 ///
 /// The copy is made before the request is sent, and nothing is buffered: a body such as `Full<Bytes>` shares its bytes.
 /// The second attempt is the original request, with another token.
 ///
 /// # If it does not compile
 ///
-/// Over a body that is not `Clone` (a boxed one, tonic's, axum's, hyper's `Incoming`) the layer is no service, and the
-/// compiler does not always say why:
+/// With a body that is not `Clone` (a boxed one, tonic's, axum's, hyper's `Incoming`), `BearerAuth` is not a service,
+/// and the compiler does not always say why:
 ///
 /// ```compile_fail,E0599
 /// # use bytes::Bytes;
@@ -55,7 +55,7 @@ impl<Req> sealed::Replay<Req> for NoReplay {
 /// # type Client = Legacy<HttpConnector, Boxed>;
 /// # fn example(tokens: TokenCache, client: Client, request: http::Request<Boxed>) {
 /// let service = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens).with_replay(TryClone)).service(client);
-/// let answer = service.oneshot(request);
+/// let response = service.oneshot(request);
 /// # }
 /// ```
 ///
@@ -66,7 +66,8 @@ impl<Req> sealed::Replay<Req> for NoReplay {
 ///           `BearerAuth<Client<HttpConnector, BoxBody<Bytes, Infallible>>, TryClone>: Service<_>`
 /// ```
 ///
-/// The same for `ready`, `call`, `ready_and` and the methods of a generated tonic client, there with the reason:
+/// `ready`, `call` and `ready_and` fail in the same way. For the methods of a generated tonic client, the compiler
+/// names the reason:
 ///
 /// ```text
 /// error[E0277]: the trait bound `tonic::body::Body: Clone` is not satisfied
@@ -74,7 +75,7 @@ impl<Req> sealed::Replay<Req> for NoReplay {
 ///               bounds were not satisfied
 /// ```
 ///
-/// Either leave `with_replay` out, and the 401 goes to the caller, or say with [`replay_fn`] how your requests are
+/// Either omit `with_replay`, so that the 401 goes to the caller, or define with [`replay_fn`] how your requests are
 /// copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TryClone;
@@ -104,7 +105,8 @@ impl sealed::Replay<reqwest::Request> for TryClone {
     }
 }
 
-/// Copies requests with a function, for bodies that are not `Clone` or that only some requests may have twice.
+/// Copies requests with a function, for bodies that are not `Clone`, or where only some requests may be sent again. A
+/// request for which the function returns `None` is sent once.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -114,7 +116,7 @@ impl sealed::Replay<reqwest::Request> for TryClone {
 ///
 /// type Body = BoxBody<Bytes, std::convert::Infallible>;
 ///
-/// /// A GET has no body that could be lost.
+/// /// A GET has no body to copy.
 /// fn copy_of_a_get(request: &Request<Body>) -> Option<Request<Body>> {
 ///     let mut copy = Request::new(Empty::new().boxed());
 ///     copy.method_mut().clone_from(request.method());
@@ -137,7 +139,7 @@ where
     ReplayFn { function }
 }
 
-/// A [`Replay`] made of a function, by [`replay_fn`].
+/// A [`Replay`] that copies requests with a function. Made by [`replay_fn`].
 #[derive(Clone, Copy)]
 pub struct ReplayFn<F> {
     function: F,

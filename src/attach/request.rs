@@ -7,22 +7,22 @@ use crate::origin::{Origins, PermittedBy, Target};
 /// A request that a token can be attached to: `http::Request<B>` and `reqwest::Request`.
 #[diagnostic::on_unimplemented(
     message = "no access token can be attached to a `{Self}`",
-    label = "not a client that the layer fits",
-    note = "it fits clients of `http::Request<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
-    note = "reqwest 0.12 and others do not fit, and need not: `TokenCache::header_for`, in docs/other-clients.md"
+    label = "the layer does not work with this client",
+    note = "it works with clients of `http::Request<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
+    note = "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see docs/other-clients.md"
 )]
 pub trait BearerRequest: sealed::Request {}
 
 /// A response that can say that a token was rejected: `http::Response<B>` and `reqwest::Response`.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` cannot say that an access token was rejected",
-    label = "not a client that the layer fits",
-    note = "it fits clients of `http::Response<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
-    note = "reqwest 0.12 and others do not fit, and need not: `TokenCache::header_for`, in docs/other-clients.md"
+    label = "the layer does not work with this client",
+    note = "it works with clients of `http::Response<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
+    note = "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see docs/other-clients.md"
 )]
 pub trait BearerResponse: sealed::Response {}
 
-// Else the compiler names the sealed trait, which says nothing to a user.
+// Otherwise the compiler names the sealed trait, which tells a user nothing.
 #[diagnostic::do_not_recommend]
 impl<T: sealed::Request> BearerRequest for T {}
 #[diagnostic::do_not_recommend]
@@ -34,17 +34,17 @@ pub(crate) mod sealed {
     pub trait Request {
         fn headers(&self) -> &HeaderMap;
         fn headers_mut(&mut self) -> &mut HeaderMap;
-        /// `None`: it shows them to nobody.
+        /// `None`: this type of request does not expose any.
         fn extensions(&self) -> Option<&Extensions>;
-        /// What permits its token without a closer look, as nearly every request is written. `inner` permits what names
-        /// no authority.
+        /// What permits its token, by a quick comparison that is enough for nearly every request. `inner` permits
+        /// requests that name no authority.
         fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy>;
         fn goes_to(&self) -> GoesTo<'_>;
-        /// What its response is to be compared with, by [`Response::redirected`].
+        /// A fingerprint of its URL, for [`Response::redirected`].
         fn asked(&self) -> u64;
         /// When its own time limit ends.
         fn deadline(&self) -> Option<Instant>;
-        /// Leaves the client what remains until then.
+        /// Sets the request's time limit to what remains until then.
         fn leave_until(&mut self, deadline: Instant);
     }
 
@@ -52,20 +52,20 @@ pub(crate) mod sealed {
         fn status(&self) -> StatusCode;
         fn version(&self) -> Version;
         fn headers(&self) -> &HeaderMap;
-        /// Where the client followed a redirect to, if it says so.
+        /// Where the client was redirected to, if the response shows it.
         fn redirected(&self, asked: u64) -> Option<Target<'_>>;
     }
 }
 
-/// Where a request goes, as far as it says so itself.
+/// Where a request goes, as far as the request itself says.
 #[derive(Debug)]
 pub enum GoesTo<'a> {
     #[doc(hidden)]
     Origin(Target<'a>),
-    /// It names no authority: where the inner service goes.
+    /// It names no authority: the inner service decides.
     #[doc(hidden)]
     Inner,
-    /// A CONNECT that opens a tunnel: a proxy is not whom the token is for.
+    /// A CONNECT that opens a tunnel: the token is not for the proxy.
     #[doc(hidden)]
     Proxy,
 }
@@ -86,7 +86,7 @@ impl<B> sealed::Request for http::Request<B> {
     #[inline]
     fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy> {
         match self.uri().authority() {
-            // A CONNECT with a scheme is an extended one (RFC 8441), and one without a scheme is nobody's.
+            // A CONNECT with a scheme is an extended one (RFC 8441). One without a scheme goes to a proxy.
             Some(authority) => origins.as_written(self.uri().scheme_str()?, authority.as_str()),
             None => inner.filter(|_| *self.method() != Method::CONNECT),
         }
@@ -108,7 +108,7 @@ impl<B> sealed::Request for http::Request<B> {
         deadline::grpc_timeout(self.headers()).and_then(deadline::after)
     }
 
-    /// The server is told of the time limit as it was set.
+    /// `grpc-timeout` goes to the server as the caller set it.
     fn leave_until(&mut self, _deadline: Instant) {}
 }
 
@@ -149,7 +149,7 @@ impl sealed::Request for reqwest::Request {
         if *self.method() == Method::CONNECT { None } else { origins.url_as_written(self.url()) }
     }
 
-    /// The client sends no CONNECT but to open a tunnel.
+    /// The client sends a CONNECT only to open a tunnel.
     fn goes_to(&self) -> GoesTo<'_> {
         if *self.method() == Method::CONNECT { GoesTo::Proxy } else { GoesTo::Origin(Target::of_url(self.url())) }
     }
@@ -186,8 +186,8 @@ impl sealed::Response for reqwest::Response {
     }
 }
 
-/// Tells two URLs apart, without their fragments, which no server sees. Each request has one made, so it is no hash
-/// against people who mean harm: who makes two URLs of an API look like one gains a token request.
+/// Tells two URLs apart. Fragments are ignored, since no server sees them. It is computed for every request, so it is
+/// fast and not collision-resistant: whoever makes two URLs of an API collide gains no more than one token request.
 #[cfg(feature = "reqwest")]
 fn fingerprint(url: &reqwest::Url) -> u64 {
     let text = url.as_str().as_bytes();

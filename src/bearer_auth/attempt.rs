@@ -49,7 +49,7 @@ where
     }
 }
 
-/// A request whose token was rejected, and that is sent again if there is another one.
+/// A request whose token was rejected. It is sent again if another token can be obtained.
 pub(super) struct SecondAttempt<S, Req, Res> {
     stage: SecondStage<Res>,
     deadline: Option<Instant>,
@@ -58,9 +58,9 @@ pub(super) struct SecondAttempt<S, Req, Res> {
 }
 
 enum SecondStage<Res> {
-    /// With the response, in case that no other token can be obtained.
+    /// The response is kept in case no other token can be obtained.
     Token(Waiting<Option<Attached>>, Option<Res>),
-    /// Readiness counts only once, so the service is asked again.
+    /// Readiness counts only once, so the service is polled again.
     Service(Option<Attached>),
 }
 
@@ -89,20 +89,20 @@ where
             if let (None, Some(response)) = (&attached, response.take()) {
                 return Poll::Ready(Ok(Retried::Not(response)));
             }
-            // The response is dropped before the service is asked: an unread body may hold the connection that it
-            // needs.
+            // The response is dropped before the service is polled: an unread body may hold the connection that the
+            // second attempt needs.
             self.stage = SecondStage::Service(attached);
         }
         ready!(self.service.poll_ready(cx)).map_err(Into::into)?;
         let SecondStage::Service(attached) = &mut self.stage else { polled_again() };
         let (Some(attached), Some(mut request)) = (attached.take(), self.request.take()) else { polled_again() };
-        // There was room for the other token.
+        // This cannot fail: the same request had room for the first token.
         let _ = attached.set(&mut request, self.deadline);
         Poll::Ready(Ok(Retried::Sent(self.service.call(request), attached)))
     }
 }
 
-/// As with every future, polling it after it has ended is a mistake of the caller.
+/// As with every future, polling it after completion is a bug in the caller.
 fn polled_again() -> ! {
     panic!("ResponseFuture polled after completion")
 }

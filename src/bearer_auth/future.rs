@@ -29,12 +29,13 @@ pin_project! {
 }
 
 pin_project! {
-    /// What waits for a token is boxed: it waits for a network anyway, and futures are moved about.
+    /// The stages that wait for a token are boxed: they wait for the network anyway, and a small future is cheap to
+    /// move.
     #[project = StageProjection]
     pub(super) enum Stage<S, Req, F, Res, Spare> {
         // There is no token yet; the service was polled ready.
         Waiting { first: Box<FirstAttempt<S, Req, Spare>> },
-        // With a spare, it can be sent again.
+        // With a spare, the request can be sent again.
         Sent { #[pin] future: F, attached: Option<Attached>, spare: Option<Spare> },
         // The token was rejected. The response is kept until there is another token.
         Recovering { second: Box<SecondAttempt<S, Req, Res>> },
@@ -74,7 +75,7 @@ where
                     Stage::Sent { future, attached, spare }
                 }
                 StageProjection::Sent { future, attached, spare } => {
-                    // Looked at where it is: moving it first takes some 5 ns more.
+                    // Read in place: moving the response first costs some 5 ns.
                     let outcome = future.poll(cx);
                     let Poll::Ready(Ok(response)) = &outcome else { return outcome.map_err(Into::into) };
                     let Some(rejection) = attached.as_ref().and_then(|attached| attached.read(response)) else {

@@ -8,11 +8,12 @@ use crate::{
     error::Error,
 };
 
-/// For clients: attaches a bearer token to every outgoing request, and renews it.
+/// A layer for clients that attaches a bearer token to every outgoing request, and renews it.
 ///
-/// (A server that checks tokens wants another layer, such as tower-http's `AsyncRequireAuthorizationLayer`.)
+/// (To check tokens in a server, use another layer, such as tower-http's `AsyncRequireAuthorizationLayer`.)
 ///
-/// Over any `tower::Service` of a client: hyper-util's, `reqwest::Client`, tonic's channel, or layers around them.
+/// It wraps any client that is a `tower::Service`: hyper-util's, `reqwest::Client`, tonic's channel, or layers around
+/// them.
 ///
 /// ```no_run
 /// # use client_credentials::{BearerAuthLayer, ClientCredentials, TokenCache, TryClone};
@@ -33,58 +34,61 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Its error is tower's [`BoxError`](tower_service::Service::Error), as with tower's own layers that fail for reasons
-/// of their own (time limits, load shedding): the service's own error unchanged, which `downcast_ref` finds, or ours,
-/// which [`Error::find`](crate::Error::find) finds. An error type of ours around the service's would have to be named
-/// and matched in every stack, and tonic, `option_layer` and boxed services want a `BoxError` in the end.
+/// The error is tower's [`BoxError`](tower_service::Service::Error), as in tower's own layers that can fail (timeouts,
+/// load shedding). It is either the inner service's error, unchanged, which `downcast_ref` finds, or an error of this
+/// crate, which [`Error::find`](crate::Error::find) finds. (A type of our own around the service's error would have to
+/// be named and matched in every stack, and tonic, `option_layer` and boxed services need a `BoxError` in the end.)
 ///
 /// # Where the token goes
 ///
-/// A request gets a token if the origin of its URI, and every `Host` header that it has, is one that the tokens may be
-/// sent to. To another origin it is sent without one, and the log (target `client_credentials`) says so once for each
-/// origin. It is refused where the token would go over plain `http` to a host that was named with `https`, and where
-/// its URI names no authority: such requests, tonic's and kube's for instance, go where the inner service goes, which
-/// [`for_origin`](Self::for_origin) says.
+/// A request gets a token if the origin of its URI, and of every `Host` header that it has, is one that the tokens may
+/// be sent to. A request to another origin is sent without a token, and the log (target `client_credentials`) says so
+/// once for each origin.
 ///
-/// A [`WithoutToken`](crate::WithoutToken) among the request's extensions, a header of that name that the caller set,
-/// and a `CONNECT` without a scheme, which speaks to a proxy, each mean: no token. An extended `CONNECT` (RFC 8441) is
-/// a request like any other.
+/// A request is refused if its token would go over plain `http` to a host that was named with `https`. It is also
+/// refused if its URI names no authority, unless [`for_origin`](Self::for_origin) says where the inner service sends
+/// such requests (tonic's and kube's, for instance).
+///
+/// Three more kinds of request are sent without a token: one with the extension [`WithoutToken`](crate::WithoutToken),
+/// one on which the caller set the token's header (`Authorization`, unless [`with_header`](Self::with_header) names
+/// another), and a `CONNECT` without a scheme, which goes to a proxy. An extended `CONNECT` (RFC 8441) is treated like
+/// any other request.
 ///
 /// # Which layer goes where
 ///
 /// In a `ServiceBuilder` the first layer is the outermost. Put retry and redirect layers and the time limit of the
-/// whole call before this one, and the time limit of one attempt, concurrency limits, load shedding and buffers behind
-/// it. What is seen otherwise:
+/// whole call before this layer. Put the time limit of one attempt, concurrency limits, load shedding and buffers
+/// behind it. Other positions have these effects:
 ///
-/// | behind this layer (nearer to the client) | what is seen |
+/// | behind this layer (nearer to the client) | effect |
 /// |---|---|
-/// | a retry layer | all its attempts carry the same token, also after that was rejected |
-/// | a redirect layer | it decides whether the token goes to another host, whose 401 counts as one from the host asked |
-/// | a layer that sets `Authorization` | it replaces ours; *before* this layer it stays, and no token is fetched |
-/// | a layer that sets scheme and host | this one refuses a request without them, unless it has `for_origin` |
+/// | a retry layer | all its attempts carry the same token, even after it was rejected |
+/// | a redirect layer | it decides whether the token goes to another host; a 401 from there counts as the original host's |
+/// | a layer that sets `Authorization` | it replaces our header; *before* this layer, its header stays and no token is fetched |
+/// | a layer that sets scheme and host | this layer refuses a request without them, unless it has `for_origin` |
 ///
-/// | before this layer | what is seen |
+/// | before this layer | effect |
 /// |---|---|
 /// | a short time limit | it covers the wait for a first token, and the replay |
-/// | another `BearerAuthLayer` | the outermost one attaches; the others leave its header alone |
+/// | another `BearerAuthLayer` | the outermost one attaches its token; the others leave the header unchanged |
 ///
-/// A concurrency limit on either side: a request that waits for a token holds its permit. Token requests that go
-/// through the same limit find no room where every request waits for them, and end with a time-out: give them a client
+/// With a concurrency limit on either side, a request that waits for a token holds its permit. Token requests must not
+/// go through the same limit: once waiting requests hold all permits, the token requests time out. Give them a client
 /// of their own.
 ///
 /// # Time limits
 ///
-/// A request's own time limit bounds each wait for a token: gRPC's `grpc-timeout`, which stays on the request, and
-/// `reqwest::Request::timeout`, of which the client is left what remains. Any other time limit belongs around this
-/// layer; one within it does not count the wait.
+/// A request's own time limit bounds each wait for a token. It is gRPC's `grpc-timeout`, which is sent unchanged, or
+/// `reqwest::Request::timeout`, which is reduced to what remains. Put any other time limit before this layer; one
+/// behind it does not cover the wait.
 ///
 /// # If it does not compile
 ///
-/// The client must be one of `http` 1 or, with the feature `reqwest`, of reqwest 0.13. For reqwest 0.12 and others
-/// there is [`TokenCache::header_for`].
+/// The client must use `http` 1 or, with the feature `reqwest`, reqwest 0.13. For reqwest 0.12 and other clients, use
+/// [`TokenCache::header_for`].
 ///
-/// The service within must be `Clone`: a request that waits for its token takes the ready one along, and a clone stays.
-/// hyper-util's, reqwest's and tonic's clients are. For one that is not, such as tower's `RateLimit` or `BoxService`,
+/// The inner service must be `Clone`: a request that waits for its token takes the ready service with it, and leaves a
+/// clone. The clients of hyper-util, reqwest and tonic are `Clone`. tower's `RateLimit` and `BoxService` are not, and
 /// the compiler says so where the stack is used:
 ///
 /// ```compile_fail,E0599
@@ -101,34 +105,36 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Put a buffer between (`.buffer(64).rate_limit(5, second)`), and for a box take `BoxCloneSyncService`. An
-/// `option_layer` wants one error type, whether the layer is there or not:
-/// `.option_layer(layer).map_err(BoxError::from)`. For a body that is not `Clone`, see [`TryClone`](crate::TryClone).
+/// Put a buffer before a rate limit (`.buffer(64).rate_limit(5, second)`), and use `BoxCloneSyncService` for a box.
+/// `option_layer` needs the same error type with and without the layer: `.option_layer(layer).map_err(BoxError::from)`.
+/// For a body that is not `Clone`, see [`TryClone`](crate::TryClone).
 ///
 /// # A rejected token
 ///
-/// is renewed, and the request sent again where [`with_replay`](Self::with_replay) says how. Without a copy to send
-/// again, the response goes to the caller at once, and the renewal runs beside it.
+/// A rejected token is renewed, and the request is sent again if [`with_replay`](Self::with_replay) says how to copy
+/// it. Without a copy, the caller gets the response at once, and the renewal runs in the background.
 ///
-/// A 401 rejects the token if its `Bearer` challenge says `invalid_token`, gives no reason, or gives any that does not
-/// begin with `insufficient_` (RFC 6750 section 3.1); so does `grpc-status: 16` in the headers of an HTTP/2 response
-/// whose content type is gRPC's. [`with_rejection`](Self::with_rejection) adds others. Responses that accept the new
-/// token end a streak of rejections; while every new one is rejected too, the next rejection within ten seconds (then
-/// twenty, forty … up to five minutes) renews nothing. All origins behind a wildcard, or behind `any_origin`, have one
-/// streak, and one name in the log.
+/// A 401 rejects the token if its `Bearer` challenge says `invalid_token`, gives no reason, or gives a reason that does
+/// not begin with `insufficient_` (RFC 6750 section 3.1). `grpc-status: 16` in the headers of an HTTP/2 response with
+/// gRPC's content type rejects it, too. [`with_rejection`](Self::with_rejection) adds other responses.
+///
+/// While every new token is rejected, too, the next rejection within ten seconds (then twenty, forty … up to five
+/// minutes) starts no renewal. A response that accepts the new token ends this streak. All origins that are permitted
+/// by one wildcard, or by `any_origin`, share one streak and one name in the log.
 ///
 /// # Which token
 ///
-/// A [`TokenRequest`](crate::TokenRequest) among the request's `http::Extensions` says which one; without it, the token
-/// of the cache's handle is meant ([`TokenCache::with_request`]). A redirect layer may drop the extensions, and with
-/// them which token: tower-http's does so on the way to another host, and before its version 0.7 on each hop. The token
-/// of the handle stays.
+/// A [`TokenRequest`](crate::TokenRequest) in the request's `http::Extensions` selects the token. Without one, the
+/// request gets the token of the cache's handle ([`TokenCache::with_request`]). A redirect layer may drop the
+/// extensions, and the selection with them: tower-http's does so on the way to another host, and before version 0.7 on
+/// every hop. The request then gets the handle's token.
 ///
 /// # With tonic
 ///
-/// The requests of a generated client name no authority when they pass the layer; the channel adds its own, also in
-/// place of one that `with_origin` set. So the layer is told where the channel goes. `GrpcStatusLayer`, of the feature
-/// `tonic`, says around it why a call was not sent; tonic makes `Code::Unknown` of an error that it does not know:
+/// The requests of a generated client name no authority when they pass the layer: the channel adds its own later, and
+/// replaces one that `with_origin` set. So tell the layer with [`for_origin`](Self::for_origin) where the channel goes.
+/// Put `GrpcStatusLayer` (feature `tonic`) around it, so that a call that was not sent fails with the reason: tonic
+/// turns an error that it does not know into `Code::Unknown`.
 ///
 #[cfg_attr(feature = "tonic", doc = "```")]
 #[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
@@ -168,7 +174,7 @@ use crate::{
 ///     .layer(BearerAuthLayer::new(tokens).for_origin("http://orders.internal:50051")?.with_replay(TryClone))
 ///     .map_request(|request: http::Request<Full<bytes::Bytes>>| request.map(Body::new))
 ///     .service(channel);
-/// // Boxed: the compiler gives up on spawning calls through the types of so many layers.
+/// // Boxed, because the compiler gives up on spawned calls through the types of so many layers.
 /// let service = BoxCloneSyncService::new(service);
 /// # fn check<S: tower::Service<http::Request<Body>, Error = Status>>(_: S) {}
 /// # check(service);
@@ -182,8 +188,8 @@ pub struct BearerAuthLayer<R = NoReplay> {
 }
 
 impl BearerAuthLayer {
-    /// Attaches the tokens of this cache. Give every adapter over one source a clone of the same cache: two caches are
-    /// two tokens, and two renewals.
+    /// Attaches the tokens of this cache. Give all adapters for one source clones of the same cache: two caches fetch
+    /// and renew two tokens.
     #[must_use]
     pub fn new(tokens: TokenCache) -> Self {
         Self { bearer: Bearer::new(tokens), replay: NoReplay }
@@ -191,43 +197,45 @@ impl BearerAuthLayer {
 }
 
 impl<R> BearerAuthLayer<R> {
-    /// Names the one origin that the inner service sends requests to which name none themselves: over tonic's channel,
-    /// in kube's `ClientBuilder::with_layer`, over axum's router. Such requests are refused without it.
+    /// Names the origin to which the inner service sends requests that name no authority: around tonic's channel, in
+    /// kube's `ClientBuilder::with_layer`, around axum's router. Without it, such requests are refused.
     ///
-    /// A request that names an authority is checked by that one, as everywhere.
+    /// A request that names an authority is checked by that authority, as without `for_origin`.
     ///
     /// # Errors
     ///
-    /// If this is not one of the origins that the tokens may be sent to, or not an origin.
+    /// If this is not an origin, or not one that the tokens may be sent to.
     pub fn for_origin(self, origin: impl AsRef<str>) -> Result<Self, Error> {
         Ok(Self { bearer: self.bearer.for_origin(origin.as_ref())?, ..self })
     }
 
-    /// Sends a request again, once, if its token was rejected and another one could be obtained:
-    /// [`TryClone`](crate::TryClone), or [`replay_fn`](crate::replay_fn) for bodies that are copied otherwise.
+    /// Sends a request again, once, if its token was rejected and another one can be obtained. Pass
+    /// [`TryClone`](crate::TryClone), or [`replay_fn`](crate::replay_fn) for bodies that are not `Clone`.
     ///
-    /// Not the default, since it would not compile over every body. A request that cannot be copied is sent once.
+    /// This is not the default, because it does not compile with every body. A request that cannot be copied is sent
+    /// once.
     ///
-    /// The caller gets the response of the second attempt, whatever it is. If that attempt fails (the service is not
-    /// ready for it, or the connection breaks), the caller gets that error: the first response is gone by then, since
-    /// its body may have held the connection that was needed.
+    /// The caller gets the response of the second attempt, whatever it is. If that attempt fails (the service does not
+    /// get ready, or the connection breaks), the caller gets its error. The first response is dropped before, since its
+    /// body may hold the connection that the second attempt needs.
     #[must_use]
     pub fn with_replay<T>(self, replay: T) -> BearerAuthLayer<T> {
         BearerAuthLayer { bearer: self.bearer, replay }
     }
 
-    /// Sends the token in another header, or behind another word than `Bearer`.
+    /// Sends the token in another header, or with a prefix other than `Bearer`.
     #[must_use]
     pub fn with_header(self, header: TokenHeader) -> Self {
         Self { bearer: self.bearer.with_header(header), ..self }
     }
 
-    /// Counts a response as a rejection of its token where `rejected` says so, in addition to those that count already:
-    /// the 401s that RFC 6750 means, gRPC's refusals, and what an earlier call of this method named.
+    /// Treats a response as a rejection of its token if `rejected` returns `true`, in addition to the responses that
+    /// are rejections already: the 401s of RFC 6750, gRPC's refusals, and those of an earlier call of this method.
     ///
-    /// For servers with other habits: a 403 for an expired token, or a 401 whose challenge is of another scheme
-    /// (`Basic`, `Token`, `OAuth`). Without it those go to the caller, and the token stays in use. However often it
-    /// says so, the token endpoint is asked no more often than under a server that returns 401 to everything.
+    /// Use it for servers that reject tokens in another way: with a 403 for an expired token, or with a 401 whose
+    /// challenge has another scheme (`Basic`, `Token`, `OAuth`). Otherwise the caller gets such a response, and the
+    /// token stays in use. Even a function that always returns `true` causes no more token requests than a server that
+    /// returns 401 to every request.
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuthLayer, TokenCache};

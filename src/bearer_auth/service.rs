@@ -9,10 +9,10 @@ use crate::{
     error::BoxError,
 };
 
-/// For clients: attaches a bearer token to every request that goes through. What it does, and its settings, are those
-/// of [`BearerAuthLayer`](super::BearerAuthLayer), which makes it.
+/// Attaches a bearer token to every request that a client sends. It is made by
+/// [`BearerAuthLayer`](super::BearerAuthLayer), which documents its behaviour and settings.
 #[derive(Clone, Debug)]
-// Where a client does not fit, all that the compiler shows of ours is this line.
+// If a client does not fit, this line is all that the compiler shows of this crate.
 #[rustfmt::skip]
 pub struct BearerAuth<S, R = NoReplay> { // not a `Service`? "If it does not compile" in `BearerAuthLayer`'s docs
     inner: S,
@@ -34,17 +34,17 @@ impl<S, R> BearerAuth<S, R> {
         Self { inner, bearer, replay }
     }
 
-    /// The service within.
+    /// A reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service within.
+    /// A mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service within.
+    /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -72,8 +72,9 @@ where
             Attach::With(attached, spare) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
             Attach::Wait(pending) => {
                 let spare = self.replay.spare(&request, &self.inner);
-                // The service that was polled ready is the one to call: it is moved into the future, and a clone, which
-                // must be polled again, stays. So what it reserved is given back where the request is refused.
+                // The service that was polled ready must be the one that is called. It moves into the future and leaves
+                // a clone, which must be polled again. If the request is refused, dropping it gives back what it had
+                // reserved.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::waiting(FirstAttempt::new(pending, request, ready, spare))

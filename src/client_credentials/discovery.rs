@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     host::is_same_host,
-    http_client::{self, Body, HttpClient, IsTokenRequest, MOST_BYTES, redirected, too_large},
+    http_client::{self, HttpClient, IsTokenRequest, MOST_BYTES, SecretBody, redirected, too_large},
     origin::{Origins, Permission, Target},
     report::log,
 };
@@ -212,7 +212,7 @@ impl Discovery {
         Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
-    fn read(&self, response: &Response<Body>, quotes: &Quotes) -> Result<Endpoint, Error> {
+    fn read(&self, response: &Response<SecretBody>, quotes: &Quotes) -> Result<Endpoint, Error> {
         let status = response.status();
         let outcome = if is_redirect(status) {
             Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))
@@ -273,8 +273,8 @@ impl Discovery {
     }
 }
 
-fn request(url: &Uri) -> Request<Body> {
-    let mut request = Request::new(Body::default());
+fn request(url: &Uri) -> Request<SecretBody> {
+    let mut request = Request::new(SecretBody::default());
     request.uri_mut().clone_from(url);
     request.extensions_mut().insert(IsTokenRequest);
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    http_client::{self, Body},
+    http_client::{self, SecretBody},
     report::log,
     source::TokenSource,
     token::AccessToken,
@@ -120,7 +120,7 @@ impl ClientCredentials {
         attempt: &Attempt<'_>,
         skew: Skew,
         secrets: &mut Vec<Zeroizing<String>>,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<Response<SecretBody>, Error> {
         let proof = self.authentication.prove(attempt.credentials, &attempt.endpoint.audience, skew);
         let mut proof = self.in_time(attempt.deadline, proof).await?;
         secrets.append(&mut proof.secrets);
@@ -137,7 +137,7 @@ impl ClientCredentials {
     fn outcome(
         &self,
         attempt: &Attempt<'_>,
-        response: &Response<Body>,
+        response: &Response<SecretBody>,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<AccessToken, Error> {
         let mask = attempt.mask.with(secrets);
@@ -209,7 +209,7 @@ impl ClientCredentials {
     }
 
     /// The server's clock, where an assertion may have been refused because of the time in it, by whatever code.
-    fn correction(&self, skew: Skew, error: &Error, response: &Response<Body>) -> Option<Skew> {
+    fn correction(&self, skew: Skew, error: &Error, response: &Response<SecretBody>) -> Option<Skew> {
         let verdict = error.response().is_some() && !error.is_transient();
         let date = response.headers().get(DATE)?.to_str().ok()?;
         let by_clock = verdict && self.authentication.is_by_clock();

@@ -9,7 +9,7 @@ use super::{
     mask::{MASK, Mask, is_blank},
     members::{Member, Members},
 };
-use crate::{http_client::Body, origin::Target};
+use crate::{http_client::SecretBody, origin::Target};
 
 /// In an error's message.
 pub(super) const MOST_CHARACTERS: usize = 200;
@@ -74,13 +74,13 @@ impl Quotes {
         texts.map(|text| text.map(|text| if hidden { MASK.into() } else { shortened(&text, most) }))
     }
 
-    pub(super) fn header(&self, response: &Response<Body>, name: impl AsHeaderName) -> Option<String> {
+    pub(super) fn header(&self, response: &Response<SecretBody>, name: impl AsHeaderName) -> Option<String> {
         let value = response.headers().get(name)?;
         Some(self.text(&String::from_utf8_lossy(value.as_bytes())))
     }
 
     /// Where a redirect leads: only the origin, since the rest may hold anything.
-    pub(super) fn redirect(&self, response: &Response<Body>, own_scheme: &str) -> String {
+    pub(super) fn redirect(&self, response: &Response<SecretBody>, own_scheme: &str) -> String {
         let Some(location) = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()))
         else {
             return "nowhere (it names no Location)".into();
@@ -92,7 +92,7 @@ impl Quotes {
     }
 
     /// What an error response says about its cause, after a colon; empty if it says nothing.
-    pub(super) fn cause(&self, response: &Response<Body>, members: &Members<'_>, text: &str) -> String {
+    pub(super) fn cause(&self, response: &Response<SecretBody>, members: &Members<'_>, text: &str) -> String {
         let headers = response.headers();
         let said = if let Some(encoding) = self.encoding(response) {
             return encoding;
@@ -123,12 +123,12 @@ impl Quotes {
         self.text(&said.take(MOST_MEMBERS).collect::<Vec<_>>().join(", "))
     }
 
-    pub(super) fn title(&self, response: &Response<Body>, text: &str) -> Option<String> {
+    pub(super) fn title(&self, response: &Response<SecretBody>, text: &str) -> Option<String> {
         is_page(response.headers(), text).then(|| title(text))?.map(|title| self.text(&title))
     }
 
     /// An encoding that the HTTP client did not decode.
-    pub(super) fn encoding(&self, response: &Response<Body>) -> Option<String> {
+    pub(super) fn encoding(&self, response: &Response<SecretBody>) -> Option<String> {
         let encoding = self.header(response, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"))?;
         Some(format!(", encoded as {encoding}, which the HTTP client does not decode"))
     }

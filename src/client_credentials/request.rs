@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{authentication::Proof, endpoint::Endpoint};
 use crate::{
-    http_client::{Body, IsTokenRequest},
+    http_client::{IsTokenRequest, SecretBody},
     token_request::TokenRequest,
 };
 
@@ -22,7 +22,12 @@ pub(super) struct Style<'a> {
     pub headers: &'a HeaderMap,
 }
 
-pub(super) fn build(style: &Style<'_>, endpoint: &Endpoint, wanted: &TokenRequest, proof: &Proof) -> Request<Body> {
+pub(super) fn build(
+    style: &Style<'_>,
+    endpoint: &Endpoint,
+    wanted: &TokenRequest,
+    proof: &Proof,
+) -> Request<SecretBody> {
     // Room for all of it, escapes included: growing would leave copies of what is secret behind.
     let room: usize = proof.parameters.iter().map(|(_, value)| 3 * value.len()).sum();
     let mut form = Serializer::new(String::with_capacity(1024 + room));
@@ -39,7 +44,7 @@ pub(super) fn build(style: &Style<'_>, endpoint: &Endpoint, wanted: &TokenReques
     }
     form.extend_pairs(wanted.parameters());
     form.extend_pairs(proof.parameters.iter().map(|(name, value)| (name, value.as_str())));
-    let body = Body::wiped(Zeroizing::new(form.finish().into_bytes()));
+    let body = SecretBody::wiped(Zeroizing::new(form.finish().into_bytes()));
 
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, ErrorResponse, OAUTH_CODES},
-    http_client::{Body, MOST_BYTES, redirected, too_large},
+    http_client::{MOST_BYTES, SecretBody, redirected, too_large},
     token::AccessToken,
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Granted {
 /// Reads a response. `scheme` is that of the token endpoint, `mask` hides what was sent, and `token_types` are other
 /// names for a bearer token.
 pub(super) fn read(
-    response: &Response<Body>,
+    response: &Response<SecretBody>,
     scheme: &str,
     mut mask: Mask,
     token_types: &[String],
@@ -77,7 +77,7 @@ pub(super) fn held_back(error: Error, headers: &HeaderMap) -> Error {
 }
 
 struct Received<'a> {
-    response: &'a Response<Body>,
+    response: &'a Response<SecretBody>,
     text: &'a str,
     members: Members<'a>,
     quotes: Quotes,

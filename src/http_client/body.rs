@@ -12,9 +12,9 @@ pub(crate) const MOST_BYTES: usize = 1024 * 1024;
 
 /// The bytes of a request to a token endpoint, or of a response from one. `Debug` shows their number alone.
 #[derive(Clone, Default)]
-pub struct Body(Bytes);
+pub struct SecretBody(Bytes);
 
-impl Body {
+impl SecretBody {
     /// The bytes themselves.
     pub fn into_bytes(self) -> Bytes {
         self.0
@@ -25,45 +25,45 @@ impl Body {
     }
 }
 
-impl AsRef<[u8]> for Body {
+impl AsRef<[u8]> for SecretBody {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl From<Bytes> for Body {
+impl From<Bytes> for SecretBody {
     fn from(bytes: Bytes) -> Self {
         Self(bytes)
     }
 }
 
-impl From<Vec<u8>> for Body {
+impl From<Vec<u8>> for SecretBody {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.into())
     }
 }
 
-impl From<String> for Body {
+impl From<String> for SecretBody {
     fn from(text: String) -> Self {
         Self(text.into())
     }
 }
 
-impl From<&'static [u8]> for Body {
+impl From<&'static [u8]> for SecretBody {
     fn from(bytes: &'static [u8]) -> Self {
         Self(bytes.into())
     }
 }
 
-impl From<&'static str> for Body {
+impl From<&'static str> for SecretBody {
     fn from(text: &'static str) -> Self {
         Self(text.into())
     }
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for SecretBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Body({} bytes)", self.0.len())
+        write!(f, "SecretBody({} bytes)", self.0.len())
     }
 }
 
@@ -86,8 +86,8 @@ impl Reading {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Body {
-        Body::wiped(self.0)
+    pub(super) fn finish(self) -> SecretBody {
+        SecretBody::wiped(self.0)
     }
 }
 

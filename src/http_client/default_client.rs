@@ -8,7 +8,7 @@ use reqwest::ClientBuilder;
 
 use super::{
     HttpClient,
-    body::Body,
+    body::SecretBody,
     reqwest_client::{build, is_about_the_way},
 };
 use crate::{
@@ -50,7 +50,7 @@ fn settings() -> ClientBuilder {
 
 #[async_trait]
 impl HttpClient for DefaultClient {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let loopback = is_loopback(request.uri().host().unwrap_or_default());
         let variable = if request.uri().scheme() == Some(&Scheme::HTTP) { "HTTP_PROXY" } else { "HTTPS_PROXY" };
         let client = if loopback { self.direct()? } else { &self.client };

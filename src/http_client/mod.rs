@@ -17,7 +17,7 @@ use http::{Request, Response, uri::Scheme};
 
 #[cfg(feature = "reqwest")]
 pub(crate) use self::default_client::DefaultClient;
-pub use self::{body::Body, tower_client::TowerClient};
+pub use self::{body::SecretBody, tower_client::TowerClient};
 pub(crate) use self::{
     body::{MOST_BYTES, too_large},
     failure::redirected,
@@ -37,7 +37,7 @@ use crate::{
 #[async_trait]
 pub trait HttpClient: Send + Sync + 'static {
     /// Sends the request. Failures of the transport are [`Error::transient`]: the kind is found in the chain of causes.
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error>;
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error>;
 
     /// What errors call this client: the name of its type, unless it has another.
     fn name(&self) -> &str {
@@ -54,7 +54,7 @@ pub trait HttpClient: Send + Sync + 'static {
 
 #[async_trait]
 impl<T: HttpClient + ?Sized> HttpClient for Arc<T> {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         T::send(self, request).await
     }
 
@@ -95,7 +95,7 @@ impl<T: HttpClient> IntoHttpClient for T {
 pub(crate) struct IsTokenRequest;
 
 /// Sends a request by `client`, and names it where it fails for a reason that only its own code knows.
-pub(crate) async fn send(client: &dyn HttpClient, request: Request<Body>) -> Result<Response<Body>, Error> {
+pub(crate) async fn send(client: &dyn HttpClient, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
     let https = request.uri().scheme() == Some(&Scheme::HTTPS);
     let again = https.then(|| request.clone());
     let outcome = match (client.send(request).await, again) {

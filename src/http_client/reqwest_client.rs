@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 
 use super::{
     HttpClient, IntoHttpClient,
-    body::{Body, Reading},
+    body::{Reading, SecretBody},
     failure::{described, failed, redirected},
     settings::{Settings, has_tls},
 };
@@ -27,7 +27,7 @@ use crate::{
 
 #[async_trait]
 impl HttpClient for reqwest::Client {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let exchange = Exchange::new(self, &request)?;
         let request = exchange.convert(request)?;
         let asked = request.url().clone();
@@ -43,7 +43,7 @@ impl HttpClient for reqwest::Client {
 #[cfg(feature = "reqwest-middleware")]
 #[async_trait]
 impl HttpClient for reqwest_middleware::ClientWithMiddleware {
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, mut request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let mut extensions = std::mem::take(request.extensions_mut());
         let exchange = Exchange::new(self.as_ref(), &request)?;
         let request = exchange.convert(request)?;
@@ -87,7 +87,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(client: &reqwest::Client, request: &Request<Body>) -> Result<Self, Error> {
+    fn new(client: &reqwest::Client, request: &Request<SecretBody>) -> Result<Self, Error> {
         let exchange =
             Self { settings: Settings::of(client), scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS) };
         // Without TLS, reqwest sends an https request to a proxy in the clear.
@@ -102,19 +102,19 @@ impl Exchange {
     }
 
     /// With a body that cannot be cloned, so that no redirect can post the secret again.
-    fn convert(&self, mut request: Request<Body>) -> Result<reqwest::Request, Error> {
+    fn convert(&self, mut request: Request<SecretBody>) -> Result<reqwest::Request, Error> {
         // If reqwest ever shows it otherwise, the crate's own name is sent.
         if self.settings.has_user_agent() {
             request.headers_mut().remove(USER_AGENT);
         }
-        let bytes = |body: Body| Some(body.into_bytes()).filter(|bytes| !bytes.is_empty());
+        let bytes = |body: SecretBody| Some(body.into_bytes()).filter(|bytes| !bytes.is_empty());
         let request = request.map(|body| reqwest::Body::wrap(Once(bytes(body))));
         reqwest::Request::try_from(request).map_err(|error| {
             Error::configuration("token_url: reqwest does not accept it").caused_by(Box::new(error.without_url()))
         })
     }
 
-    async fn read(&self, mut response: reqwest::Response, asked: &reqwest::Url) -> Result<Response<Body>, Error> {
+    async fn read(&self, mut response: reqwest::Response, asked: &reqwest::Url) -> Result<Response<SecretBody>, Error> {
         if response.url() != asked {
             let origin = Target::of_url(response.url()).to_origin();
             return Err(redirected(&origin));

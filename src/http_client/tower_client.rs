@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::{
     HttpClient,
-    body::{Body, Reading},
+    body::{Reading, SecretBody},
     failure::failed,
 };
 use crate::error::{BoxError, Error};
@@ -41,7 +41,7 @@ where
     ResBody::Data: Send,
     ResBody::Error: Into<BoxError>,
 {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let https = request.uri().scheme() == Some(&Scheme::HTTPS);
         let failed = |cause: BoxError| failed(cause, https, "");
         let mut service = self.service.clone();

@@ -24,7 +24,7 @@ struct Origin {
     scheme: Scheme,
     host: Host,
     port: u16,
-    /// As nearly every request writes it, which is compared first.
+    /// The form that nearly every request uses. It is compared first.
     authority: String,
 }
 
@@ -34,8 +34,8 @@ pub(crate) enum Scheme {
     Https,
 }
 
-/// What permits a token to go to an origin: the entry at this position, which may be a wildcard, or that any origin is
-/// permitted. Small, since each request has it.
+/// What permits a token at an origin: the entry at this position, which may be a wildcard, or `any_origin`. Small,
+/// since every request carries one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermittedBy(u32);
 
@@ -54,13 +54,13 @@ pub(crate) enum Permission {
     Granted(PermittedBy),
     /// Another origin: the request goes there without a token.
     Foreign,
-    /// The host is named with `https`, and would be sent the token over plain `http`.
+    /// The host is named with `https`, but the token would go there over plain `http`.
     Insecure,
 }
 
 impl Origins {
-    /// The origins listed, each such as `https://api.example.com`, `https://*.example.com` (one label) or
-    /// `http://127.0.0.1:8080` (naming it with `http` is the permission for plain http there).
+    /// Permits these origins, such as `https://api.example.com`, `https://*.example.com` (the `*` stands for one label)
+    /// or `http://127.0.0.1:8080` (an origin that is named with `http` is permitted over plain http).
     ///
     /// # Errors
     ///
@@ -74,17 +74,17 @@ impl Origins {
         Ok(Self { any: false, listed })
     }
 
-    /// Any `https` origin, and loopback over either scheme.
+    /// Permits any `https` origin, and loopback over either scheme.
     #[must_use]
     pub fn any() -> Self {
         Self { any: true, listed: Vec::new() }
     }
 
-    /// What is said where no origin was named.
+    /// The error if no origin was named.
     pub(crate) fn missing() -> Error {
         Error::configuration(
-            "origin: none; say where the tokens may go with `.origin(\"https://api.example.com\")`, as often as needed, \
-             or with `.any_origin()`",
+            "origin: none; name each origin that the tokens may be sent to with `.origin(\"https://api.example.com\")`, \
+             or permit any with `.any_origin()`",
         )
     }
 
@@ -97,8 +97,8 @@ impl Origins {
         self.listed.extend(other.listed);
     }
 
-    /// The entry that is written exactly so. Most requests need no more; [`permit`](Self::permit) compares as origins
-    /// are compared.
+    /// The entry with exactly this text, which is enough for most requests. [`permit`](Self::permit) is the full
+    /// comparison.
     #[inline]
     pub(crate) fn as_written(&self, scheme: &str, authority: &str) -> Option<PermittedBy> {
         let scheme = Scheme::written(scheme)?;
@@ -106,12 +106,12 @@ impl Origins {
         self.listed.iter().position(is).map(PermittedBy::entry)
     }
 
-    /// Whether an entry, over any scheme, is written so.
+    /// Whether an entry, of any scheme, has exactly this authority.
     pub(crate) fn is_authority_as_written(&self, text: &[u8]) -> bool {
         self.listed.iter().any(|origin| origin.authority.as_bytes() == text)
     }
 
-    /// As [`as_written`](Self::as_written).
+    /// Like [`as_written`](Self::as_written).
     #[cfg(feature = "reqwest")]
     #[inline]
     pub(crate) fn url_as_written(&self, url: &reqwest::Url) -> Option<PermittedBy> {
@@ -127,7 +127,7 @@ impl Origins {
         if target.is_unreadable() {
             return Permission::Foreign;
         }
-        // Without a scheme (a Host header beside a request that has no authority), any scheme that is listed will do.
+        // A `Host` header has no scheme, so any listed scheme will do.
         let scheme = target.scheme.and_then(Scheme::read);
         if self.any && (scheme != Some(Scheme::Http) || is_loopback(target.host)) {
             return Permission::Granted(PermittedBy::ANY_ORIGIN);
@@ -139,11 +139,11 @@ impl Origins {
         if over_https && scheme == Some(Scheme::Http) { Permission::Insecure } else { Permission::Foreign }
     }
 
-    /// What permits a token to go to the one origin that is written so.
+    /// What permits a token at this single origin.
     pub(crate) fn permit_origin(&self, text: &str) -> Result<PermittedBy, Error> {
         let origin = Origin::parse(text)?;
         if matches!(origin.host, Host::AnyLabelOf(_)) {
-            return Err(Error::configuration(format!("origin: {text:?} is not a single origin, as it has a `*`")));
+            return Err(Error::configuration(format!("origin: {text:?} has a `*`, so it is not a single origin")));
         }
         let host = origin.authority.strip_suffix(&format!(":{}", origin.port)).unwrap_or(&origin.authority);
         let target = Target { scheme: Some(origin.scheme.as_str()), host, port: Port::Number(origin.port) };
@@ -151,13 +151,13 @@ impl Origins {
             Permission::Granted(permitted_by) => Ok(permitted_by),
             Permission::Insecure => Err(insecure(&target)),
             Permission::Foreign => Err(Error::configuration(format!(
-                "origin: {text:?} is not among those that the tokens may be sent to; name it where they are named, \
+                "origin: {text:?} is not among those that the tokens may be sent to; add it where they are named, \
                  with `.origin({text:?})`"
             ))),
         }
     }
 
-    /// What the log calls it, and what counts as one where a token was rejected.
+    /// The name of the origin in the log. Rejections are counted by this name.
     pub(crate) fn name(&self, permitted_by: PermittedBy) -> String {
         self.listed.get(permitted_by.0 as usize).map_or_else(|| "*".into(), Origin::to_string)
     }
@@ -165,7 +165,7 @@ impl Origins {
 
 impl Origin {
     fn parse(text: &str) -> Result<Self, Error> {
-        // User info is most often a password.
+        // User info often contains a password.
         let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
         let refuse = |what: &str| {
             Err(Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`")))
@@ -174,7 +174,7 @@ impl Origin {
             return refuse("has a fragment");
         }
         if !text.is_ascii() {
-            return refuse("has letters beyond ASCII, which DNS writes as `xn--…`");
+            return refuse("has non-ASCII letters, which DNS writes as `xn--…`");
         }
         let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URI") };
         let scheme = match uri.scheme_str() {
@@ -183,7 +183,8 @@ impl Origin {
             Some(_) => return refuse("has a scheme other than https and http"),
             None => return refuse("has no scheme"),
         };
-        // `Uri` reads a missing path as `/`; anything beyond that could look like a restriction that nobody enforces.
+        // `Uri` reads a missing path as `/`. Any other path would look like a restriction, and it would not be
+        // enforced.
         if uri.path() != "/" || uri.query().is_some() || text.ends_with('/') {
             return refuse("has a path, which an origin does not have");
         }
@@ -233,7 +234,7 @@ impl fmt::Display for Origin {
 }
 
 impl Scheme {
-    /// As nearly every request writes it.
+    /// The spelling that nearly every request uses.
     #[inline]
     fn written(text: &str) -> Option<Self> {
         match text {
@@ -243,7 +244,7 @@ impl Scheme {
         }
     }
 
-    /// A WebSocket begins as a request of the scheme beneath.
+    /// A WebSocket begins as an `http` or `https` request.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let is = |name: &str| text.eq_ignore_ascii_case(name);
         if is("https") || is("wss") {

@@ -2,7 +2,7 @@ use http::{Uri, uri::Authority};
 
 use super::{Scheme, canonical};
 
-/// What is known of where a request goes.
+/// What is known about where a request goes.
 #[derive(Debug)]
 pub struct Target<'a> {
     pub(super) scheme: Option<&'a str>,
@@ -12,15 +12,15 @@ pub struct Target<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
-    /// None is written: the scheme's.
+    /// No port is written, which means the scheme's default.
     Default,
     Number(u16),
-    /// Whatever a client makes of it, it is none that was listed.
+    /// Clients may read it differently, so it never matches an entry.
     Unreadable,
 }
 
 impl<'a> Target<'a> {
-    /// `None`: the URI has no authority, so that the request goes wherever the service sends it.
+    /// `None`: the URI has no authority, so the inner service decides where the request goes.
     pub(crate) fn of_uri(uri: &'a Uri) -> Option<Self> {
         Some(Self::of_parts(Some(uri.scheme_str().unwrap_or("")), uri.authority()?))
     }
@@ -35,19 +35,19 @@ impl<'a> Target<'a> {
         Self { scheme: Some(url.scheme()), host: url.host_str().unwrap_or(""), port }
     }
 
-    /// One that cannot be read, and is nobody's.
+    /// A target that cannot be read, and never matches an entry.
     pub(crate) fn unreadable() -> Self {
         Self { scheme: None, host: "", port: Port::Unreadable }
     }
 
-    /// Whether no client could tell where it is.
+    /// Whether its host, port or scheme cannot be read.
     pub(super) fn is_unreadable(&self) -> bool {
         canonical(self.host).is_empty()
             || self.port == Port::Unreadable
             || self.scheme.is_some_and(|scheme| Scheme::read(scheme).is_none())
     }
 
-    /// As it is written in logs and errors, and remembered for them.
+    /// The text for errors and for the log, which mentions each once.
     pub(crate) fn to_origin(&self) -> String {
         let host = canonical(self.host).to_ascii_lowercase();
         let scheme = self.scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();

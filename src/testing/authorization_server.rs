@@ -16,19 +16,20 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    Answer,
-    answer::{Script, json},
+    MockResponse,
+    mock_response::{Script, json},
     server::Server,
 };
 use crate::{
     error::Error,
-    http_client::{Body, HttpClient},
+    http_client::{HttpClient, SecretBody},
 };
 
-/// A token endpoint that issues `token-1`, `token-2` …, remembers what it was asked, and fails as a test wants it to.
+/// A token endpoint that issues `token-1`, `token-2` …, records its requests, and fails when a test wants it to.
 ///
-/// A handle that is cheap to clone; the clones are one server, which ends with the last of them. On loopback by
-/// [`start`](Self::start); without a socket by [`in_memory`](Self::in_memory), as an [`HttpClient`].
+/// This is a handle that is cheap to clone. All clones are one server, which stops when the last of them is dropped.
+/// [`start`](Self::start) runs it on loopback; [`in_memory`](Self::in_memory) makes it an [`HttpClient`] without a
+/// socket.
 #[derive(Clone)]
 pub struct AuthorizationServer {
     state: Arc<Mutex<ServerState>>,
@@ -51,7 +52,7 @@ struct Good {
     scope: String,
 }
 
-/// A token request, as it came in.
+/// A token request, as the server received it.
 #[derive(Clone)]
 pub struct ReceivedTokenRequest {
     headers: HeaderMap,
@@ -60,22 +61,22 @@ pub struct ReceivedTokenRequest {
 }
 
 impl AuthorizationServer {
-    /// A server that takes any client and any scope, and issues tokens for an hour; on a loopback port.
+    /// Starts a server on a loopback port. It accepts any client and any scope, and issues tokens for an hour.
     ///
     /// # Panics
     ///
-    /// If there is no loopback port to be had.
+    /// If no loopback port is available.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// As [`start`](Self::start), without a socket: give a clone of it to `.http_client(..)`.
+    /// Makes the same server without a socket. Pass a clone of it to `.http_client(..)`.
     #[must_use]
     pub fn in_memory() -> Self {
         Self::builder().in_memory()
     }
 
-    /// A server that is choosier.
+    /// Configures a stricter server.
     pub fn builder() -> AuthorizationServerBuilder {
         AuthorizationServerBuilder { client: None, scopes: Vec::new(), lifetime: Duration::from_secs(3600) }
     }
@@ -86,72 +87,72 @@ impl AuthorizationServer {
         format!("{}/oauth2/token", self.issuer())
     }
 
-    /// The issuer, which has a metadata document that names the token endpoint.
+    /// The issuer. Its metadata document names the token endpoint.
     #[must_use]
     pub fn issuer(&self) -> String {
         self.server.as_ref().map_or_else(|| "https://auth.test".to_owned(), |server| server.origin())
     }
 
-    /// Answers the next token request so; when called again, the one after it.
-    pub fn answer_next(&self, answer: Answer) {
-        self.state().script.push(answer);
+    /// Sets the response to the next token request. Further calls set those to the requests after it.
+    pub fn respond_next(&self, response: MockResponse) {
+        self.state().script.push(response);
     }
 
-    /// Answers every token request so, from now on; [`Answer::usual`] ends it.
-    pub fn answer_always(&self, answer: Answer) {
-        self.state().script.always(answer);
+    /// Sets the response to every token request from now on. [`MockResponse::usual`] restores the usual one.
+    pub fn respond_always(&self, response: MockResponse) {
+        self.state().script.always(response);
     }
 
-    /// The lifetime of the tokens that are issued from now on.
+    /// Sets the lifetime of the tokens that are issued from now on.
     pub fn set_lifetime(&self, lifetime: Duration) {
         self.state().lifetime = lifetime;
     }
 
-    /// Makes this token worthless.
+    /// Revokes this token.
     pub fn revoke(&self, token: &str) {
         self.state().good.remove(token);
     }
 
-    /// Makes every token worthless that was issued so far.
+    /// Revokes every token that was issued so far.
     pub fn revoke_all(&self) {
         self.state().good.clear();
     }
 
-    /// Whether an API would take this token now.
+    /// Whether an API would accept this token now.
     #[must_use]
     pub fn accepts(&self, token: &str) -> bool {
         self.scope_of(token).is_some()
     }
 
-    /// The token requests that came in, in order.
+    /// The token requests that were received, in order.
     #[must_use]
     pub fn token_requests(&self) -> Vec<ReceivedTokenRequest> {
         self.state().received.clone()
     }
 
-    /// The scope of a token that is good now.
+    /// The scope of a token that is accepted now.
     pub(super) fn scope_of(&self, token: &str) -> Option<String> {
         let state = self.state();
         let good = state.good.get(token).filter(|good| Instant::now() < good.until)?;
         Some(good.scope.clone())
     }
 
-    /// What knows the tokens, without what serves them.
+    /// A handle that knows the tokens, but does not keep the socket open.
     pub(super) fn without_socket(&self) -> Self {
         Self { state: Arc::clone(&self.state), server: None }
     }
 
-    async fn answer(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+    async fn respond(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         if request.uri().path() == "/.well-known/openid-configuration" {
             return Some(json(StatusCode::OK, &metadata(&request)));
         }
         let received = ReceivedTokenRequest::read(&request);
-        let answer = {
+        let response = {
             let mut state = self.state();
             state.received.push(received.clone());
             state.script.pop()
         };
-        answer.give(|| self.state().issue(&received)).await
+        response.give(|| self.state().issue(&received)).await
     }
 
     fn state(&self) -> MutexGuard<'_, ServerState> {
@@ -161,15 +162,15 @@ impl AuthorizationServer {
 
 #[async_trait]
 impl HttpClient for AuthorizationServer {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        match self.answer(request.map(Body::into_bytes)).await {
-            Some(answer) => Ok(answer.map(Body::from)),
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+        match self.respond(request.map(SecretBody::into_bytes)).await {
+            Some(response) => Ok(response.map(SecretBody::from)),
             None => Err(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset))),
         }
     }
 }
 
-/// A server on a socket is asked by its path, and one without by its URL.
+/// A request on a socket has only a path, and one in memory the whole URL.
 fn metadata(request: &Request<Bytes>) -> serde_json::Value {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let issuer = match (request.uri().scheme(), request.uri().authority()) {
@@ -199,11 +200,11 @@ impl ServerState {
         let token = format!("token-{}", self.issued);
         self.good.insert(token.clone(), Good { until: Instant::now() + self.lifetime, scope: scope.to_owned() });
         let expires_in = self.lifetime.as_secs();
-        let mut answer = json!({ "access_token": token, "token_type": "Bearer", "expires_in": expires_in });
+        let mut response = json!({ "access_token": token, "token_type": "Bearer", "expires_in": expires_in });
         if !scope.is_empty() {
-            answer["scope"] = scope.into();
+            response["scope"] = scope.into();
         }
-        json(StatusCode::OK, &answer)
+        json(StatusCode::OK, &response)
     }
 }
 
@@ -223,7 +224,7 @@ impl ReceivedTokenRequest {
         }
     }
 
-    /// The headers.
+    /// The request's headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -240,7 +241,7 @@ impl ReceivedTokenRequest {
         self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The scope asked for.
+    /// The requested scope.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.parameter("scope")
@@ -259,7 +260,7 @@ impl ReceivedTokenRequest {
     }
 }
 
-/// Makes an [`AuthorizationServer`].
+/// Builds an [`AuthorizationServer`].
 #[derive(Clone)]
 #[must_use]
 pub struct AuthorizationServerBuilder {
@@ -269,13 +270,13 @@ pub struct AuthorizationServerBuilder {
 }
 
 impl AuthorizationServerBuilder {
-    /// The one client that gets tokens; others get `invalid_client`. The secret is taken from the body and from a Basic
+    /// The only client that gets tokens; others get `invalid_client`. The secret is accepted in the body and in a Basic
     /// header.
     pub fn client(self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { client: Some((id.into(), secret.into())), ..self }
     }
 
-    /// A scope that may be asked for, as often as needed; others get `invalid_scope`.
+    /// A scope that clients may request; other scopes get `invalid_scope`. Call this once for each scope.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
@@ -286,23 +287,23 @@ impl AuthorizationServerBuilder {
         Self { lifetime, ..self }
     }
 
-    /// Starts it on a loopback port.
+    /// Starts the server on a loopback port.
     ///
     /// # Panics
     ///
-    /// If there is no loopback port to be had.
+    /// If no loopback port is available.
     pub async fn start(self) -> AuthorizationServer {
         let auth = self.in_memory();
-        let answering = auth.clone();
+        let handle = auth.clone();
         let server = Server::start(move |request| {
-            let answering = answering.clone();
-            Box::pin(async move { answering.answer(request).await })
+            let handle = handle.clone();
+            Box::pin(async move { handle.respond(request).await })
         })
         .await;
         AuthorizationServer { server: Some(Arc::new(server)), ..auth }
     }
 
-    /// Finishes it without a socket.
+    /// Builds it without a socket.
     pub fn in_memory(self) -> AuthorizationServer {
         let state = ServerState {
             client: self.client,

@@ -1,11 +1,11 @@
 //! Stand-ins for an authorization server and for an API that checks its tokens, for tests of applications.
 //!
-//! Both exist on a loopback socket, for the real HTTP client of an application, and in memory, for tokio's paused clock
-//! (beside real sockets a paused clock runs ahead of the network).
+//! Both run on a loopback socket, for an application's real HTTP client, or in memory, for tokio's paused clock. (With
+//! real sockets, a paused clock runs ahead of the network.)
 //!
 //! ```
 //! use client_credentials::{BearerAuthLayer, ClientCredentials, Clock, TokenCache, TryClone};
-//! use client_credentials::testing::{Answer, AuthorizationServer, ProtectedApi};
+//! use client_credentials::testing::{AuthorizationServer, MockResponse, ProtectedApi};
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -20,22 +20,22 @@
 //! let client = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens).with_replay(TryClone)).service(api.clone());
 //! let get = || http::Request::get(format!("{}/stats", api.origin())).body(String::new()).expect("a request");
 //!
-//! auth.answer_next(Answer::status(503)); // tried again
+//! auth.respond_next(MockResponse::status(503)); // the token request is retried
 //! assert_eq!(client.clone().oneshot(get()).await?.status(), 200);
-//! auth.revoke_all(); // 401, renewed, sent again
+//! auth.revoke_all(); // 401: the token is renewed, and the request sent again
 //! assert_eq!(client.oneshot(get()).await?.status(), 200);
 //! assert_eq!((auth.token_requests().len(), api.requests().len()), (3, 3));
 //! # Ok(())
 //! # }
 //! ```
 
-mod answer;
 mod authorization_server;
+mod mock_response;
 mod protected_api;
 mod server;
 
 pub use self::{
-    answer::Answer,
     authorization_server::{AuthorizationServer, AuthorizationServerBuilder, ReceivedTokenRequest},
+    mock_response::MockResponse,
     protected_api::ProtectedApi,
 };

@@ -14,14 +14,15 @@ use http::{
 use http_body_util::BodyExt;
 use tower_service::Service;
 
-use super::{Answer, AuthorizationServer, answer::Script, server::Server};
+use super::{AuthorizationServer, MockResponse, mock_response::Script, server::Server};
 use crate::error::BoxError;
 
-/// An API that takes the tokens of an [`AuthorizationServer`], and answers others with the challenges of RFC 6750.
+/// An API that accepts the tokens of an [`AuthorizationServer`], and rejects others with the challenges of RFC 6750.
 ///
-/// To a good token it answers 200 and the request's own body, or what [`answer_next`](Self::answer_next) says. A handle
-/// that is cheap to clone; the clones are one API, which ends with the last of them. On loopback by
-/// [`start`](Self::start); by [`in_memory`](Self::in_memory) as a tower service.
+/// The usual response to an accepted token is a 200 with the request's own body.
+///
+/// This is a handle that is cheap to clone. All clones are one API, which stops when the last of them is dropped.
+/// [`start`](Self::start) runs it on loopback; [`in_memory`](Self::in_memory) makes it a tower service.
 #[derive(Clone)]
 pub struct ProtectedApi {
     auth: AuthorizationServer,
@@ -37,67 +38,68 @@ struct ApiState {
 }
 
 impl ProtectedApi {
-    /// An API on a loopback port.
+    /// Starts an API on a loopback port.
     ///
     /// # Panics
     ///
-    /// If there is no loopback port to be had.
+    /// If no loopback port is available.
     pub async fn start(auth: &AuthorizationServer) -> Self {
         let api = Self::in_memory(auth);
-        let answering = api.clone();
+        let handle = api.clone();
         let server = Server::start(move |request| {
-            let answering = answering.clone();
-            Box::pin(async move { answering.answer(request).await })
+            let handle = handle.clone();
+            Box::pin(async move { handle.respond(request).await })
         })
         .await;
         Self { server: Some(Arc::new(server)), ..api }
     }
 
-    /// An API without a socket: a tower service.
+    /// Makes an API without a socket: a tower service.
     #[must_use]
     pub fn in_memory(auth: &AuthorizationServer) -> Self {
         Self { auth: auth.without_socket(), state: Arc::default(), server: None }
     }
 
-    /// Where it is, such as `http://127.0.0.1:4000`; in memory `https://api.test`.
+    /// The API's origin, such as `http://127.0.0.1:4000`; in memory, it is `https://api.test`.
     #[must_use]
     pub fn origin(&self) -> String {
         self.server.as_ref().map_or_else(|| "https://api.test".to_owned(), |server| server.origin())
     }
 
-    /// Answers 403 and `insufficient_scope` from now on to a token that has not this scope.
+    /// From now on, rejects a token without this scope: 403 and `insufficient_scope`.
     pub fn require_scope(&self, scope: impl Into<String>) {
         self.state().scope = Some(scope.into());
     }
 
-    /// Answers the next request with a good token so; when called again, the one after it.
-    pub fn answer_next(&self, answer: Answer) {
-        self.state().script.push(answer);
+    /// Sets the response to the next request with an accepted token. Further calls set those to the requests after it.
+    pub fn respond_next(&self, response: MockResponse) {
+        self.state().script.push(response);
     }
 
-    /// Answers every request with a good token so, from now on; [`Answer::usual`] ends it.
-    pub fn answer_always(&self, answer: Answer) {
-        self.state().script.always(answer);
+    /// Sets the response to every request with an accepted token from now on. [`MockResponse::usual`] restores the
+    /// usual one.
+    pub fn respond_always(&self, response: MockResponse) {
+        self.state().script.always(response);
     }
 
-    /// The requests that came in, in order, those that were refused included.
+    /// The requests that were received, in order, including those that were rejected.
     #[must_use]
     pub fn requests(&self) -> Vec<Request<Bytes>> {
         self.state().received.clone()
     }
 
-    async fn answer(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+    async fn respond(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         let refused = self.refusal(request.headers());
         let body = request.body().clone();
-        let answer = {
+        let response = {
             let mut state = self.state();
             state.received.push(request);
-            if refused.is_some() { Answer::usual() } else { state.script.pop() }
+            if refused.is_some() { MockResponse::usual() } else { state.script.pop() }
         };
-        answer.give(|| refused.unwrap_or_else(|| Response::new(body))).await
+        response.give(|| refused.unwrap_or_else(|| Response::new(body))).await
     }
 
-    /// `None`: the token is good.
+    /// `None`: the token is accepted.
     fn refusal(&self, headers: &HeaderMap) -> Option<Response<Bytes>> {
         let Some(value) = headers.get(AUTHORIZATION) else {
             return Some(challenge(StatusCode::UNAUTHORIZED, "Bearer realm=\"api\""));
@@ -143,9 +145,9 @@ where
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.map_err(Into::into)?.to_bytes();
-            let answer = api.answer(Request::from_parts(parts, body)).await;
-            let answer = answer.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionReset))?;
-            Ok(answer.map(|body| String::from_utf8_lossy(&body).into_owned()))
+            let response = api.respond(Request::from_parts(parts, body)).await;
+            let response = response.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionReset))?;
+            Ok(response.map(|body| String::from_utf8_lossy(&body).into_owned()))
         })
     }
 }

@@ -7,10 +7,10 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, task::JoinSet};
 
-/// `None`: the connection is closed without an answer.
-type Answering = Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send>>;
+/// `None`: the connection is closed without a response.
+type Responding = Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send>>;
 
-/// An HTTP/1 server on a loopback port. It ends when it is dropped, and all its connections with it.
+/// An HTTP/1 server on a loopback port. Dropping it stops it and closes all its connections.
 #[derive(Debug)]
 pub(super) struct Server {
     address: SocketAddr,
@@ -20,7 +20,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) async fn start<F>(handler: F) -> Self
     where
-        F: Fn(Request<Bytes>) -> Answering + Send + Sync + 'static,
+        F: Fn(Request<Bytes>) -> Responding + Send + Sync + 'static,
     {
         let handler = Arc::new(handler);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
@@ -34,17 +34,17 @@ impl Server {
                     async move {
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-                        let answer = handler(Request::from_parts(parts, body)).await;
+                        let response = handler(Request::from_parts(parts, body)).await;
                         // An error makes hyper close the connection.
-                        answer
-                            .map(|answer| answer.map(Full::new))
+                        response
+                            .map(|response| response.map(Full::new))
                             .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset))
                     }
                 });
                 connections.spawn(async move {
-                    let answered: Result<(), hyper::Error> =
+                    let served: Result<(), hyper::Error> =
                         http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                    drop(answered);
+                    drop(served);
                 });
             }
         });

@@ -11,8 +11,8 @@ use crate::support::{
 };
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuth, BearerAuthLayer, Body, ClientCredentials, Clock, Error, ErrorKind, HttpClient, TokenCache,
-    TokenRequest, TowerClient, WithoutToken, async_trait, token_fn,
+    AccessToken, BearerAuth, BearerAuthLayer, ClientCredentials, Clock, Error, ErrorKind, HttpClient, SecretBody,
+    TokenCache, TokenRequest, TowerClient, WithoutToken, async_trait, token_fn,
 };
 use http::{Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
@@ -199,7 +199,7 @@ struct Late(Arc<OnceLock<Stack>>);
 
 #[async_trait]
 impl HttpClient for Late {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         self.0.get().expect("it was set").send(request).await
     }
 }

@@ -5,10 +5,10 @@ use std::{fmt::Debug, mem::size_of};
 
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuth, BearerAuthLayer, BearerHeader, Body, CacheStatus, ClientAssertion, ClientAuthentication,
+    AccessToken, BearerAuth, BearerAuthLayer, BearerHeader, CacheStatus, ClientAssertion, ClientAuthentication,
     ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn,
-    ResponseFuture, Secret, TokenCache, TokenCacheBuilder, TokenFn, TokenHeader, TokenRequest, TokenRequestBuilder,
-    TowerClient, TryClone, WithoutToken, vonage::Region,
+    ResponseFuture, Secret, SecretBody, TokenCache, TokenCacheBuilder, TokenFn, TokenHeader, TokenRequest,
+    TokenRequestBuilder, TowerClient, TryClone, WithoutToken, vonage::Region,
 };
 use http_body_util::Full;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -26,7 +26,7 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<BearerAuthLayer>();
     shared::<BearerAuthLayer<TryClone>>();
     shared::<BearerHeader>();
-    shared::<Body>();
+    shared::<SecretBody>();
     shared::<CacheStatus>();
     shared::<ClientAssertion>();
     shared::<ClientAuthentication>();
@@ -57,7 +57,7 @@ fn what_is_shared_by_cloning_is_clone_and_a_source_is_not() {
     cloned::<BearerAuth<Hyper, TryClone>>();
     cloned::<BearerAuthLayer<TryClone>>();
     cloned::<BearerHeader>();
-    cloned::<Body>();
+    cloned::<SecretBody>();
     cloned::<ClientAssertion>();
     cloned::<ClientAuthentication>();
     cloned::<ClientCredentialsBuilder>();

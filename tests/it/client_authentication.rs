@@ -16,7 +16,7 @@ use crate::support::keys::{Jwt, Key};
 use crate::support::{received, responding};
 use client_credentials::{
     ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, TokenRequest, TokenSource, async_trait,
-    testing::{Answer, AuthorizationServer, ReceivedTokenRequest},
+    testing::{AuthorizationServer, MockResponse, ReceivedTokenRequest},
 };
 use http::header;
 use wiremock::ResponseTemplate;
@@ -36,14 +36,14 @@ fn jwts(server: &AuthorizationServer) -> Vec<Jwt> {
     server.token_requests().iter().map(|request| Jwt::read(&assertion(request))).collect()
 }
 
-fn refusal(code: &str, date: Option<SystemTime>) -> Answer {
-    let refusal = Answer::status(400).with_body(format!(r#"{{"error":"{code}"}}"#));
+fn refusal(code: &str, date: Option<SystemTime>) -> MockResponse {
+    let refusal = MockResponse::status(400).with_body(format!(r#"{{"error":"{code}"}}"#));
     date.map_or(refusal.clone(), |date| refusal.with_header("date", &httpdate::fmt_http_date(date)))
 }
 
 fn refusing(code: &str, date: Option<SystemTime>) -> AuthorizationServer {
     let server = AuthorizationServer::in_memory();
-    server.answer_always(refusal(code, date));
+    server.respond_always(refusal(code, date));
     server
 }
 
@@ -139,8 +139,8 @@ fn what_no_assertion_can_have_is_refused_when_it_is_built() {
 #[tokio::test(start_paused = true)]
 async fn every_attempt_has_a_fresh_assertion_quick_retries_too() {
     let server = AuthorizationServer::in_memory();
-    server.answer_next(Answer::status(503));
-    server.answer_next(Answer::status(503));
+    server.respond_next(MockResponse::status(503));
+    server.respond_next(MockResponse::status(503));
     let source = source(ClientAuthentication::private_key_jwt(kms()), &server);
     let tokens = client_credentials::TokenCache::builder(source)
         .clock(client_credentials::Clock::tokio())
@@ -211,7 +211,7 @@ async fn an_assertion_is_not_sent_again_where_the_clock_is_not_to_blame() {
     // Two servers that do not agree.
     let server = AuthorizationServer::in_memory();
     for hours in [1, 2, 1, 2] {
-        server.answer_next(refusal("invalid_client", Some(now + Duration::from_secs(3600 * hours))));
+        server.respond_next(refusal("invalid_client", Some(now + Duration::from_secs(3600 * hours))));
     }
     ask(&source(ClientAuthentication::private_key_jwt(kms()), &server)).await.expect_err("refused");
     assert_eq!(server.token_requests().len(), 2);
@@ -253,8 +253,8 @@ async fn a_wrong_date_costs_no_more_than_the_refusal_it_came_with() {
 async fn a_corrected_attempt_that_cannot_be_sent_reports_the_refusal_before_it() {
     let off = SystemTime::now() + Duration::from_secs(3600);
     let server = AuthorizationServer::in_memory();
-    server.answer_always(Answer::disconnect());
-    server.answer_next(refusal("invalid_client", Some(off)));
+    server.respond_always(MockResponse::disconnect());
+    server.respond_next(refusal("invalid_client", Some(off)));
     let error = ask(&source(ClientAuthentication::private_key_jwt(kms()), &server)).await.expect_err("refused");
     assert_eq!(error.response().expect("a verdict").error, "invalid_client");
     assert_eq!(server.token_requests().len(), 2);
@@ -436,7 +436,7 @@ async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_t
 async fn a_refusal_without_a_code_says_what_to_check_too() {
     for status in [401, 403] {
         let server = AuthorizationServer::in_memory();
-        server.answer_always(Answer::status(status));
+        server.respond_always(MockResponse::status(status));
         let error = ask(&source("12345", &server)).await.expect_err("refused");
         let says = "(check client_id and client_secret, and how they are sent: in the body or as Basic)";
         assert!(error.to_string().ends_with(&format!("HTTP {status} {says}")), "{error}");

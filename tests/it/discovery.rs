@@ -12,7 +12,7 @@ use std::{
 use crate::support::endpoint::{Recorder, TOKEN, ask, clients, form, with_client};
 use base64::Engine;
 use client_credentials::{
-    Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, HttpClient,
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, HttpClient, SecretBody,
     Signer, TokenCache, TokenRequest, TokenSource, async_trait,
 };
 use http::{Method, Request, Response, StatusCode, header};
@@ -34,12 +34,12 @@ fn document() -> Value {
     json!({"issuer": ISSUER, "token_endpoint": "https://auth.example.com/oauth2/token"})
 }
 
-fn answer(status: u16, body: &(impl ToString + ?Sized)) -> Response<Body> {
-    Response::builder().status(status).body(Body::from(body.to_string())).expect("a response")
+fn answer(status: u16, body: &(impl ToString + ?Sized)) -> Response<SecretBody> {
+    Response::builder().status(status).body(SecretBody::from(body.to_string())).expect("a response")
 }
 
 /// Issues tokens to whoever posts, and has these documents.
-fn server(documents: impl Fn(&str) -> Response<Body> + Send + Sync + 'static) -> Recorder {
+fn server(documents: impl Fn(&str) -> Response<SecretBody> + Send + Sync + 'static) -> Recorder {
     Recorder::new(move |request| {
         if request.method() == Method::POST {
             return Ok(answer(200, TOKEN));
@@ -164,7 +164,7 @@ async fn what_is_wrong_at_each_place_is_said_once() {
 
 #[tokio::test]
 async fn a_first_document_that_is_none_leads_to_the_second() {
-    type First = fn() -> Response<Body>;
+    type First = fn() -> Response<SecretBody>;
     let firsts: [First; 7] = [
         || answer(404, "<html>not found</html>"),
         || answer(403, ""),
@@ -179,7 +179,7 @@ async fn a_first_document_that_is_none_leads_to_the_second() {
         || answer(200, &json!({"issuer": ISSUER})),
         || {
             let redirect = Response::builder().status(302).header(header::LOCATION, "https://evil.test/");
-            redirect.body(Body::default()).expect("a response")
+            redirect.body(SecretBody::default()).expect("a response")
         },
     ];
     for first in firsts {
@@ -498,7 +498,7 @@ struct State {
 #[derive(Clone)]
 enum Mood {
     Well { token_endpoint: &'static str, delay: Duration },
-    Down(Response<Body>),
+    Down(Response<SecretBody>),
     Silent,
 }
 
@@ -535,7 +535,7 @@ impl Paused {
 
 #[async_trait]
 impl HttpClient for Paused {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let mood = self.0.mood.lock().expect("no panic").clone();
         if request.method() == Method::POST {
             self.0.token_requests.lock().expect("no panic").push(request.uri().path().to_owned());
@@ -629,7 +629,7 @@ async fn one_time_limit_covers_discovery_and_token_request() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_server_is_retried_as_it_asks() {
     let server = Paused::start();
-    let busy = Response::builder().status(429).header(header::RETRY_AFTER, "70").body(Body::default());
+    let busy = Response::builder().status(429).header(header::RETRY_AFTER, "70").body(SecretBody::default());
     server.set(Mood::Down(busy.expect("a response")));
     let error = ask(&server.source()).await.expect_err("busy");
     assert_eq!((error.status(), error.retry_after()), (Some(StatusCode::TOO_MANY_REQUESTS), Some(70 * MINUTE / 60)));

@@ -12,7 +12,7 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use client_credentials::{
-    Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, TokenRequest, TokenSource,
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, SecretBody, TokenRequest, TokenSource,
 };
 use http::{Response, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -117,10 +117,10 @@ fn parts(secret: &str) -> Vec<String> {
 }
 
 /// Responses that have `said` in each place that could be shown.
-fn responses(said: &str) -> Vec<Response<Body>> {
+fn responses(said: &str) -> Vec<Response<SecretBody>> {
     let response = |status: u16, content_type: &str, body: String| {
         let response = Response::builder().status(status).header(header::CONTENT_TYPE, content_type);
-        response.body(Body::from(body)).expect("a response")
+        response.body(SecretBody::from(body)).expect("a response")
     };
     let json = |status, value: serde_json::Value| response(status, "application/json", value.to_string());
     let (first, second) = said.split_at(said.char_indices().nth(said.chars().count() / 2).map_or(0, |(at, _)| at));
@@ -160,7 +160,7 @@ fn responses(said: &str) -> Vec<Response<Body>> {
     ] {
         if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
             let response = Response::builder().status(status).header(name, value);
-            all.push(response.body(Body::from("<html>")).expect("a response"));
+            all.push(response.body(SecretBody::from("<html>")).expect("a response"));
         }
     }
     all
@@ -203,7 +203,7 @@ impl Traces {
     }
 }
 
-async fn said_of(source: ClientCredentialsBuilder, response: Response<Body>) -> String {
+async fn said_of(source: ClientCredentialsBuilder, response: Response<SecretBody>) -> String {
     let recorder = Recorder::new(move |_| Ok(response.clone()));
     let source = source.http_client(recorder).build().expect("complete");
     match ask(&source).await {
@@ -250,14 +250,14 @@ async fn a_token_comes_out_in_no_form_and_no_place() {
             let mut answers = vec![response.clone()];
             if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_slice(&body) {
                 members.insert("refresh_token".into(), TOKEN.into());
-                answers.push(response.clone().map(|_| Body::from(serde_json::Value::from(members).to_string())));
+                answers.push(response.clone().map(|_| SecretBody::from(serde_json::Value::from(members).to_string())));
             }
             for answer in answers {
                 let first = std::sync::atomic::AtomicBool::new(true);
                 let recorder = Recorder::new(move |_| {
                     let token = json!({"access_token": TOKEN, "expires_in": 60}).to_string();
                     let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
-                    Ok(if is_first { Response::new(Body::from(token)) } else { answer.clone() })
+                    Ok(if is_first { Response::new(SecretBody::from(token)) } else { answer.clone() })
                 });
                 let source = source(Sent::Post, "12345").http_client(recorder).build().expect("complete");
                 ask(&source).await.expect("a token");
@@ -289,7 +289,7 @@ async fn a_metadata_document_that_is_read_again_brings_no_secret_into_the_log() 
                 let asked = std::sync::atomic::AtomicUsize::new(0);
                 let recorder = Recorder::new(move |request| {
                     let good = json!({"issuer": ISSUER, "token_endpoint": format!("{ISSUER}/token")});
-                    Ok(Response::new(Body::from(if request.method() == http::Method::POST {
+                    Ok(Response::new(SecretBody::from(if request.method() == http::Method::POST {
                         r#"{"access_token":"t"}"#.to_owned()
                     } else if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
                         good.to_string()
@@ -318,7 +318,7 @@ async fn a_metadata_document_that_is_read_again_brings_no_secret_into_the_log() 
 #[tokio::test]
 async fn a_parameter_is_cut_out_and_leaves_the_rest() {
     let body = json!({"error": "invalid_request", "error_description": "account 7531-8642 is closed"}).to_string();
-    let response = Response::builder().status(400).body(Body::from(body)).expect("a response");
+    let response = Response::builder().status(400).body(SecretBody::from(body)).expect("a response");
     let source = source(Sent::Post, "12345").parameter("account_id", "7531-8642");
     let said = said_of(source, response).await;
     assert!(said.contains("invalid_request (HTTP 400): account [redacted] is closed"), "{said}");
@@ -329,7 +329,7 @@ async fn a_parameter_is_cut_out_and_leaves_the_rest() {
 async fn a_known_code_is_shown_beside_what_is_hidden() {
     let secret = "invalid_client_secret_of_somebody";
     let body = json!({"error": "invalid_client", "error_description": secret, "error_uri": "https://example.com"});
-    let response = Response::builder().status(401).body(Body::from(body.to_string())).expect("a response");
+    let response = Response::builder().status(401).body(SecretBody::from(body.to_string())).expect("a response");
     let recorder = Recorder::new(move |_| Ok(response.clone()));
     let source = ClientCredentials::builder("https://auth.example.com", "abcde", Secret::from(secret)).any_origin();
     let error = ask(&source.http_client(recorder).build().expect("complete")).await.expect_err("refused");

@@ -5,7 +5,7 @@ use std::{error::Error as _, io, time::Duration};
 
 use crate::support::endpoint::{Recorder, ask, source};
 use client_credentials::{
-    BearerAuthLayer, BearerAuthMiddleware, Body, Error, ErrorKind, Secret, TokenCache, TokenRequest, token_fn,
+    BearerAuthLayer, BearerAuthMiddleware, Error, ErrorKind, Secret, SecretBody, TokenCache, TokenRequest, token_fn,
 };
 use http::{Response, StatusCode};
 
@@ -16,7 +16,7 @@ async fn fail(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
     for (name, value) in headers {
         response = response.header(*name, *value);
     }
-    let response = response.body(Body::from(body.to_owned())).expect("a response");
+    let response = response.body(SecretBody::from(body.to_owned())).expect("a response");
     let recorder = Recorder::new(move |_| Ok(response.clone()));
     ask(&source(URL).http_client(recorder).build().expect("complete")).await.expect_err("a failure")
 }

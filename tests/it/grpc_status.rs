@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use client_credentials::{
     BearerAuth, BearerAuthLayer, ClientCredentials, Clock, Error, GrpcStatus, GrpcStatusLayer, TokenCache,
-    testing::{Answer, AuthorizationServer},
+    testing::{AuthorizationServer, MockResponse},
 };
 use tokio::task::JoinSet;
 use tonic::{
@@ -37,13 +37,13 @@ fn ask() -> HealthCheckRequest {
 
 #[tokio::test(start_paused = true)]
 async fn the_code_says_whether_it_may_pass_and_the_message_why_to_every_caller() {
-    let slow_down = Answer::status(429).with_retry_after(Duration::from_secs(60));
+    let slow_down = MockResponse::status(429).with_retry_after(Duration::from_secs(60));
     for (answer, code, reason) in [
-        (Answer::oauth_error("invalid_client"), Code::Unauthenticated, "invalid_client (HTTP 401)"),
+        (MockResponse::oauth_error("invalid_client"), Code::Unauthenticated, "invalid_client (HTTP 401)"),
         (slow_down, Code::Unavailable, "HTTP 429"),
     ] {
         let auth = AuthorizationServer::in_memory();
-        auth.answer_always(answer);
+        auth.respond_always(answer);
         let mut client = client(&cache(&auth));
         for held_back in [false, true] {
             let status = client.check(ask()).await.expect_err("no token");
@@ -60,7 +60,7 @@ async fn the_code_says_whether_it_may_pass_and_the_message_why_to_every_caller()
 #[tokio::test(start_paused = true)]
 async fn calls_can_be_spawned() {
     let auth = AuthorizationServer::in_memory();
-    auth.answer_always(Answer::oauth_error("invalid_client"));
+    auth.respond_always(MockResponse::oauth_error("invalid_client"));
     let client = client(&cache(&auth));
     let mut calls = JoinSet::new();
     for _ in 0..10 {

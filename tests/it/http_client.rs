@@ -14,7 +14,7 @@ use std::{
 use crate::support::endpoint::{Recorder, ask, clients, source, tcp_server, with_client};
 use bytes::Bytes;
 use client_credentials::{
-    Body, ClientAuthentication, ClientCredentials, ErrorKind, HttpClient, IntoHttpClient, TokenCache,
+    ClientAuthentication, ClientCredentials, ErrorKind, HttpClient, IntoHttpClient, SecretBody, TokenCache,
 };
 use http::{Response, header};
 use tokio::io::AsyncWriteExt;
@@ -127,10 +127,10 @@ fn a_builder_that_reqwest_cannot_build_is_refused_by_name() {
 #[test]
 fn a_body_is_made_from_what_bodies_are_made_from() {
     let bodies = [
-        Body::from("a"),
-        Body::from("a".to_owned()),
-        Body::from(b"a".to_vec()),
-        Body::from(&b"a"[..]),
+        SecretBody::from("a"),
+        SecretBody::from("a".to_owned()),
+        SecretBody::from(b"a".to_vec()),
+        SecretBody::from(&b"a"[..]),
         Bytes::from("a").into(),
     ];
     for body in bodies {
@@ -154,7 +154,7 @@ async fn an_error_names_the_origin_that_a_redirect_wanted() {
             if let Some(location) = location {
                 response = response.header(header::LOCATION, location);
             }
-            Ok(response.body(Body::default()).expect("a response"))
+            Ok(response.body(SecretBody::default()).expect("a response"))
         });
         let source = source("https://auth.example.com/token").http_client(recorder).build().expect("complete");
         let error = ask(&source).await.expect_err("redirected");
@@ -247,7 +247,7 @@ async fn an_answer_of_a_mebibyte_is_read_whole() {
 
 #[tokio::test]
 async fn a_client_of_ones_own_that_reads_too_much_is_noticed() {
-    let recorder = Recorder::new(|_| Ok(Response::new(Body::from(vec![b' '; MEBIBYTE + 1]))));
+    let recorder = Recorder::new(|_| Ok(Response::new(SecretBody::from(vec![b' '; MEBIBYTE + 1]))));
     let source = source("https://auth.example.com/token").http_client(recorder).build().expect("complete");
     assert_eq!(ask(&source).await.expect_err("too large").kind(), ErrorKind::InvalidResponse);
 }

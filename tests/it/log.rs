@@ -13,7 +13,7 @@ use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, Clock, Error, TokenCache, TokenRequest,
     TowerClient, TryClone,
-    testing::{Answer, AuthorizationServer},
+    testing::{AuthorizationServer, MockResponse},
     token_fn,
 };
 use http::{Method, Request, Response};
@@ -22,9 +22,9 @@ use tracing::Level;
 
 const SECRET: &str = "s3cr3t-of-the-client";
 /// Over a server that gives these responses first, and after them tokens for an hour.
-fn tokens(answers: impl IntoIterator<Item = Answer>) -> TokenCache {
+fn tokens(answers: impl IntoIterator<Item = MockResponse>) -> TokenCache {
     let auth = AuthorizationServer::in_memory();
-    answers.into_iter().for_each(|answer| auth.answer_next(answer));
+    answers.into_iter().for_each(|answer| auth.respond_next(answer));
     let source = ClientCredentials::builder("https://auth.example.com/oauth2/token?tenant=a", "abcde", SECRET);
     over(source.scope("stats").http_client(auth))
 }
@@ -57,8 +57,10 @@ async fn a_first_token_and_its_renewal_are_told() {
 async fn a_failed_renewal_says_how_long_the_old_token_serves_and_when_the_next_attempt_is() {
     let (log, _guard) = Log::start();
     let tokens = tokens([
-        Answer::usual(),
-        Answer::status(503).with_body(r#"{"message":"down for maintenance"}"#).with_retry_after(Duration::from_secs(7)),
+        MockResponse::usual(),
+        MockResponse::status(503)
+            .with_body(r#"{"message":"down for maintenance"}"#)
+            .with_retry_after(Duration::from_secs(7)),
     ]);
     tokens.token().await.expect("a token");
     // 10 s of leeway are no life.
@@ -76,8 +78,9 @@ async fn a_failed_renewal_says_how_long_the_old_token_serves_and_when_the_next_a
 #[tokio::test(start_paused = true)]
 async fn without_a_token_the_log_says_why_and_for_how_long_token_requests_are_held_back() {
     let (log, _guard) = Log::start();
-    let tokens =
-        tokens([Answer::status(401).with_body(r#"{"error":"invalid_client","error_description":"unknown client"}"#)]);
+    let tokens = tokens([
+        MockResponse::status(401).with_body(r#"{"error":"invalid_client","error_description":"unknown client"}"#)
+    ]);
     for _ in 0..10 {
         tokens.token().await.expect_err("refused");
     }
@@ -127,7 +130,7 @@ async fn a_discovery_is_told_and_so_is_an_old_document_that_serves_on() {
 #[tokio::test(start_paused = true)]
 async fn a_quick_retry_is_told() {
     let (log, _guard) = Log::start();
-    tokens([Answer::status(502)]).token().await.expect("the second attempt's token");
+    tokens([MockResponse::status(502)]).token().await.expect("the second attempt's token");
     let told = log.take(Level::INFO);
     assert!(told[0].starts_with("token request failed; trying again in "), "{told:?}");
     assert!(told[1].starts_with("access token obtained"), "{told:?}");
@@ -136,7 +139,7 @@ async fn a_quick_retry_is_told() {
 #[tokio::test(start_paused = true)]
 async fn each_exchange_is_a_span_that_follows_from_the_callers() {
     let (log, _guard) = Log::start();
-    let tokens = tokens([Answer::status(502)]);
+    let tokens = tokens([MockResponse::status(502)]);
     let caller = tracing::info_span!("caller");
     log.all();
     tracing::Instrument::instrument(tokens.token(), caller).await.expect("a token");
@@ -263,7 +266,7 @@ async fn a_request_that_would_carry_its_token_over_plain_http_is_named_once() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_the_server_asked_for_is_told_as_such() {
     let (log, _guard) = Log::start();
-    let tokens = tokens([Answer::status(429).with_body("slow down").with_retry_after(Duration::from_secs(60))]);
+    let tokens = tokens([MockResponse::status(429).with_body("slow down").with_retry_after(Duration::from_secs(60))]);
     tokens.token().await.expect_err("busy");
     let told = log.take(Level::ERROR).join("\n");
     assert!(told.contains(", as `Retry-After` asks: "), "{told}");
@@ -286,10 +289,10 @@ async fn no_secret_and_no_token_is_in_any_event_or_span() {
     let (log, _guard) = Log::start();
     let leaky = r#"{"error":"invalid_client","error_description":"s3cr3t-of-the-client is wrong"}"#;
     let tokens = tokens([
-        Answer::usual(),
-        Answer::status(502),
-        Answer::status(401).with_body(leaky),
-        Answer::status(503).with_body(SECRET).with_retry_after(Duration::from_secs(3)),
+        MockResponse::usual(),
+        MockResponse::status(502),
+        MockResponse::status(401).with_body(leaky),
+        MockResponse::status(503).with_body(SECRET).with_retry_after(Duration::from_secs(3)),
     ]);
     let url = "https://api.example.com/stats";
     for seconds in [1, 3000, 20, 20, 3600, 3600] {

@@ -398,8 +398,8 @@ async fn a_token_request_through_the_same_client_goes_as_it_is() {
     impl client_credentials::HttpClient for Late {
         async fn send(
             &self,
-            request: http::Request<client_credentials::Body>,
-        ) -> Result<Response<client_credentials::Body>, Error> {
+            request: http::Request<client_credentials::SecretBody>,
+        ) -> Result<Response<client_credentials::SecretBody>, Error> {
             self.0.get().expect("it was set").send(request).await
         }
     }

@@ -12,7 +12,7 @@ use base64::{
 };
 use client_credentials::{
     ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, PrivateKey, Secret,
-    testing::{Answer, AuthorizationServer},
+    testing::{AuthorizationServer, MockResponse},
 };
 use wiremock::ResponseTemplate;
 
@@ -92,7 +92,7 @@ fn a_key_with_a_byte_order_mark_or_indented_as_in_yaml_is_read() {
 #[tokio::test]
 async fn a_secret_that_signs_and_is_refused_leads_to_the_secret() {
     let server = AuthorizationServer::in_memory();
-    server.answer_always(Answer::oauth_error("invalid_client"));
+    server.respond_always(MockResponse::oauth_error("invalid_client"));
     let empty = || Secret::from_fn(|| async { Ok("") });
     for secret in [Secret::from("wrong"), empty()] {
         let source = source(URL, ClientAuthentication::client_secret_jwt(secret)).http_client(server.clone());

@@ -13,9 +13,9 @@ use base64::{
 };
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuthLayer, BearerAuthMiddleware, Body, ClientAuthentication, ClientCredentials,
-    ClientCredentialsBuilder, Error, Origins, Secret, Signer, TokenCache, TokenRequest, TowerClient, TryClone,
-    async_trait, token_fn,
+    AccessToken, BearerAuthLayer, BearerAuthMiddleware, ClientAuthentication, ClientCredentials,
+    ClientCredentialsBuilder, Error, Origins, Secret, SecretBody, Signer, TokenCache, TokenRequest, TowerClient,
+    TryClone, async_trait, token_fn,
 };
 use http::{Request, Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -221,7 +221,7 @@ async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
         let body = String::from_utf8(request.body().as_ref().to_vec()).expect("a form");
         for answer in echoes(&body) {
             let what = format!("{authentication:?}, {}", String::from_utf8_lossy(answer.body()));
-            let recorder = Recorder::new(move |_| Ok(answer.clone().map(Body::from)));
+            let recorder = Recorder::new(move |_| Ok(answer.clone().map(SecretBody::from)));
             let source = source.clone().http_client(recorder).build().expect("complete");
             output.outcome(&what, ask(&source).await);
         }
@@ -237,7 +237,7 @@ async fn one_form_of_writing_within_another_is_in_no_error() {
             let body = serde_json::json!({"error": "invalid_request", "error_description": said}).to_string();
             let what = format!("{authentication:?}, {said}");
             let recorder = Recorder::new(move |_| {
-                Ok(Response::builder().status(400).body(Body::from(body.clone())).expect("a response"))
+                Ok(Response::builder().status(400).body(SecretBody::from(body.clone())).expect("a response"))
             });
             let source = builder("https://auth.example.com/token", authentication.clone()).http_client(recorder);
             output.outcome(&what, ask(&source.build().expect("complete")).await);
@@ -248,7 +248,7 @@ async fn one_form_of_writing_within_another_is_in_no_error() {
 
 #[tokio::test]
 async fn an_assertion_that_a_server_repeats_is_in_no_error() {
-    fn sent(request: &Request<Body>) -> [String; 2] {
+    fn sent(request: &Request<SecretBody>) -> [String; 2] {
         let members = form(request.body().as_ref());
         let assertion = members.into_iter().find(|(name, _)| name == "client_assertion").expect("an assertion").1;
         [assertion.rsplit('.').next().expect("a signature").to_owned(), assertion]
@@ -261,7 +261,7 @@ async fn an_assertion_that_a_server_repeats_is_in_no_error() {
                     let body = serde_json::json!({"error": "invalid_client", "error_description": said.join(" ")});
                     let message = serde_json::json!({"message": said.join(" ")});
                     let body = if status == 503 { message } else { body }.to_string();
-                    Ok(Response::builder().status(status).body(Body::from(body)).expect("a response"))
+                    Ok(Response::builder().status(status).body(SecretBody::from(body)).expect("a response"))
                 });
                 let source = ClientCredentials::builder("https://auth.example.com", "abcde", authentication.clone());
                 let source = source.any_origin().http_client(recorder.clone()).build().expect("complete");
@@ -388,8 +388,8 @@ fn no_debug_and_no_refusal_shows_anything() {
     output.debug("its header", &token.authorization());
     output.debug("a cache of it", &TokenCache::builder(token.clone()).any_origin());
     output.debug("a cache of it", &TokenCache::builder(token.clone()).any_origin().build());
-    output.debug("a body", &Body::from(SECRET));
-    output.debug("a request of it", &Request::new(Body::from(SECRET)));
+    output.debug("a body", &SecretBody::from(SECRET));
+    output.debug("a request of it", &Request::new(SecretBody::from(SECRET)));
     let held = token.clone();
     output.debug("a closure that holds it", &token_fn(move |_| std::future::ready(Ok(held.clone()))));
     output.debug("a client", &TowerClient::<_, http_body_util::Full<Bytes>>::new(support::hyper_client()));

@@ -2,9 +2,9 @@
 
 use std::error::Error as _;
 
-use client_credentials::testing::{Answer, AuthorizationServer};
-use client_credentials::{Body, Error, HttpClient, async_trait};
+use client_credentials::testing::{AuthorizationServer, MockResponse};
 use client_credentials::{ClientCredentials, TokenCache};
+use client_credentials::{Error, HttpClient, SecretBody, async_trait};
 use http_body_util::LengthLimitError;
 use http_body_util::{BodyExt, Limited};
 use reqwest_0_12 as reqwest;
@@ -13,9 +13,9 @@ struct Reqwest012(reqwest::Client);
 
 #[async_trait]
 impl HttpClient for Reqwest012 {
-    async fn send(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Error> {
+    async fn send(&self, request: http::Request<SecretBody>) -> Result<http::Response<SecretBody>, Error> {
         let failed = |error: reqwest::Error| Error::transient(error.without_url());
-        let request = request.map(Body::into_bytes).try_into().map_err(failed)?;
+        let request = request.map(SecretBody::into_bytes).try_into().map_err(failed)?;
         let response: http::Response<_> = self.0.execute(request).await.map_err(failed)?.into();
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, 1024 * 1024).collect().await.map_err(Error::transient)?;
@@ -46,7 +46,7 @@ async fn tokens_are_fetched_by_it() {
 #[tokio::test]
 async fn a_response_that_is_too_large_is_an_error() {
     let auth = AuthorizationServer::start().await;
-    auth.answer_always(Answer::status(200).with_body(vec![b' '; 1024 * 1024 + 1]));
+    auth.respond_always(MockResponse::status(200).with_body(vec![b' '; 1024 * 1024 + 1]));
     let error = tokens(&auth).token().await.expect_err("too large");
     let cause = error.source().expect("what Limited says");
     assert!(cause.is::<LengthLimitError>(), "{cause}");

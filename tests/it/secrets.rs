@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::support::endpoint::{Recorder, TOKEN, ask, form};
-use client_credentials::{Body, ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret};
+use client_credentials::{ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, SecretBody};
 use http::Response;
 
 const URL: &str = "https://auth.example.com/oauth2/token";
@@ -27,13 +27,13 @@ fn source(secret: impl Into<ClientAuthentication>, client: &Recorder) -> ClientC
     ClientCredentials::builder(URL, "abcde", secret).any_origin().http_client(client.clone()).build().expect("complete")
 }
 
-fn secret_in(request: &http::Request<Body>) -> String {
+fn secret_in(request: &http::Request<SecretBody>) -> String {
     form(request.body().as_ref()).into_iter().find(|(name, _)| name == "client_secret").expect("a secret").1
 }
 
-fn invalid_client(description: &str) -> Response<Body> {
+fn invalid_client(description: &str) -> Response<SecretBody> {
     let body = serde_json::json!({"error": "invalid_client", "error_description": description});
-    Response::builder().status(401).body(Body::from(body.to_string())).expect("a response")
+    Response::builder().status(401).body(SecretBody::from(body.to_string())).expect("a response")
 }
 
 /// Knows one secret at a time.
@@ -41,7 +41,7 @@ fn server(knows: &Arc<Mutex<&'static str>>) -> Recorder {
     let knows = Arc::clone(knows);
     Recorder::new(move |request| {
         let known = secret_in(request) == *knows.lock().expect("no panic");
-        Ok(if known { Response::new(Body::from(TOKEN)) } else { invalid_client("unknown") })
+        Ok(if known { Response::new(SecretBody::from(TOKEN)) } else { invalid_client("unknown") })
     })
 }
 
@@ -225,7 +225,11 @@ async fn a_secret_that_changed_while_it_was_refused_is_tried_within_the_same_cal
     let changed = Arc::clone(&value);
     let client = Recorder::new(move |request| {
         set(&changed, "second");
-        Ok(if secret_in(request) == "second" { Response::new(Body::from(TOKEN)) } else { invalid_client("unknown") })
+        Ok(if secret_in(request) == "second" {
+            Response::new(SecretBody::from(TOKEN))
+        } else {
+            invalid_client("unknown")
+        })
     });
     ask(&source(secret, &client)).await.expect("a token");
     assert_eq!(secrets(&client), ["first", "second"]);
@@ -234,10 +238,10 @@ async fn a_secret_that_changed_while_it_was_refused_is_tried_within_the_same_cal
 /// Okta, Kong and Glewlwyd have no code, and some servers say at once when to come back.
 #[tokio::test]
 async fn so_it_is_without_a_code_and_with_a_retry_after() {
-    let refusals: [fn() -> Response<Body>; 4] = [
+    let refusals: [fn() -> Response<SecretBody>; 4] = [
         || Response::builder().status(401).body(r#"{"errorCode":"invalid_client"}"#.into()).expect("a response"),
         || Response::builder().status(401).body("<html>".into()).expect("a response"),
-        || Response::builder().status(403).body(Body::default()).expect("a response"),
+        || Response::builder().status(403).body(SecretBody::default()).expect("a response"),
         || {
             let mut response = invalid_client("unknown");
             response.headers_mut().insert("retry-after", 120.into());
@@ -250,7 +254,7 @@ async fn so_it_is_without_a_code_and_with_a_retry_after() {
         let client = Recorder::new(move |request| {
             set(&changed, "second");
             let is_known = secret_in(request) == "second";
-            Ok(if is_known { Response::new(Body::from(TOKEN)) } else { refusal() })
+            Ok(if is_known { Response::new(SecretBody::from(TOKEN)) } else { refusal() })
         });
         let source = source(secret, &client);
         ask(&source).await.expect("a token");
@@ -401,7 +405,7 @@ mod while_token_requests_are_held_back {
                 let refusal = || Response::builder().status(status).body(body.into()).expect("a response");
                 let wants_other = form(request.body().as_ref()).iter().any(|(name, _)| name == "scope");
                 let is_known = secret_in(request) == "right" || wants_other;
-                Ok(if is_known { Response::new(Body::from(TOKEN)) } else { refusal() })
+                Ok(if is_known { Response::new(SecretBody::from(TOKEN)) } else { refusal() })
             });
             let tokens = cache(source(Secret::file(&path), &client));
             tokens.token().await.expect_err("refused");

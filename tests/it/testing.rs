@@ -5,7 +5,7 @@ use std::time::Duration;
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, ClientAuthentication, ClientCredentials, Clock, Error, ErrorKind,
     TokenCache,
-    testing::{Answer, AuthorizationServer, ProtectedApi},
+    testing::{AuthorizationServer, MockResponse, ProtectedApi},
 };
 use tower::{Service, ServiceExt};
 
@@ -39,7 +39,7 @@ async fn a_small_application_is_tested_in_twenty_lines() {
     assert_eq!(shop.order("a book").await.expect("an answer"), "a book");
     auth.revoke_all();
     assert_eq!(shop.order("a pen").await.expect("renewed, and sent again"), "a pen");
-    api.answer_next(Answer::status(500));
+    api.respond_next(MockResponse::status(500));
     shop.order("a lamp").await.expect_err("the API's own failure");
 
     assert_eq!(auth.token_requests().len(), 2);
@@ -56,8 +56,8 @@ fn tokens(auth: &AuthorizationServer, secret: impl Into<ClientAuthentication>, s
     TokenCache::builder(source).clock(Clock::tokio()).build().expect("the source names its origins")
 }
 
-async fn failure(auth: &AuthorizationServer, answer: Answer) -> Error {
-    auth.answer_always(answer);
+async fn failure(auth: &AuthorizationServer, answer: MockResponse) -> Error {
+    auth.respond_always(answer);
     tokens(auth, "hunter2", "orders").token().await.expect_err("a failure")
 }
 
@@ -113,19 +113,19 @@ async fn credentials_are_read_as_they_are_written_in_a_form_and_in_a_basic_heade
 async fn faults_are_answered_by_script() {
     let auth = AuthorizationServer::in_memory();
     let table = [
-        (Answer::status(503).with_retry_after(Duration::from_secs(60)), ErrorKind::Status),
-        (Answer::oauth_error("invalid_client"), ErrorKind::ErrorResponse),
-        (Answer::garbage(), ErrorKind::InvalidResponse),
-        (Answer::disconnect(), ErrorKind::Reset),
-        (Answer::hang(), ErrorKind::Timeout),
+        (MockResponse::status(503).with_retry_after(Duration::from_secs(60)), ErrorKind::Status),
+        (MockResponse::oauth_error("invalid_client"), ErrorKind::ErrorResponse),
+        (MockResponse::garbage(), ErrorKind::InvalidResponse),
+        (MockResponse::disconnect(), ErrorKind::Reset),
+        (MockResponse::hang(), ErrorKind::Timeout),
     ];
     for (answer, kind) in table {
         let error = failure(&auth, answer.clone()).await;
         assert_eq!(error.kind(), kind, "{answer:?}: {error}");
     }
-    auth.answer_always(Answer::usual());
-    auth.answer_next(Answer::status(502));
-    auth.answer_next(Answer::usual().with_delay(Duration::from_secs(2)));
+    auth.respond_always(MockResponse::usual());
+    auth.respond_next(MockResponse::status(502));
+    auth.respond_next(MockResponse::usual().with_delay(Duration::from_secs(2)));
     let before = tokio::time::Instant::now();
     tokens(&auth, "hunter2", "orders").token().await.expect("the second attempt's token");
     assert!(before.elapsed() >= Duration::from_secs(2));
@@ -139,10 +139,10 @@ async fn a_server_on_loopback_has_the_same_faults() {
         TokenCache::from(source.build().expect("complete")).token().await
     };
     for _ in 0..3 {
-        auth.answer_next(Answer::disconnect());
+        auth.respond_next(MockResponse::disconnect());
     }
     assert_eq!(fetch().await.expect_err("three times").kind(), ErrorKind::Reset);
-    auth.answer_next(Answer::status(429).with_retry_after(Duration::from_secs(60)));
+    auth.respond_next(MockResponse::status(429).with_retry_after(Duration::from_secs(60)));
     assert!(fetch().await.expect_err("busy").retry_after() >= Some(Duration::from_secs(59)));
     assert_eq!(fetch().await.expect("a token").expose_secret(), "token-1");
     assert_eq!(auth.token_requests().len(), 5);

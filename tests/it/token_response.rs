@@ -8,7 +8,7 @@ use crate::support::{
 };
 use client_credentials::{
     AccessToken, Error, ErrorKind,
-    testing::{Answer, AuthorizationServer},
+    testing::{AuthorizationServer, MockResponse},
 };
 use wiremock::ResponseTemplate;
 
@@ -293,7 +293,7 @@ async fn one_success_that_is_empty_a_page_or_cut_off_is_tried_again_quickly() {
         (r#"{"access_token":"t","token_type":"mac"}"#, 1),
     ] {
         let auth = AuthorizationServer::in_memory();
-        auth.answer_next(Answer::status(200).with_body(body));
+        auth.respond_next(MockResponse::status(200).with_body(body));
         let source = source(auth.token_url()).http_client(auth.clone()).build().expect("complete");
         let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
         assert_eq!(tokens.token().await.is_ok(), requests == 2, "{body}");
@@ -321,7 +321,7 @@ async fn the_exp_of_a_jwt_bounds_a_lifetime_that_is_not_stated() {
         let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"a","exp":{exp}}}"#));
         let body = format!(r#"{{{expires_in}"access_token":"eyJhbGciOiJub25lIn0.{payload}.c2ln"}}"#);
         let auth = AuthorizationServer::in_memory();
-        auth.answer_always(Answer::status(200).with_header("date", date).with_body(body));
+        auth.respond_always(MockResponse::status(200).with_header("date", date).with_body(body));
         let source = source(auth.token_url()).http_client(auth).build().expect("complete");
         let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
         tokens.token().await.expect("a token");
@@ -341,7 +341,7 @@ async fn a_lifetime_of_zero_is_the_assumed_one_and_said_once() {
         let _guard = log.capture();
         let body = format!(r#"{{"access_token":"t","expires_in":{written}}}"#);
         let auth = AuthorizationServer::in_memory();
-        auth.answer_always(Answer::status(200).with_body(body));
+        auth.respond_always(MockResponse::status(200).with_body(body));
         let source = source(auth.token_url()).http_client(auth.clone()).build().expect("complete");
         ask(&source).await.expect("a token");
         ask(&source).await.expect("a token");

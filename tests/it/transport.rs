@@ -165,7 +165,10 @@ struct Reqwest012(fn() -> io::Error, bool);
 
 #[async_trait]
 impl HttpClient for Reqwest012 {
-    async fn send(&self, _: Request<client_credentials::Body>) -> Result<Response<client_credentials::Body>, Error> {
+    async fn send(
+        &self,
+        _: Request<client_credentials::SecretBody>,
+    ) -> Result<Response<client_credentials::SecretBody>, Error> {
         let cause = io::Error::other((self.0)());
         Err(if self.1 { Error::transient(cause) } else { Error::permanent(cause) })
     }

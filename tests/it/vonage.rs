@@ -3,7 +3,7 @@
 use crate::support::endpoint::{self, ask, sent};
 use client_credentials::{
     BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenCache,
-    testing::{Answer, AuthorizationServer},
+    testing::{AuthorizationServer, MockResponse},
     vonage::Region,
 };
 use http::{Request, Response, header};
@@ -19,7 +19,7 @@ fn vonage(region: Region) -> ClientCredentialsBuilder {
 fn issuing(token_type: &str) -> AuthorizationServer {
     let body = format!(r#"{{"access_token":"abcde12345","expires_in":7200,"token_type":"{token_type}"}}"#);
     let auth = AuthorizationServer::in_memory();
-    auth.answer_always(Answer::status(200).with_body(body));
+    auth.respond_always(MockResponse::status(200).with_body(body));
     auth
 }
 
@@ -128,7 +128,7 @@ async fn errors_come_in_two_shapes() {
         (r#"{"message":"Missing scope"}"#, ErrorKind::Status, "Missing scope"),
     ] {
         let auth = AuthorizationServer::in_memory();
-        auth.answer_always(Answer::status(400).with_body(body));
+        auth.respond_always(MockResponse::status(400).with_body(body));
         let error = ask(&vonage(Region::Emea).http_client(auth).build().expect("complete")).await.expect_err("refused");
         assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(said), "{error}");

@@ -24,8 +24,8 @@ use std::{
 };
 
 use client_credentials::{
-    AccessToken, BearerAuthMiddleware, Body, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Error,
-    HttpClient, TokenCache, TokenRequest, TokenSource, async_trait,
+    AccessToken, BearerAuthMiddleware, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Error,
+    HttpClient, SecretBody, TokenCache, TokenRequest, TokenSource, async_trait,
 };
 use http::{Request, Response, StatusCode};
 use reqwest_middleware::ClientWithMiddleware;
@@ -116,7 +116,7 @@ struct Counted {
 
 #[async_trait]
 impl HttpClient for Counted {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         self.count.fetch_add(1, Ordering::SeqCst);
         HttpClient::send(&self.client, request).await
     }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use client_credentials::{
     BearerAuthMiddleware, ClientCredentials, Error, ErrorKind, TokenCache,
-    testing::{Answer, AuthorizationServer, ProtectedApi},
+    testing::{AuthorizationServer, MockResponse, ProtectedApi},
 };
 use clients::{blocking, generated, interceptor::WithToken, kubernetes, otlp_http::OtlpClient, reqwest_012};
 use http_body_util::BodyExt;
@@ -95,7 +95,7 @@ async fn export(provider: &SdkTracerProvider) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn otlp_over_http() {
     let (auth, api) = servers().await;
-    api.answer_always(Answer::status(200));
+    api.respond_always(MockResponse::status(200));
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
         .with(BearerAuthMiddleware::new(tokens(&auth, &api.origin())))
         .build();

@@ -52,17 +52,17 @@ fn with(changes: &Value) -> Value {
     settings
 }
 
-async fn sent_by(builder: ClientCredentialsBuilder) -> Request<client_credentials::Body> {
+async fn sent_by(builder: ClientCredentialsBuilder) -> Request<client_credentials::SecretBody> {
     let recorder = Recorder::issuing();
     ask(&builder.http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
     recorder.last()
 }
 
-async fn sent(settings: &Value) -> Request<client_credentials::Body> {
+async fn sent(settings: &Value) -> Request<client_credentials::SecretBody> {
     sent_by(read(settings)).await
 }
 
-fn member(request: &Request<client_credentials::Body>, name: &str) -> Option<String> {
+fn member(request: &Request<client_credentials::SecretBody>, name: &str) -> Option<String> {
     form(request.body().as_ref()).into_iter().find(|(member, _)| member == name).map(|(_, value)| value)
 }
 

@@ -1,6 +1,6 @@
 //! A token request in JSON.
 
-use client_credentials::{Body, Error, HttpClient, async_trait};
+use client_credentials::{Error, HttpClient, SecretBody, async_trait};
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use serde_json::{Map, Value};
 
@@ -9,11 +9,11 @@ struct JsonRequests<C>(C);
 
 #[async_trait]
 impl<C: HttpClient> HttpClient for JsonRequests<C> {
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, mut request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         if request.method() == Method::POST {
             let form = form_urlencoded::parse(request.body().as_ref());
             let members: Map<_, _> = form.map(|(name, value)| (name.into_owned(), Value::from(value))).collect();
-            *request.body_mut() = Body::from(Value::Object(members).to_string());
+            *request.body_mut() = SecretBody::from(Value::Object(members).to_string());
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         self.0.send(request).await

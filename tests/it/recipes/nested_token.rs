@@ -1,6 +1,6 @@
 //! A token in another member than `access_token`.
 
-use client_credentials::{Body, Error, HttpClient, async_trait};
+use client_credentials::{Error, HttpClient, SecretBody, async_trait};
 use http::{Request, Response};
 use serde_json::{Value, json};
 
@@ -9,14 +9,14 @@ struct NestedToken<C>(C);
 
 #[async_trait]
 impl<C: HttpClient> HttpClient for NestedToken<C> {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let response = self.0.send(request).await?;
         Ok(response.map(|body| {
             let members: Value = serde_json::from_slice(body.as_ref()).unwrap_or_default();
             let data = &members["data"];
             match &data["token"] {
                 Value::String(token) => {
-                    Body::from(json!({"access_token": token, "expires_in": data["ttl"]}).to_string())
+                    SecretBody::from(json!({"access_token": token, "expires_in": data["ttl"]}).to_string())
                 }
                 // An error, which this crate reads.
                 _ => body,

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use client_credentials::{Body, Error, HttpClient, async_trait};
+use client_credentials::{Error, HttpClient, SecretBody, async_trait};
 use http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER};
 
 /// Okta says in `X-Rate-Limit-Reset` when its limit is over, in seconds since 1970.
@@ -10,7 +10,7 @@ struct RateLimitReset<C>(C);
 
 #[async_trait]
 impl<C: HttpClient> HttpClient for RateLimitReset<C> {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let mut response = self.0.send(request).await?;
         let reset = response.headers().get("x-rate-limit-reset").and_then(|value| value.to_str().ok()?.parse().ok());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());

@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use client_credentials::{Body, Error, HttpClient, async_trait};
+use client_credentials::{Error, HttpClient, SecretBody, async_trait};
 use http::{Request, Response};
 use reqwest::{Client, ClientBuilder, Identity, redirect::Policy};
 
@@ -40,7 +40,7 @@ impl RotatingCertificate {
 
 #[async_trait]
 impl HttpClient for RotatingCertificate {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         self.client()?.send(request).await
     }
 }

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use client_credentials::{
-    AccessToken, Body, ClientCredentials, ClientCredentialsBuilder, Error, HttpClient, IntoHttpClient, TokenRequest,
-    TokenSource, async_trait,
+    AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, HttpClient, IntoHttpClient, SecretBody,
+    TokenRequest, TokenSource, async_trait,
 };
 use http::{Request, Response};
 use tokio::{
@@ -18,30 +18,32 @@ use tokio::{
 };
 use wiremock::ResponseTemplate;
 
-type Answer = dyn Fn(&Request<Body>) -> Result<Response<Body>, Error> + Send + Sync;
+type Answer = dyn Fn(&Request<SecretBody>) -> Result<Response<SecretBody>, Error> + Send + Sync;
 
 /// An `HttpClient` of the test's own: keeps what it is asked, and answers without any network.
 #[derive(Clone)]
 pub struct Recorder {
     answer: Arc<Answer>,
-    seen: Arc<Mutex<Vec<Request<Body>>>>,
+    seen: Arc<Mutex<Vec<Request<SecretBody>>>>,
 }
 
 impl Recorder {
-    pub fn new(answer: impl Fn(&Request<Body>) -> Result<Response<Body>, Error> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        answer: impl Fn(&Request<SecretBody>) -> Result<Response<SecretBody>, Error> + Send + Sync + 'static,
+    ) -> Self {
         Self { answer: Arc::new(answer), seen: Arc::default() }
     }
 
     /// Answers with a token.
     pub fn issuing() -> Self {
-        Self::new(|_| Ok(Response::new(Body::from(TOKEN))))
+        Self::new(|_| Ok(Response::new(SecretBody::from(TOKEN))))
     }
 
-    pub fn seen(&self) -> Vec<Request<Body>> {
+    pub fn seen(&self) -> Vec<Request<SecretBody>> {
         self.seen.lock().expect("no panic").clone()
     }
 
-    pub fn last(&self) -> Request<Body> {
+    pub fn last(&self) -> Request<SecretBody> {
         self.seen().pop().expect("a request")
     }
 }
@@ -50,7 +52,7 @@ pub const TOKEN: &str = r#"{"access_token":"abcde12345","token_type":"Bearer","e
 
 #[async_trait]
 impl HttpClient for Recorder {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let answer = (self.answer)(&request);
         self.seen.lock().expect("no panic").push(request);
         answer
@@ -90,15 +92,15 @@ pub fn source(token_url: impl Into<String>) -> ClientCredentialsBuilder {
 
 /// The token request of this source, as its HTTP client gets it: to a URL with TLS, too, and with headers that are
 /// marked sensitive, which no server sees.
-pub async fn sent(source: ClientCredentialsBuilder) -> Request<Body> {
+pub async fn sent(source: ClientCredentialsBuilder) -> Request<SecretBody> {
     #[derive(Clone, Default)]
-    struct Keep(Arc<Mutex<Option<Request<Body>>>>);
+    struct Keep(Arc<Mutex<Option<Request<SecretBody>>>>);
 
     #[async_trait]
     impl HttpClient for Keep {
-        async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
             *self.0.lock().expect("no panic") = Some(request);
-            Ok(Response::new(Body::from(TOKEN)))
+            Ok(Response::new(SecretBody::from(TOKEN)))
         }
     }
 

@@ -20,7 +20,7 @@ use client_credentials::{
     AccessToken, BearerAuthLayer, BearerAuthMiddleware, ClientAuthentication, ClientCredentials,
     ClientCredentialsBuilder, Clock, Error, HttpClient, PrivateKey, Secret, Signer, TokenCache, TokenRequest,
     TowerClient, async_trait,
-    testing::{Answer, AuthorizationServer, ProtectedApi},
+    testing::{AuthorizationServer, MockResponse, ProtectedApi},
     token_fn,
     vonage::Region,
 };
@@ -102,33 +102,34 @@ fn cache(auth: &AuthorizationServer) -> TokenCache {
 
 /// What a token endpoint answers.
 async fn endpoints(errors: &mut Errors) {
-    let json =
-        |body: &str| Answer::status(200).with_header("content-type", "application/json").with_body(body.to_owned());
+    let json = |body: &str| {
+        MockResponse::status(200).with_header("content-type", "application/json").with_body(body.to_owned())
+    };
     let answers = [
-        Answer::oauth_error("invalid_client"),
-        Answer::oauth_error("unauthorized_client"),
-        Answer::oauth_error("invalid_scope"),
-        Answer::oauth_error("unsupported_grant_type"),
-        Answer::oauth_error("invalid_dpop_proof"),
-        Answer::status(429).with_retry_after(Duration::from_secs(60)),
-        Answer::status(503),
-        Answer::status(502).with_body("<html><title>502 Bad Gateway</title>"),
-        Answer::status(500).with_body(r#"{"message":"broken"}"#),
-        Answer::status(500).with_header("content-encoding", "br"),
-        Answer::status(404),
-        Answer::status(403),
-        Answer::status(407),
-        Answer::status(302).with_header("location", "https://login.example.com/"),
-        Answer::garbage(),
-        Answer::status(200).with_header("content-type", "text/html").with_body("<html><title>Sign in</title>"),
+        MockResponse::oauth_error("invalid_client"),
+        MockResponse::oauth_error("unauthorized_client"),
+        MockResponse::oauth_error("invalid_scope"),
+        MockResponse::oauth_error("unsupported_grant_type"),
+        MockResponse::oauth_error("invalid_dpop_proof"),
+        MockResponse::status(429).with_retry_after(Duration::from_secs(60)),
+        MockResponse::status(503),
+        MockResponse::status(502).with_body("<html><title>502 Bad Gateway</title>"),
+        MockResponse::status(500).with_body(r#"{"message":"broken"}"#),
+        MockResponse::status(500).with_header("content-encoding", "br"),
+        MockResponse::status(404),
+        MockResponse::status(403),
+        MockResponse::status(407),
+        MockResponse::status(302).with_header("location", "https://login.example.com/"),
+        MockResponse::garbage(),
+        MockResponse::status(200).with_header("content-type", "text/html").with_body("<html><title>Sign in</title>"),
         json(r#"{"access_token":"a","token_type":"mac"}"#),
         json(r#"{"access_token":"a","expires_in":"soon"}"#),
         json(r#"{"token":"a"}"#),
-        Answer::hang(),
+        MockResponse::hang(),
     ];
     for answer in answers {
         let auth = AuthorizationServer::in_memory();
-        auth.answer_always(answer);
+        auth.respond_always(answer);
         let tokens = cache(&auth);
         errors.outcome(tokens.token().await);
         // Of an exchange and a caller that waits as long for it, either may end first.
@@ -148,9 +149,9 @@ async fn keys(errors: &mut Errors) {
     for _ in 0..2 {
         tokens.token_for(&key("a")).await.expect("a token");
         sleep(Duration::from_secs(50)).await;
-        auth.answer_always(Answer::usual());
+        auth.respond_always(MockResponse::usual());
     }
-    auth.answer_always(Answer::status(429).with_retry_after(Duration::from_secs(60)));
+    auth.respond_always(MockResponse::status(429).with_retry_after(Duration::from_secs(60)));
     for scope in ["b", "c", "d", "e"] {
         errors.outcome(tokens.token_for(&key(scope)).await);
     }
@@ -183,7 +184,7 @@ async fn transports(errors: &mut Errors) {
     let plain = source("http://auth.example.com/token", TowerClient::new(not_http)).allow_plain_http();
     errors.outcome(over(plain).token().await);
     let slow = AuthorizationServer::in_memory();
-    slow.answer_always(Answer::hang());
+    slow.respond_always(MockResponse::hang());
     let patient = source(slow.token_url(), slow.clone()).timeout(Duration::from_secs(60));
     errors.outcome(over(patient).token().await);
     let sources = [
@@ -201,7 +202,7 @@ async fn transports(errors: &mut Errors) {
 /// How a client proves who it is.
 async fn authentications(errors: &mut Errors) {
     let auth = AuthorizationServer::in_memory();
-    auth.answer_always(Answer::oauth_error("invalid_client"));
+    auth.respond_always(MockResponse::oauth_error("invalid_client"));
     let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents-empty");
     std::fs::write(&empty, "\n").expect("a file");
     let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
@@ -241,7 +242,7 @@ async fn authentications(errors: &mut Errors) {
 async fn clock_that_is_off() {
     let auth = AuthorizationServer::in_memory();
     // Further from any test's clock than is allowed.
-    auth.answer_next(Answer::oauth_error("invalid_client").with_header("date", "Thu, 01 Jan 2015 00:00:00 GMT"));
+    auth.respond_next(MockResponse::oauth_error("invalid_client").with_header("date", "Thu, 01 Jan 2015 00:00:00 GMT"));
     let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
     let authentication = ClientAuthentication::private_key_jwt(key);
     let source = source(auth.token_url(), auth.clone()).authentication(authentication);
@@ -304,26 +305,26 @@ async fn lives(errors: &mut Errors) {
     advance(Duration::from_secs(50 * 60)).await;
     tokens.token().await.expect("the old token");
     sleep(Duration::from_millis(1)).await;
-    auth.answer_always(Answer::status(503));
+    auth.respond_always(MockResponse::status(503));
     advance(Duration::from_secs(50 * 60)).await;
     tokens.token().await.expect("the old token");
     sleep(Duration::from_secs(5)).await;
 
     let odd = AuthorizationServer::in_memory();
-    odd.answer_always(Answer::status(200).with_body(r#"{"access_token":"a","expires_in":0,"scope":"b"}"#));
+    odd.respond_always(MockResponse::status(200).with_body(r#"{"access_token":"a","expires_in":0,"scope":"b"}"#));
     over(source(odd.token_url(), odd.clone()).scope("a b")).token().await.expect("a token");
 
     // The same token again, after a rejection and without one.
     for reject in [true, false] {
         let auth = AuthorizationServer::in_memory();
         let same = r#"{"access_token":"the-same","expires_in":3600}"#;
-        auth.answer_always(Answer::status(200).with_body(same));
+        auth.respond_always(MockResponse::status(200).with_body(same));
         let tokens = cache(&auth);
         let token = tokens.token().await.expect("a token");
         if reject {
             tokens.reject(&token);
         } else {
-            auth.answer_always(Answer::status(200).with_body(r#"{"access_token":"the-same","expires_in":300}"#));
+            auth.respond_always(MockResponse::status(200).with_body(r#"{"access_token":"the-same","expires_in":300}"#));
             advance(Duration::from_secs(55 * 60)).await;
         }
         sleep(Duration::from_secs(2)).await;
@@ -383,7 +384,7 @@ async fn apis(errors: &mut Errors) {
     }
 
     let down = AuthorizationServer::in_memory();
-    down.answer_always(Answer::oauth_error("invalid_client"));
+    down.respond_always(MockResponse::oauth_error("invalid_client"));
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
         .with(BearerAuthMiddleware::new(cache(&down)))
         .build();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use client_credentials::{
-    AccessToken, Body, ClientCredentials, Clock, Error, HttpClient, TokenCache, TokenCacheBuilder, TokenRequest,
+    AccessToken, ClientCredentials, Clock, Error, HttpClient, SecretBody, TokenCache, TokenCacheBuilder, TokenRequest,
     async_trait,
 };
 use http::{Request, Response};
@@ -108,7 +108,7 @@ impl Tenants {
 
 #[async_trait]
 impl HttpClient for Tenants {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let scope = form_urlencoded::parse(request.body().as_ref()).find(|(name, _)| name == "scope");
         let tenant = scope.and_then(|(_, scope)| scope.strip_prefix('t')?.parse().ok()).unwrap_or_default();
         let times = *self.times.lock().expect("no panic").entry(tenant).and_modify(|times| *times += 1).or_insert(1);
@@ -116,7 +116,7 @@ impl HttpClient for Tenants {
         self.asked.lock().expect("no panic").push(asked);
         let (reply, takes) = (self.respond)(asked);
         sleep(takes).await;
-        let response = |status: u16, body: String| Response::builder().status(status).body(Body::from(body));
+        let response = |status: u16, body: String| Response::builder().status(status).body(SecretBody::from(body));
         let response = match reply {
             Reply::Token => {
                 let expires_in = self.expires_in;
@@ -140,7 +140,7 @@ impl HttpClient for Tenants {
             }
             Reply::Status(status) => response(status, String::new()),
             Reply::RetryAfter(status, seconds) => {
-                Response::builder().status(status).header("retry-after", seconds).body(Body::from(String::new()))
+                Response::builder().status(status).header("retry-after", seconds).body(SecretBody::from(String::new()))
             }
             Reply::OAuth(code) => {
                 response(if code == "invalid_client" { 401 } else { 400 }, format!(r#"{{"error":"{code}"}}"#))

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use client_credentials::{Body, Error, HttpClient, async_trait};
+use client_credentials::{Error, HttpClient, SecretBody, async_trait};
 use http::{Request, Response, StatusCode, Uri, header};
 use tokio::time::{Instant, sleep};
 
@@ -209,7 +209,7 @@ pub(super) struct Network {
 
 #[async_trait]
 impl HttpClient for Network {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let scope = form_urlencoded::parse(request.body().as_ref())
             .find(|(name, _)| name == "scope")
             .map(|(_, scope)| scope.into_owned())
@@ -233,7 +233,7 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn answer(&mut self, answer: &Answer) -> Result<Response<Body>, Error> {
+    async fn answer(&mut self, answer: &Answer) -> Result<Response<SecretBody>, Error> {
         let fails = |kind: io::ErrorKind| Err(Error::transient(io::Error::from(kind)));
         match answer.kind {
             Kind::Token => {
@@ -293,7 +293,7 @@ impl Drop for Exchange<'_> {
     }
 }
 
-fn failure(status: u16, answer: &Answer) -> Response<Body> {
+fn failure(status: u16, answer: &Answer) -> Response<SecretBody> {
     let mut response = Response::builder().status(status);
     if let Some(retry_after) = &answer.retry_after {
         let text = retry_after

@@ -6,24 +6,24 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 
-/// What a stand-in answers, instead of what it would answer by itself.
+/// The response that a stand-in returns instead of its usual one.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct MockResponse {
     delay: Duration,
     what: What,
 }
 
 #[derive(Clone, Debug)]
 enum What {
-    /// What the stand-in answers by itself.
+    /// The stand-in's usual response.
     Usual,
     This(Response<Bytes>),
     Hang,
     Disconnect,
 }
 
-impl Answer {
-    /// What the stand-in answers by itself; with a [delay](Self::with_delay).
+impl MockResponse {
+    /// The stand-in's usual response, to which a [delay](Self::with_delay) can be added.
     pub fn usual() -> Self {
         Self::new(What::Usual)
     }
@@ -32,7 +32,7 @@ impl Answer {
     ///
     /// # Panics
     ///
-    /// If it is no status: not between 100 and 999.
+    /// If the status is not between 100 and 999.
     pub fn status(status: u16) -> Self {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::from_u16(status).expect("a status between 100 and 999");
@@ -46,38 +46,38 @@ impl Answer {
         Self::status(status).with_header("content-type", "application/json").with_body(body)
     }
 
-    /// A 200 that is no token response.
+    /// A 200 with an HTML page, which is not a token response.
     pub fn garbage() -> Self {
         Self::status(200).with_header("content-type", "text/html").with_body("<html>not what you think</html>")
     }
 
-    /// No answer, ever.
+    /// A response that never comes.
     pub fn hang() -> Self {
         Self::new(What::Hang)
     }
 
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     pub fn disconnect() -> Self {
         Self::new(What::Disconnect)
     }
 
-    /// Answers after this time.
+    /// Delays the response by this time.
     #[must_use]
     pub fn with_delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// Adds a `Retry-After` in whole seconds.
+    /// Adds a `Retry-After` header in whole seconds.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         self.with_header(RETRY_AFTER.as_str(), &wait.as_secs().to_string())
     }
 
-    /// Adds a header. Nothing but an answer with a status has headers.
+    /// Adds a header. [`usual`](Self::usual), [`hang`](Self::hang) and [`disconnect`](Self::disconnect) ignore it.
     ///
     /// # Panics
     ///
-    /// If name or value cannot stand in a header.
+    /// If the name or the value is not allowed in a header.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         if let What::This(response) = &mut self.what {
@@ -88,7 +88,7 @@ impl Answer {
         self
     }
 
-    /// Sets the body. Nothing but an answer with a status has one.
+    /// Sets the body. [`usual`](Self::usual), [`hang`](Self::hang) and [`disconnect`](Self::disconnect) ignore it.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         if let What::This(response) = &mut self.what {
@@ -97,7 +97,7 @@ impl Answer {
         self
     }
 
-    /// `None`: the connection is closed. `usual` answers by itself.
+    /// `None`: the connection is closed. `usual` makes the stand-in's usual response.
     pub(super) async fn give(self, usual: impl FnOnce() -> Response<Bytes>) -> Option<Response<Bytes>> {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
@@ -115,30 +115,30 @@ impl Answer {
     }
 }
 
-/// Answers to the next requests, and to all after them.
+/// The responses to the next requests, and to all requests after them.
 #[derive(Debug)]
 pub(super) struct Script {
-    next: VecDeque<Answer>,
-    always: Answer,
+    next: VecDeque<MockResponse>,
+    always: MockResponse,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { next: VecDeque::new(), always: Answer::usual() }
+        Self { next: VecDeque::new(), always: MockResponse::usual() }
     }
 }
 
 impl Script {
-    pub(super) fn push(&mut self, answer: Answer) {
-        self.next.push_back(answer);
+    pub(super) fn push(&mut self, response: MockResponse) {
+        self.next.push_back(response);
     }
 
-    pub(super) fn always(&mut self, answer: Answer) {
+    pub(super) fn always(&mut self, response: MockResponse) {
         self.next.clear();
-        self.always = answer;
+        self.always = response;
     }
 
-    pub(super) fn pop(&mut self) -> Answer {
+    pub(super) fn pop(&mut self) -> MockResponse {
         self.next.pop_front().unwrap_or_else(|| self.always.clone())
     }
 }
