@@ -45,7 +45,7 @@ const PROXY: [(&str, Fault); 7] = [
 ];
 
 /// In lower case, for failures that neither a type nor an I/O kind classifies. The first match decides.
-const WORDS: [(&str, Fault); 42] = [
+const WORDS: [(&str, Fault); 43] = [
     ("scheme is not http", Fault::TlsMissing),
     // h2 shows what it received, and drops the type of an I/O error.
     ("stream error received", Fault::Reset),
@@ -84,6 +84,7 @@ const WORDS: [(&str, Fault); 42] = [
     ("peer is incompatible", Fault::Tls),
     ("peer misbehaved", Fault::Tls),
     ("corrupt message", Fault::Tls),
+    ("cannot decrypt", Fault::Tls),
     ("ssl routines", Fault::Tls),
     ("dns error", Fault::Dns),
     ("failed to lookup address", Fault::Dns),

@@ -37,7 +37,11 @@ fn utf8(code: u32) -> Option<Vec<u8>> {
     char::from_u32(code).map(|character| character.to_string().into_bytes())
 }
 
+/// Also `%u0041`, as old JavaScript and IIS have it.
 fn percent(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    if let Some(digits) = text.strip_prefix(b"%u").and_then(|digits| digits.get(..4)) {
+        return Some((utf8(number(digits, 16)?)?, 6));
+    }
     let digits = text.strip_prefix(b"%")?.get(..2)?;
     Some((vec![u8::try_from(number(digits, 16)?).ok()?], 3))
 }

@@ -15,7 +15,10 @@ const MAX_LAYERS: usize = 3;
 /// A shorter match is a coincidence.
 const MIN_PART: usize = 4;
 
-/// What was sent in one exchange, and must not be shown.
+/// The same where only letters and digits are compared.
+const MIN_SEPARATED: usize = 8;
+
+/// What was sent in one exchange and must not be shown.
 #[derive(Clone, Default)]
 pub(super) struct Mask {
     secrets: Vec<Zeroizing<String>>,
@@ -52,9 +55,10 @@ impl Mask {
     /// Whether one of the texts, or all of them joined, repeats a secret or a value.
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
         let patterns = self.patterns();
-        let index = Index::of(&patterns);
-        texts.iter().any(|text| index.is_in(text, MAX_LAYERS))
-            || index.is_in(&Zeroizing::new(texts.concat()), MAX_LAYERS)
+        let separated: Vec<_> = patterns.iter().filter_map(Pattern::separated).collect();
+        let forms = Forms { index: Index::of(&patterns), separated: Index::of(&separated) };
+        texts.iter().any(|text| forms.is_in(text, MAX_LAYERS))
+            || forms.is_in(&Zeroizing::new(texts.concat()), MAX_LAYERS)
     }
 
     fn patterns(&self) -> Vec<Pattern> {
@@ -77,7 +81,8 @@ impl Pattern {
         // Also as it is sent in a form and in a Basic header, because a server may repeat those in base64.
         let form = joined(text.len(), form_urlencoded::byte_serialize(text.as_bytes()));
         let percent = joined(text.len(), percent_encoding::utf8_percent_encode(text, FORM));
-        let mut written = vec![hex(text)];
+        let mut written =
+            vec![hex(text), numbers(text, |byte| byte.to_string()), numbers(text, |byte| format!("0x{byte:02x}"))];
         for sent in [text, &form, &percent] {
             written.push(Zeroizing::new(sent.to_owned()));
             written.extend((0..3).map(|shift| within_base64(sent, shift)));
@@ -92,6 +97,13 @@ impl Pattern {
         let patterns = written.into_iter().map(|written| plain(&written)).filter(|text| !text.is_empty());
         patterns.map(|text| Self { part: (text.len() * part / length).max(1), text, is_secret }).collect()
     }
+
+    /// Its letters and digits, for texts that separate them; `None` if they are too few.
+    fn separated(&self) -> Option<Self> {
+        let text = separated(&self.text);
+        let part = self.part.max(MIN_SEPARATED);
+        (text.len() >= MIN_SEPARATED).then(|| Self { part: part.min(text.len()), text, is_secret: false })
+    }
 }
 
 /// How many bytes of a secret of this length are not a coincidence.
@@ -104,6 +116,21 @@ fn part_of_secret(length: usize) -> usize {
 fn part_of_value(length: usize, is_uri: bool) -> usize {
     let part = if is_uri { (length * 2).div_ceil(3).clamp(8, 32) } else { (length / 2).clamp(8, 16) };
     part.min(length)
+}
+
+/// Patterns unchanged, and their letters and digits alone.
+struct Forms<'a> {
+    index: Index<'a>,
+    separated: Index<'a>,
+}
+
+impl Forms<'_> {
+    fn is_in(&self, text: &str, layers: usize) -> bool {
+        let text = plain(text);
+        self.index.is_in(&text)
+            || self.separated.is_in(&separated(&text))
+            || layers > 0 && escape::undone(&text).any(|inner| self.is_in(&inner, layers - 1))
+    }
 }
 
 /// Finds parts of patterns in a time that does not depend on their number.
@@ -123,17 +150,14 @@ impl<'a> Index<'a> {
         Self { parts, lengths, beginnings: beginnings.collect() }
     }
 
-    fn is_in(&self, text: &str, layers: usize) -> bool {
-        let text = plain(text);
+    fn is_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         let begins = |at| {
             self.lengths.iter().any(|length| bytes.get(at..at + length).is_some_and(|part| self.parts.contains(part)))
         };
         let longest = self.lengths.last().copied().unwrap_or_default();
         let mut ends = (bytes.len().saturating_sub(longest)..bytes.len()).map(|at| &bytes[at..]);
-        ends.any(|end| self.beginnings.contains(end))
-            || (0..bytes.len()).any(begins)
-            || layers > 0 && escape::undone(&text).any(|inner| self.is_in(&inner, layers - 1))
+        ends.any(|end| self.beginnings.contains(end)) || (0..bytes.len()).any(begins)
     }
 }
 
@@ -145,6 +169,13 @@ fn plain(text: &str) -> Zeroizing<String> {
     let mut plain = Zeroizing::new(String::with_capacity(text.len()));
     plain.extend(lower);
     plain
+}
+
+/// The letters and digits of a text, without the dots, commas, quotes, tags or accents between them.
+fn separated(text: &str) -> Zeroizing<String> {
+    let mut separated = Zeroizing::new(String::with_capacity(text.len()));
+    separated.extend(text.chars().filter(|character| character.is_alphanumeric()));
+    separated
 }
 
 /// White space, or a character that is not printable: controls, directions, joiners, fillers.
@@ -183,6 +214,11 @@ fn joined<'a>(length: usize, parts: impl Iterator<Item = &'a str>) -> Zeroizing<
     let mut joined = Zeroizing::new(String::with_capacity(3 * length));
     joined.extend(parts);
     joined
+}
+
+/// The bytes as a list of numbers.
+fn numbers(text: &str, number: impl Fn(u8) -> String) -> Zeroizing<String> {
+    Zeroizing::new(text.bytes().map(|byte| number(byte) + ",").collect())
 }
 
 /// The base64 of `text` if it begins `shift` bytes into a group of three, without the characters that depend on
@@ -246,6 +282,13 @@ mod tests {
                 secret.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
                 secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
                 secret.bytes().map(|byte| format!("{byte:02X} ")).collect(),
+                secret.bytes().map(|byte| format!("{byte:02x}:")).collect(),
+                secret.bytes().map(|byte| format!("={byte:02X}")).collect(),
+                secret.bytes().map(|byte| format!("0x{byte:02x}, ")).collect(),
+                format!("{:?}", secret.as_bytes()),
+                secret.encode_utf16().map(|unit| format!("%u{unit:04x}")).collect(),
+                secret.chars().flat_map(|character| [character, ',']).collect(),
+                secret.chars().flat_map(|character| [character, '\u{301}']).collect(),
                 secret.to_uppercase(),
                 secret.to_lowercase(),
                 secret.chars().flat_map(|character| [character, '\0']).collect(),

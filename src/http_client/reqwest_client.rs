@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{BoxError, Error, ErrorKind},
-    fault::Fault,
+    fault::{Fault, chain},
     origin::Target,
 };
 
@@ -142,8 +142,13 @@ impl SendContext {
 
     fn failed_by(&self, cause: BoxError) -> Error {
         let proxy = self.settings.proxy(&self.scheme);
+        // By HTTP, which is not for SOCKS.
+        let tunnelled = chain(&*cause).any(|cause| cause.to_string().starts_with("tunnel error"));
         let error = failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
         match proxy {
+            Some(proxy) if tunnelled && proxy.starts_with("socks") => {
+                error.with_advice("for a SOCKS proxy, reqwest needs its feature `socks`")
+            }
             Some(proxy) if is_connection_failure(&error) => error.or_advice(format!(
                 "the HTTP client uses the proxy {proxy} for such URLs, unless `NO_PROXY` lists the host"
             )),

@@ -165,6 +165,17 @@ mod tunnels {
         check(&ask(&source).await.expect_err("a proxy"), port, next(), transient);
     }
 
+    /// reqwest then speaks HTTP to it.
+    #[tokio::test]
+    async fn a_socks_proxy_without_the_feature_for_it_is_named() {
+        let (port, _) = server(|mut stream| async move { faults::read_some(&mut stream).await }).await;
+        let proxy = reqwest::Proxy::all(format!("socks5://127.0.0.1:{port}")).expect("a proxy");
+        let client = reqwest::Client::builder().tls_backend_rustls().proxy(proxy);
+        let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
+        let error = ask(&source).await.expect_err("a proxy").to_string();
+        assert!(error.ends_with("(for a SOCKS proxy, reqwest needs its feature `socks`)"), "{error}");
+    }
+
     #[tokio::test]
     async fn a_proxy_through_tls_and_one_over_socks_are_told_apart_as_well() {
         for words in ["tunnel error: io error establishing tunnel", "SOCKS error: failed parsing server response"] {

@@ -130,6 +130,19 @@ async fn a_file_that_holds_no_secret_is_an_error_that_names_it_and_not_its_conte
     assert!(client.seen().is_empty());
 }
 
+/// A variable that ends in `_FILE` is easily given what should be in the file.
+#[tokio::test]
+async fn content_in_place_of_a_path_is_not_shown() {
+    for content in ["-----BEGIN PRIVATE KEY----- MIGHs3cr3t", "s3cr3t\n", "eyJhbGciOiJIUzI1NiJ9.s3cr3t.x"] {
+        let secret = Secret::file(content);
+        let debug = format!("{secret:?}");
+        let error = ask(&source(secret, &Recorder::issuing())).await.expect_err("no such file");
+        let said = "client_secret: the file [redacted] (write its path, not its content) cannot be read";
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(!format!("{debug}{error}{error:?}").contains("s3cr3t"), "{debug} {error:?}");
+    }
+}
+
 /// Opening a pipe waits until somebody writes to it: each attempt would leave a thread behind.
 #[cfg(unix)]
 #[tokio::test]

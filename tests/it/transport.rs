@@ -334,6 +334,20 @@ mod tls {
         }
     }
 
+    #[tokio::test]
+    async fn a_record_that_cannot_be_decrypted_is_a_failure_of_tls() {
+        let identity = Identity::new();
+        let port = tls_server(identity.acceptor(&[&TLS13], "http/1.1", false), |mut stream| async move {
+            faults::read_some(&mut stream).await;
+            let _ = stream.get_mut().0.write_all(&[&[23, 3, 3, 0, 20][..], &[7; 20]].concat()).await;
+        })
+        .await;
+        for (name, client) in tls_clients(&identity) {
+            let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+            assert_eq!(error.kind(), ErrorKind::Tls, "{name}: {error:?}");
+        }
+    }
+
     /// With TLS 1.3 the server's alert comes after the client's side of the handshake is done, and hyper may lose it.
     #[tokio::test]
     async fn a_demanded_certificate_of_the_client_is_always_a_matter_of_tls() {

@@ -38,7 +38,7 @@ impl SecretFile {
         // `None`: the runtime is shutting down.
         let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
         outcome.map_err(|NotRead(what, cause)| {
-            let message = format!("{field}: the file {} {what}", self.path.display());
+            let message = format!("{field}: the file {} {what}", shown_path(&self.path));
             let error = Error::new(ErrorKind::Credentials, message);
             match cause {
                 Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
@@ -46,6 +46,13 @@ impl SecretFile {
             }
         })
     }
+}
+
+/// The path as errors and `Debug` show it, unless it looks like the content of a file.
+pub(in crate::client_credentials) fn shown_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_content = text.contains("-----BEGIN ") || text.starts_with("eyJ") || text.contains(char::is_control);
+    if is_content { "[redacted] (write its path, not its content)".into() } else { text }
 }
 
 fn read(path: &Path) -> Result<SecretText, NotRead> {

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::file::SecretFile;
+use super::file::{SecretFile, shown_path};
 use crate::error::Error;
 
 /// A client secret, an assertion or a client's id, which is fixed or can change.
@@ -166,7 +166,7 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             SecretSource::Fixed(_) => f.write_str("[redacted]"),
-            SecretSource::File(file) => write!(f, "file {:?}", file.path),
+            SecretSource::File(file) => write!(f, "file {:?}", shown_path(&file.path)),
             SecretSource::Function(_) => f.write_str("function"),
         }
     }

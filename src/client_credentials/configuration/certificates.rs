@@ -50,6 +50,7 @@ mod with_tls {
     use zeroize::Zeroizing;
 
     use super::{Certificates, Error};
+    use crate::client_credentials::authentication::shown_path;
 
     pub(in super::super) struct Loaded {
         authorities: Vec<Certificate>,
@@ -150,6 +151,6 @@ mod with_tls {
     }
 
     fn refuse(field: &str, path: &Path, what: &str) -> Error {
-        Error::configuration(format!("{field}: the file {} {what}", path.display()))
+        Error::configuration(format!("{field}: the file {} {what}", shown_path(path)))
     }
 }

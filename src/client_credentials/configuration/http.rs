@@ -68,7 +68,14 @@ mod with_reqwest {
         }
         // The cause is omitted, because it quotes the URL, which may contain a password.
         let what = "is not the URL of a proxy; write it as `http://proxy.example.com:3128`, or `none`";
-        Proxy::all(url).map(|proxy| Some(ProxySetting::All(Box::new(proxy)))).map_err(|_| http.refuse("proxy", what))
+        // reqwest ignores a proxy of any other scheme.
+        let known = url.split_once("://").is_none_or(|(scheme, _)| {
+            ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&&*scheme.to_ascii_lowercase())
+        });
+        match Proxy::all(url) {
+            Ok(proxy) if known => Ok(Some(ProxySetting::All(Box::new(proxy)))),
+            _ => Err(http.refuse("proxy", what)),
+        }
     }
 
     impl HttpSettings {

@@ -99,7 +99,7 @@ const FIELDS: &[&str] = &[
 /// | `any_origin`, `comma_separated_scopes`, `mtls_endpoint_aliases`, `allow_plain_http` | `true` or `false` |
 /// | `timeout` | seconds |
 /// | `http` | a table for the connection to the token endpoint (feature `reqwest`; its files need `rustls` or `native-tls`) |
-/// | `http.proxy` | a URL, with user and password if required; `none` for no proxy, even if `HTTPS_PROXY` and the like are set |
+/// | `http.proxy` | a URL, with user and password if required (`socks5://` with reqwest's feature `socks`); `none` for no proxy, even if `HTTPS_PROXY` and the like are set |
 /// | `http.ca_file`, `http.ca_only` | certificate authorities to trust, in PEM; `true` to trust no others |
 /// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, if it is not in the same file |
 /// | `http.connect_timeout` | seconds |

@@ -80,6 +80,8 @@ async fn no_proxy_at_all_can_be_said() {
 fn what_cannot_be_a_connection_is_refused_by_field() {
     for (http, said) in [
         (json!({"proxy": format!("http://user:{SECRET}@:nowhere")}), "http.proxy: is not the URL of a proxy"),
+        // reqwest goes around a proxy of a scheme that it does not know.
+        (json!({"proxy": format!("ftp://user:{SECRET}@proxy.example.com")}), "http.proxy: is not the URL of a proxy"),
         (json!({"connect_timeout": 0}), "http.connect_timeout: zero"),
         (json!({"connect_timeout": "soon"}), "http.connect_timeout: is not a number of seconds"),
         (json!({"ca_only": "yes"}), "http.ca_only: is neither `true` nor `false`"),
@@ -160,6 +162,10 @@ mod certificates {
             let shown = format!("{error} {error:?}");
             assert!(error.to_string().starts_with(&said) && !shown.contains("s3cr3t"), "{shown}");
         }
+        let in_place_of_a_path = format!("-----BEGIN PRIVATE KEY-----\n{SECRET}");
+        let error = read(&with(&json!({"http": {"ca_file": in_place_of_a_path}}))).build().expect_err("no path");
+        let said = "http.ca_file: the file [redacted] (write its path, not its content) cannot be read";
+        assert!(error.to_string().starts_with(said) && !format!("{error:?}").contains("s3cr3t"), "{error:?}");
         let error = read(&by_certificate("https://localhost/token", &json!({"ca_file": ca.0}))).build();
         let error = error.expect_err("no certificate").to_string();
         assert!(error.starts_with("http_client: missing; tls_client_auth needs an HTTP client"), "{error}");
