@@ -72,7 +72,7 @@ fn a_scope_is_required() {
     let builder = ClientCredentials::vonage(Region::Emea, "abcde", "12345").http_client(issuing("Bearer"));
     let error = builder.clone().build().expect_err("no scope");
     assert_eq!(error.kind(), ErrorKind::Configuration);
-    assert!(error.to_string().contains("the token endpoint requires a scope"), "{error}");
+    assert!(error.to_string().contains("the token endpoint requires one"), "{error}");
     builder.scope("a").build().expect("complete");
 }
 
