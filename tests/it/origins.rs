@@ -223,6 +223,10 @@ async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_bes
         (&[name], name, &["api.example.com", "other-tenant.example.com"], Without),
         (&[name], name, &["api.example.com:8443"], Without),
         (&[name], name, &["not a host"], Without),
+        // A gateway may read user info as the host.
+        (&[name], name, &["other-tenant.example.com@api.example.com"], Without),
+        (&[name], name, &["other-tenant.example.com:80@api.example.com:443"], Without),
+        (&[name], name, &["@api.example.com"], Without),
         // An address in the URL, with a permitted name in `Host`.
         (&[name, address], address, &["api.example.com"], With),
         (&[name, address], address, &["192.0.2.1:8443"], With),
