@@ -1,5 +1,11 @@
 use std::{convert::Infallible, fmt};
 
+#[cfg(feature = "reqwest")]
+use tokio::time::Instant;
+
+#[cfg(feature = "reqwest")]
+use super::request::sealed::Request as _;
+
 /// Whether, and how, a request is copied so that it can be sent again after its token was rejected: [`NoReplay`],
 /// [`TryClone`], or a function of yours in [`replay_fn`]. Sealed, so that it can change.
 pub trait Replay<Req>: sealed::Replay<Req> {}
@@ -93,14 +99,18 @@ impl<B: Clone> sealed::Replay<http::Request<B>> for TryClone {
 
 #[cfg(feature = "reqwest")]
 impl sealed::Replay<reqwest::Request> for TryClone {
-    type Spare<S> = (reqwest::Request, S);
+    /// With the end of the request's own time limit, since the first attempt counts too.
+    type Spare<S> = (reqwest::Request, S, Option<Instant>);
 
     fn spare<S: Clone>(&self, request: &reqwest::Request, service: &S) -> Option<Self::Spare<S>> {
-        Some((request.try_clone()?, service.clone()))
+        Some((request.try_clone()?, service.clone(), request.deadline()))
     }
 
-    fn take_apart<S>(spare: Self::Spare<S>) -> (reqwest::Request, S) {
-        spare
+    fn take_apart<S>((mut request, service, deadline): Self::Spare<S>) -> (reqwest::Request, S) {
+        if let Some(deadline) = deadline {
+            request.leave_until(deadline);
+        }
+        (request, service)
     }
 }
 
