@@ -50,7 +50,8 @@ impl<'a> Target<'a> {
     /// As it is written in logs and errors, and remembered for them.
     pub(crate) fn to_origin(&self) -> String {
         let host = canonical(self.host).to_ascii_lowercase();
-        let scheme = self.scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
+        let scheme = self.scheme.filter(|scheme| !scheme.is_empty());
+        let scheme = scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
         match self.port {
             Port::Default => format!("{scheme}{host}"),
             Port::Number(port) => format!("{scheme}{host}:{port}"),
