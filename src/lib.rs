@@ -31,7 +31,7 @@
 //! # }
 //! ```
 //!
-//! The README has a program for each kind of client, and says which layer goes where.
+//! The README and the pages in `docs/` have a program for each kind of client, and say which layer goes where.
 //!
 //! # The life of a token
 //!

@@ -54,6 +54,6 @@ async fn one_tenants_response_is_served_to_no_other_where_the_cache_is_inside() 
         request.send().await.expect("a response").text().await.expect("a body")
     };
     assert_eq!((ask(&inside, "one").await, ask(&inside, "two").await), ("one".into(), "two".into()));
-    // As the README warns.
+    // As the page "In production" warns.
     assert_eq!((ask(&outside, "one").await, ask(&outside, "two").await), ("one".into(), "one".into()));
 }

@@ -160,7 +160,7 @@ async fn a_fault_of_http2_is_tried_again_like_a_reset() {
     assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 3);
 }
 
-/// A client of the application's own around another library's, as the README has it.
+/// A client of the application's own around another library's, as `docs/other-clients.md` has it.
 struct Reqwest012(fn() -> io::Error, bool);
 
 #[async_trait]

@@ -18,8 +18,8 @@ impl HttpClient for OtlpClient {
         // Exporters send from a thread that is in no runtime.
         let sent = self.runtime.spawn(async move {
             let response = client.execute(request.try_into()?).await?;
-            let answer = http::Response::builder().status(response.status());
-            Ok(answer.body(response.bytes().await?)?)
+            let builder = http::Response::builder().status(response.status());
+            Ok(builder.body(response.bytes().await?)?)
         });
         sent.await?
     }
