@@ -48,6 +48,9 @@ impl TokenHeader {
     /// `Proxy-Authorization`, for gateways that read it and leave `Authorization` to the API behind them, such as
     /// Google's Identity-Aware Proxy.
     ///
+    /// A 407 does not reject the token, unless `with_rejection` says so. Over plain http, a forward proxy on the way
+    /// takes this header as its own.
+    ///
     /// # Errors
     ///
     /// Those of [`authorization`](Self::authorization).

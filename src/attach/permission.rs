@@ -27,8 +27,11 @@ impl TokenCache {
             // The form that nearly every request uses, compared without the copy that parsing makes.
             self.origins().is_authority_as_written(host.as_bytes())
                 || match Authority::try_from(host.as_bytes()) {
-                    Ok(host) => self.permit_host(&Target::of_parts(None, &host)),
-                    Err(_) => self.permit_host(&Target::unreadable()),
+                    // User info has no place in `Host` (RFC 9110 section 7.2), and a gateway may read it as the host.
+                    Ok(authority) if !host.as_bytes().contains(&b'@') => {
+                        self.permit_host(&Target::of_parts(None, &authority))
+                    }
+                    _ => self.permit_host(&Target::unreadable()),
                 }
         })
     }

@@ -1,5 +1,11 @@
 use std::{convert::Infallible, fmt};
 
+#[cfg(feature = "reqwest")]
+use tokio::time::Instant;
+
+#[cfg(feature = "reqwest")]
+use super::request::sealed::Request as _;
+
 /// How a request is copied, so that it can be sent again after its token was rejected: [`NoReplay`], [`TryClone`], or
 /// your own function with [`replay_fn`]. The trait is sealed, so that it can change.
 pub trait Replay<Req>: sealed::Replay<Req> {}
@@ -94,14 +100,18 @@ impl<B: Clone> sealed::Replay<http::Request<B>> for TryClone {
 
 #[cfg(feature = "reqwest")]
 impl sealed::Replay<reqwest::Request> for TryClone {
-    type Spare<S> = (reqwest::Request, S);
+    /// With the end of the request's own time limit, since the first attempt counts too.
+    type Spare<S> = (reqwest::Request, S, Option<Instant>);
 
     fn spare<S: Clone>(&self, request: &reqwest::Request, service: &S) -> Option<Self::Spare<S>> {
-        Some((request.try_clone()?, service.clone()))
+        Some((request.try_clone()?, service.clone(), request.deadline()))
     }
 
-    fn take_apart<S>(spare: Self::Spare<S>) -> (reqwest::Request, S) {
-        spare
+    fn take_apart<S>((mut request, service, deadline): Self::Spare<S>) -> (reqwest::Request, S) {
+        if let Some(deadline) = deadline {
+            request.leave_until(deadline);
+        }
+        (request, service)
     }
 }
 

@@ -50,7 +50,8 @@ impl<'a> Target<'a> {
     /// The text for errors and for the log, which mentions each once.
     pub(crate) fn to_origin(&self) -> String {
         let host = canonical(self.host).to_ascii_lowercase();
-        let scheme = self.scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
+        let scheme = self.scheme.filter(|scheme| !scheme.is_empty());
+        let scheme = scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
         match self.port {
             Port::Default => format!("{scheme}{host}"),
             Port::Number(port) => format!("{scheme}{host}:{port}"),
@@ -65,8 +66,9 @@ impl Port {
         let behind = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
         match (behind.strip_prefix(authority.host()), authority.port_u16()) {
             (Some("" | ":"), _) => Self::Default,
-            (_, Some(port)) => Self::Number(port),
-            (_, None) => Self::Unreadable,
+            (Some(rest), Some(port)) if rest.starts_with(':') => Self::Number(port),
+            // Also a name between an address in brackets and the port, which `http` takes no notice of.
+            _ => Self::Unreadable,
         }
     }
 }

@@ -137,6 +137,34 @@ mod reqwest_requests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn over_the_layer_the_first_send_counts_too() {
+        use reqwest::ResponseBuilderExt;
+        let seen = Seen::default();
+        let left = Seen::clone(&seen);
+        let api = tower::service_fn(move |request: reqwest::Request| {
+            let mut seen = left.0.lock().expect("no panic");
+            seen.push(request.timeout().copied());
+            let response = http::Response::builder().status(if seen.len() == 1 { 401 } else { 200 });
+            let response = response.url(request.url().clone()).body("").expect("a response");
+            async move {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                Ok::<_, std::convert::Infallible>(reqwest::Response::from(response))
+            }
+        });
+        let (tokens, _) = api_tokens();
+        tokens.token().await.expect("a token");
+        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
+        let mut request = reqwest::Request::new(http::Method::GET, "https://api.example.com/".parse().expect("a URL"));
+        *request.timeout_mut() = Some(Duration::from_secs(5));
+        let response = service.oneshot(request).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK);
+        let seen = seen.0.lock().expect("no panic").clone();
+        let [Some(first), Some(second)] = seen[..] else { panic!("{seen:?}") };
+        assert_eq!(first, Duration::from_secs(5));
+        assert!(second <= Duration::from_secs(2), "{second:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_request_without_a_wait_or_without_a_limit_is_left_as_it_is() {
         let tokens = TokenCache::builder(AccessToken::new("token-2").expect("a token"));
         let tokens = tokens.any_origin().build().expect("a cache");

@@ -237,9 +237,12 @@ async fn a_foreign_origin_is_named_once() {
         send(&tokens, "https://elsewhere.example.com/a", 200).await;
         send(&tokens, "https://another.example.com/b", 200).await;
     }
+    // One that only a CONNECT has, and no scheme.
+    send(&tokens, "api.example.com:443", 200).await;
     let told = log.take(Level::INFO);
-    assert_eq!(told.len(), 2, "{told:?}");
-    for (line, origin) in told.iter().zip(["https://elsewhere.example.com", "https://another.example.com"]) {
+    let origins = ["https://elsewhere.example.com", "https://another.example.com", "\"api.example.com:443\""];
+    assert_eq!(told.len(), origins.len(), "{told:?}");
+    for (line, origin) in told.iter().zip(origins) {
         assert!(line.starts_with("no access token attached: the origin is not among those named"), "{line}");
         assert!(line.contains(origin), "{line}");
     }

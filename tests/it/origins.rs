@@ -109,6 +109,9 @@ async fn a_token_goes_to_the_origins_that_were_named_and_nowhere_else() {
         (&["https://[2001:db8::1]"], "https://[2001:db8::1]/", With),
         (&["https://[2001:db8::1]"], "https://[2001:0DB8:0:0:0:0:0:1]/", With),
         (&["https://[2001:db8::1]"], "https://[2001:db8::2]/", Without),
+        // Another parser finds another host.
+        (&["https://[2001:db8::1]:8443"], "https://[2001:db8::1].evil.test:8443/", Without),
+        (&["any"], "http://[::1].evil.test:4000/", Without),
         // Any https origin, and loopback.
         (&["any"], "https://elsewhere.test:8443/", With),
         (&["any"], "http://elsewhere.test/", Refused),
@@ -223,6 +226,11 @@ async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_bes
         (&[name], name, &["api.example.com", "other-tenant.example.com"], Without),
         (&[name], name, &["api.example.com:8443"], Without),
         (&[name], name, &["not a host"], Without),
+        // A gateway may read user info as the host.
+        (&[name], name, &["other-tenant.example.com@api.example.com"], Without),
+        (&[name], name, &["other-tenant.example.com:80@api.example.com:443"], Without),
+        (&[name], name, &["@api.example.com"], Without),
+        (&[name, "https://[2001:db8::1]:8443"], name, &["[2001:db8::1].evil.test:8443"], Without),
         // An address in the URL, with a permitted name in `Host`.
         (&[name, address], address, &["api.example.com"], With),
         (&[name, address], address, &["192.0.2.1:8443"], With),

@@ -12,7 +12,7 @@ impl ClientHooks<TokenCache> for Client {
     }
 
     async fn exec(&self, mut request: Request, _: &OperationInfo) -> reqwest::Result<Response> {
-        let Ok(Some(mut header)) = self.inner().try_header_for(request.url().as_str()) else {
+        let Ok(mut header) = self.inner().header_for(request.url().as_str()).await else {
             return self.client().execute(request).await;
         };
         loop {
