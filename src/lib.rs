@@ -111,6 +111,7 @@
 //! | `metrics` | | counters, histograms and a gauge, through the `metrics` facade |
 //! | `tonic` | | a call without a token fails with a status code and the reason: `GrpcStatusLayer`, and `From<Error>` for `tonic::Status` |
 //! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file, and can be read from the environment |
+//! | `store`, `file`, `redis` | | tokens that are shared between processes: [`store`]; kept in files, or in Redis or Valkey |
 //! | `test-util` | | `testing`: an authorization server and an API for tests; `Clock`, for tests that move time; enables hyper and tokio's `net` |
 //!
 //! Without any of them, the crate consists of the cache and the tower layer. Token requests then go through your own
@@ -138,6 +139,9 @@ mod report;
 mod runtime;
 mod sharded;
 mod source;
+#[cfg(feature = "store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+pub mod store;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;

@@ -1,0 +1,88 @@
+//! What the cache asks of a store.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+
+/// Why an operation of a store failed. The cache logs its text: it must not contain a password.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Keeps named entries of bytes, for all instances of an application.
+///
+/// A store needs to know nothing of tokens. The cache encrypts the entries and gives each a name and a life; a store
+/// keeps them, compares them and forgets them. Implement it for the database that you already run.
+#[async_trait]
+pub trait TokenStore: Send + Sync + 'static {
+    /// Loads entries, in one round trip: for each name, in the order given, its entry, or `None` if there is none or its
+    /// life has ended.
+    ///
+    /// The names of one call belong to one token.
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError>;
+
+    /// Stores `new` under `name` for `life`, in one atomic step, if what is stored equals `old` (`None`: nothing is
+    /// stored, or its life has ended). Returns whether it was stored.
+    ///
+    /// The cache gives up after `limit`, and drops the future. A write that arrives later must change nothing.
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError>;
+
+    /// Removes the entry of that name, in one atomic step, if it equals `old`. Returns whether it was removed.
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError>;
+
+    /// The name of this store in logs and metrics, without a password.
+    fn name(&self) -> &str {
+        "token store"
+    }
+}
+
+/// What is stored under a name.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// As it was put.
+    pub bytes: Vec<u8>,
+    /// What is left of its life, by the store's own clock.
+    pub life: Duration,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("length", &self.bytes.len()).field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+/// The name of an entry: lower-case hexadecimal digits that stand for one token, a dot, and what the entry is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EntryName {
+    text: String,
+    token: usize,
+}
+
+impl EntryName {
+    pub(crate) fn new(token: &str, what: &str) -> Self {
+        Self { text: format!("{token}.{what}"), token: token.len() }
+    }
+
+    /// The whole name, such as `9f86d0….token`. Unique in the store, and without characters that are special in file
+    /// names.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The part before the dot, which the entries of one token have in common. For stores that keep related entries
+    /// together.
+    pub fn token(&self) -> &str {
+        &self.text[..self.token]
+    }
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
