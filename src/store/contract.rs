@@ -1,6 +1,6 @@
 //! What the cache asks of a store.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -38,6 +38,33 @@ pub trait TokenStore: Send + Sync + 'static {
     /// The name of this store in logs and metrics, without a password.
     fn name(&self) -> &str {
         "token store"
+    }
+}
+
+/// One store for several caches.
+#[async_trait]
+impl<T: TokenStore + ?Sized> TokenStore for Arc<T> {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        T::load(self, names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        T::put(self, name, old, new, life, limit).await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        T::remove(self, name, old).await
+    }
+
+    fn name(&self) -> &str {
+        T::name(self)
     }
 }
 
