@@ -137,6 +137,7 @@ mod middleware;
 mod origin;
 mod report;
 mod runtime;
+mod secret_file;
 mod sharded;
 mod source;
 #[cfg(feature = "store")]

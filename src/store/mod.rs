@@ -1,5 +1,19 @@
 //! Shares tokens between processes: a [`TokenStore`] keeps what the instances of an application share.
 
 mod contract;
+mod key;
+#[cfg_attr(not(test), expect(dead_code, reason = "the cache does not share tokens yet"))]
+mod names;
+#[cfg_attr(not(test), expect(dead_code, reason = "the cache does not share tokens yet"))]
+mod seal;
 
-pub use self::contract::{BoxError, Entry, EntryName, TokenStore};
+pub use self::{
+    contract::{BoxError, Entry, EntryName, TokenStore},
+    key::EncryptionKey,
+};
+// For the cache.
+#[expect(unused_imports, reason = "the cache does not share tokens yet")]
+pub(crate) use self::{
+    names::TokenName,
+    seal::{Opened, Seal},
+};

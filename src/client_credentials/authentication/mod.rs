@@ -19,7 +19,6 @@ use zeroize::Zeroizing;
 
 use self::assertion::Signing;
 #[cfg(all(feature = "serde", any(feature = "rustls", feature = "native-tls")))]
-pub(super) use self::file::shown_path;
 #[cfg(all(feature = "jwt", feature = "serde"))]
 pub(super) use self::key_file::KeyFile;
 #[cfg(feature = "jwt")]
