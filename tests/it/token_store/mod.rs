@@ -1,0 +1,9 @@
+//! Stores of shared tokens: the contract, encryption, files.
+
+mod contract;
+mod encryption_key;
+#[cfg(all(feature = "file", unix))]
+mod file_processes;
+#[cfg(all(feature = "file", unix))]
+mod files;
+mod folder;
