@@ -126,6 +126,19 @@ mod bearer_auth;
 mod cache;
 mod challenge;
 mod client_credentials;
+// Its programs, when they are tests, need these features.
+#[cfg(any(
+    all(doc, not(doctest)),
+    all(
+        doctest,
+        feature = "jwt",
+        feature = "reqwest-middleware",
+        feature = "serde",
+        feature = "test-util",
+        feature = "tonic"
+    )
+))]
+pub mod docs;
 mod error;
 mod fault;
 #[cfg(feature = "tonic")]
@@ -182,18 +195,7 @@ pub use crate::{
     token_request::{TokenRequest, TokenRequestBuilder},
 };
 
-#[cfg(all(
-    doctest,
-    feature = "jwt",
-    feature = "reqwest-middleware",
-    feature = "serde",
-    feature = "test-util",
-    feature = "tonic"
-))]
+/// The README's programs are tests.
+#[cfg(all(doctest, feature = "reqwest-middleware"))]
 #[doc = include_str!("../README.md")]
-#[doc = include_str!("../docs/in-production.md")]
-#[doc = include_str!("../docs/other-clients.md")]
-#[doc = include_str!("../docs/testing.md")]
-#[doc = include_str!("../docs/when-it-does-not-work.md")]
-#[doc = include_str!("../docs/providers.md")]
-struct Documents;
+struct Readme;

@@ -30,6 +30,8 @@ mod fleet;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
+mod hand_written;
+#[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
