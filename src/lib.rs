@@ -24,15 +24,21 @@
 //!     .build();
 //! client.get("https://api.example.com/stats").send().await?.error_for_status()?;
 //!
-//! // Where no adapter reaches (docs/other-clients.md):
+//! // Where no adapter reaches (`docs::other_clients`):
 //! let header = tokens.header_for("https://api.example.com/stats").await?;
 //! # let _ = header.value();
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The README and the pages in `docs/` have a program for each kind of client, and show where each layer
-//! belongs.
+//! The [guide](docs) has a page for each task:
+//!
+//! - To start: [authorization servers](docs::providers), [from hand-written token code](docs::from_hand_written_code),
+//!   [several APIs and tenants](docs::several_apis_and_tenants), [other clients](docs::other_clients),
+//!   [blocking programs](docs::blocking_programs), [recipes](docs::recipes).
+//! - To run it: [in production](docs::in_production), [when it does not work](docs::when_it_does_not_work).
+//! - To build on it: [testing your application](docs::testing), [for authors of SDKs](docs::for_sdk_authors),
+//!   [upgrading](docs::upgrading).
 //!
 //! # The life of a token
 //!

@@ -37,6 +37,7 @@ mod http_cache;
 mod http_client;
 #[cfg(feature = "test-util")]
 mod keys;
+mod links;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
 mod log;
 #[cfg(all(feature = "metrics", feature = "test-util"))]

@@ -1,7 +1,10 @@
 //! The steps of `docs/from-hand-written-code.md`: each is a file here, and does what the one before it does.
 
+#[expect(unreachable_pub, reason = "on the page it is a crate of its own")]
 mod before;
+#[expect(unreachable_pub, reason = "on the page it is a crate of its own")]
 mod header;
+#[expect(unreachable_pub, reason = "on the page it is a crate of its own")]
 mod middleware;
 
 use client_credentials::testing::{AuthorizationServer, MockResponse, ProtectedApi};
