@@ -30,6 +30,7 @@ mod fleet;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
+mod hints;
 mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
