@@ -12,6 +12,7 @@ mod client_authentication;
 #[cfg(feature = "serde")]
 mod configuration;
 #[cfg(feature = "test-util")]
+mod dashboard;
 mod deadlines;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod discovery;
