@@ -376,7 +376,7 @@ fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
 fn waits_for_itself() -> Error {
     Error::configuration(
         "the token request would wait for itself: the token source sends it through the adapter that waits \
-         for its token; give the source a client of its own",
+         for its token; pass the source a client of its own",
     )
 }
 

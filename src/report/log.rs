@@ -260,7 +260,7 @@ pub(crate) fn follows_redirects(source: &str) {
         warn,
         source,
         "the HTTP client may follow redirects of the token endpoint, and send headers and the token URL to another \
-         host; turn redirects off, or give `.http_client(..)` a `reqwest::ClientBuilder`"
+         host; turn redirects off, or pass a `reqwest::ClientBuilder` to `.http_client(..)`"
     );
 }
 
