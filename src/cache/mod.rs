@@ -11,6 +11,7 @@ mod fetch;
 mod flight;
 mod keep_warm;
 mod keys;
+mod lasting;
 mod lease;
 mod renewal;
 mod slot;

@@ -36,6 +36,7 @@ mod http_client;
 #[cfg(feature = "test-util")]
 mod keys;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
+mod lasting;
 mod log;
 #[cfg(all(feature = "metrics", feature = "test-util"))]
 mod metrics;

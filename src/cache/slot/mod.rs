@@ -5,6 +5,7 @@
 
 mod landing;
 mod rejection;
+mod remaining;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock},
@@ -13,6 +14,7 @@ use std::{
 
 use tokio::{sync::watch, task::AbortHandle};
 
+pub(super) use self::remaining::Remaining;
 use super::{
     backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Hold},
     clock::Moment,
