@@ -89,7 +89,8 @@ fn unknown(error: &clap::Error) -> Failure {
         Some(ContextValue::String(argument)) if argument.starts_with('-') => argument.as_str(),
         _ => return Failure::usage("an argument that belongs to no flag; see `--help`"),
     };
-    let field = settings::meant(argument);
+    let name = argument.trim_start_matches('-');
+    let field = settings::meant(name).or_else(|| Some(name.to_owned()));
     match field.as_deref().map(|field| (field, settings::of_field(field))) {
         Some(("client_secret", _)) => Failure::usage(SECRET_AS_FLAG),
         Some((_, Some(flag))) => Failure::usage(format!("`{argument}` is not a flag; write `--{flag}`")),

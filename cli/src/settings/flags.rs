@@ -141,9 +141,8 @@ fn values<'a>(options: &'a ArgMatches, flag: &Flag) -> impl Iterator<Item = &'a 
 }
 
 /// The field that another tool's name for a flag stands for, as in a file.
-pub(crate) fn meant(argument: &str) -> Option<String> {
-    let name = argument.trim_start_matches('-').replace('-', "_");
-    let field = Table::from_iter([(name, Value::Boolean(true))]);
+pub(crate) fn meant(name: &str) -> Option<String> {
+    let field = Table::from_iter([(name.replace('-', "_"), Value::Boolean(true))]);
     let builder = Value::Table(field).try_into::<ClientCredentialsBuilder>().ok()?;
     let error = builder.build().err()?.to_string();
     let (_, field) = error.split_once("is not a field; write `")?;
