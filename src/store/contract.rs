@@ -1,6 +1,6 @@
 //! What the cache asks of a store.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -41,6 +41,33 @@ pub trait TokenStore: Send + Sync + 'static {
     }
 }
 
+/// One store for several caches.
+#[async_trait]
+impl<T: TokenStore + ?Sized> TokenStore for Arc<T> {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        T::load(self, names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        T::put(self, name, old, new, life, limit).await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        T::remove(self, name, old).await
+    }
+
+    fn name(&self) -> &str {
+        T::name(self)
+    }
+}
+
 /// What is stored under a name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -57,6 +84,9 @@ impl fmt::Debug for Entry {
 }
 
 /// The name of an entry: lower-case hexadecimal digits that stand for one token, a dot, and what the entry is.
+///
+/// The digits are a SHA-256 of what identifies the token (its server, client, scope and so on; never a secret), without
+/// a key. Whoever can read the names and guesses all of that can confirm the guess.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntryName {
     text: String,
@@ -78,6 +108,21 @@ impl EntryName {
     /// together.
     pub fn token(&self) -> &str {
         &self.text[..self.token]
+    }
+}
+
+/// Reads a name as [`as_str`](EntryName::as_str) has it.
+impl FromStr for EntryName {
+    type Err = BoxError;
+
+    fn from_str(name: &str) -> Result<Self, BoxError> {
+        let is_digit = |c: char| c.is_ascii_digit() || matches!(c, 'a'..='f');
+        let is_name = |(token, what): &(&str, &str)| {
+            let is_known = token.chars().all(is_digit) && what.chars().all(|c| c.is_ascii_lowercase());
+            is_known && (1..=64).contains(&token.len()) && (1..=16).contains(&what.len())
+        };
+        let name = name.split_once('.').filter(is_name).ok_or("not the name of an entry, such as 9f86d081.token")?;
+        Ok(Self::new(name.0, name.1))
     }
 }
 

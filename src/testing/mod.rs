@@ -30,10 +30,15 @@
 //! ```
 
 mod authorization_server;
+#[cfg(feature = "store")]
+mod memory_store;
 mod mock_response;
 mod protected_api;
 mod server;
 
+#[cfg(feature = "store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+pub use self::memory_store::{MemoryStore, StoreOperation};
 pub use self::{
     authorization_server::{AuthorizationServer, AuthorizationServerBuilder, ReceivedTokenRequest},
     mock_response::MockResponse,
