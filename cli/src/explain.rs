@@ -143,8 +143,13 @@ mod tests {
 
     #[test]
     fn the_words_are_those_of_the_page() {
-        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/when-it-does-not-work.md"));
-        let page = page.expect("the page").split_whitespace().collect::<Vec<_>>().join(" ");
+        // The published package is without the repository's pages.
+        let pages = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
+        if !pages.is_dir() {
+            return;
+        }
+        let page = std::fs::read_to_string(pages.join("when-it-does-not-work.md")).expect("the page");
+        let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
         let sections = [
             REFUSED_CREDENTIALS,
             NO_GRANT,

@@ -1,7 +1,7 @@
 //! Tokens that are handed to somebody who cannot renew them.
 
 use crate::support::source::{Answer, Source, down, hours, minutes, seconds};
-use client_credentials::{ErrorKind, TokenCache};
+use client_credentials::{Clock, ErrorKind, TokenCache, testing::MemoryStore};
 use std::time::Duration;
 use tokio::time::{advance, sleep};
 
@@ -76,4 +76,36 @@ async fn many_callers_share_the_one_token_request() {
         assert_eq!(job.await.expect("no panic"), "token-2");
     }
     assert_eq!(source.count(), 2);
+}
+
+/// A renewal is postponed where the store is down, unless somebody waits for it.
+#[cfg(feature = "store")]
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_does_not_matter() {
+    let (source, store) = (Source::new(), MemoryStore::new());
+    let builder = || source.builder().namespace("it").clock(Clock::tokio()).shared_in_the_clear(store.clone());
+    let tokens = builder().build().expect("complete");
+    assert_eq!(lasting(&tokens, minutes(20)).await, "token-1");
+    let other = builder().build().expect("complete");
+    assert_eq!(lasting(&other, minutes(20)).await, "token-1");
+    advance(minutes(41)).await;
+    store.fail();
+    assert_eq!(lasting(&other, minutes(20)).await, "token-2");
+    store.restore();
+    sleep(minutes(2)).await;
+    assert_eq!((lasting(&tokens, minutes(20)).await, source.count()), ("token-3".to_owned(), 3));
+}
+
+/// Another instance may have a younger one.
+#[cfg(feature = "store")]
+#[tokio::test(start_paused = true)]
+async fn a_stored_token_that_lasts_is_taken() {
+    let (source, store) = (Source::new(), MemoryStore::new());
+    let builder = || source.builder().namespace("it").clock(Clock::tokio()).shared_in_the_clear(store.clone());
+    let tokens = builder().build().expect("complete");
+    lasting(&tokens, minutes(20)).await;
+    advance(minutes(41)).await;
+    let other = builder().build().expect("complete");
+    assert_eq!(lasting(&other, minutes(20)).await, "token-2");
+    assert_eq!((lasting(&tokens, minutes(20)).await, source.count()), ("token-2".to_owned(), 2));
 }
