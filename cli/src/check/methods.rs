@@ -29,6 +29,9 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
         return METHODS.iter().find(|(name, _)| set.as_str() == Some(name)).map(|(name, _)| vec![*name]);
     }
     let possible = possible(settings);
+    if let [only] = possible {
+        return Some(vec![only]);
+    }
     let listed = metadata.and_then(|metadata| metadata.get("token_endpoint_auth_methods_supported")?.as_array());
     let Some(listed) = listed else { return Some(usual(possible)) };
     let supported = listed.iter().filter_map(Value::as_str);

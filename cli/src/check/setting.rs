@@ -19,6 +19,7 @@ pub(super) fn text(settings: &Settings, method: &str) -> String {
         let example = Value::Array(vec![Value::String("https://api.example.com".to_owned())]);
         table.insert("origins".to_owned(), example);
     }
+    let table = in_order(table);
     let in_file = settings
         .name
         .rsplit('.')
@@ -34,6 +35,16 @@ pub(super) fn text(settings: &Settings, method: &str) -> String {
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// Where and who first.
+fn in_order(table: Table) -> Table {
+    const FIRST: [&str; 7] =
+        ["token_url", "issuer", "vonage", "client_id", "client_id_file", "client_secret_file", "authentication"];
+    let place = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
+    let mut fields: Vec<_> = table.into_iter().collect();
+    fields.sort_by_key(|(name, _)| place(name));
+    fields.into_iter().collect()
 }
 
 /// Further parameters and headers, the query of a URL and the password of a proxy may be secrets, unless they were

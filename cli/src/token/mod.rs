@@ -1,6 +1,7 @@
 //! `client-credentials token`: prints a token.
 
 mod output;
+mod store;
 
 use std::{
     sync::{
@@ -23,7 +24,8 @@ pub(crate) async fn run(options: &ArgMatches) -> Result<String, Failure> {
         None => Settings::read(options)?,
     };
     let sent = Arc::new(AtomicBool::new(false));
-    let tokens = cache(&settings, &sent)?;
+    let is_kept = !options.get_flag("no-store") && demo.is_none();
+    let tokens = cache(&settings, is_kept, &sent)?;
     let time = options.get_one::<Duration>("valid-for").copied().unwrap_or_default();
     let mut token = tokens.token_valid_for(time).await.map_err(|error| failed(&error, time))?;
     if options.get_flag("fresh") && !sent.load(Ordering::Relaxed) {
@@ -33,12 +35,16 @@ pub(crate) async fn run(options: &ArgMatches) -> Result<String, Failure> {
     Ok(output::text(options, &token, tokens.status().usable_for()))
 }
 
-fn cache(settings: &Settings, sent: &Arc<AtomicBool>) -> Result<TokenCache, Failure> {
+fn cache(settings: &Settings, is_kept: bool, sent: &Arc<AtomicBool>) -> Result<TokenCache, Failure> {
     let sent = Arc::clone(sent);
     let builder = settings.builder(None)?.map_http_client(move |client| Noted { client, sent: Arc::clone(&sent) });
     let source = builder.build().map_err(|error| Failure::settings(&error))?;
     // So that what is left of a token's life is exact. A token that is about to end is due, and not printed anyway.
     let cache = TokenCache::builder(source).leeway(Duration::ZERO);
+    let cache = match is_kept.then(store::open).flatten() {
+        Some(store) => cache.shared_in_the_clear(store),
+        None => cache,
+    };
     cache.build().map_err(|error| Failure::settings(&error))
 }
 

@@ -190,3 +190,37 @@ fn the_demo_needs_nothing() {
     assert!(ended.stderr.contains("HTTP 200; the token is accepted\n"), "{ended:?}");
     setting(&ended.stdout);
 }
+
+/// What the README shows, with other numbers and hosts.
+#[tokio::test]
+async fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../README.md");
+    let block = |language: &str| {
+        let (_, rest) = readme.split_once(&format!("```{language}\n")).expect("a block");
+        rest.split_once("```").expect("its end").0
+    };
+    let exp = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 3600;
+    let claims = json!({"aud": "https://api.example.com", "scope": "stats", "exp": exp}).to_string();
+    let jwt = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+    let auth = MockServer::start().await;
+    let respond = move |request: &wiremock::Request| match is_basic(request) {
+        true => issued(&json!({"access_token": jwt})),
+        false => refused(401, "invalid_client"),
+    };
+    Mock::given(method("POST")).and(path("/oauth2/token")).respond_with(respond).mount(&auth).await;
+    let api = MockServer::start().await;
+    Mock::given(method("GET")).and(path("/stats")).respond_with(ResponseTemplate::new(200)).mount(&api).await;
+    let (token_url, api_url) = (format!("{}/oauth2/token", auth.uri()), format!("{}/stats", api.uri()));
+    let ended = cli(&["check", "--token-url", &token_url, "--scope", "stats", "--api", &api_url])
+        .env("CLIENT_CREDENTIALS_CLIENT_ID", "abcde")
+        .env("CLIENT_CREDENTIALS_CLIENT_SECRET", SECRET)
+        .succeeds();
+    let plain = |text: &str| {
+        let text = text.replace(&auth.uri(), "https://auth.example.com").replace(&api.uri(), "https://api.example.com");
+        text.replace(|character: char| character.is_ascii_digit(), "")
+    };
+    let said = plain(&ended.stderr);
+    let (said, _) = said.split_once("\n\nThe setting that worked").expect("the report");
+    assert_eq!(said.trim(), plain(block("text")).trim());
+    assert_eq!(plain(&ended.stdout), plain(block("toml")));
+}

@@ -5,6 +5,7 @@ mod check;
 mod check_api;
 mod real_server;
 mod settings;
+mod store;
 mod support;
 mod token;
 mod usage;

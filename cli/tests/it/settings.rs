@@ -119,6 +119,15 @@ async fn what_other_tools_call_a_setting_is_told_by_its_name() {
     assert!(said.starts_with("error: `endpoint_params` is not a field; write `parameters`"), "{said}");
 }
 
+#[tokio::test]
+async fn a_file_of_settings_alone_needs_no_table() {
+    let server = server(|_| issued(&json!({}))).await;
+    let client = format!("token_url = \"{}/token\"\nclient_id = \"a\"\nclient_secret = \"{SECRET}\"\n", server.uri());
+    let config = file("auth.toml", &format!("{client}[parameters]\na = \"b\"\n"));
+    cli(&["token", "--no-store", "--config", &config]).succeeds();
+    assert_eq!(parameter(&server, "a").await, ["b"]);
+}
+
 #[test]
 fn an_unreadable_file_is_told_without_its_content() {
     let broken = file("app.toml", &format!("[auth]\nclient_id = \"a\"\nclient_secret = \"{SECRET}\nscope = \"a\"\n"));
@@ -127,6 +136,11 @@ fn an_unreadable_file_is_told_without_its_content() {
     let other = file("app.toml", "a = 1\n[http]\n[auth]\n");
     let said = cli(&["check", "--config", &other, "--table", "oauth"]).fails(2);
     assert!(said.ends_with("has no table `oauth`; there are `http`, `auth`\n"), "{said}");
+    let said = cli(&["check", "--config", &other]).fails(2);
+    assert!(
+        said.starts_with("error: --table: which table of ") && said.ends_with("there are `http`, `auth`\n"),
+        "{said}"
+    );
     let said = cli(&["check", "--config", "/nonexistent/app.toml"]).fails(2);
     assert!(said.starts_with("error: --config: /nonexistent/app.toml: "), "{said}");
     let said = cli(&["check", "--table", "auth"]).fails(2);
