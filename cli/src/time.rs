@@ -52,9 +52,9 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_unit() {
-        assert_eq!(["90", "90s", "20m", "2h"].map(|text| parse(text).unwrap().as_secs()), [90, 90, 1200, 7200]);
+        assert_eq!(["90", "90s", "20m", "2h"].map(|text| parse(text).expect("a time").as_secs()), [90, 90, 1200, 7200]);
         for wrong in ["", "m", "-1", "1d", "1.5h", "99999999999999999h"] {
-            parse(wrong).unwrap_err();
+            parse(wrong).expect_err(wrong);
         }
     }
 

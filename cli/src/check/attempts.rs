@@ -1,6 +1,8 @@
 //! The token requests, one for each way of authentication, until one is accepted.
 
-use client_credentials::{AccessToken, ClientCredentials, Error, Origins, TokenRequest, TokenSource};
+use client_credentials::{
+    AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, Origins, TokenRequest, TokenSource,
+};
 use http::StatusCode;
 
 use super::{
@@ -66,7 +68,7 @@ fn client(settings: &Settings, method: Option<&str>, exchange: &Exchange) -> Res
 
 /// By the library's own words, since no request can be made of these settings.
 fn refused(settings: &Settings) -> Failure {
-    match settings.builder(None).map(|builder| builder.build()) {
+    match settings.builder(None).map(ClientCredentialsBuilder::build) {
         Ok(Err(error)) => Failure::settings(&error),
         Ok(Ok(_)) => Failure::usage("authentication: no way of authentication is left"),
         Err(failure) => failure,

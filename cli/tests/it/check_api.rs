@@ -25,7 +25,7 @@ async fn it_gets_one_request_with_the_token() {
     assert!(ended.stdout.contains(&format!("origins = [\"{}\"]", api.uri())), "{ended:?}");
     let requests = received(&api).await;
     assert_eq!(requests.len(), 1);
-    assert_eq!(requests[0].headers["authorization"].to_str().unwrap(), format!("Bearer {TOKEN}"));
+    assert_eq!(requests[0].headers["authorization"].to_str().expect("text"), format!("Bearer {TOKEN}"));
     assert_eq!(requests[0].url.query(), Some("a=b"));
 }
 

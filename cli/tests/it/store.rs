@@ -1,4 +1,5 @@
-//! `token`: tokens that are kept from call to call.
+//! `token`: tokens that are kept from call to call, on Unix.
+#![cfg(unix)]
 
 use std::{
     path::{Path, PathBuf},
@@ -34,7 +35,7 @@ impl Caller {
 
     fn token(&self, flags: &[&str]) -> Cli {
         let arguments = self.arguments.iter().map(String::as_str).chain(flags.iter().copied());
-        cli(&["token"]).args(arguments).env("XDG_CACHE_HOME", &self.cache)
+        cli(&["token"]).args(arguments).cache(&self.cache)
     }
 
     fn gets(&self, flags: &[&str]) -> String {
@@ -95,8 +96,8 @@ async fn one_that_does_not_last_is_replaced_for_all() {
     let server = numbered(60, Duration::ZERO).await;
     let caller = Caller::of(&server);
     assert_eq!(caller.gets(&[]), "token-1");
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(caller.gets(&["--valid-for", "59s"]), "token-2");
+    std::thread::sleep(Duration::from_millis(4100));
+    assert_eq!(caller.gets(&["--valid-for", "56s"]), "token-2");
     assert_eq!(caller.gets(&[]), "token-2");
 }
 
@@ -134,12 +135,11 @@ async fn without_the_store_each_call_requests_a_token() {
     assert_eq!(caller.gets(&[]), "token-1");
     // `check` neither.
     let arguments = caller.arguments.iter().map(String::as_str);
-    cli(&["check"]).args(arguments).env("XDG_CACHE_HOME", &caller.cache).succeeds();
+    cli(&["check"]).args(arguments).cache(&caller.cache).succeeds();
     assert_eq!(caller.gets(&[]), "token-1");
     assert_eq!(token_requests(&server).await.len(), 3);
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn only_the_user_may_read_the_folder() {
     use std::os::unix::fs::PermissionsExt;
@@ -176,7 +176,7 @@ async fn a_store_that_cannot_be_used_is_no_failure() {
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
     // No home at all.
     let mut nowhere = caller.token(&[]);
-    nowhere.command.env_remove("XDG_CACHE_HOME");
+    nowhere.command.env_remove("XDG_CACHE_HOME").env_remove("HOME");
     let ended = nowhere.succeeds();
     assert_eq!(ended.stdout, "token-2\n");
     assert!(ended.stderr.starts_with("the token is not kept for the next call: "), "{ended:?}");

@@ -32,13 +32,21 @@ pub struct Cli {
 
 pub fn cli(arguments: &[&str]) -> Cli {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client-credentials"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    command.args(arguments).env_clear().env("PATH", path).env("XDG_CACHE_HOME", folder("cache"));
+    command.args(arguments).env_clear();
+    // Windows has no sockets without the latter.
+    for name in ["PATH", "SYSTEMROOT"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Cli { command, stdin: None }
+    Cli { command, stdin: None }.cache(&folder("cache"))
 }
 
 impl Cli {
+    /// Where the caches of a user are.
+    pub fn cache(self, folder: &Path) -> Self {
+        self.env("XDG_CACHE_HOME", folder).env("HOME", folder)
+    }
+
     pub fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         self.command.args(arguments);
         self
