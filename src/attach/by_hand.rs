@@ -40,8 +40,8 @@ impl TokenCache {
     /// }
     /// ```
     ///
-    /// The repository's page "Other clients" (`docs/other-clients.md`) has complete programs. For another scope or
-    /// resource, call this on a handle [`with_request`](Self::with_request).
+    /// The page [Other clients](crate::docs::other_clients) has complete programs. For another scope or resource, call
+    /// this on a handle [`with_request`](Self::with_request).
     ///
     /// # Errors
     ///

@@ -30,11 +30,14 @@ mod fleet;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
+mod hand_written;
+#[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
 mod keys;
+mod links;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
 mod lasting;
 mod log;
