@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    http_client::IntoHttpClient,
+    http_client::{HttpClient, IntoHttpClient},
     origin::Origins,
     report::log,
     source::TokenSource,
@@ -44,6 +44,7 @@ pub struct ClientCredentialsBuilder {
     pub(crate) origins: Origins,
     pub(crate) scope_required: bool,
     pub(super) transport: Transport,
+    wraps: Vec<Arc<Wrap>>,
     timeout: Duration,
     plain_http: bool,
     token_types: Vec<String>,
@@ -51,6 +52,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) overridden: Vec<&'static str>,
     refused: Option<Error>,
 }
+
+type Wrap = dyn Fn(Arc<dyn HttpClient>) -> Arc<dyn HttpClient> + Send + Sync;
 
 #[derive(Clone)]
 enum ServerUrl {
@@ -109,6 +112,7 @@ impl ClientCredentialsBuilder {
             origins: Origins::default(),
             scope_required: false,
             transport: Transport::Default,
+            wraps: Vec::new(),
             timeout: Duration::from_secs(28),
             plain_http: false,
             token_types: Vec::new(),
@@ -236,6 +240,38 @@ impl ClientCredentialsBuilder {
         self
     }
 
+    /// Wraps the HTTP client that sends the token requests, whichever it is and whatever its settings: to count or to
+    /// record what is sent, or to change it. `wrap` is called by [`build`](Self::build).
+    ///
+    /// The body has the client's secret, and the response the token: keep both out of logs.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use client_credentials::{ClientCredentials, Error, HttpClient, SecretBody, async_trait};
+    /// use http::{Request, Response};
+    ///
+    /// struct Said(Arc<dyn HttpClient>);
+    ///
+    /// #[async_trait]
+    /// impl HttpClient for Said {
+    ///     async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+    ///         eprintln!("{} {}", request.method(), request.uri().path());
+    ///         self.0.send(request).await
+    ///     }
+    /// }
+    ///
+    /// let builder = ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
+    ///     .map_http_client(Said);
+    /// ```
+    pub fn map_http_client<C: HttpClient>(
+        mut self,
+        wrap: impl Fn(Arc<dyn HttpClient>) -> C + Send + Sync + 'static,
+    ) -> Self {
+        self.wraps.push(Arc::new(move |client| Arc::new(wrap(client))));
+        self
+    }
+
     /// Sets the time limit of one exchange with the token endpoint, including the body. The default is 28 seconds, the
     /// maximum a day.
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -285,7 +321,7 @@ impl ClientCredentialsBuilder {
         let source = ClientCredentials {
             endpoint,
             client_id: self.client_id,
-            http_client: self.transport.client(&authentication)?,
+            http_client: self.wraps.iter().fold(self.transport.client(&authentication)?, |client, wrap| wrap(client)),
             authentication,
             grant_type: self.grant_type,
             defaults,

@@ -1,8 +1,9 @@
 //! What the cache asks of a store.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use zeroize::Zeroize;
 
 /// Why an operation of a store failed. The cache logs its text: it must not contain a password.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,7 +21,10 @@ pub trait TokenStore: Send + Sync + 'static {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError>;
 
     /// Stores `new` under `name` for `life`, in one atomic step, if what is stored equals `old` (`None`: nothing is
-    /// stored, or its life has ended). Returns whether it was stored.
+    /// stored, or its life has ended). Returns whether it was stored. If not, what is stored keeps its bytes and its
+    /// life.
+    ///
+    /// Entries are arbitrary bytes, of which there is at least one, and may be as large as tokens are.
     ///
     /// The cache gives up after `limit`, and drops the future. A write that arrives later must change nothing.
     async fn put(
@@ -41,13 +45,45 @@ pub trait TokenStore: Send + Sync + 'static {
     }
 }
 
-/// What is stored under a name.
+#[async_trait]
+impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        (**self).load(names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        (**self).put(name, old, new, life, limit).await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        (**self).remove(name, old).await
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+}
+
+/// What is stored under a name. Its bytes are wiped when it is dropped: without encryption, they are a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// As it was put.
     pub bytes: Vec<u8>,
     /// What is left of its life, by the store's own clock.
     pub life: Duration,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
 }
 
 impl fmt::Debug for Entry {
@@ -57,6 +93,9 @@ impl fmt::Debug for Entry {
 }
 
 /// The name of an entry: lower-case hexadecimal digits that stand for one token, a dot, and what the entry is.
+///
+/// The digits are a SHA-256 of what identifies the token (its server, client, scope and so on; never a secret), without
+/// a key. Whoever can read the names and guesses all of that can confirm the guess.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntryName {
     text: String,
@@ -78,6 +117,21 @@ impl EntryName {
     /// together.
     pub fn token(&self) -> &str {
         &self.text[..self.token]
+    }
+}
+
+/// Reads a name as [`as_str`](EntryName::as_str) has it.
+impl FromStr for EntryName {
+    type Err = BoxError;
+
+    fn from_str(name: &str) -> Result<Self, BoxError> {
+        let is_digit = |c: char| c.is_ascii_digit() || matches!(c, 'a'..='f');
+        let is_name = |(token, what): &(&str, &str)| {
+            let is_known = token.chars().all(is_digit) && what.chars().all(|c| c.is_ascii_lowercase());
+            is_known && (1..=64).contains(&token.len()) && (1..=16).contains(&what.len())
+        };
+        let name = name.split_once('.').filter(is_name).ok_or("not the name of an entry, such as 9f86d081.token")?;
+        Ok(Self::new(name.0, name.1))
     }
 }
 

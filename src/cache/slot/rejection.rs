@@ -36,7 +36,8 @@ impl Slot {
                 if first {
                     log::rejected_again(source, &self.request, origin, wait, was_accepted);
                 }
-                false
+                // Another instance may have stored a newer token.
+                self.context.has_store()
             }
             Verdict::Renew => {
                 let is_requested = state.flight.is_some();
