@@ -1,0 +1,126 @@
+//! What the store is asked for, as calls of scripts.
+
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use ::redis::Value;
+
+use super::{
+    super::{Entry, EntryName},
+    connection::Connection,
+    failure::Failure,
+    script::Script,
+};
+
+static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/load.lua")));
+static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/put.lua")));
+static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/remove.lua")));
+
+/// Redis refuses lives that end in a year it cannot count.
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// An operation on the entries of one token.
+pub(super) struct Operation {
+    /// What the keys have in common. Nothing is stored under it.
+    slot: String,
+    keys: Vec<String>,
+    /// Of the first entry; without it, all are loaded.
+    change: Option<Change>,
+}
+
+struct Change {
+    script: &'static Script,
+    arguments: Vec<Vec<u8>>,
+    /// `None`: whenever it arrives.
+    until: Option<Instant>,
+}
+
+pub(super) enum Outcome {
+    Loaded(Vec<Option<Entry>>),
+    Changed(bool),
+}
+
+impl Operation {
+    pub(super) fn load(prefix: &str, token: &str, names: &[EntryName]) -> Self {
+        // What is in braces decides the slot.
+        let slot = format!("{prefix}:{{{token}}}");
+        let keys = names.iter().map(|name| format!("{slot}{}", &name.as_str()[token.len()..]));
+        Self { keys: keys.collect(), slot, change: None }
+    }
+
+    pub(super) fn put(self, old: Option<&[u8]>, new: &[u8], life: Duration, limit: Duration) -> Self {
+        let life = life.min(LONGEST_LIFE).as_millis().max(1).to_string();
+        let old = old.map_or_else(Vec::new, present);
+        self.change(&PUT, vec![old, new.to_vec(), life.into_bytes()], limit)
+    }
+
+    pub(super) fn remove(self, old: &[u8], limit: Duration) -> Self {
+        self.change(&REMOVE, vec![present(old)], limit)
+    }
+
+    fn change(self, script: &'static Script, arguments: Vec<Vec<u8>>, limit: Duration) -> Self {
+        let until = Instant::now().checked_add(limit);
+        Self { change: Some(Change { script, arguments, until }), ..self }
+    }
+
+    /// `is_again`: it may have had its effect already, and the response was lost.
+    pub(super) async fn run(&self, connection: &Connection, is_again: bool) -> Result<Outcome, Failure> {
+        match &self.change {
+            None => self.entries(connection).await.map(Outcome::Loaded),
+            Some(change) => {
+                let is_again = is_again || connection.resends();
+                self.apply(change, connection, is_again).await.map(Outcome::Changed)
+            }
+        }
+    }
+
+    async fn entries(&self, connection: &Connection) -> Result<Vec<Option<Entry>>, Failure> {
+        let keys: Vec<_> = [&self.slot].into_iter().chain(&self.keys).map(String::as_str).collect();
+        let found = connection.call(&LOAD, &self.slot, &keys, &[]).await?;
+        found.chunks(2).map(entry).collect::<Option<_>>().ok_or_else(Failure::unreadable)
+    }
+
+    async fn apply(&self, change: &Change, connection: &Connection, is_again: bool) -> Result<bool, Failure> {
+        if !connection.clock.knows(&self.slot) {
+            self.entries(connection).await?;
+        }
+        let is_again: &[u8] = if is_again { b"1" } else { b"0" };
+        let keys: Vec<_> = self.keys.iter().map(String::as_str).collect();
+        // The second time by the server's time from the first: its clock may have been set.
+        for _ in 0..2 {
+            let deadline = connection.clock.at(&self.slot, change.until).to_string();
+            let arguments = change.arguments.iter().map(Vec::as_slice);
+            let arguments: Vec<_> = [deadline.as_bytes(), is_again].into_iter().chain(arguments).collect();
+            match &connection.call(change.script, &self.slot, &keys, &arguments).await?[..] {
+                [Value::BulkString(outcome)] if outcome == b"done" => return Ok(true),
+                [Value::BulkString(outcome)] if outcome == b"other" => return Ok(false),
+                [Value::BulkString(outcome)] if outcome == b"late" => {}
+                _ => return Err(Failure::unreadable()),
+            }
+            if change.until.is_some_and(|until| until <= Instant::now()) {
+                break;
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Told apart from what is absent, even if it is empty.
+fn present(entry: &[u8]) -> Vec<u8> {
+    [b"=", entry].concat()
+}
+
+/// `None`: not what the script returns.
+fn entry(found: &[Value]) -> Option<Option<Entry>> {
+    match found {
+        [Value::BulkString(bytes), Value::Int(life)] => {
+            // Without a life, or in its last millisecond.
+            let life = u64::try_from(*life).ok().filter(|life| *life > 0);
+            Some(life.map(|life| Entry { bytes: bytes.clone(), life: Duration::from_millis(life) }))
+        }
+        [Value::Nil, Value::Int(_)] => Some(None),
+        _ => None,
+    }
+}
