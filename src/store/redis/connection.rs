@@ -95,8 +95,7 @@ impl Connection {
     pub(super) async fn call(
         &self,
         script: &Script,
-        slot: &str,
-        keys: &[&str],
+        keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<Vec<Value>, Failure> {
         let mut response = self.send(script.by_hash(keys, arguments)).await;
@@ -105,7 +104,7 @@ impl Connection {
         }
         let Value::Array(mut found) = response? else { return Err(Failure::unreadable()) };
         let rest = found.split_off(found.len().min(2));
-        self.clock.set(slot, micros(&found).ok_or_else(Failure::unreadable)?);
+        self.clock.set(&keys[0], micros(&found).ok_or_else(Failure::unreadable)?);
         Ok(rest)
     }
 

@@ -32,8 +32,8 @@ impl Failure {
     /// No connection could be made.
     pub(super) fn connecting(server: &str, error: &BoxError) -> Self {
         let text = match error.downcast_ref::<RedisError>() {
-            Some(error) if error.kind() == ErrorKind::AuthenticationFailed => {
-                format!("{server} refused the user or the password{}", detail(error))
+            Some(error) if error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS") => {
+                format!("{server} refused the user or the password")
             }
             Some(error) => format!("cannot connect to {server}: {}", text(error)),
             None => format!("cannot connect to {server}: {error}"),
@@ -99,10 +99,6 @@ fn text(error: &RedisError) -> String {
         (Some(code), detail) => format!("{code} {}", detail.unwrap_or_default()).trim_end().to_owned(),
         (None, _) => error.to_string(),
     }
-}
-
-fn detail(error: &RedisError) -> String {
-    error.detail().map(|detail| format!(": {detail}")).unwrap_or_default()
 }
 
 impl fmt::Display for Failure {

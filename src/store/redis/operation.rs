@@ -23,10 +23,9 @@ const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// An operation on the entries of one token.
 pub(super) struct Operation {
-    /// What the keys have in common. Nothing is stored under it.
-    slot: String,
+    /// The first is what they have in common; nothing is stored under it. Then those of the entries.
     keys: Vec<String>,
-    /// Of the first entry; without it, all are loaded.
+    /// Of the one entry; without it, all are loaded.
     change: Option<Change>,
 }
 
@@ -46,8 +45,8 @@ impl Operation {
     pub(super) fn load(prefix: &str, token: &str, names: &[EntryName]) -> Self {
         // What is in braces decides the slot.
         let slot = format!("{prefix}:{{{token}}}");
-        let keys = names.iter().map(|name| format!("{slot}{}", &name.as_str()[token.len()..]));
-        Self { keys: keys.collect(), slot, change: None }
+        let keys = names.iter().map(|name| format!("{slot}{}", &name.as_str()[token.len()..])).collect();
+        Self { keys: [vec![slot.clone()], keys].concat(), change: None }
     }
 
     pub(super) fn put(self, old: Option<&[u8]>, new: &[u8], life: Duration, limit: Duration) -> Self {
@@ -77,23 +76,21 @@ impl Operation {
     }
 
     async fn entries(&self, connection: &Connection) -> Result<Vec<Option<Entry>>, Failure> {
-        let keys: Vec<_> = [&self.slot].into_iter().chain(&self.keys).map(String::as_str).collect();
-        let found = connection.call(&LOAD, &self.slot, &keys, &[]).await?;
+        let found = connection.call(&LOAD, &self.keys, &[]).await?;
         found.chunks(2).map(entry).collect::<Option<_>>().ok_or_else(Failure::unreadable)
     }
 
     async fn apply(&self, change: &Change, connection: &Connection, is_again: bool) -> Result<bool, Failure> {
-        if !connection.clock.knows(&self.slot) {
+        if !connection.clock.knows(&self.keys[0]) {
             self.entries(connection).await?;
         }
         let is_again: &[u8] = if is_again { b"1" } else { b"0" };
-        let keys: Vec<_> = self.keys.iter().map(String::as_str).collect();
         // The second time by the server's time from the first: its clock may have been set.
         for _ in 0..2 {
-            let deadline = connection.clock.at(&self.slot, change.until).to_string();
+            let deadline = connection.clock.at(&self.keys[0], change.until).to_string();
             let arguments = change.arguments.iter().map(Vec::as_slice);
             let arguments: Vec<_> = [deadline.as_bytes(), is_again].into_iter().chain(arguments).collect();
-            match &connection.call(change.script, &self.slot, &keys, &arguments).await?[..] {
+            match &connection.call(change.script, &self.keys, &arguments).await?[..] {
                 [Value::BulkString(outcome)] if outcome == b"done" => return Ok(true),
                 [Value::BulkString(outcome)] if outcome == b"other" => return Ok(false),
                 [Value::BulkString(outcome)] if outcome == b"late" => {}

@@ -12,17 +12,17 @@ impl Script {
         Self { code, hash: ::redis::Script::new(code).get_hash().to_owned() }
     }
 
-    pub(super) fn by_hash(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+    pub(super) fn by_hash(&self, keys: &[String], arguments: &[&[u8]]) -> Cmd {
         command("EVALSHA", &self.hash, keys, arguments)
     }
 
     /// The server then knows it, too.
-    pub(super) fn in_full(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+    pub(super) fn in_full(&self, keys: &[String], arguments: &[&[u8]]) -> Cmd {
         command("EVAL", self.code, keys, arguments)
     }
 }
 
-fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+fn command(name: &str, script: &str, keys: &[String], arguments: &[&[u8]]) -> Cmd {
     let mut command = cmd(name);
     command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
     command

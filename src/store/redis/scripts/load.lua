@@ -1,4 +1,5 @@
--- Fails on a replica, such as a primary that was demoted: its entries may be old.
+-- KEYS: one that nothing is stored under, then those to load.
+-- Fails on a replica, such as a primary that was demoted: what it has may be old.
 redis.call('DEL', KEYS[1])
 local found = redis.call('TIME')
 for i = 2, #KEYS do

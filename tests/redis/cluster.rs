@@ -1,0 +1,1 @@
+//! A cluster, by scripts/test-cluster.
