@@ -1,8 +1,9 @@
 //! What the cache asks of a store.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use zeroize::Zeroize;
 
 /// Why an operation of a store failed. The cache logs its text: it must not contain a password.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,7 +21,10 @@ pub trait TokenStore: Send + Sync + 'static {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError>;
 
     /// Stores `new` under `name` for `life`, in one atomic step, if what is stored equals `old` (`None`: nothing is
-    /// stored, or its life has ended). Returns whether it was stored.
+    /// stored, or its life has ended). Returns whether it was stored. If not, what is stored keeps its bytes and its
+    /// life.
+    ///
+    /// Entries are arbitrary bytes, of which there is at least one, and may be as large as tokens are.
     ///
     /// The cache gives up after `limit`, and drops the future. A write that arrives later must change nothing.
     async fn put(
@@ -41,13 +45,45 @@ pub trait TokenStore: Send + Sync + 'static {
     }
 }
 
-/// What is stored under a name.
+#[async_trait]
+impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        (**self).load(names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        (**self).put(name, old, new, life, limit).await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        (**self).remove(name, old).await
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+}
+
+/// What is stored under a name. Its bytes are wiped when it is dropped: without encryption, they are a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// As it was put.
     pub bytes: Vec<u8>,
     /// What is left of its life, by the store's own clock.
     pub life: Duration,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
 }
 
 impl fmt::Debug for Entry {
