@@ -147,6 +147,7 @@ pub mod store;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
+mod token_identity;
 mod token_request;
 pub mod vonage;
 
@@ -171,15 +172,16 @@ pub use crate::{
         grpc_unauthenticated, replay_fn,
     },
     bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
-    cache::{CacheStatus, TokenCache, TokenCacheBuilder},
+    cache::{CacheStatus, ObtainedFrom, TokenCache, TokenCacheBuilder},
     client_credentials::{
         ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
     },
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{HttpClient, IntoHttpClient, SecretBody, TowerClient},
     origin::Origins,
-    source::{TokenFn, TokenSource, token_fn},
+    source::{Identifying, TokenFn, TokenSource, token_fn},
     token::AccessToken,
+    token_identity::TokenIdentity,
     token_request::{TokenRequest, TokenRequestBuilder},
 };
 

@@ -5,6 +5,8 @@
 
 mod landing;
 mod rejection;
+#[cfg(feature = "store")]
+mod sharing;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock},
@@ -20,7 +22,7 @@ use super::{
     flight::{Flight, Outcome, Task},
     lease::Leases,
     lock,
-    status::CacheStatus,
+    status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
 };
 use crate::{
@@ -35,6 +37,8 @@ pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
 /// How long callers wait for the replacement of a rejected token, once it is requested. After that they get the
 /// rejected token: other APIs may still accept it.
 pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks into the store while no token may be requested.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 pub(super) struct Slot {
     context: Arc<Context>,
@@ -55,6 +59,8 @@ struct State {
     /// The task that keeps the token warm.
     warm: Option<Task>,
     last_start: Option<Moment>,
+    /// When a flight last looked into the store without the permission to request a token.
+    last_look: Option<Moment>,
     /// Failures in a row.
     failures: u32,
     hold: Option<Hold>,
@@ -76,6 +82,7 @@ struct Issued {
     /// When its lifetime ends, without the leeway.
     ends_at: Moment,
     suspicion: Option<Suspicion>,
+    from: ObtainedFrom,
 }
 
 /// The token was rejected before it expired.
@@ -103,6 +110,8 @@ pub(super) struct Departure {
     pub task: Arc<OnceLock<AbortHandle>>,
     /// A token that an API rejected, for sources that keep tokens elsewhere.
     pub rejected: Option<AccessToken>,
+    /// `false`: it only looks whether another instance has stored a token.
+    pub may_request: bool,
     /// Whether nothing had failed before, so that a quick retry may follow a failure.
     pub is_first: bool,
 }
@@ -113,6 +122,7 @@ enum Renewal {
     /// The last token request started less than a second ago.
     Soon(Moment),
     HeldBack(Hold),
+    NotDue,
     NoRuntime,
 }
 
@@ -165,10 +175,14 @@ impl Slot {
             self.leases.lend(&token, until.min(expires_at));
             Step::Serve(token)
         };
-        if !now.reached(due) {
-            return (usable.map_or_else(|| Step::Fail(not_renewed()), |token| serve(token, due)), None);
+        if let Some(token) = usable.clone().filter(|_| !now.reached(due)) {
+            return (serve(token, due), None);
         }
-        let (renewal, departure) = self.renew(state, now, can_start);
+        let (renewal, departure) = self.renew(state, now, due, can_start);
+        let (renewal, departure) = match &usable {
+            None => self.or_look(state, now, unwanted, (renewal, departure)),
+            Some(_) => (renewal, departure),
+        };
         let step = match (renewal, usable, awaited) {
             (Renewal::UnderWay(flight), None, _) => Step::Join(flight),
             (Renewal::UnderWay(flight), Some(_), Some(until)) => Step::Join(flight.awaited_until(until)),
@@ -178,6 +192,7 @@ impl Slot {
             (Renewal::HeldBack(hold), Some(token), _) => serve(token, hold.until),
             (Renewal::HeldBack(hold), None, _) if hold.is_short(now) && !is_rejected => Step::WaitUntil(hold.until),
             (Renewal::HeldBack(hold), None, _) => Step::Fail(hold.error(now)),
+            (Renewal::NotDue, ..) => Step::Fail(not_renewed()),
             // No lease: the next caller may be in a runtime.
             (Renewal::NoRuntime, Some(token), _) => Step::Serve(token),
             (Renewal::NoRuntime, None, _) => Step::Fail(runtime::missing()),
@@ -186,9 +201,12 @@ impl Slot {
     }
 
     /// Joins the flight, prepares one, or returns why not.
-    fn renew(&self, state: &mut State, now: Moment, can_start: bool) -> (Renewal, Option<Departure>) {
+    fn renew(&self, state: &mut State, now: Moment, due: Moment, can_start: bool) -> (Renewal, Option<Departure>) {
         if let Some(flight) = &state.flight {
             return (Renewal::UnderWay(flight.clone()), None);
+        }
+        if !now.reached(due) {
+            return (Renewal::NotDue, None);
         }
         if !can_start {
             return (Renewal::NoRuntime, None);
@@ -204,18 +222,38 @@ impl Slot {
         if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
             state.failures = 0;
         }
+        state.task = Task::default();
+        let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
+        let rejected = suspect.map(|issued| issued.token.clone());
+        let (flight, mut departure) = self.depart(state, now, rejected);
+        departure.task = state.task.handle();
+        (Renewal::UnderWay(flight), Some(departure))
+    }
+
+    fn depart(&self, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> (Flight, Departure) {
         state.flights += 1;
         let (flight, outcome) = Flight::new(state.flights, self.deadline(now));
-        (state.flight, state.task) = (Some(flight.clone()), Task::default());
-        let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
-        let departure = Departure {
-            id: flight.id,
-            outcome,
-            task: state.task.handle(),
-            rejected: suspect.map(|issued| issued.token.clone()),
-            is_first: state.failures == 0,
-        };
-        (Renewal::UnderWay(flight), Some(departure))
+        state.flight = Some(flight.clone());
+        let (id, is_first) = (flight.id, state.failures == 0);
+        (flight, Departure { id, outcome, task: Arc::default(), rejected, may_request: true, is_first })
+    }
+
+    /// Where no token may be requested and callers have none: looks whether another instance has stored one.
+    fn or_look(
+        &self,
+        state: &mut State,
+        now: Moment,
+        unwanted: Option<&AccessToken>,
+        (renewal, departure): (Renewal, Option<Departure>),
+    ) -> (Renewal, Option<Departure>) {
+        let may_help = matches!(renewal, Renewal::Soon(_) | Renewal::HeldBack(_) | Renewal::NotDue);
+        let is_soon = state.last_look.is_some_and(|look| !now.reached(look.after(BETWEEN_LOOKS)));
+        if !may_help || is_soon || !self.context.has_store() {
+            return (renewal, departure);
+        }
+        state.last_look = Some(now);
+        let (flight, departure) = self.depart(state, now, unwanted.cloned());
+        (Renewal::UnderWay(flight), Some(Departure { may_request: false, ..departure }))
     }
 
     /// This token's own hold, or that of all tokens, whichever is longer.
@@ -246,6 +284,7 @@ impl Slot {
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
         let hold = self.hold(&state, now);
         CacheStatus {
+            obtained_from: issued.map(|issued| issued.from),
             usable_for: issued.map(|issued| now.until(issued.expires_at)),
             last_error: state.hold.as_ref().or(hold.as_ref()).map(|hold| hold.error.clone()),
             held_back_for: hold.map(|hold| now.until(hold.until)),
