@@ -6,6 +6,7 @@
 
 mod cluster;
 mod connections;
+mod contract;
 mod deadlines;
 mod faults;
 mod permissions;

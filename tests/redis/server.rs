@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Client, Connection, FromRedisValue, RedisResult};
+use redis::{Client, FromRedisValue, RedisResult};
 
 /// Runs until this is dropped or this process ends, in whatever way: then the standard input of a shell is closed, which
 /// kills it.
@@ -72,10 +72,6 @@ impl Server {
     /// For an administrator.
     pub(crate) fn command<T: FromRedisValue>(&self, words: &str) -> T {
         self.try_command(words).expect("a command")
-    }
-
-    pub(crate) fn connect(&self) -> Connection {
-        Client::open(self.url()).and_then(|client| client.get_connection()).expect("a connection")
     }
 
     fn try_command<T: FromRedisValue>(&self, words: &str) -> RedisResult<T> {

@@ -36,35 +36,23 @@ impl Reconnecting for ConnectionManager {}
 impl Reconnecting for ClusterConnection {}
 
 pub(super) mod sealed {
-    use super::Kind;
-
     pub trait Sealed {
-        #[doc(hidden)]
-        const KIND: Kind;
+        /// Whether it stays with a server that is no longer the primary.
+        const STAYS: bool;
     }
 }
 
 impl sealed::Sealed for ConnectionManager {
-    const KIND: Kind = Kind::Manager;
+    const STAYS: bool = true;
 }
 
 impl sealed::Sealed for ClusterConnection {
-    const KIND: Kind = Kind::Other;
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Ends when it is broken.
-    Single,
-    /// Makes itself anew when it is broken, and only then.
-    Manager,
-    /// May send a command again, as that of a cluster does.
-    Other,
+    const STAYS: bool = false;
 }
 
 pub(super) struct Connection {
     send: Box<dyn Fn(Cmd) -> Response + Send + Sync>,
-    kind: Kind,
+    stays: bool,
     /// The runtime that drives it, if that is known.
     runtime: Option<Handle>,
     pub clock: ServerClock,
@@ -74,21 +62,21 @@ type Response = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
 
 impl Connection {
     /// One that was made in the current runtime, which drives it.
-    pub(super) fn made_here<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C, kind: Kind) -> Self {
-        Self { runtime: Handle::try_current().ok(), ..Self::of(connection, kind) }
+    pub(super) fn made_here<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C) -> Self {
+        Self { runtime: Handle::try_current().ok(), ..Self::of(connection, false) }
     }
 
-    pub(super) fn of<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C, kind: Kind) -> Self {
+    /// One that a user has made.
+    pub(super) fn reconnecting<C: Reconnecting>(connection: C) -> Self {
+        Self::of(connection, C::STAYS)
+    }
+
+    fn of<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C, stays: bool) -> Self {
         let send = move |command: Cmd| -> Response {
             let mut connection = connection.clone();
             Box::pin(async move { connection.req_packed_command(&command).await?.extract_error() })
         };
-        Self { send: Box::new(send), kind, runtime: None, clock: ServerClock::default() }
-    }
-
-    /// Whether it may send a command twice.
-    pub(super) fn resends(&self) -> bool {
-        self.kind == Kind::Other
+        Self { send: Box::new(send), stays, runtime: None, clock: ServerClock::default() }
     }
 
     /// Calls a script whose response begins with the server's time; the rest is returned.
@@ -108,10 +96,10 @@ impl Connection {
         Ok(rest)
     }
 
-    /// Makes a connection that outlives a demoted primary connect anew. Both commands are open to every user; the second
-    /// one finds the connection closed.
+    /// Makes one that stays with its server connect anew. Both commands are open to every user; the second one finds the
+    /// connection closed.
     pub(super) async fn leave(&self) {
-        if self.kind == Kind::Manager {
+        if self.stays {
             for command in ["QUIT", "HELLO"] {
                 let _ = self.send(cmd(command)).await;
             }

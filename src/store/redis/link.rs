@@ -49,9 +49,9 @@ impl Link {
     }
 
     pub(super) async fn run(&self, operation: &Operation) -> Result<Outcome, Failure> {
-        let outcome = self.connection().await?.run(operation, false).await;
+        let outcome = self.connection().await?.run(operation).await;
         match outcome {
-            Err(failure) if failure.is_of_the_connection() => self.connection().await?.run(operation, true).await,
+            Err(failure) if failure.is_of_the_connection() => self.connection().await?.run(operation).await,
             outcome => outcome,
         }
     }
@@ -114,8 +114,8 @@ impl Attempt {
 }
 
 impl InUse<'_> {
-    async fn run(mut self, operation: &Operation, is_again: bool) -> Result<Outcome, Failure> {
-        let outcome = operation.run(&self.connection, is_again).await;
+    async fn run(mut self, operation: &Operation) -> Result<Outcome, Failure> {
+        let outcome = operation.run(&self.connection).await;
         self.is_alive = !outcome.as_ref().is_err_and(Failure::is_of_the_connection);
         if outcome.as_ref().is_err_and(Failure::is_of_the_server) {
             self.connection.leave().await;

@@ -18,6 +18,9 @@ static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scrip
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/put.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/remove.lua")));
 
+/// What is stored begins with a mark, by which a write that is sent again, because its response was lost, is known.
+const MARK: usize = 16;
+
 /// Redis refuses lives that end in a year it cannot count.
 const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -52,7 +55,8 @@ impl Operation {
     pub(super) fn put(self, old: Option<&[u8]>, new: &[u8], life: Duration, limit: Duration) -> Self {
         let life = life.min(LONGEST_LIFE).as_millis().max(1).to_string();
         let old = old.map_or_else(Vec::new, present);
-        self.change(&PUT, vec![old, new.to_vec(), life.into_bytes()], limit)
+        let mark = fastrand::u128(..).to_be_bytes()[..MARK].to_vec();
+        self.change(&PUT, vec![old, mark, new.to_vec(), life.into_bytes()], limit)
     }
 
     pub(super) fn remove(self, old: &[u8], limit: Duration) -> Self {
@@ -64,14 +68,10 @@ impl Operation {
         Self { change: Some(Change { script, arguments, until }), ..self }
     }
 
-    /// `is_again`: it may have had its effect already, and the response was lost.
-    pub(super) async fn run(&self, connection: &Connection, is_again: bool) -> Result<Outcome, Failure> {
+    pub(super) async fn run(&self, connection: &Connection) -> Result<Outcome, Failure> {
         match &self.change {
             None => self.entries(connection).await.map(Outcome::Loaded),
-            Some(change) => {
-                let is_again = is_again || connection.resends();
-                self.apply(change, connection, is_again).await.map(Outcome::Changed)
-            }
+            Some(change) => self.apply(change, connection).await.map(Outcome::Changed),
         }
     }
 
@@ -80,16 +80,15 @@ impl Operation {
         found.chunks(2).map(entry).collect::<Option<_>>().ok_or_else(Failure::unreadable)
     }
 
-    async fn apply(&self, change: &Change, connection: &Connection, is_again: bool) -> Result<bool, Failure> {
+    async fn apply(&self, change: &Change, connection: &Connection) -> Result<bool, Failure> {
         if !connection.clock.knows(&self.keys[0]) {
             self.entries(connection).await?;
         }
-        let is_again: &[u8] = if is_again { b"1" } else { b"0" };
         // The second time by the server's time from the first: its clock may have been set.
         for _ in 0..2 {
             let deadline = connection.clock.at(&self.keys[0], change.until).to_string();
             let arguments = change.arguments.iter().map(Vec::as_slice);
-            let arguments: Vec<_> = [deadline.as_bytes(), is_again].into_iter().chain(arguments).collect();
+            let arguments: Vec<_> = [deadline.as_bytes()].into_iter().chain(arguments).collect();
             match &connection.call(change.script, &self.keys, &arguments).await?[..] {
                 [Value::BulkString(outcome)] if outcome == b"done" => return Ok(true),
                 [Value::BulkString(outcome)] if outcome == b"other" => return Ok(false),
@@ -114,8 +113,8 @@ fn entry(found: &[Value]) -> Option<Option<Entry>> {
     match found {
         [Value::BulkString(bytes), Value::Int(life)] => {
             // Without a life, or in its last millisecond.
-            let life = u64::try_from(*life).ok().filter(|life| *life > 0);
-            Some(life.map(|life| Entry { bytes: bytes.clone(), life: Duration::from_millis(life) }))
+            let life = u64::try_from(*life).ok().filter(|life| *life > 0).map(Duration::from_millis);
+            Some(life.map(|life| Entry { bytes: bytes.get(MARK..).unwrap_or_default().to_vec(), life }))
         }
         [Value::Nil, Value::Int(_)] => Some(None),
         _ => None,

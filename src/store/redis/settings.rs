@@ -7,7 +7,7 @@ use ::redis::{AsyncConnectionConfig, Client, RedisError, aio::ConnectionLike, cl
 use super::{
     super::BoxError,
     LONGEST,
-    connection::{Connection, Kind, Reconnecting},
+    connection::{Connection, Reconnecting},
     failure::Failure,
     link::{Connecting, Link},
 };
@@ -20,7 +20,7 @@ pub(super) fn server(url: &str) -> Result<Link, Error> {
     check_scheme(url)?;
     let client = Client::open(url).map_err(|error| unusable(&error))?;
     let name = format!("Redis at {}", client.get_connection_info().addr());
-    Ok(link(name, Kind::Single, move || {
+    Ok(link(name, move || {
         let client = client.clone();
         async move { client.get_multiplexed_async_connection_with_config(&limits()).await }
     }))
@@ -32,7 +32,7 @@ pub(super) fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> Resul
     urls.iter().try_for_each(|url| check_scheme(url))?;
     let builder = ClusterClient::builder(urls).connection_timeout(LONGEST).response_timeout(LONGEST);
     let client = Arc::new(builder.build().map_err(|error| unusable(&error))?);
-    Ok(link("the Redis cluster".into(), Kind::Other, move || {
+    Ok(link("the Redis cluster".into(), move || {
         let client = Arc::clone(&client);
         async move { client.get_async_connection().await }
     }))
@@ -45,13 +45,13 @@ where
     C: ConnectionLike + Clone + Send + Sync + 'static,
     E: Into<BoxError>,
 {
-    link("Redis".into(), Kind::Other, connect)
+    link("Redis".into(), connect)
 }
 
 /// A user's own connection.
 pub(super) fn connection<C: Reconnecting>(connection: C) -> Link {
     Link::new("Redis".into(), move || {
-        let connection = Connection::of(connection.clone(), C::KIND);
+        let connection = Connection::reconnecting(connection.clone());
         Box::pin(async { Ok(connection) })
     })
 }
@@ -66,7 +66,7 @@ pub(super) fn key_prefix(prefix: String) -> Result<String, Error> {
     Ok(prefix)
 }
 
-fn link<F, C, E>(server: String, kind: Kind, connect: impl Fn() -> F + Send + Sync + 'static) -> Link
+fn link<F, C, E>(server: String, connect: impl Fn() -> F + Send + Sync + 'static) -> Link
 where
     F: Future<Output = Result<C, E>> + Send + 'static,
     C: ConnectionLike + Clone + Send + Sync + 'static,
@@ -76,7 +76,7 @@ where
         let (connecting, server) = (connect(), server.clone());
         Box::pin(async move {
             let connection = connecting.await.map_err(|error| Failure::connecting(&server, &error.into()))?;
-            Ok(Connection::made_here(connection, kind))
+            Ok(Connection::made_here(connection))
         })
     })
 }
