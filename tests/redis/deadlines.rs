@@ -17,9 +17,14 @@ async fn a_write_to_a_stopped_server_has_no_effect_when_it_continues() {
         (RedisStore::new(server.url()).expect("a store"), RedisStore::new(server.url()).expect("a store"));
     assert!(put(&stuck, None, "a").await.expect("up"));
     let name = name();
+    // The server knows the scripts.
+    assert!(!stuck.remove(&name, b"b").await.expect("up"));
     server.signal("STOP");
-    timeout(LIMIT, stuck.put(&name, Some(b"a"), b"b", LIFE, LIMIT)).await.expect_err("stopped");
-    timeout(LIMIT, stuck.remove(&name, b"a")).await.expect_err("stopped");
+    // Both are sent before the connection is given up.
+    let (write, removal) = (stuck.put(&name, Some(b"a"), b"b", LIFE, LIMIT), stuck.remove(&name, b"a"));
+    let (write, removal) = tokio::join!(timeout(LIMIT, write), timeout(LIMIT, removal));
+    write.expect_err("stopped");
+    removal.expect_err("stopped");
     sleep(Duration::from_secs(10)).await;
     server.signal("CONT");
     // What was sent before is done before.

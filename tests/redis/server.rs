@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
     path::PathBuf,
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread::sleep,
     time::{Duration, Instant},
@@ -19,8 +19,8 @@ use redis::{Client, FromRedisValue, RedisResult};
 pub(crate) struct Server {
     pub(crate) port: u16,
     process: String,
+    shell: Child,
     folder: PathBuf,
-    _input: Option<ChildStdin>,
 }
 
 const START: &str =
@@ -42,8 +42,8 @@ impl Server {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = env::temp_dir().join(format!("client-credentials-redis-{}-{number}", std::process::id()));
         create_dir_all(&folder).expect("a folder");
-        let (process, input) = run(port, &folder, arguments);
-        let server = Self { port, process, folder, _input: Some(input) };
+        let (process, shell) = run(port, &folder, arguments);
+        let server = Self { port, process, shell, folder };
         server.await_start().map(|()| server)
     }
 
@@ -59,8 +59,8 @@ impl Server {
     /// On the same port, and empty.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let (process, input) = run(self.port, &self.folder, &[]);
-        (self.process, self._input) = (process, Some(input));
+        end(&mut self.shell);
+        (self.process, self.shell) = run(self.port, &self.folder, &[]);
         self.await_start().expect("it starts again");
     }
 
@@ -99,12 +99,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self._input.take());
+        end(&mut self.shell);
         let _ = remove_dir_all(&self.folder);
     }
 }
 
-fn run(port: u16, folder: &std::path::Path, arguments: &[&str]) -> (String, ChildStdin) {
+/// The shell kills the server, and ends.
+fn end(shell: &mut Child) {
+    drop(shell.stdin.take());
+    let _ = shell.wait();
+}
+
+fn run(port: u16, folder: &std::path::Path, arguments: &[&str]) -> (String, Child) {
     let program = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
     let port = port.to_string();
     let mut shell = Command::new("sh")
@@ -118,7 +124,7 @@ fn run(port: u16, folder: &std::path::Path, arguments: &[&str]) -> (String, Chil
     let mut process = String::new();
     let stdout = shell.stdout.take().expect("piped");
     BufReader::new(stdout).read_line(&mut process).expect("the number of a process");
-    (process.trim().to_owned(), shell.stdin.take().expect("piped"))
+    (process.trim().to_owned(), shell)
 }
 
 pub(crate) fn free_port() -> u16 {

@@ -124,7 +124,7 @@ impl Connection {
                 return;
             }
         }
-        pending().await
+        pending::<()>().await;
     }
 }
 
