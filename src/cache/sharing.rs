@@ -14,7 +14,7 @@ pub(super) use crate::store::Permit;
 use crate::{
     error::Error,
     report::store as report,
-    store::{Began, Next, Sharing, StoredFailure, Taken, Wish},
+    store::{Began, Next, Sharing, StoredFailure, Taken, Urgency, Wish},
     token_identity::TokenIdentity,
 };
 
@@ -62,7 +62,7 @@ impl Flying {
         let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
         let wish = Wish {
             identity,
-            urgency: slot.upgrade()?.urgency(),
+            urgency: if self.may_request { slot.upgrade()?.urgency() } else { Urgency::WaitedFor },
             rejected: rejected.filter(|_| self.may_request),
             may_request: self.may_request,
             patience: self.context.settings.wait_limit / PATIENCE_SHARE,

@@ -74,12 +74,12 @@ pub(crate) fn replay(source: &Arc<str>, rejected: bool) {
     .increment(1);
 }
 
-/// Counts a token that instances share. `how` is `fetched` (by this instance, for all), `taken`, or `waited` (taken
+/// Counts a token that instances share. `outcome` is `fetched` (by this instance, for all), `taken`, or `waited` (taken
 /// after a wait for another instance).
 #[cfg(feature = "store")]
-pub(crate) fn shared_token(source: &Arc<str>, how: &'static str) {
+pub(crate) fn shared_token(source: &Arc<str>, outcome: &'static str) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("client_credentials_shared_tokens_total", "source" => Arc::clone(source), "how" => how)
+    metrics::counter!("client_credentials_shared_tokens_total", "source" => Arc::clone(source), "outcome" => outcome)
         .increment(1);
 }
 

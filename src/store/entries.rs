@@ -85,15 +85,16 @@ impl<T> Found<T> {
 }
 
 impl Shelf {
-    pub(super) async fn look(&self, names: &Names, urgency: Urgency) -> Result<Seen, Down> {
+    /// Loads the entries. The log mentions garbage if it `mentions` it.
+    pub(super) async fn look(&self, names: &Names, urgency: Urgency, mentions: bool) -> Result<Seen, Down> {
         let began = Instant::now();
         let all = [names.token.clone(), names.lease.clone(), names.failure.clone()];
         let mut entries = self.store.load(&all, urgency).await?.into_iter();
         let mut next = || entries.next().flatten();
         Ok(Seen {
-            token: self.open(&names.token, next(), |plain, _| StoredToken::read(plain)),
-            lease: self.open(&names.lease, next(), |plain, _| Record::read(plain).map(drop)),
-            failure: self.open(&names.failure, next(), StoredFailure::read),
+            token: self.open(&names.token, next(), mentions, |plain, _| StoredToken::read(plain)),
+            lease: self.open(&names.lease, next(), mentions, |plain, _| Record::read(plain).map(drop)),
+            failure: self.open(&names.failure, next(), mentions, StoredFailure::read),
             took: began.elapsed(),
         })
     }
@@ -107,6 +108,7 @@ impl Shelf {
         &self,
         name: &EntryName,
         entry: Option<Entry>,
+        mentions: bool,
         read: impl FnOnce(&[u8], Duration) -> Option<T>,
     ) -> Found<T> {
         let Some(mut entry) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
@@ -124,7 +126,9 @@ impl Shelf {
                 return Found::Foreign;
             }
         };
-        report::garbage(&self.report, self.store.name(), why);
+        if mentions {
+            report::garbage(&self.report, self.store.name(), why);
+        }
         Found::Free(Some(bytes))
     }
 }

@@ -93,7 +93,7 @@ impl Shared {
             let replaced = match replaced {
                 Some(seen) => seen,
                 None => {
-                    again = shelf.look(names, self.urgency).await?.token;
+                    again = shelf.look(names, self.urgency, true).await?.token;
                     // Another instance stored a token in the meantime, which may be the newer one.
                     let Found::Free(_) = again else { return Ok(again.bytes() == Some(&bytes)) };
                     &again

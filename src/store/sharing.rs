@@ -146,7 +146,8 @@ impl Approach<'_> {
     /// `None`: the store is down.
     async fn look(&self) -> Option<Seen> {
         let Claim { shelf, names, .. } = &*self.claim;
-        let mut seen = shelf.look(names, self.wish.urgency).await.ok()?;
+        let mut seen =
+            shelf.look(names, self.wish.urgency, self.wait.pauses == 0 && self.lease.is_none()).await.ok()?;
         if let (Some(rejected), Found::Read { value, bytes, .. }) = (self.wish.rejected, &seen.token)
             && value.token.is_same_as(rejected)
         {

@@ -69,6 +69,8 @@ mod runtimes;
 mod scenarios;
 #[cfg(feature = "reqwest-middleware")]
 mod secrets;
+#[cfg(all(feature = "store", feature = "tracing", feature = "test-util"))]
+mod sharing;
 #[cfg(feature = "reqwest-middleware")]
 mod stacks;
 #[cfg(feature = "test-util")]
