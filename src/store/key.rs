@@ -21,7 +21,6 @@ use crate::{
 
 const LENGTH: usize = 32;
 pub(super) const ID_LENGTH: usize = 8;
-const ADVICE: &str = "make a key with `openssl rand -base64 32`";
 
 /// Encrypts the tokens that instances share, so that whoever reads the store does not have them.
 ///
@@ -70,18 +69,19 @@ impl EncryptionKey {
     /// If the file cannot be read, if every user may write to it, or if it does not contain keys.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let refused = |what: &str| format!("encryption_key: the file {} {what}", shown(path));
+        let at = format!("the file {}", shown(path));
         let text = secret_file::read(path).map_err(|NotRead(what, cause)| {
-            let error = Error::configuration(refused(what));
+            let error = Refused::new(format!("{at} {what}")).into_error();
             match cause {
                 Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
                 None => error,
             }
         })?;
         if is_written_by_all(path) {
-            return Err(Error::configuration(refused("may be written by every user")).with_advice("chmod 600"));
+            let refused = Refused::new(format!("{at} may be written by every user"));
+            return Err(refused.with_advice("chmod 600").into_error());
         }
-        Self::parse(&text).map_err(|error| error.about(&format!("the file {}", shown(path))))
+        Self::parse(&text).map_err(|refused| refused.in_source(&at).into_error())
     }
 
     /// The keys in an environment variable, separated by commas or white space.
@@ -90,13 +90,13 @@ impl EncryptionKey {
     ///
     /// If the variable is not set, or does not contain keys.
     pub fn from_env(name: &str) -> Result<Self, Error> {
-        let refused =
-            |what| Error::configuration(format!("encryption_key: the variable {} {what}", shown(Path::new(name))));
+        let at = format!("the variable {}", shown(Path::new(name)));
         match env::var(name).map(Zeroizing::new) {
-            Ok(text) => Self::parse(&text).map_err(|error| error.about(&format!("the variable {name}"))),
-            Err(env::VarError::NotPresent) => Err(refused("is not set")),
-            Err(env::VarError::NotUnicode(_)) => Err(refused("is not UTF-8")),
+            Ok(text) => Self::parse(&text).map_err(|refused| refused.in_source(&at)),
+            Err(env::VarError::NotPresent) => Err(Refused::new(format!("{at} is not set"))),
+            Err(env::VarError::NotUnicode(_)) => Err(Refused::new(format!("{at} is not UTF-8"))),
         }
+        .map_err(Refused::into_error)
     }
 
     /// A key in base64, or several, separated by commas or white space. Both alphabets of RFC 4648 are accepted, with
@@ -106,7 +106,7 @@ impl EncryptionKey {
     ///
     /// If it is not 32 bytes in base64, or one byte repeated.
     pub fn from_base64(keys: impl Into<SecretString>) -> Result<Self, Error> {
-        Self::parse(keys.into().expose_secret())
+        Self::parse(keys.into().expose_secret()).map_err(Refused::into_error)
     }
 
     /// A key as bytes, such as from a key management service. They must be random: a password is not a key.
@@ -115,7 +115,8 @@ impl EncryptionKey {
     ///
     /// If they are one byte repeated.
     pub fn from_bytes(key: &[u8; LENGTH]) -> Result<Self, Error> {
-        Ok(Self { keys: vec![Arc::new(Key::new(key)?)] })
+        let key = Key::new(key).map_err(Refused::into_error)?;
+        Ok(Self { keys: vec![Arc::new(key)] })
     }
 
     /// Also decrypts what was encrypted with these keys.
@@ -133,13 +134,9 @@ impl EncryptionKey {
         self.keys.iter().map(|key| &**key).find(|key| key.id == id)
     }
 
-    fn parse(text: &str) -> Result<Self, Error> {
-        let keys =
-            parts(text).map(|part| Ok(Arc::new(Key::new(&*decode(part)?)?))).collect::<Result<Vec<_>, Error>>()?;
-        if keys.is_empty() {
-            return Err(refused("empty"));
-        }
-        Ok(Self { keys })
+    fn parse(text: &str) -> Result<Self, Refused> {
+        let keys: Vec<_> = parts(text).map(|part| Key::new(&*decode(part)?).map(Arc::new)).collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(Refused::key("empty")) } else { Ok(Self { keys }) }
     }
 }
 
@@ -152,11 +149,11 @@ impl fmt::Debug for EncryptionKey {
 }
 
 impl Key {
-    fn new(bytes: &[u8; LENGTH]) -> Result<Self, Error> {
+    fn new(bytes: &[u8; LENGTH]) -> Result<Self, Refused> {
         if bytes.iter().all(|byte| *byte == bytes[0]) {
-            return Err(refused("one byte repeated"));
+            return Err(Refused::key("one byte repeated"));
         }
-        let unusable = |_| refused("unusable");
+        let unusable = |_| Refused::key("unusable");
         // Two keys from one, so that the id says nothing about the key that encrypts.
         let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"client-credentials token store 1").extract(bytes);
         let (mut id, mut sealing) = ([0; ID_LENGTH], Zeroizing::new([0; LENGTH]));
@@ -181,23 +178,23 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty())
 }
 
-fn decode(text: &str) -> Result<Zeroizing<[u8; LENGTH]>, Error> {
+fn decode(text: &str) -> Result<Zeroizing<[u8; LENGTH]>, Refused> {
     let is_path = text.starts_with(['/', '.', '~']) || text.contains('.');
-    let decoded = match from_base64(text) {
-        Some(decoded) if decoded.len() == LENGTH => decoded,
+    let is_hexadecimal = text.len() == 2 * LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match from_base64(text) {
+        Some(decoded) if decoded.len() == LENGTH => {
+            let mut key = Zeroizing::new([0; LENGTH]);
+            key.copy_from_slice(&decoded);
+            Ok(key)
+        }
         _ if is_path => {
-            let error = Error::configuration("encryption_key: a path, not a key");
-            return Err(error.with_advice("EncryptionKey::from_file reads the key from a file"));
+            let advice = "EncryptionKey::from_file reads the key from a file";
+            Err(Refused::new("a path, not a key".into()).with_advice(advice))
         }
-        _ if text.len() == 2 * LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            return Err(refused("hexadecimal, not base64"));
-        }
-        Some(decoded) => return Err(refused(&format!("{} bytes instead of {LENGTH}", decoded.len()))),
-        None => return Err(refused("not base64")),
-    };
-    let mut key = Zeroizing::new([0; LENGTH]);
-    key.copy_from_slice(&decoded);
-    Ok(key)
+        _ if is_hexadecimal => Err(Refused::key("hexadecimal, not base64")),
+        Some(decoded) => Err(Refused::key(format!("{} bytes instead of {LENGTH}", decoded.len()))),
+        None => Err(Refused::key("not base64")),
+    }
 }
 
 fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -209,8 +206,36 @@ fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     })
 }
 
-fn refused(what: &str) -> Error {
-    Error::configuration(format!("encryption_key: {what}")).with_advice(ADVICE)
+/// Why there is no key.
+struct Refused {
+    what: String,
+    advice: Option<&'static str>,
+}
+
+impl Refused {
+    fn new(what: String) -> Self {
+        Self { what, advice: None }
+    }
+
+    fn key(what: impl Into<String>) -> Self {
+        Self::new(what.into()).with_advice("make a key with `openssl rand -base64 32`")
+    }
+
+    fn with_advice(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    fn in_source(self, source: &str) -> Self {
+        Self { what: format!("{source}: {}", self.what), ..self }
+    }
+
+    fn into_error(self) -> Error {
+        let error = Error::configuration(format!("encryption_key: {}", self.what));
+        match self.advice {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        }
+    }
 }
 
 /// A path or a name, unless it is a key.

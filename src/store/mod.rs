@@ -62,6 +62,11 @@
 mod availability;
 mod contract;
 mod entries;
+#[cfg(all(feature = "file", unix))]
+mod file;
+#[cfg(all(feature = "file", not(unix)))]
+#[path = "file_elsewhere.rs"]
+mod file;
 mod key;
 mod lease;
 mod names;
@@ -74,6 +79,9 @@ mod sharing;
 mod stored_failure;
 mod stored_token;
 
+#[cfg(feature = "file")]
+#[cfg_attr(docsrs, doc(cfg(feature = "file")))]
+pub use self::file::FileStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{Reconnecting, RedisStore};

@@ -88,6 +88,8 @@ mod token_header;
 mod token_request;
 #[cfg(feature = "reqwest")]
 mod token_response;
+#[cfg(all(feature = "store", feature = "test-util"))]
+mod token_store;
 #[cfg(all(feature = "reqwest", feature = "tonic"))]
 mod tonic;
 #[cfg(feature = "test-util")]

@@ -1,0 +1,4 @@
+//! Stores of shared tokens: the contract, encryption, files.
+
+mod contract;
+mod encryption_key;
