@@ -2,19 +2,22 @@
 //!
 //! Needs redis-server (Debian: `apt-get install redis-server`), or another program of that kind that `REDIS_SERVER`
 //! names, such as valkey-server. Then: `cargo test --all-features --test redis -- --ignored`; `scripts/test` does it.
-#![cfg(all(feature = "redis", feature = "test-util", unix))]
+#![cfg(all(feature = "redis", feature = "tracing", unix))]
 
 mod cluster;
 mod connections;
 mod contract;
 mod deadlines;
 mod faults;
+mod fleet;
 mod permissions;
 mod proxy;
 mod round_trips;
 mod runtimes;
 mod server;
 mod settings;
+#[path = "../it/support/told.rs"]
+mod told;
 
 use std::time::Duration;
 

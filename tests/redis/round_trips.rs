@@ -10,10 +10,10 @@ use client_credentials::store::{RedisStore, TokenStore};
 use crate::{name, names, put, server::Server};
 
 /// The commands of a server's clients, in the order in which it runs them.
-struct Monitor(BufReader<TcpStream>);
+pub(crate) struct Monitor(BufReader<TcpStream>);
 
 impl Monitor {
-    fn start(server: &Server) -> Self {
+    pub(crate) fn start(server: &Server) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
         stream.write_all(b"MONITOR\r\n").expect("a connection");
         let mut monitor = Self(BufReader::new(stream));
@@ -28,7 +28,7 @@ impl Monitor {
     }
 
     /// Those since the last time, without what scripts run.
-    fn commands(&mut self, server: &Server) -> Vec<String> {
+    pub(crate) fn commands(&mut self, server: &Server) -> Vec<String> {
         server.command::<String>("ECHO until-here");
         let mut commands = Vec::new();
         loop {
