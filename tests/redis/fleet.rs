@@ -83,8 +83,8 @@ impl Fleet {
     }
 }
 
-/// Runs a fleet while `fault` happens for `long` and then `repair`. No request is lost, and each instance says once that
-/// the store is down, and once that it is back.
+/// Runs a fleet while `fault` happens for `long` and then `repair`. No request is lost, and who says that the store is
+/// down says that it is back.
 async fn survives(fault: &'static str, long: Duration, repair: &'static str) {
     let server = Arc::new(Mutex::new(Server::start_with(&["--maxmemory-policy", "noeviction"])));
     let url = server.lock().expect("no panic").url();

@@ -14,8 +14,8 @@ use std::{
 
 use redis::{Client, FromRedisValue, RedisResult};
 
-/// Runs until this is dropped or this process ends, in whatever way: then the standard input of a shell is closed, which
-/// kills it.
+/// Runs until this is dropped or this process ends, in whatever way: then the standard input of a shell is closed,
+/// which kills it.
 pub(crate) struct Server {
     pub(crate) port: u16,
     process: String,

@@ -9,8 +9,8 @@ use std::{
 /// For so long, the two clocks are taken to run alike.
 const USABLE: Duration = Duration::from_secs(10);
 
-/// What the servers behind a connection said about their time. For each slot, since each server of a cluster has a clock
-/// of its own.
+/// What the servers behind a connection said about their time: by slot, since each server of a cluster has a clock of
+/// its own.
 #[derive(Default)]
 pub(super) struct ServerClock {
     seen: Mutex<HashMap<String, Seen>>,

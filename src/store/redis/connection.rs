@@ -96,8 +96,8 @@ impl Connection {
         Ok(rest)
     }
 
-    /// Makes one that stays with its server connect anew. Both commands are open to every user; the second one finds the
-    /// connection closed.
+    /// Makes one that stays with its server connect anew. Both commands are open to every user; the second one finds
+    /// the connection closed.
     pub(super) async fn leave(&self) {
         if self.stays {
             for command in ["QUIT", "HELLO"] {

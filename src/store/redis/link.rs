@@ -90,7 +90,7 @@ impl Link {
     /// Lets no other operation use it.
     fn discard(&self, connection: &Arc<Connection>) {
         let mut current = self.current();
-        let is_it = |attempt: &mut Attempt| matches!(&*attempt.made.borrow(), Some(Ok(current)) if Arc::ptr_eq(current, connection));
+        let is_it = |attempt: &mut Attempt| attempt.is(connection);
         let discarded = current.take_if(is_it);
         drop(current);
         // Not under the lock: it may be the last handle of a task.
@@ -104,6 +104,10 @@ impl Link {
 }
 
 impl Attempt {
+    fn is(&self, connection: &Arc<Connection>) -> bool {
+        matches!(&*self.made.borrow(), Some(Ok(made)) if Arc::ptr_eq(made, connection))
+    }
+
     fn is_usable(&self) -> bool {
         match &*self.made.borrow() {
             Some(made) => made.is_ok(),

@@ -50,7 +50,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// same hash tag, so they are in one slot of a cluster. Entries are read from the primary, since a replica may lag
 /// behind.
 ///
-/// A write carries a deadline by the server's clock: one that was delayed in a slow network or a stopped process changes
+/// A write has a deadline by the server's clock: one that was delayed in a slow network or a stopped process changes
 /// nothing when it arrives.
 ///
 /// | setting | default | set by |
