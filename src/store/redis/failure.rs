@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use ::redis::{ErrorKind, RedisError, ServerErrorKind};
+use ::redis::{ErrorKind, RedisError};
 
 use super::super::BoxError;
 
@@ -66,28 +66,19 @@ impl Failure {
 
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
-        // Redis 6 wraps the errors of a script's commands in one of the script.
-        let is = |kind: ServerErrorKind, code: &str| {
-            error.kind() == ErrorKind::Server(kind)
-                || error.detail().is_some_and(|detail| detail.contains(&format!("-{code} ")))
+        let text = text(&error);
+        let cause = match text.split(' ').next() {
+            Some("NOSCRIPT") => Cause::UnknownScript,
+            Some("READONLY" | "LOADING" | "MASTERDOWN") => Cause::WrongServer,
+            _ if error.is_io_error() || error.is_unrecoverable_error() => Cause::Broken,
+            _ => Cause::Other,
         };
-        let cause = if is(ServerErrorKind::NoScript, "NOSCRIPT") {
-            Cause::UnknownScript
-        } else if is(ServerErrorKind::ReadOnly, "READONLY")
-            || is(ServerErrorKind::BusyLoading, "LOADING")
-            || is(ServerErrorKind::MasterDown, "MASTERDOWN")
-        {
-            Cause::WrongServer
-        } else if error.is_io_error() || error.is_unrecoverable_error() {
-            Cause::Broken
-        } else {
-            Cause::Other
-        };
-        let lacks = is(ServerErrorKind::NoPerm, "NOPERM") || text(&error).contains("can't run this command");
+        // From a script, it comes as another error; Redis and Valkey word it differently.
+        let lacks = ["NOPERM", "can't run this command", "ACL failure"].iter().any(|words| text.contains(words));
         let text = match cause {
-            Cause::WrongServer => format!("this Redis takes no writes (now): {}", text(&error)),
-            _ if lacks => format!("the Redis user lacks a permission (it needs {NEEDED}): {}", text(&error)),
-            _ => text(&error),
+            Cause::WrongServer => format!("this Redis takes no writes (now): {text}"),
+            _ if lacks => format!("the Redis user lacks a permission (it needs {NEEDED}): {text}"),
+            _ => text,
         };
         Self { text, cause }
     }
@@ -95,10 +86,11 @@ impl From<RedisError> for Failure {
 
 /// As the server said it, or the system.
 fn text(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
-        (Some(code), detail) => format!("{code} {}", detail.unwrap_or_default()).trim_end().to_owned(),
-        (None, _) => error.to_string(),
-    }
+    let Some(code) = error.code() else { return error.to_string() };
+    let text = format!("{code} {}", error.detail().unwrap_or_default());
+    // Redis 6 has the error of a script's command at the end of one of the script.
+    let text = text.rsplit_once(" -").filter(|_| code == "ERR").map_or(&*text, |(_, of_command)| of_command);
+    text.trim_end().to_owned()
 }
 
 impl fmt::Display for Failure {
