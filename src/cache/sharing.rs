@@ -59,15 +59,19 @@ impl Flying {
             }
         };
         let (slot, rejected) = (&self.slot, self.rejected.as_ref());
+        let urgency = if self.may_request { slot.upgrade()?.urgency() } else { Urgency::WaitedFor };
+        let waits =
+            |pause| slot.upgrade().into_iter().for_each(|slot| slot.pause(self.guard.id, pause + deferral(urgency)));
+        waits(Duration::ZERO);
         let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
         let wish = Wish {
             identity,
-            urgency: if self.may_request { slot.upgrade()?.urgency() } else { Urgency::WaitedFor },
+            urgency,
             rejected: rejected.filter(|_| self.may_request),
             may_request: self.may_request,
             patience: self.context.settings.wait_limit / PATIENCE_SHARE,
             takes: &takes,
-            waits: &|pause| slot.upgrade().into_iter().for_each(|slot| slot.pause(self.guard.id, pause)),
+            waits: &waits,
         };
         Some(sharing.next(&wish).await)
     }
@@ -123,5 +127,14 @@ impl Flying {
             }
             _ => drop(permit),
         }
+    }
+}
+
+/// By how much the flight's deadline is put off for the operations of the store. Callers wait only a little longer than
+/// a flight may take: one of them takes over if its runtime stands still.
+fn deferral(urgency: Urgency) -> Duration {
+    match urgency {
+        Urgency::WaitedFor => Duration::from_secs(1),
+        Urgency::BesideTraffic => Duration::from_secs(5),
     }
 }

@@ -252,7 +252,9 @@ impl Slot {
             return (renewal, departure);
         }
         state.last_look = Some(now);
-        let (flight, departure) = self.depart(state, now, unwanted.cloned());
+        let issued = state.issued.as_ref().filter(|issued| is_same(unwanted, &issued.token));
+        let rejected = issued.map(|issued| issued.token.clone());
+        let (flight, departure) = self.depart(state, now, rejected);
         (Renewal::UnderWay(flight), Some(Departure { may_request: false, ..departure }))
     }
 

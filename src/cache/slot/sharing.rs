@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Issued, Slot, Suspicion, is_same};
+use super::{Issued, Slot, Suspicion};
 use crate::{
     cache::{
         backoff::{Hold, Reason},
@@ -27,16 +27,17 @@ impl Slot {
     }
 
     /// Whether it takes a stored token of this age: a usable one, unless the held token is as good.
-    pub(in crate::cache) fn takes(&self, stored: &AccessToken, age: Duration, unwanted: Option<&AccessToken>) -> bool {
+    pub(in crate::cache) fn takes(&self, stored: &AccessToken, age: Duration, rejected: Option<&AccessToken>) -> bool {
         let life = Life::new(stored, &self.context.settings, self.jitter);
-        if age >= life.expires_after || is_same(unwanted, stored) {
+        let is_rejected = |token: &AccessToken| rejected.is_some_and(|rejected| rejected.is_same_as(token));
+        if age >= life.expires_after || is_rejected(stored) {
             return false;
         }
         let now = self.now();
         let state = self.lock();
         let Some(issued) = &state.issued else { return true };
         let (is_usable, held) = (!now.reached(issued.expires_at), now.since(issued.issued_at));
-        let is_rejected = issued.suspicion.is_some() || is_same(unwanted, &issued.token);
+        let is_rejected = issued.suspicion.is_some() || is_rejected(&issued.token);
         match issued.token.is_same_as(stored) {
             true if is_rejected => false,
             // A server that returns the same token again may have extended its lifetime.

@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use tracing::Level;
 
 use crate::support::{
-    instances::{Fleet, together},
+    instances::{Fleet, Instance, together},
     source::{millis, minutes, seconds},
     told::Log,
 };
@@ -31,7 +31,7 @@ async fn the_log_says_who_waited_for_another_instance() {
     let (log, _guard) = Log::start();
     let fleet = Fleet::of(2);
     fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(2)));
-    together(fleet.instances.iter().map(|instance| instance.token())).await;
+    together(fleet.instances.iter().map(Instance::token)).await;
     let told = log.take(Level::DEBUG);
     let waits = format!(r#"waiting for the token request of another instance: {OF_SOURCE} store="memory""#);
     assert_eq!(told.iter().filter(|line| **line == waits).count(), 1, "{told:?}");
@@ -62,7 +62,7 @@ async fn shared_tokens_and_the_state_of_the_store_are_counted() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let fleet = Fleet::of(3);
     fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(2)));
-    together(fleet.instances[..2].iter().map(|instance| instance.token())).await;
+    together(fleet.instances[..2].iter().map(Instance::token)).await;
     fleet.instances[2].token().await;
     let has = |name: &str, labels: &str, value: &str| {
         let of_it = |line: &&str| line.starts_with(&format!("client_credentials_{name}{{")) && line.contains(labels);

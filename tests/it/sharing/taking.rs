@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use tracing::Level;
 
 use crate::support::{
-    instances::{Fleet, together},
+    instances::{Fleet, Instance, together},
     source::{hours, millis, minutes, seconds},
     told::Log,
 };
@@ -14,7 +14,7 @@ use crate::support::{
 async fn instances_that_start_at_once_make_one_token_request() {
     let fleet = Fleet::of(50);
     fleet.auth.respond_next(MockResponse::usual().with_delay(millis(300)));
-    let tokens = together(fleet.instances.iter().map(|instance| instance.token())).await;
+    let tokens = together(fleet.instances.iter().map(Instance::token)).await;
     assert!(tokens.iter().all(|token| token == "token-1"), "{tokens:?}");
     assert_eq!(fleet.count(), 1);
     assert!(fleet.now() < millis(300 + 260), "{:?}", fleet.now());
@@ -41,11 +41,12 @@ async fn a_token_is_taken_with_its_age_and_renewed_at_the_instances_own_time() {
     let status = second.tokens.status();
     assert_eq!(status.obtained_from(), Some(ObtainedFrom::Store));
     assert_eq!(status.usable_for(), Some(minutes(30) - seconds(10)), "the leeway is its own");
-    sleep(minutes(14)).await;
+    // A quarter of the lifetime before the end, or a little earlier, of an hour that began before the token was taken.
+    sleep(minutes(13)).await;
     second.token().await;
+    sleep(seconds(1)).await;
     assert_eq!(fleet.count(), 1);
-    // A quarter of the lifetime before the end, of an hour that began half an hour before the token was taken.
-    sleep(minutes(1)).await;
+    sleep(minutes(2)).await;
     assert_eq!(second.token().await, "token-1");
     sleep(seconds(1)).await;
     assert_eq!((second.token().await, fleet.count()), ("token-2".to_owned(), 2));
@@ -98,7 +99,7 @@ async fn an_instance_that_is_held_back_takes_what_another_stores_meanwhile() {
 async fn a_wait_for_another_instance_makes_no_life_longer() {
     let fleet = Fleet::of(2);
     fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(8)));
-    together(fleet.instances.iter().map(|instance| instance.token())).await;
+    together(fleet.instances.iter().map(Instance::token)).await;
     for instance in &fleet.instances {
         let usable_for = instance.tokens.status().usable_for().expect("a token");
         assert!(usable_for <= hours(1) - seconds(10) - seconds(8), "{usable_for:?}");
