@@ -12,7 +12,6 @@ mod header;
 mod lifetime;
 mod mask;
 mod members;
-mod notices;
 mod preset;
 mod quote;
 mod request;
@@ -36,13 +35,12 @@ use self::{
     discovery::Discovery,
     endpoint::TokenEndpoint,
     exchange::LastExchange,
-    notices::Notices,
 };
 use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
     origin::Origins,
-    report::span,
+    report::{Mentions, span},
     runtime,
     source::TokenSource,
     token::AccessToken,
@@ -66,7 +64,7 @@ pub struct ClientCredentials {
     http_client: Arc<dyn HttpClient>,
     timeout: Duration,
     token_types: Vec<String>,
-    notices: Notices,
+    mentions: Mentions,
     last_exchange: LastExchange,
 }
 
