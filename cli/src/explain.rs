@@ -57,8 +57,6 @@ const NO_RESPONSE: Section = Section {
 const PROXY: Section = Section {
     title: "The proxy does not let it through",
     sentences: &[
-        "The proxy comes from `HTTPS_PROXY` or `ALL_PROXY`, from the table `http` of the settings, or from the client given \
-         to `.http_client(..)`.",
         "\"Refused\" means any status but 200 and 407 to `CONNECT`: 403 if the host is not allowed, 502 or 504 if the \
          proxy itself cannot reach the server.",
     ],
