@@ -84,6 +84,9 @@ The setting that worked follows on standard output. In your application's own fi
 
     let settings: Settings = toml::from_str(&std::fs::read_to_string(\"app.toml\")?)?;
     let tokens = client_credentials::TokenCache::from(settings.{name}.build()?);
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+        .with(client_credentials::BearerAuthMiddleware::new(tokens))
+        .build();
 "
     );
 }
