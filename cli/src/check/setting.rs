@@ -77,7 +77,7 @@ pub(super) fn explain(settings: &Settings) {
     let name = settings.name.rsplit('.').next().unwrap_or_default();
     eprintln!(
         "
-The setting that worked follows on standard output. In your application's own file, it is read by the crate's feature `serde`:
+The setting that worked follows on standard output. With the feature `serde`, your application reads it:
 
     #[derive(serde::Deserialize)]
     struct Settings {{ {name}: client_credentials::ClientCredentialsBuilder }}
