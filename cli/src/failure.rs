@@ -25,8 +25,8 @@ impl Failure {
     /// The settings were refused by the library, by a field's name.
     pub(crate) fn settings(error: &Error) -> Self {
         Self::usage(format!(
-            "{error}\n\nA setting is a flag (`--token-url`), a variable (`CLIENT_CREDENTIALS_TOKEN_URL`), or a field of \
-             a table of a file (`--config app.toml --table auth`). `--help` has examples."
+            "{error}\n\nA setting is a flag (`--token-url`), a variable (`CLIENT_CREDENTIALS_TOKEN_URL`), or a field \
+             of a table of a file (`--config app.toml --table auth`). `--help` has examples."
         ))
     }
 
