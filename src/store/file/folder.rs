@@ -19,8 +19,12 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-use super::{Deadline, failure::Failure, record};
-use crate::store::contract::{Entry, EntryName};
+use super::{
+    Deadline,
+    failure::Failure,
+    record::{self, Record},
+};
+use crate::store::contract::EntryName;
 
 /// What the names of files begin with that are being written.
 pub(super) const TEMPORARY: &str = ".tmp-";
@@ -61,7 +65,7 @@ impl Folder {
     }
 
     /// The living entry of that name.
-    pub(super) fn read(&self, name: &EntryName) -> Result<Option<Entry>, Failure> {
+    pub(super) fn read(&self, name: &EntryName) -> Result<Option<Record>, Failure> {
         let path = self.path.join(name.as_str());
         // Not blocking: opening a pipe would wait for somebody to write to it.
         let fd = match self.open_file(name.as_str(), OFlags::RDONLY | OFlags::NONBLOCK) {

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use self::{failure::Failure, folder::Folder};
+use self::{failure::Failure, folder::Folder, record::Record};
 use super::contract::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
 
@@ -32,10 +32,10 @@ const REMOVE_LIMIT: Duration = Duration::from_secs(2);
 /// the mode 0600. A folder or a file that other users could read or write, that belongs to another user, or that is a
 /// symbolic link, is refused. Whether that is protection enough for tokens without encryption is up to you.
 ///
-/// Entries are replaced atomically. A lock (`flock`) is held while one entry is compared and replaced, so a process that
-/// is killed or stopped leaves no token locked. Nothing waits for the disk (`fsync`): what a power failure damages
-/// counts as absent, like an entry from the future. Entries whose life has ended, and what a killed process left behind,
-/// are removed about once an hour.
+/// Entries are replaced atomically. A lock (`flock`) is held while one entry is compared and replaced, so a process
+/// that is killed or stopped leaves no token locked. Nothing waits for the disk (`fsync`): what a power failure damages
+/// counts as absent, like an entry from the future. Entries whose life has ended, and what a killed process left
+/// behind, are removed about once an hour.
 ///
 /// The disk must be a local one: on a network, `flock` and replacing are not what they are here. While the disk is full
 /// or read-only, the store counts as down, and each process fetches its own tokens.
@@ -160,8 +160,14 @@ struct Change {
 }
 
 impl Change {
-    fn replaces(&self, stored: Option<&Entry>) -> bool {
-        stored.map(|entry| &entry.bytes[..]) == self.old.as_ref().map(|old| &old[..])
+    fn replaces(&self, stored: Option<&Record>) -> bool {
+        stored.map(|record| &record.bytes[..]) == self.old.as_ref().map(|old| &old[..])
+    }
+}
+
+impl From<Record> for Entry {
+    fn from(mut record: Record) -> Self {
+        Self { bytes: std::mem::take(&mut *record.bytes), life: record.life }
     }
 }
 
@@ -185,7 +191,7 @@ impl Deadline {
 
 fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure> {
     match Folder::open(path)? {
-        Some(folder) => names.iter().map(|name| folder.read(name)).collect(),
+        Some(folder) => names.iter().map(|name| Ok(folder.read(name)?.map(Entry::from))).collect(),
         None => Ok(names.iter().map(|_| None).collect()),
     }
 }
@@ -212,7 +218,7 @@ fn put(path: &Path, change: &Change, deadline: &Deadline) -> Result<(bool, bool)
 
 fn remove(path: &Path, name: &EntryName, old: &[u8]) -> Result<bool, Failure> {
     let Some(folder) = Folder::open(path)? else { return Ok(false) };
-    let is_stored = || folder.read(name).map(|stored| stored.is_some_and(|entry| entry.bytes == old));
+    let is_stored = || folder.read(name).map(|stored| stored.is_some_and(|record| record.bytes[..] == *old));
     if !is_stored()? {
         return Ok(false);
     }

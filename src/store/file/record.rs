@@ -1,24 +1,30 @@
 //! What an entry looks like in a file.
 //!
 //! ```text
-//! "ccf1" | when it was written, 8 bytes | when its life ends, 8 bytes | SHA-256 of these, its name and the bytes | bytes
+//! "ccf1" | when it was written, 8 bytes | when its life ends, 8 bytes | sum, 32 bytes | bytes
 //! ```
 //!
-//! Times are nanoseconds since 1970, in big endian. The sum finds what a power failure damaged and files that were
-//! swapped; it protects from nobody.
+//! Times are nanoseconds since 1970, in big endian. The sum is a SHA-256 of the name, the times and the bytes. It finds
+//! files that were swapped or that a power failure damaged; it protects from nobody.
 
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use zeroize::Zeroizing;
 
-use crate::store::contract::{Entry, EntryName};
+use crate::store::contract::EntryName;
 
 const MARK: &[u8; 4] = b"ccf1";
 const TIMES: usize = 16;
 pub(super) const HEADER: usize = MARK.len() + TIMES + SHA256_OUTPUT_LEN;
 /// The wall clock may be set back by so much, as time servers do.
 const TOLERANCE: u64 = 1_000_000_000;
+
+/// A living entry.
+pub(super) struct Record {
+    pub bytes: Zeroizing<Vec<u8>>,
+    pub life: Duration,
+}
 
 pub(super) fn encode(name: &EntryName, bytes: &[u8], life: Duration, now: SystemTime) -> Zeroizing<Vec<u8>> {
     let written = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
@@ -27,7 +33,7 @@ pub(super) fn encode(name: &EntryName, bytes: &[u8], life: Duration, now: System
 }
 
 /// `None`: its life has ended, it is from the future, or it is damaged.
-pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<Entry> {
+pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<Record> {
     let (times, rest) = file.strip_prefix(MARK)?.split_first_chunk::<TIMES>()?;
     let (found, bytes) = rest.split_first_chunk::<SHA256_OUTPUT_LEN>()?;
     if *found != sum(name, times, bytes) {
@@ -39,7 +45,7 @@ pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<E
     let lives = now < ends && written <= now.saturating_add(TOLERANCE);
     // Never longer than it was put for.
     let left = ends.saturating_sub(now.max(written));
-    lives.then(|| Entry { bytes: bytes.to_vec(), life: Duration::from_nanos(left) })
+    lives.then(|| Record { bytes: Zeroizing::new(bytes.to_vec()), life: Duration::from_nanos(left) })
 }
 
 fn times(written: u64, ends: u64) -> [u8; TIMES] {

@@ -55,9 +55,9 @@ fn remove_if_dead(folder: &Folder, name: &EntryName, deadline: &Deadline) {
         return;
     }
     // Somebody may have replaced it since.
-    if let Ok(_lock) = folder.lock(deadline) {
-        if is_dead() {
-            let _ = folder.remove(name.as_str());
-        }
+    if let Ok(_lock) = folder.lock(deadline)
+        && is_dead()
+    {
+        let _ = folder.remove(name.as_str());
     }
 }

@@ -1,9 +1,10 @@
 //! The keys of shared tokens: where they come from, and what is refused.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use client_credentials::{Error, ErrorKind, store::EncryptionKey};
 
+use super::folder::Folder;
 use crate::support::process;
 
 const KEY: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
@@ -55,8 +56,9 @@ fn what_is_not_a_key_is_refused_by_what_it_is() {
 fn a_file_has_keys_and_is_not_written_by_all() {
     use std::os::unix::fs::PermissionsExt;
 
-    let folder = Folder::new("key_file");
-    let path = folder.0.join("token-key");
+    let folder = Folder::new("key-file");
+    fs::create_dir(folder.path()).expect("a folder");
+    let path = folder.path().join("token-key");
     let read = || EncryptionKey::from_file(&path);
     fs::write(&path, format!("{KEY}\n{OTHER}\n")).expect("a file");
     for accepted in [0o600, 0o640, 0o440, 0o444, 0o664] {
@@ -121,20 +123,4 @@ fn shown(key: Result<EncryptionKey, Error>) -> String {
 
 fn refusal(key: Result<EncryptionKey, Error>) -> String {
     key.expect_err("not a key").to_string()
-}
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("client-credentials-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

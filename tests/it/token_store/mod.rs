@@ -2,3 +2,8 @@
 
 mod contract;
 mod encryption_key;
+#[cfg(all(feature = "file", unix))]
+mod file_processes;
+#[cfg(all(feature = "file", unix))]
+mod files;
+mod folder;
