@@ -113,7 +113,7 @@ impl ClientCredentials {
         let Ok(response) = self.send(attempt, corrected, secrets).await else { return Err(error) };
         let token = self.outcome(attempt, &response, secrets).map_err(|_| error)?;
         self.clock.keep(corrected);
-        log::clock_corrected(self.name());
+        log::clock_corrected(self.name(), corrected.ahead());
         Ok(token)
     }
 

@@ -43,6 +43,10 @@ pub mod from_hand_written_code {}
 
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../docs/in-production.md")]
+///
+/// ## The dashboard
+///
+#[doc = include_str!("../../docs/dashboard.svg")]
 pub mod in_production {}
 
 #[doc = include_str!("links.md")]

@@ -138,10 +138,14 @@ pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
     );
 }
 
+/// A token that the API had accepted was revoked.
+fn hint(was_accepted: bool) -> &'static str {
+    if was_accepted { "" } else { "; a scope may be missing, or the audience may be wrong" }
+}
+
 /// `origin` is empty if the application reported the rejection.
-pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
-    let fresh = again || age < Duration::from_secs(60);
-    let hint = if fresh { "; a scope may be missing, or the audience may be wrong" } else { "" };
+pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, was_accepted: bool) {
+    let hint = hint(was_accepted);
     token_event!(
         warn,
         source,
@@ -153,14 +157,14 @@ pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: 
     );
 }
 
-pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration) {
+pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration, was_accepted: bool) {
+    let hint = hint(was_accepted);
     token_event!(
         warn,
         source,
         request,
         origin = (!origin.is_empty()).then_some(origin),
-        "a new access token was rejected too; a scope may be missing, or the audience may be wrong; rejections by \
-         this origin cause no renewal for {}",
+        "a new access token was rejected too{hint}; rejections by this origin cause no renewal for {}",
         human(wait)
     );
 }
@@ -202,8 +206,28 @@ pub(crate) fn forgotten(source: &str, count: usize, most: usize) {
     event!(debug, source, count, "the least recently used of {} access tokens was removed", most);
 }
 
-pub(crate) fn own_header(name: &HeaderName) {
-    event!(debug, "no access token attached: the request already has the header `{name}`");
+pub(crate) fn own_header(source: &str, name: &HeaderName) {
+    event!(
+        info,
+        source,
+        "no access token attached: the request already has the header `{name}`, from the caller or from another layer \
+         or middleware of this crate; logged once for each cache"
+    );
+}
+
+pub(crate) fn scope_missing(source: &str, origin: &str) {
+    event!(
+        info,
+        source,
+        origin,
+        "the API refused a request with `insufficient_scope`: request the scope that its `WWW-Authenticate` names; \
+         logged once for each origin"
+    );
+}
+
+/// A token request has taken `time`, and continues.
+pub(crate) fn slow(source: &str, request: &TokenRequest, time: Duration) {
+    token_event!(info, source, request, "a token request has had no response for {}, and continues", human(time));
 }
 
 pub(crate) fn not_sent_again(origin: &str) {
@@ -239,7 +263,7 @@ pub(crate) fn follows_redirects(source: &str) {
         warn,
         source,
         "the HTTP client may follow redirects of the token endpoint, and send headers and the token URL to another \
-         host; turn redirects off, or give `.http_client(..)` a `reqwest::ClientBuilder`"
+         host; turn redirects off, or pass a `reqwest::ClientBuilder` to `.http_client(..)`"
     );
 }
 
@@ -269,8 +293,15 @@ pub(crate) fn other_scope(source: &str, scope: &str, granted: &str) {
     );
 }
 
-pub(crate) fn clock_corrected(source: &str) {
-    event!(warn, source, "this machine's clock and the server's differ; assertions follow the server's from now on");
+/// By how many seconds the server's clock is `ahead` of this machine's.
+pub(crate) fn clock_corrected(source: &str, ahead: i64) {
+    let by = human(Duration::from_secs(ahead.unsigned_abs()));
+    let side = if ahead < 0 { "ahead of" } else { "behind" };
+    event!(
+        warn,
+        source,
+        "this machine's clock is {by} {side} the server's; assertions follow the server's from now on"
+    );
 }
 
 pub(super) fn resources(request: &TokenRequest) -> Option<String> {
