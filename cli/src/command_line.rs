@@ -34,7 +34,8 @@ Examples:
   The settings in the table [auth] of an application's own file:
       client-credentials check --config app.toml --table auth
   An issuer, whose metadata names the token endpoint, and a secret from standard input:
-      pass show auth | client-credentials check --issuer https://auth.example.com --client-id abcde --client-secret-file -
+      pass show auth | client-credentials check --issuer https://auth.example.com --client-id abcde \\
+          --client-secret-file -
   From the environment (the names of the flags, in capitals):
       export CLIENT_CREDENTIALS_TOKEN_URL=… CLIENT_CREDENTIALS_CLIENT_ID=… CLIENT_CREDENTIALS_CLIENT_SECRET=…
       client-credentials check
@@ -78,8 +79,8 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<ArgMatch
 }
 
 const SECRET_AS_FLAG: &str = "\
-a secret is not accepted as a flag: it is in your shell's history now, and was in the list of processes. If others can read \
-those, replace the secret at the server.
+a secret is not accepted as a flag: it is in your shell's history now, and was in the list of processes. If others can \
+read those, replace the secret at the server.
 Write it to a file that only you can read (`--client-secret-file FILE`), pipe it (`--client-secret-file -`), or set \
 CLIENT_CREDENTIALS_CLIENT_SECRET.";
 

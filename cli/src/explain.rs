@@ -28,22 +28,22 @@ const REFUSED_REQUEST: Section = Section {
     title: "The token request is refused",
     sentences: &[
         "The text after the code is the server's own description.",
-        "`invalid_request` most often means that something is missing that this server requires: a scope, an audience, a \
-         further `.parameter(..)`.",
+        "`invalid_request` most often means that something is missing that this server requires: a scope, an audience, \
+         a further `.parameter(..)`.",
     ],
 };
 const UNREADABLE_CREDENTIALS: Section = Section {
     title: "The credentials cannot be read",
     sentences: &[
-        "The reason follows the message: a path that is not mounted, a file that the process's user may not read, a vault \
-         that does not respond.",
+        "The reason follows the message: a path that is not mounted, a file that the process's user may not read, a \
+         vault that does not respond.",
     ],
 };
 const TLS: Section = Section {
     title: "TLS is missing, or fails",
     sentences: &[
-        "If the issuer is unknown on one machine only, a proxy there opens TLS, or the root certificates are missing from \
-         the container image.",
+        "If the issuer is unknown on one machine only, a proxy there opens TLS, or the root certificates are missing \
+         from the container image.",
         "For \"not valid yet\" or \"expired\", check the clock.",
     ],
 };
@@ -57,8 +57,6 @@ const NO_RESPONSE: Section = Section {
 const PROXY: Section = Section {
     title: "The proxy does not let it through",
     sentences: &[
-        "The proxy comes from `HTTPS_PROXY` or `ALL_PROXY`, from the table `http` of the settings, or from the client given \
-         to `.http_client(..)`.",
         "\"Refused\" means any status but 200 and 407 to `CONNECT`: 403 if the host is not allowed, 502 or 504 if the \
          proxy itself cannot reach the server.",
     ],
@@ -66,10 +64,10 @@ const PROXY: Section = Section {
 const STATUS: Section = Section {
     title: "The token endpoint returns an error",
     sentences: &[
-        "An error status without an OAuth code comes from the server itself when it is down, or from a gateway, a proxy or \
-         a firewall in front of it.",
-        "Check that the URL is the token URL of this server and tenant: the server's `/.well-known/openid-configuration` \
-         names it as `token_endpoint`.",
+        "An error status without an OAuth code comes from the server itself when it is down, or from a gateway, a \
+         proxy or a firewall in front of it.",
+        "Check that the URL is the token URL of this server and tenant: the server's \
+         `/.well-known/openid-configuration` names it as `token_endpoint`.",
     ],
 };
 const REDIRECT: Section = Section {

@@ -25,8 +25,8 @@ impl Failure {
     /// The settings were refused by the library, by a field's name.
     pub(crate) fn settings(error: &Error) -> Self {
         Self::usage(format!(
-            "{error}\n\nA setting is a flag (`--token-url`), a variable (`CLIENT_CREDENTIALS_TOKEN_URL`), or a field of a table of \
-             a file (`--config app.toml --table auth`). `--help` has examples."
+            "{error}\n\nA setting is a flag (`--token-url`), a variable (`CLIENT_CREDENTIALS_TOKEN_URL`), or a field \
+             of a table of a file (`--config app.toml --table auth`). `--help` has examples."
         ))
     }
 
@@ -39,7 +39,7 @@ impl Failure {
         for line in explain::lines(error) {
             text = format!("{text}\n{line}");
         }
-        // To a person a file that cannot be read is a setting; that it may be in the middle of a change matters to services.
+        // For a person, a file that cannot be read is a wrong setting; for a service, it may be there in a moment.
         let code = match error.kind() {
             ErrorKind::Credentials | ErrorKind::TlsMissing => USAGE,
             _ if error.is_transient() => MAY_PASS,

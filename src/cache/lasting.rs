@@ -9,9 +9,9 @@ use crate::{
 };
 
 impl TokenCache {
-    /// Like [`token`](Self::token), for handing the token to a program that cannot renew it: it can be used for at least
-    /// `time`, and its renewal is not due. If that is not so for the cached token, another one is requested; callers of
-    /// other methods get the cached token meanwhile.
+    /// Like [`token`](Self::token), for handing the token to a program that cannot renew it: the token can be used for
+    /// at least `time`, and its renewal is not due. If that is not so for the cached token, another one is requested;
+    /// callers of other methods get the cached token meanwhile.
     ///
     /// ```no_run
     /// # async fn example(tokens: client_credentials::TokenCache) -> Result<(), client_credentials::Error> {

@@ -42,9 +42,9 @@ mod http_cache;
 mod http_client;
 #[cfg(feature = "test-util")]
 mod keys;
-mod links;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
 mod lasting;
+mod links;
 mod log;
 mod messages;
 #[cfg(all(feature = "metrics", feature = "test-util"))]

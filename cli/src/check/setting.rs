@@ -77,13 +77,16 @@ pub(super) fn explain(settings: &Settings) {
     let name = settings.name.rsplit('.').next().unwrap_or_default();
     eprintln!(
         "
-The setting that worked follows on standard output. In your application's own file, it is read by the crate's feature `serde`:
+The setting that worked follows on standard output. With the feature `serde`, your application reads it:
 
     #[derive(serde::Deserialize)]
     struct Settings {{ {name}: client_credentials::ClientCredentialsBuilder }}
 
     let settings: Settings = toml::from_str(&std::fs::read_to_string(\"app.toml\")?)?;
     let tokens = client_credentials::TokenCache::from(settings.{name}.build()?);
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+        .with(client_credentials::BearerAuthMiddleware::new(tokens))
+        .build();
 "
     );
 }

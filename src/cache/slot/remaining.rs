@@ -26,8 +26,8 @@ impl Slot {
             true if is_new || !now.reached(issued.renew_at) => Remaining::Enough,
             false if is_new => Remaining::NeverEnough(left),
             _ => {
-                // A moment earlier, so that it is not postponed where a store is down: somebody waits.
-                (issued.ages_at, issued.renew_at) = (now.before(Duration::from_millis(1)), now);
+                // As if it had aged long ago. Where a store is down, a first renewal is postponed; here somebody waits.
+                (issued.ages_at, issued.renew_at) = (issued.issued_at, now);
                 self.leases.end();
                 Remaining::TooLittle
             }
