@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{error::Error, token::AccessToken, token_request::TokenRequest};
 
-/// A token that another instance obtained was taken, after a wait for it or at once. It can be used until a time, for so
-/// long after it was requested.
+/// A token that another instance obtained was taken, after a wait for it or at once. It can be used until a time, for
+/// so long after it was requested.
 pub(crate) fn taken(
     report: &Reporter,
     request: &TokenRequest,

@@ -32,10 +32,10 @@ mod figures;
 mod fleet;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
-#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing", feature = "test-util"))]
-mod hints;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod hand_written;
+#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing", feature = "test-util"))]
+mod hints;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod http_cache;
 #[cfg(feature = "reqwest-middleware")]

@@ -46,8 +46,8 @@ impl Slot {
         }
     }
 
-    /// Ends a flight with a token that another instance requested so long ago. Returns until when it can be used, and for
-    /// how long after that request.
+    /// Ends a flight with a token that another instance requested so long ago. Returns until when it can be used, and
+    /// for how long after that request.
     pub(in crate::cache) fn take(&self, id: u64, token: &AccessToken, age: Duration) -> (SystemTime, Duration) {
         let life = Life::new(token, &self.context.settings, self.jitter);
         let now = self.now();
