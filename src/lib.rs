@@ -24,15 +24,21 @@
 //!     .build();
 //! client.get("https://api.example.com/stats").send().await?.error_for_status()?;
 //!
-//! // Where no adapter reaches (docs/other-clients.md):
+//! // Where no adapter reaches (`docs::other_clients`):
 //! let header = tokens.header_for("https://api.example.com/stats").await?;
 //! # let _ = header.value();
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The README and the pages in `docs/` have a program for each kind of client, and show where each layer
-//! belongs.
+//! The [guide](docs) has a page for each task:
+//!
+//! - To start: [authorization servers](docs::providers), [from hand-written token code](docs::from_hand_written_code),
+//!   [several APIs and tenants](docs::several_apis_and_tenants), [other clients](docs::other_clients),
+//!   [blocking programs](docs::blocking_programs), [recipes](docs::recipes).
+//! - To run it: [in production](docs::in_production), [when it does not work](docs::when_it_does_not_work).
+//! - To build on it: [testing your application](docs::testing), [for authors of SDKs](docs::for_sdk_authors),
+//!   [upgrading](docs::upgrading).
 //!
 //! # The life of a token
 //!
@@ -132,6 +138,19 @@ mod bearer_auth;
 mod cache;
 mod challenge;
 mod client_credentials;
+// Its programs, when they are tests, need these features.
+#[cfg(any(
+    all(doc, not(doctest)),
+    all(
+        doctest,
+        feature = "jwt",
+        feature = "reqwest-middleware",
+        feature = "serde",
+        feature = "test-util",
+        feature = "tonic"
+    )
+))]
+pub mod docs;
 mod error;
 mod fault;
 #[cfg(feature = "tonic")]
@@ -191,18 +210,7 @@ pub use crate::{
     token_request::{TokenRequest, TokenRequestBuilder},
 };
 
-#[cfg(all(
-    doctest,
-    feature = "jwt",
-    feature = "reqwest-middleware",
-    feature = "serde",
-    feature = "test-util",
-    feature = "tonic"
-))]
+/// The README's programs are tests.
+#[cfg(all(doctest, feature = "reqwest-middleware"))]
 #[doc = include_str!("../README.md")]
-#[doc = include_str!("../docs/in-production.md")]
-#[doc = include_str!("../docs/other-clients.md")]
-#[doc = include_str!("../docs/testing.md")]
-#[doc = include_str!("../docs/when-it-does-not-work.md")]
-#[doc = include_str!("../docs/providers.md")]
-struct Documents;
+struct Readme;

@@ -79,6 +79,8 @@ mod lease;
 mod names;
 mod permit;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod seal;
 mod sharing;
 mod stored_failure;
@@ -87,6 +89,9 @@ mod stored_token;
 #[cfg(feature = "file")]
 #[cfg_attr(docsrs, doc(cfg(feature = "file")))]
 pub use self::file::FileStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{Reconnecting, RedisStore};
 pub use self::{
     contract::{BoxError, Entry, EntryName, TokenStore},
     key::EncryptionKey,
