@@ -122,7 +122,12 @@ impl Approach<'_> {
             if !self.wish.may_request {
                 return Next::Leave;
             }
-            if self.lease.is_some() || self.claim.is_granted(seen.lease.bytes()) {
+            let is_granted = self.claim.is_granted(seen.lease.bytes());
+            if !is_granted && !matches!(seen.lease, Found::Free(_)) {
+                // This process stood still, and another instance took it.
+                self.lease = None;
+            }
+            if is_granted || self.lease.is_some() {
                 let lease = self.lease.take().unwrap_or_else(|| Lease::new(Arc::clone(&self.claim)));
                 return Next::Request(Permit::new(self.claim, Some(lease), seen, self.wish.urgency));
             }
