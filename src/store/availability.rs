@@ -17,6 +17,7 @@ use crate::{
 /// The limit of an operation that callers wait for, and of one beside the traffic.
 const WAITED_FOR: Duration = Duration::from_millis(250);
 const BESIDE_TRAFFIC: Duration = Duration::from_secs(2);
+const CONNECTING: Duration = Duration::from_secs(2);
 /// How long a store that failed is left alone.
 const LEAST_ALONE: Duration = Duration::from_secs(5);
 const MOST_ALONE: Duration = Duration::from_secs(60);
@@ -102,8 +103,14 @@ impl Bounded {
         F: Future<Output = Result<T, BoxError>>,
     {
         let began = Instant::now();
-        if !self.may_try(began, limit) {
+        if !self.may_try(began, CONNECTING + limit) {
             return Err(Down);
+        }
+        match timeout(CONNECTING, caught(|| self.store.connect())).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => return Err(self.failed(began, &error.to_string())),
+            Ok(Err(_)) => return Err(self.failed(began, "it panicked")),
+            Err(_) => return Err(self.failed(began, &format!("no connection within {CONNECTING:?}"))),
         }
         let tries = async {
             match caught(&operation).await {

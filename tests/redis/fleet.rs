@@ -10,7 +10,7 @@ use std::{
 };
 
 use client_credentials::{
-    ClientCredentials, TokenCache,
+    ClientCredentials, ObtainedFrom, TokenCache,
     store::{EncryptionKey, RedisStore},
     testing::AuthorizationServer,
 };
@@ -39,13 +39,7 @@ impl Fleet {
     /// With a connection of its own for each instance.
     fn of(count: usize, url: &str) -> Self {
         let auth = AuthorizationServer::builder().client(CLIENT, SECRET).lifetime(LIFETIME).in_memory();
-        let instance = |_| {
-            let source = ClientCredentials::builder(auth.token_url(), CLIENT, SECRET).http_client(auth.clone());
-            let key = EncryptionKey::from_bytes(b"0123456789abcdefghijklmnopqrstuv").expect("a key");
-            let source = source.any_origin().build().expect("complete");
-            TokenCache::builder(source).shared(RedisStore::new(url).expect("a store"), key).build().expect("complete")
-        };
-        let instances = (0..count).map(instance).collect();
+        let instances = (0..count).map(|_| instance(&auth, RedisStore::new(url).expect("a store"))).collect();
         Self { auth, instances, traffic: JoinSet::new(), sent: Arc::default(), lost: Arc::default() }
     }
 
@@ -81,6 +75,12 @@ impl Fleet {
         }
         tokens.len() == self.instances.len() && tokens.windows(2).all(|pair| pair[0] == pair[1])
     }
+}
+
+fn instance(auth: &AuthorizationServer, store: RedisStore) -> TokenCache {
+    let source = ClientCredentials::builder(auth.token_url(), CLIENT, SECRET).http_client(auth.clone());
+    let key = EncryptionKey::from_bytes(b"0123456789abcdefghijklmnopqrstuv").expect("a key");
+    TokenCache::builder(source.any_origin().build().expect("complete")).shared(store, key).build().expect("complete")
 }
 
 /// Runs a fleet while `fault` happens for `long` and then `repair`. No request is lost, and who says that the store is
@@ -164,6 +164,27 @@ async fn permissions_that_are_withdrawn_lose_no_request() {
 #[ignore = "needs redis-server"]
 async fn flushed_scripts_and_killed_connections_are_not_noticed() {
     survives("SCRIPT FLUSH", Duration::ZERO, "CLIENT KILL TYPE normal").await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn an_instance_that_connects_slowly_shares_from_its_first_request_on() {
+    let server = Server::start();
+    let fleet = Fleet::of(1, &server.url());
+    fleet.auth.set_lifetime(Duration::from_secs(3600));
+    fleet.instances[0].token().await.expect("a token");
+    let client = redis::Client::open(server.url()).expect("a client");
+    let slow = RedisStore::connect_with(move || {
+        let client = client.clone();
+        async move {
+            // Longer than an operation may take that a caller waits for.
+            sleep(Duration::from_millis(700)).await;
+            client.get_multiplexed_async_connection().await
+        }
+    });
+    let tokens = instance(&fleet.auth, slow);
+    tokens.token().await.expect("a token");
+    assert_eq!(tokens.status().obtained_from(), Some(ObtainedFrom::Store));
 }
 
 #[tokio::test]

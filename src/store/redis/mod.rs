@@ -183,6 +183,10 @@ impl TokenStore for RedisStore {
         self.change(&self.entry(name).remove(old, LONGEST)).await
     }
 
+    async fn connect(&self) -> Result<(), BoxError> {
+        Ok(self.link.connect().await?)
+    }
+
     fn name(&self) -> &str {
         "redis"
     }
