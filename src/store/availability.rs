@@ -56,6 +56,8 @@ struct Outage {
     until: Instant,
     /// How long it was left alone last, at most.
     alone: Duration,
+    /// Whether a put failed last. A store that is full still loads: it is not back before a put succeeds.
+    is_of_puts: bool,
 }
 
 impl Bounded {
@@ -73,7 +75,7 @@ impl Bounded {
     }
 
     pub(super) async fn load(&self, names: &[EntryName], urgency: Urgency) -> Result<Vec<Option<Entry>>, Down> {
-        self.run(urgency.limit(), || self.store.load(names)).await
+        self.run(false, urgency.limit(), || self.store.load(names)).await
     }
 
     /// Has an effect within `limit` or none, except that its result may be lost.
@@ -85,11 +87,11 @@ impl Bounded {
         life: Duration,
         limit: Duration,
     ) -> Result<bool, Down> {
-        self.run(limit, || self.store.put(name, old, new, life, limit)).await
+        self.run(true, limit, || self.store.put(name, old, new, life, limit)).await
     }
 
     pub(super) async fn remove(&self, name: &EntryName, old: &[u8], urgency: Urgency) -> Result<bool, Down> {
-        self.run(urgency.limit(), || self.store.remove(name, old)).await
+        self.run(false, urgency.limit(), || self.store.remove(name, old)).await
     }
 
     /// Removes what an operation may have stored that failed, whether the store is up or not.
@@ -98,7 +100,7 @@ impl Bounded {
     }
 
     /// Tries once more on a failure, since that may have been about a single connection.
-    async fn run<T, F>(&self, limit: Duration, operation: impl Fn() -> F) -> Result<T, Down>
+    async fn run<T, F>(&self, is_put: bool, limit: Duration, operation: impl Fn() -> F) -> Result<T, Down>
     where
         F: Future<Output = Result<T, BoxError>>,
     {
@@ -108,9 +110,9 @@ impl Bounded {
         }
         match timeout(CONNECTING, caught(|| self.store.connect())).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => return Err(self.failed(began, &error.to_string())),
-            Ok(Err(_)) => return Err(self.failed(began, "it panicked")),
-            Err(_) => return Err(self.failed(began, &format!("no connection within {CONNECTING:?}"))),
+            Ok(Ok(Err(error))) => return Err(self.failed(false, began, &error.to_string())),
+            Ok(Err(_)) => return Err(self.failed(false, began, "it panicked")),
+            Err(_) => return Err(self.failed(false, began, &format!("no connection within {CONNECTING:?}"))),
         }
         let tries = async {
             match caught(&operation).await {
@@ -120,11 +122,11 @@ impl Bounded {
         };
         match timeout(limit, tries).await {
             Ok(Ok(output)) => {
-                self.succeeded(began);
+                self.succeeded(is_put, began);
                 Ok(output)
             }
-            Ok(Err(error)) => Err(self.failed(began, &error.to_string())),
-            Err(_) => Err(self.failed(began, &format!("no result within {limit:?}"))),
+            Ok(Err(error)) => Err(self.failed(is_put, began, &error.to_string())),
+            Err(_) => Err(self.failed(is_put, began, &format!("no result within {limit:?}"))),
         }
     }
 
@@ -139,14 +141,20 @@ impl Bounded {
         is_due
     }
 
-    fn succeeded(&self, began: Instant) {
-        let ended = self.outage().take_if(|outage| outage.since < began);
+    fn succeeded(&self, is_put: bool, began: Instant) {
+        let mut outage = self.outage();
+        let ended = outage.take_if(|outage| outage.since < began && (is_put || !outage.is_of_puts));
+        if let Some(outage) = outage.as_mut().filter(|outage| outage.since < began) {
+            // A put may be tried.
+            outage.until = Instant::now();
+        }
+        drop(outage);
         if let Some(outage) = ended {
             report::is_back(&self.report, self.name(), outage.since.elapsed());
         }
     }
 
-    fn failed(&self, began: Instant, error: &str) -> Down {
+    fn failed(&self, is_put: bool, began: Instant, error: &str) -> Down {
         let mut outage = self.outage();
         if outage.as_ref().is_some_and(|outage| outage.since >= began) {
             // It was under way when another one failed.
@@ -156,7 +164,7 @@ impl Bounded {
         let wait = LEAST_ALONE.max(alone.mul_f64(0.5 + fastrand::f64() / 2.0));
         let now = Instant::now();
         let since = outage.as_ref().map(|outage| outage.since);
-        *outage = Some(Outage { since: since.unwrap_or(now), until: now + wait, alone });
+        *outage = Some(Outage { since: since.unwrap_or(now), until: now + wait, alone, is_of_puts: is_put });
         drop(outage);
         if since.is_none() {
             report::is_down(&self.report, self.name(), error, wait);
