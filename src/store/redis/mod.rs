@@ -39,15 +39,15 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// It connects when it is first used. If a connection is broken, or if its server is loading or read-only (such as a
 /// primary that was demoted), the operation is tried once more on a new connection before it fails.
 ///
-/// This is a handle that is cheap to clone. It can be used in any number of tokio runtimes: if one ends or stands still,
-/// the others make a connection of their own.
+/// This is a handle that is cheap to clone. It can be used in any number of tokio runtimes: if one ends or stands
+/// still, the others make a connection of their own.
 ///
 /// # What it needs
 ///
-/// Redis 6 or later, Valkey, or a service that speaks their protocol and runs Lua scripts (`EVAL`). Every key has a time
-/// to live, and any eviction policy will do: an entry that was evicted costs a token request. Loading all entries of a
-/// token is one round trip. They have the same hash tag, and so are in one slot of a cluster. Entries are read from the
-/// primary, since a replica may lag behind.
+/// Redis 6 or later, Valkey, or a service that speaks their protocol and runs Lua scripts (`EVAL`). Every key has a
+/// time to live, and any eviction policy will do: an entry that was evicted costs a token request. Loading all entries
+/// of a token is one round trip. They have the same hash tag, and so are in one slot of a cluster. Entries are read
+/// from the primary, since a replica may lag behind.
 ///
 /// A write has a deadline by the server's clock: if it was delayed in a slow network or a stopped process, it changes
 /// nothing when it arrives.
