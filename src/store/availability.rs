@@ -56,7 +56,7 @@ struct Outage {
     until: Instant,
     /// How long it was left alone last, at most.
     alone: Duration,
-    /// Whether a put failed last. A store that is full still loads: it is not back before a put succeeds.
+    /// Whether a put failed last. A store that is full still loads: it is not back before something is stored.
     is_of_puts: bool,
 }
 
@@ -149,6 +149,16 @@ impl Bounded {
             outage.until = Instant::now();
         }
         drop(outage);
+        self.is_back(ended);
+    }
+
+    /// Another instance stored what was made so long ago.
+    pub(super) fn was_stored(&self, ago: Duration) {
+        let ended = self.outage().take_if(|outage| outage.is_of_puts && ago < outage.since.elapsed());
+        self.is_back(ended);
+    }
+
+    fn is_back(&self, ended: Option<Outage>) {
         if let Some(outage) = ended {
             report::is_back(&self.report, self.name(), outage.since.elapsed());
         }
