@@ -56,6 +56,10 @@ impl Link {
         }
     }
 
+    pub(super) async fn connect(&self) -> Result<(), Failure> {
+        self.connection().await.map(|mut connection| connection.is_alive = true)
+    }
+
     /// The current connection, or a new one.
     async fn connection(&self) -> Result<InUse<'_>, Failure> {
         // The first may be one whose runtime ended before it was made.

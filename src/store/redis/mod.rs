@@ -36,21 +36,20 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// # example().expect("a store");
 /// ```
 ///
-/// It connects when it is first used. If a connection is broken, or leads to a server that is read-only (a primary that
-/// was demoted) or still loading, the operation is tried once more on a new connection before it fails. All of that
-/// happens beside your requests that have a usable token.
+/// It connects when it is first used. If a connection is broken, or if its server is loading or read-only (such as a
+/// primary that was demoted), the operation is tried once more on a new connection before it fails.
 ///
-/// This is a handle that is cheap to clone. It works in any number of tokio runtimes; one that ends takes at most a
-/// connection with it.
+/// This is a handle that is cheap to clone. It can be used in any number of tokio runtimes: if one ends or stands
+/// still, the others make a connection of their own.
 ///
 /// # What it needs
 ///
-/// Redis 6 or later, Valkey, or a service that speaks their protocol and runs Lua scripts (`EVAL`). Entries end by
-/// themselves, so that any eviction policy is fine. One round trip loads all entries of a token. All of them have the
-/// same hash tag, so they are in one slot of a cluster. Entries are read from the primary, since a replica may lag
-/// behind.
+/// Redis 6 or later, Valkey, or a service that speaks their protocol and runs Lua scripts (`EVAL`). Every key has a
+/// time to live, and any eviction policy will do: an entry that was evicted costs a token request. Loading all entries
+/// of a token is one round trip. They have the same hash tag, and so are in one slot of a cluster. Entries are read
+/// from the primary, since a replica may lag behind.
 ///
-/// A write has a deadline by the server's clock: one that was delayed in a slow network or a stopped process changes
+/// A write has a deadline by the server's clock: if it was delayed in a slow network or a stopped process, it changes
 /// nothing when it arrives.
 ///
 /// | setting | default | set by |
@@ -181,6 +180,10 @@ impl TokenStore for RedisStore {
 
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
         self.change(&self.entry(name).remove(old, LONGEST)).await
+    }
+
+    async fn connect(&self) -> Result<(), BoxError> {
+        Ok(self.link.connect().await?)
     }
 
     fn name(&self) -> &str {
