@@ -32,19 +32,20 @@ mod figures;
 mod fleet;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
-#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing", feature = "test-util"))]
-mod hints;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod hand_written;
+#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing", feature = "test-util"))]
+mod hints;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
 mod keys;
-#[cfg(all(feature = "tracing", feature = "test-util"))]
+#[cfg(feature = "test-util")]
 mod lasting;
 mod links;
+#[cfg(all(feature = "tracing", feature = "test-util"))]
 mod log;
 mod messages;
 #[cfg(all(feature = "metrics", feature = "test-util"))]
