@@ -11,14 +11,13 @@ use super::{
     endpoint::TokenEndpoint,
     exchange::LastExchange,
     header,
-    notices::Notices,
     transport::Transport,
 };
 use crate::{
     error::Error,
     http_client::{HttpClient, IntoHttpClient},
     origin::Origins,
-    report::log,
+    report::{Mentions, log},
     source::TokenSource,
     token_request::{TokenRequest, TokenRequestBuilder},
 };
@@ -169,13 +168,8 @@ impl ClientCredentialsBuilder {
     /// repeated. Its value is marked sensitive, and is hidden in errors if it has at least eight characters. Headers
     /// that the token request or the HTTP client sets, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        match header::checked(name.as_ref(), value.as_ref()) {
-            Ok((name, value)) => {
-                self.headers.append(name, value);
-            }
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        if let Some((name, value)) = self.note(header::checked(name.as_ref(), value.as_ref())) {
+            self.headers.append(name, value);
         }
         self
     }
@@ -188,11 +182,8 @@ impl ClientCredentialsBuilder {
 
     /// Allows tokens to be sent to an origin, such as `https://api.example.com`. Call it once for each origin.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
-        match Origins::new([origin]) {
-            Ok(origins) => self.origins.extend(origins),
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        if let Some(origins) = self.note(Origins::new([origin])) {
+            self.origins.extend(origins);
         }
         self
     }
@@ -206,11 +197,8 @@ impl ClientCredentialsBuilder {
     /// Allows a [discovered](ClientCredentials::discover) token endpoint at this origin, for issuers that have it on
     /// another host (Amazon Cognito: the user pool's domain). The client's secret is sent there.
     pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
-        match Origins::new([origin]) {
-            Ok(origins) => self.token_endpoint_origins.extend(origins),
-            Err(error) => {
-                self.refused.get_or_insert(error.about("token_endpoint_origin"));
-            }
+        if let Some(origins) = self.note(Origins::new([origin]).map_err(|error| error.about("token_endpoint_origin"))) {
+            self.token_endpoint_origins.extend(origins);
         }
         self
     }
@@ -231,11 +219,8 @@ impl ClientCredentialsBuilder {
     /// on a 301, 302 or 303 from the token endpoint, it sends a request without the secret to the other host, with the
     /// headers of [`header`](Self::header), and with the token URL and its query as the `Referer`.
     pub fn http_client(mut self, client: impl IntoHttpClient) -> Self {
-        match client.into_http_client() {
-            Ok(client) => self.transport = Transport::Own(client),
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        if let Some(client) = self.note(client.into_http_client()) {
+            self.transport = Transport::Own(client);
         }
         self
     }
@@ -332,11 +317,16 @@ impl ClientCredentialsBuilder {
             token_types: self.token_types,
             history: History::default(),
             clock: ServerClock::default(),
-            notices: Notices::default(),
+            mentions: Mentions::default(),
             last_exchange: LastExchange::default(),
         };
         source.log_warnings(&self.overridden);
         Ok(source)
+    }
+
+    /// Keeps the first error for `build`.
+    fn note<T>(&mut self, outcome: Result<T, Error>) -> Option<T> {
+        outcome.map_err(|error| self.refused.get_or_insert(error)).ok()
     }
 
     fn endpoint(&self, authentication: &ClientAuthentication) -> Result<EndpointSource, Error> {

@@ -38,85 +38,77 @@ macro_rules! token_event {
     ($($rest:tt)*) => {};
 }
 
+/// An event about a token request that failed, and the next attempt after `wait`.
+#[cfg(feature = "tracing")]
+macro_rules! failure_event {
+    ($level:ident, $source:ident, $request:ident, $error:ident, $wait:ident, $($rest:tt)*) => {
+        token_event!(
+            $level,
+            $source,
+            $request,
+            error = $error.chain(),
+            error.type = $error.type_name(),
+            http.response.status_code = status($error),
+            retry_in = seconds($wait),
+            $($rest)*
+        )
+    };
+}
+#[cfg(not(feature = "tracing"))]
+macro_rules! failure_event {
+    ($($rest:tt)*) => {};
+}
 #[cfg(feature = "store")]
 pub(super) use {event, token_event};
 
 pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
+    let text = if renewal { "access token renewed" } else { "access token obtained" };
     // At debug level, so that twenty thousand tenants do not cause twenty thousand lines.
-    match (renewal, request.is_default()) {
-        (true, true) => {
-            token_event!(info, source, request, expires_in, "access token renewed");
-        }
-        (false, true) => {
-            token_event!(info, source, request, expires_in, "access token obtained");
-        }
-        (true, false) => {
-            token_event!(debug, source, request, expires_in, "access token renewed");
-        }
-        (false, false) => {
-            token_event!(debug, source, request, expires_in, "access token obtained");
-        }
+    if request.is_default() {
+        token_event!(info, source, request, expires_in, "{text}");
+    } else {
+        token_event!(debug, source, request, expires_in, "{text}");
     }
 }
 
 pub(crate) fn failed(source: &str, request: &TokenRequest, error: &Error, remaining: Duration, wait: Duration) {
-    let status = error.status().map(|status| status.as_u16());
-    let (retry_in, kind, text) = (seconds(wait), error.type_name(), error.chain());
     let asked = if error.retry_after().is_some() { ", as `Retry-After` asks" } else { "" };
+    let next = human(wait);
     if remaining.is_zero() {
-        token_event!(
+        failure_event!(
             error,
             source,
             request,
-            error = text,
-            error.type = kind,
-            http.response.status_code = status,
-            retry_in,
-            "no access token; token requests are held back for {}{asked}",
-            human(wait)
+            error,
+            wait,
+            "no access token; token requests are held back for {next}{asked}"
         );
     } else {
-        token_event!(
+        failure_event!(
             warn,
             source,
             request,
-            error = text,
-            error.type = kind,
-            http.response.status_code = status,
-            retry_in,
+            error,
+            wait,
             usable_for = remaining.as_secs(),
-            "renewal failed; serving the old token for another {}, next attempt in {}{asked}",
-            human(remaining),
-            human(wait)
+            "renewal failed; serving the old token for another {}, next attempt in {next}{asked}",
+            human(remaining)
         );
     }
 }
 
 pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, wait: Duration) {
-    let status = error.status().map(|status| status.as_u16());
-    let (retry_in, kind, text) = (seconds(wait), error.type_name(), error.chain());
-    token_event!(
-        info,
-        source,
-        request,
-        error = text,
-        error.type = kind,
-        http.response.status_code = status,
-        retry_in,
-        "token request failed; trying again in {}",
-        human(wait)
-    );
+    failure_event!(info, source, request, error, wait, "token request failed; trying again in {}", human(wait));
 }
 
 /// Several tokens in a row have failed for the same reason.
 pub(crate) fn about_all_tokens(source: &str, error: &Error) {
-    let (status, kind) = (error.status().map(|status| status.as_u16()), error.type_name());
     event!(
         warn,
         source,
-        error.type = kind,
-        http.response.status_code = status,
+        error.type = error.type_name(),
+        http.response.status_code = status(error),
         "token requests fail for several tokens in a row; at most one is sent each second until one succeeds"
     );
 }
@@ -126,12 +118,11 @@ pub(crate) fn discovered(source: &str, token_endpoint: &str) {
 }
 
 pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
-    let (kind, text) = (error.type_name(), error.chain());
     event!(
         warn,
         source,
-        error = text,
-        error.type = kind,
+        error = error.chain(),
+        error.type = error.type_name(),
         age = age.as_secs(),
         "discovery failed; the token endpoint that was discovered {} ago stays in use",
         human(age)
@@ -307,6 +298,10 @@ pub(crate) fn clock_corrected(source: &str, ahead: i64) {
 pub(super) fn resources(request: &TokenRequest) -> Option<String> {
     let resources: Vec<_> = request.resources().collect();
     (!resources.is_empty()).then(|| resources.join(" "))
+}
+
+fn status(error: &Error) -> Option<u16> {
+    error.status().map(|status| status.as_u16())
 }
 
 /// Rounded to the millisecond.

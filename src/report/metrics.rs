@@ -9,36 +9,42 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+const COUNTERS: [(&str, &str); 5] = [
+    ("client_credentials_token_requests_total", "Exchanges with the token endpoint"),
+    ("client_credentials_renewals_total", "Attempts to obtain a token, each with its quick retries"),
+    ("client_credentials_hold_backs_total", "Failures that held back further token requests"),
+    ("client_credentials_rejections_total", "Responses of APIs that rejected a token"),
+    ("client_credentials_replays_total", "Requests that were sent again with another token"),
+];
+const GAUGES: [(&str, &str); 2] = [
+    (
+        "client_credentials_token_expiry_timestamp_seconds",
+        "Until when the source's own token can be used, as a Unix time",
+    ),
+    (
+        "client_credentials_token_lifetime_seconds",
+        "For how long the source's own token could be used when it was obtained",
+    ),
+];
+const HISTOGRAMS: [(&str, &str); 2] = [
+    ("client_credentials_token_request_duration_seconds", "How long exchanges with the token endpoint took"),
+    ("client_credentials_wait_duration_seconds", "How long callers waited that found no usable token"),
+];
+
 /// What each metric is, for the recorder that is installed now. Called for each exchange, since a recorder may be
 /// installed later than a cache is built.
 pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
     {
-        use metrics::{describe_counter, describe_gauge, describe_histogram};
-        describe_counter!("client_credentials_token_requests_total", "Exchanges with the token endpoint");
-        describe_histogram!(
-            "client_credentials_token_request_duration_seconds",
-            "How long exchanges with the token endpoint took"
-        );
-        describe_counter!(
-            "client_credentials_renewals_total",
-            "Attempts to obtain a token, each with its quick retries"
-        );
-        describe_gauge!(
-            "client_credentials_token_expiry_timestamp_seconds",
-            "Until when the source's own token can be used, as a Unix time"
-        );
-        describe_gauge!(
-            "client_credentials_token_lifetime_seconds",
-            "For how long the source's own token could be used when it was obtained"
-        );
-        describe_counter!("client_credentials_hold_backs_total", "Failures that held back further token requests");
-        describe_histogram!(
-            "client_credentials_wait_duration_seconds",
-            "How long callers waited that found no usable token"
-        );
-        describe_counter!("client_credentials_rejections_total", "Responses of APIs that rejected a token");
-        describe_counter!("client_credentials_replays_total", "Requests that were sent again with another token");
+        for (name, text) in COUNTERS {
+            metrics::describe_counter!(name, text);
+        }
+        for (name, text) in GAUGES {
+            metrics::describe_gauge!(name, text);
+        }
+        for (name, text) in HISTOGRAMS {
+            metrics::describe_histogram!(name, text);
+        }
     }
 }
 

@@ -22,9 +22,12 @@ use crate::{challenge::Rejection, error::Error, token::AccessToken, token_reques
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     source: Arc<str>,
-    /// What the log mentions only once, most often origins. Bounded, since a crawler may send requests to any number of them.
-    mentioned: Arc<Mutex<HashSet<String>>>,
+    mentions: Arc<Mentions>,
 }
+
+/// What the log mentions only once, such as origins. Bounded, since a crawler may send requests to any number of them.
+#[derive(Debug, Default)]
+pub(crate) struct Mentions(Mutex<HashSet<String>>);
 
 const MOST_MENTIONED: usize = 256;
 /// A token request that takes longer is mentioned while it runs.
@@ -56,7 +59,7 @@ pub(crate) struct Wait<'a> {
 
 impl Reporter {
     pub(crate) fn new(source: &str) -> Self {
-        Self { source: source.into(), mentioned: Arc::default() }
+        Self { source: source.into(), mentions: Arc::default() }
     }
 
     pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: &Caller) -> Exchange {
@@ -76,8 +79,7 @@ impl Reporter {
 
     /// Whether the log has not mentioned this yet and may do so.
     pub(crate) fn is_first_mention(&self, what: &str) -> bool {
-        let mut mentioned = self.mentioned.lock().unwrap_or_else(PoisonError::into_inner);
-        mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
+        self.mentions.is_first(what)
     }
 
     /// Mentions a token request that is slow, so that callers that wait are not a mystery.
@@ -138,6 +140,13 @@ impl Reporter {
 
     pub(crate) fn replayed(&self, rejected: bool) {
         metrics::replay(&self.source, rejected);
+    }
+}
+
+impl Mentions {
+    pub(crate) fn is_first(&self, what: &str) -> bool {
+        let mut mentioned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
     }
 }
 

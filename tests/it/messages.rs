@@ -6,9 +6,8 @@ use std::{
 };
 
 /// Where messages are that no page lists one by one, and why.
-const UNLISTED: [(&str, &str); 13] = [
+const UNLISTED: [(&str, &str); 12] = [
     ("src/testing/", "for users' tests"),
-    ("src/report/metrics.rs", "what metrics are; the pages have a table of them"),
     ("src/bearer_auth/", "a panic that is a bug of the caller, as with every future"),
     // A setting that is refused when it is built: the message names it and says what would be right.
     ("src/cache/builder.rs", "a setting"),

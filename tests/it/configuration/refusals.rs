@@ -44,7 +44,7 @@ fn what_is_missing_or_too_much_is_named() {
         (json!({"key_id": "7"}), "key_id: does not belong to this `authentication`"),
         (json!({"authentication": "client_assertion", "client_secret": null}), "client_assertion_file: missing"),
         (json!({"headers": {"content-type": SECRET}}), "header: `content-type` is set by"),
-        (json!({"parameters": {"client_id": SECRET}}), "parameter: `client_id` is written by"),
+        (json!({"parameters": {"client_id": SECRET}}), "parameter: `client_id` is set by"),
     ] {
         let error = refused(&with(&changes));
         assert!(error.starts_with(said), "{error}");
