@@ -1,14 +1,21 @@
 //! Shares tokens between processes: a [`TokenStore`] keeps what the instances of an application share.
 //!
-//! ```no_run
-//! use client_credentials::{ClientCredentials, TokenCache, store::EncryptionKey};
+#![cfg_attr(all(feature = "file", unix), doc = "```no_run")]
+#![cfg_attr(not(all(feature = "file", unix)), doc = "```ignore")]
+//! use client_credentials::{
+//!     ClientCredentials, TokenCache,
+//!     store::{EncryptionKey, FileStore},
+//! };
 //!
-//! # fn example(store: impl client_credentials::store::TokenStore) -> Result<(), client_credentials::Error> {
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let credentials = ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
 //!     .origin("https://api.example.com")
 //!     .build()?;
+//! let store = FileStore::in_user_cache_dir("my-tool")?;
 //! let key = EncryptionKey::from_file("/run/secrets/token-key")?;
 //! let tokens = TokenCache::builder(credentials).shared(store, key).build()?;
+//! // Or, where the folder is protection enough (it is the user's alone): `.shared_in_the_clear(store)`.
+//! # let _ = tokens;
 //! # Ok(())
 //! # }
 //! ```

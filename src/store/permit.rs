@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::Instant;
+
 use super::{
     availability::{Down, Urgency},
     entries::{Found, Seen},
@@ -82,31 +84,33 @@ impl Permit {
 impl Shared {
     async fn store(&self, token: &StoredToken, began: Began) -> Result<bool, Down> {
         let Claim { shelf, names, .. } = &*self.claim;
-        let life = token.lifetime.saturating_sub(began.ago);
-        let Some(bytes) = shelf.seal(&names.token, &token.write()).filter(|_| !life.is_zero()) else {
-            return Ok(false);
-        };
-        // A store counts the life from when the put arrives. A leeway is as long as the time until then.
-        let limit = self.urgency.limit().min(token.lifetime / 20);
-        for replaced in [Some(&self.seen.token), None] {
-            let again;
-            let replaced = match replaced {
-                Some(seen) => seen,
-                None => {
-                    again = shelf.look(names, self.urgency, true).await?.token;
-                    // Another instance stored a token in the meantime, which may be the newer one.
-                    let Found::Free(_) = again else { return Ok(again.bytes() == Some(&bytes)) };
-                    &again
-                }
-            };
-            if matches!(replaced, Found::Foreign) {
-                return Ok(false);
-            }
-            if shelf.store.put(&names.token, replaced.bytes(), &bytes, life, limit).await? {
-                return Ok(true);
-            }
+        let Some(bytes) = shelf.seal(&names.token, &token.write()) else { return Ok(false) };
+        let asked_at = Instant::now();
+        let life = || token.lifetime.saturating_sub(began.ago + asked_at.elapsed());
+        if self.put(&self.seen.token, &bytes, life()).await? {
+            return Ok(true);
         }
-        Ok(false)
+        let seen = shelf.look(names, self.urgency, true).await?.token;
+        match seen {
+            // What was there before was removed in the meantime, or has ended.
+            Found::Free(_) => self.put(&seen, &bytes, life()).await,
+            // Another instance stored a token in the meantime, which may be the newer one.
+            _ => Ok(seen.bytes() == Some(&bytes)),
+        }
+    }
+
+    async fn put(&self, replaced: &Found<StoredToken>, bytes: &[u8], life: Duration) -> Result<bool, Down> {
+        if matches!(replaced, Found::Foreign) || life.is_zero() {
+            return Ok(false);
+        }
+        let (store, name, asked_at) = (&self.claim.shelf.store, &self.claim.names.token, Instant::now());
+        let is_stored = store.put(name, replaced.bytes(), bytes, life, self.urgency.limit()).await?;
+        // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
+        let is_late = asked_at.elapsed() > life / 20;
+        if is_stored && is_late {
+            store.remove(name, bytes, self.urgency).await?;
+        }
+        Ok(is_stored && !is_late)
     }
 
     async fn tell(&self, error: &Error, in_a_row: u32, wait: Duration) {

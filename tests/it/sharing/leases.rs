@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use client_credentials::{Error, testing::MockResponse};
+use client_credentials::{Error, TokenRequest, testing::MockResponse};
 use tokio::{
     runtime::Builder,
     time::{Instant, sleep},
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::support::{
     instances::{Fleet, together},
-    source::{millis, minutes, seconds},
+    source::{hours, millis, minutes, seconds},
 };
 
 /// How long each instance waited for its token.
@@ -76,6 +76,10 @@ fn a_lease_whose_holder_dies_ends_after_five_seconds() {
             assert_eq!(token.expect("a token"), "token-1");
             assert!((millis(4900)..millis(5600)).contains(&waited), "{waited:?}");
         }
+        for instance in &fleet.instances {
+            let usable_for = instance.tokens.status().usable_for().expect("a token");
+            assert!(usable_for > hours(1) - seconds(11), "not counted from before the wait: {usable_for:?}");
+        }
     });
     assert_eq!(fleet.count(), 2);
     drop(dying);
@@ -117,4 +121,29 @@ async fn no_lease_is_left_behind() {
     sleep(seconds(1)).await;
     let left: Vec<_> = fleet.store.entries().into_keys().map(|name| name.to_string()).collect();
     assert!(left.len() == 1 && left[0].ends_with(".token"), "{left:?}");
+}
+
+/// Of the sixteen that a cache has for its tokens.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_another_instance_takes_no_turn() {
+    let fleet = Fleet::of(2);
+    let [holder, waiting] = &fleet.instances[..] else { unreachable!() };
+    let scope = |number: usize| TokenRequest::builder().scope(format!("scope-{number}")).build().expect("a scope");
+    fleet.auth.respond_always(MockResponse::usual().with_delay(millis(900)));
+    let held: Vec<_> = (0..16).map(scope).collect();
+    let own: Vec<_> = (16..32).map(scope).collect();
+    let holds = together(held.iter().map(|request| holder.tokens.token_for(request)));
+    let waits = async {
+        sleep(millis(1)).await;
+        let all = held.iter().chain(&own);
+        together(all.map(|request| async {
+            waiting.tokens.token_for(request).await.expect("a token");
+            fleet.now()
+        }))
+        .await
+    };
+    let (_, done) = tokio::join!(holds, waits);
+    assert!(done[16..].iter().all(|at| *at < millis(910)), "{done:?}");
+    assert!(done[..16].iter().all(|at| *at < millis(1200)), "{done:?}");
+    assert_eq!(fleet.count(), 32);
 }

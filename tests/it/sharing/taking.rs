@@ -119,3 +119,28 @@ async fn an_instance_whose_wall_clock_is_ten_minutes_off_shares_with_the_others(
         assert!(fleet.tokens().await.windows(2).all(|pair| pair[0] == pair[1]));
     }
 }
+
+/// As many token requests as there are tokens.
+#[tokio::test(start_paused = true)]
+async fn tokens_of_two_seconds_are_shared() {
+    let (log, _guard) = Log::start();
+    let fleet = Fleet::of(8);
+    fleet.auth.set_lifetime(seconds(2));
+    for _ in 0..60 * 20 {
+        assert!(together(fleet.instances.iter().map(Instance::token)).await.len() == 8);
+        sleep(millis(50)).await;
+    }
+    // Renewed after 1.5 s.
+    assert!((38..=43).contains(&fleet.count()), "{}", fleet.count());
+    assert_eq!(log.take(Level::WARN), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_whose_life_would_be_made_longer_is_not_stored() {
+    let fleet = Fleet::of(2);
+    fleet.auth.set_lifetime(seconds(2));
+    fleet.store.delay(millis(120));
+    fleet.instances[0].token().await;
+    fleet.store.restore();
+    assert!(fleet.store.entries().keys().all(|name| !name.as_str().ends_with(".token")));
+}
