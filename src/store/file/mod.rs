@@ -32,10 +32,10 @@ const REMOVE_LIMIT: Duration = Duration::from_secs(2);
 /// the mode 0600. A folder or a file that other users could read or write, that belongs to another user, or that is a
 /// symbolic link, is refused. Whether that is protection enough for tokens without encryption is up to you.
 ///
-/// Entries are replaced atomically. A lock (`flock`) is held while one entry is compared and replaced, so a process
-/// that is killed or stopped leaves no token locked. Nothing waits for the disk (`fsync`): what a power failure damages
-/// counts as absent, like an entry from the future. Entries whose life has ended, and what a killed process left
-/// behind, are removed about once an hour.
+/// Entries are replaced atomically. A lock (`flock`) is held while one entry is compared and replaced, never while a
+/// token is requested, so a process that is killed or stopped then locks nobody out. Nothing waits for the disk
+/// (`fsync`): what a power failure damages counts as absent, like an entry from the future. Entries whose life has
+/// ended, and what a killed process left behind, are removed about once an hour.
 ///
 /// The disk must be a local one: on a network, `flock` and replacing are not what they are here. While the disk is full
 /// or read-only, the store counts as down, and each process fetches its own tokens.

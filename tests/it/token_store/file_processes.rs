@@ -2,11 +2,10 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use client_credentials::store::{FileStore, TokenStore};
@@ -14,6 +13,7 @@ use client_credentials::store::{FileStore, TokenStore};
 use super::{
     files::{files, name},
     folder::Folder,
+    program::{self, wait_until_started},
 };
 
 const LIFE: Duration = Duration::from_secs(600);
@@ -26,8 +26,7 @@ async fn fifty_processes_lose_no_change() {
     let folder = Folder::new("files-processes");
     let processes: Vec<_> = (0..PROCESSES).map(|_| program("increments", folder.path()).spawn()).collect();
     for process in processes {
-        let output = process.expect("a process").wait_with_output().expect("its end");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        program::succeeds(process.expect("a process"));
     }
     let store = FileStore::new(folder.path()).expect("a store");
     let count = load(&store).await.expect("stored");
@@ -58,7 +57,7 @@ async fn a_process_that_is_killed_leaves_a_whole_entry() {
     let store = FileStore::new(folder.path()).expect("a store");
     let mut seen = 0;
     for round in 0..100 {
-        let mut writer = started("writes", folder.path());
+        let mut writer = wait_until_started(program("writes", folder.path()).spawn().expect("a process"));
         thread::sleep(Duration::from_micros(round * 97));
         writer.kill().and_then(|()| writer.wait()).expect("killed");
         let old = load(&store).await;
@@ -171,13 +170,8 @@ async fn load(store: &FileStore) -> Option<Vec<u8>> {
     entries.first().and_then(|entry| Some(entry.as_ref()?.bytes.clone()))
 }
 
-/// The ignored test `name` of this module, in a process of its own.
 fn program(name: &str, folder: &Path) -> Command {
-    let mut command = Command::new(env::current_exe().expect("this program"));
-    let name = format!("token_store::file_processes::{name}");
-    command.args([&name, "--exact", "--ignored", "--nocapture"]).env("FOLDER", folder);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    program::of(&format!("token_store::file_processes::{name}"), folder)
 }
 
 /// The same, by a shell that runs it with `exec "$@"`.
@@ -185,19 +179,5 @@ fn in_shell(script: &str, name: &str, folder: &Path) {
     let program = program(name, folder);
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args()).env("FOLDER", folder);
-    let output = shell.output().expect("a shell");
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{failed}");
-}
-
-fn started(name: &str, folder: &Path) -> Child {
-    wait_until_started(program(name, folder).spawn().expect("a process"))
-}
-
-/// Until it says so.
-fn wait_until_started(mut process: Child) -> Child {
-    let (start, output) = (Instant::now(), process.stdout.take().expect("its output"));
-    let started = BufReader::new(output).lines().map_while(Result::ok).any(|line| line.ends_with("started"));
-    assert!(started, "it ended after {:?}", start.elapsed());
-    process
+    program::succeeds(shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a shell"));
 }
