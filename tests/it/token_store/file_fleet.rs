@@ -30,7 +30,7 @@ async fn fifty_processes_make_one_token_request() {
             auth.respond_next(MockResponse::status(*status));
         }
         let processes: Vec<_> = (0..50).map(|_| asks(&auth, "abcde", folder.path())).collect();
-        processes.into_iter().for_each(succeeds);
+        processes.into_iter().for_each(|process| drop(succeeds(process)));
         assert_eq!(auth.token_requests().len(), token_requests);
         assert_eq!(living_leases(folder.path()).await, 0);
     }
@@ -48,7 +48,7 @@ async fn a_process_that_is_killed_holds_nobody_up_for_longer_than_its_lease() {
                 thread::sleep(Duration::from_millis(round * 20));
                 holder.kill().and_then(|()| holder.wait()).expect("killed");
                 let others: Vec<_> = (0..3).map(|_| asks(&auth, &client, &folder)).collect();
-                others.into_iter().for_each(succeeds);
+                others.into_iter().for_each(|process| drop(succeeds(process)));
                 let all = auth.token_requests();
                 let token_requests = all.iter().filter(|request| request.client_id() == Some(&client)).count();
                 assert!((1..=2).contains(&token_requests), "{client}: {token_requests}");
@@ -85,7 +85,7 @@ async fn processes_with_traffic_renew_one_token() {
     let auth = AuthorizationServer::builder().lifetime(Duration::from_secs(2)).start().await;
     let traffic = |_| of("has_traffic", &auth, "abcde", folder.path()).spawn().expect("a process");
     let processes: Vec<_> = (0..8).map(traffic).collect();
-    processes.into_iter().for_each(succeeds);
+    processes.into_iter().for_each(|process| drop(succeeds(process)));
     let token_requests = auth.token_requests().len();
     assert!((3..=8).contains(&token_requests), "{token_requests}");
 }
