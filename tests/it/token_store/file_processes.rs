@@ -13,7 +13,7 @@ use client_credentials::store::{FileStore, TokenStore};
 use super::{
     files::{files, name},
     folder::Folder,
-    program::{self, wait_until_started},
+    program::{self, ONE_CROWD, wait_until_started},
 };
 
 const LIFE: Duration = Duration::from_secs(600);
@@ -23,6 +23,7 @@ const INCREMENTS: usize = 10;
 
 #[tokio::test]
 async fn fifty_processes_lose_no_change() {
+    let _alone = ONE_CROWD.lock().await;
     let folder = Folder::new("files-processes");
     let processes: Vec<_> = (0..PROCESSES).map(|_| program("increments", folder.path()).spawn()).collect();
     for process in processes {
