@@ -1,7 +1,9 @@
 //! Tokens that are handed to somebody who cannot renew them.
 
 use crate::support::source::{Answer, Source, down, hours, minutes, seconds};
-use client_credentials::{Clock, ErrorKind, TokenCache, testing::MemoryStore};
+#[cfg(feature = "store")]
+use client_credentials::{Clock, testing::MemoryStore};
+use client_credentials::{ErrorKind, TokenCache};
 use std::time::Duration;
 use tokio::time::{advance, sleep};
 

@@ -42,9 +42,10 @@ mod http_cache;
 mod http_client;
 #[cfg(feature = "test-util")]
 mod keys;
-#[cfg(all(feature = "tracing", feature = "test-util"))]
+#[cfg(feature = "test-util")]
 mod lasting;
 mod links;
+#[cfg(all(feature = "tracing", feature = "test-util"))]
 mod log;
 mod messages;
 #[cfg(all(feature = "metrics", feature = "test-util"))]

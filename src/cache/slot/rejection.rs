@@ -9,8 +9,9 @@ use crate::{cache::streaks::Verdict, challenge::Rejection, report::log, token::A
 const UNTIL_ACCEPTED: Duration = Duration::from_secs(60);
 
 impl Slot {
-    /// Notes that an API rejected `token`. Returns whether it makes sense to request another one. `bit` is the origin's,
-    /// by which the token knows who accepted it; by hand, nobody says so.
+    /// Notes that an API rejected `token`. Returns whether it makes sense to request another one.
+    ///
+    /// By the origin's `bit`, the token knows whether it accepted it. By hand there is none (0).
     pub(in crate::cache) fn reject(&self, token: &AccessToken, origin: &str, bit: u64, rejection: Rejection) -> bool {
         let now = self.now();
         let mut guard = self.lock();
