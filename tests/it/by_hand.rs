@@ -10,7 +10,7 @@ use tracing::Level;
 use crate::support::{
     fake::{api_tokens, tokens},
     source::{Answer, Source},
-    told::Log,
+    log::Log,
 };
 
 const URL: &str = "https://api.example.com/stats";

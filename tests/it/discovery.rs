@@ -1,6 +1,5 @@
 //! The token endpoint that an issuer's metadata names (RFC 8414, OpenID Connect Discovery 1.0).
 
-use crate::support;
 use std::{
     sync::{
         Arc, Mutex,
@@ -9,16 +8,20 @@ use std::{
     time::Duration,
 };
 
-use crate::support::endpoint::{Recorder, TOKEN, ask, clients, form, with_client};
+use crate::support::{
+    endpoint::{TOKEN, ask, at, clients, form, token_response, with_client},
+    received, responding,
+};
 use base64::Engine;
 use client_credentials::{
     ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, HttpClient, SecretBody,
-    Signer, TokenCache, TokenRequest, TokenSource, async_trait,
+    Signer, TokenCache, TokenRequest, TokenSource, async_trait, testing::AuthorizationServer,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep};
+use wiremock::{MockServer, ResponseTemplate};
 
 const ISSUER: &str = "https://auth.example.com";
 const OPENID: &str = "https://auth.example.com/.well-known/openid-configuration";
@@ -34,32 +37,36 @@ fn document() -> Value {
     json!({"issuer": ISSUER, "token_endpoint": "https://auth.example.com/oauth2/token"})
 }
 
-fn answer(status: u16, body: &(impl ToString + ?Sized)) -> Response<SecretBody> {
-    Response::builder().status(status).body(SecretBody::from(body.to_string())).expect("a response")
+fn response(status: u16, body: &(impl ToString + ?Sized)) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_string(body.to_string())
 }
 
-/// Issues tokens to whoever posts, and has these documents.
-fn server(documents: impl Fn(&str) -> Response<SecretBody> + Send + Sync + 'static) -> Recorder {
-    Recorder::new(move |request| {
-        if request.method() == Method::POST {
-            return Ok(answer(200, TOKEN));
-        }
-        Ok(documents(&request.uri().to_string()))
+/// Issues tokens to whoever posts, and has these documents, by their URLs.
+async fn server(documents: impl Fn(&str) -> ResponseTemplate + Send + Sync + 'static) -> MockServer {
+    responding(move |request: &wiremock::Request| {
+        if request.method == Method::POST { token_response() } else { documents(request.url.as_str()) }
     })
+    .await
 }
 
-/// One document, at both places.
-fn serving(document: &(impl ToString + ?Sized)) -> Recorder {
+/// One document, at every place.
+async fn serving(document: &(impl ToString + ?Sized)) -> MockServer {
     let document = document.to_string();
-    server(move |_| answer(200, &document))
+    server(move |_| response(200, &document)).await
 }
 
-fn asked(recorder: &Recorder) -> Vec<String> {
-    recorder.seen().iter().map(|request| format!("{} {}", request.method(), request.uri())).collect()
+async fn asked(server: &MockServer) -> Vec<String> {
+    received(server).await.iter().map(|request| format!("{} {}", request.method, request.url)).collect()
 }
 
-async fn outcome(builder: ClientCredentialsBuilder, recorder: &Recorder) -> Result<(), Error> {
-    ask(&builder.http_client(recorder.clone()).build()?).await.map(drop)
+/// The URL of the token request.
+async fn token_url(server: &MockServer) -> String {
+    let asked = asked(server).await;
+    asked.iter().find_map(|request| request.strip_prefix("POST ")).expect("a token request").to_owned()
+}
+
+async fn outcome(builder: ClientCredentialsBuilder, server: &MockServer) -> Result<(), Error> {
+    ask(&builder.http_client(at(server)).build()?).await.map(drop)
 }
 
 #[tokio::test]
@@ -77,18 +84,19 @@ async fn what_only_a_person_can_mend_is_not_transient() {
         (503, json!({}), true),
     ] {
         let document = document.to_string();
-        let recorder = server(move |_| answer(status, &document));
-        let error = outcome(source(ISSUER), &recorder).await.expect_err("refused");
+        let server = server(move |_| response(status, &document)).await;
+        let error = outcome(source(ISSUER), &server).await.expect_err("refused");
         assert_eq!(error.is_transient(), transient, "{error}");
     }
 }
 
 /// The error of a document that is not followed; and nothing was sent anywhere.
 async fn refused(builder: ClientCredentialsBuilder, document: &(impl ToString + ?Sized)) -> String {
-    let recorder = serving(document);
-    let error = outcome(builder, &recorder).await.expect_err("refused");
+    let server = serving(document).await;
+    let error = outcome(builder, &server).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{error}");
-    assert!(recorder.seen().iter().all(|request| request.method() == Method::GET), "{:?}", asked(&recorder));
+    let asked = asked(&server).await;
+    assert!(asked.iter().all(|request| request.starts_with("GET ")), "{asked:?}");
     let text = error.to_string();
     assert!(text.starts_with(&format!("discovery of {ISSUER}")), "{text}");
     text
@@ -96,14 +104,14 @@ async fn refused(builder: ClientCredentialsBuilder, document: &(impl ToString + 
 
 #[tokio::test]
 async fn the_token_request_goes_where_the_document_says() {
-    let recorder = serving(&document());
-    outcome(source(ISSUER).scope("stats"), &recorder).await.expect("a token");
-    assert_eq!(asked(&recorder), [format!("GET {OPENID}"), "POST https://auth.example.com/oauth2/token".into()]);
-    let seen = recorder.seen();
-    assert!(seen[0].body().as_ref().is_empty());
-    assert!(!seen[0].headers().contains_key(header::AUTHORIZATION));
-    assert_eq!(seen[0].headers()[header::ACCEPT], "application/json");
-    assert!(form(seen[1].body().as_ref()).contains(&("client_secret".into(), "12345".into())));
+    let server = serving(&document()).await;
+    outcome(source(ISSUER).scope("stats"), &server).await.expect("a token");
+    assert_eq!(asked(&server).await, [format!("GET {OPENID}"), "POST https://auth.example.com/oauth2/token".into()]);
+    let seen = received(&server).await;
+    assert!(seen[0].body.is_empty());
+    assert!(!seen[0].headers.contains_key(header::AUTHORIZATION));
+    assert_eq!(seen[0].headers[header::ACCEPT], "application/json");
+    assert!(form(&seen[1].body).contains(&("client_secret".into(), "12345".into())));
 }
 
 #[tokio::test]
@@ -123,11 +131,11 @@ async fn the_documents_are_where_the_two_specifications_put_them() {
         ),
     ] {
         let document = json!({"issuer": issuer, "token_endpoint": "https://auth.example.com/token"});
-        let recorder = server(move |url| if url == oauth { answer(200, &document) } else { answer(404, "") });
-        outcome(source(issuer), &recorder).await.expect(issuer);
+        let server = server(move |url| if url == oauth { response(200, &document) } else { response(404, "") }).await;
+        outcome(source(issuer), &server).await.expect(issuer);
         let expected =
             [format!("GET {openid}"), format!("GET {oauth}"), "POST https://auth.example.com/token".to_owned()];
-        assert_eq!(asked(&recorder), expected);
+        assert_eq!(asked(&server).await, expected);
     }
 }
 
@@ -137,9 +145,9 @@ async fn the_third_place_is_behind_the_issuers_path() {
     let behind = "https://auth.example.com/o/.well-known/oauth-authorization-server";
     let document =
         json!({"issuer": "https://auth.example.com/o", "token_endpoint": "https://auth.example.com/o/token/"});
-    let recorder = server(move |url| if url == behind { answer(200, &document) } else { answer(404, "") });
-    outcome(source("https://auth.example.com/o"), &recorder).await.expect("a token");
-    assert_eq!(asked(&recorder)[2..], [format!("GET {behind}"), "POST https://auth.example.com/o/token/".to_owned()]);
+    let server = server(move |url| if url == behind { response(200, &document) } else { response(404, "") }).await;
+    outcome(source("https://auth.example.com/o"), &server).await.expect("a token");
+    assert_eq!(asked(&server).await[2..], [format!("GET {behind}"), "POST https://auth.example.com/o/token/".to_owned()]);
 }
 
 #[tokio::test]
@@ -150,41 +158,32 @@ async fn what_is_wrong_at_each_place_is_said_once() {
         format!("{host}{path}/.well-known/openid-configuration, {host}{oauth}{path}, {host}{path}{oauth}")
     };
     let issuer = "https://auth.example.com/o";
-    let error = outcome(source(issuer), &server(|_| answer(404, "<html>no</html>"))).await.expect_err("no document");
+    let nothing = server(|_| response(404, "<html>no</html>")).await;
+    let error = outcome(source(issuer), &nothing).await.expect_err("no document");
     assert_eq!(error.to_string(), format!("discovery of {issuer} failed: {}: HTTP 404", places("/o")));
-    let text = outcome(source(issuer), &serving(&document())).await.expect_err("another issuer's").to_string();
+    let text = outcome(source(issuer), &serving(&document()).await).await.expect_err("another issuer's").to_string();
     let what = "the document's issuer is \"https://auth.example.com\" (write the issuer exactly as the server does)";
     assert_eq!(text, format!("discovery of {issuer} failed: {}: {what}", places("/o")));
     // What differs is said of each.
-    let recorder = server(|url| answer(if url.contains("-server") { 403 } else { 404 }, ""));
-    let text = outcome(source(issuer), &recorder).await.expect_err("no document").to_string();
+    let differing = server(|url| response(if url.contains("-server") { 403 } else { 404 }, "")).await;
+    let text = outcome(source(issuer), &differing).await.expect_err("no document").to_string();
     assert!(text.contains("openid-configuration: HTTP 404; ") && text.matches("HTTP 403").count() == 1, "{text}");
 }
 
 #[tokio::test]
-async fn a_first_document_that_is_none_leads_to_the_second() {
-    type First = fn() -> Response<SecretBody>;
-    let firsts: [First; 7] = [
-        || answer(404, "<html>not found</html>"),
-        || answer(403, ""),
-        || answer(500, r#"{"error":"server_error"}"#),
-        || answer(200, "<html>a page for everything</html>"),
-        || {
-            answer(
-                200,
-                &json!({"issuer": "https://other.example.com", "token_endpoint": "https://other.example.com/t"}),
-            )
-        },
-        || answer(200, &json!({"issuer": ISSUER})),
-        || {
-            let redirect = Response::builder().status(302).header(header::LOCATION, "https://evil.test/");
-            redirect.body(SecretBody::default()).expect("a response")
-        },
-    ];
-    for first in firsts {
-        let recorder = server(move |url| if url == OPENID { first() } else { answer(200, &document()) });
-        outcome(source(ISSUER), &recorder).await.expect("a token");
-        assert_eq!(recorder.last().uri(), "https://auth.example.com/oauth2/token");
+async fn a_first_place_without_a_usable_document_leads_to_the_second() {
+    for first in [
+        response(404, "<html>not found</html>"),
+        response(403, ""),
+        response(500, r#"{"error":"server_error"}"#),
+        response(200, "<html>a page for everything</html>"),
+        response(200, &json!({"issuer": "https://other.example.com", "token_endpoint": "https://other.example.com/t"})),
+        response(200, &json!({"issuer": ISSUER})),
+        response(302, "").insert_header("location", "https://evil.test/"),
+    ] {
+        let server = server(move |url| if url == OPENID { first.clone() } else { response(200, &document()) }).await;
+        outcome(source(ISSUER), &server).await.expect("a token");
+        assert_eq!(token_url(&server).await, "https://auth.example.com/oauth2/token");
     }
 }
 
@@ -218,13 +217,13 @@ async fn a_token_endpoint_elsewhere_is_refused_unless_it_was_named() {
         let text = refused(source(ISSUER), &document).await;
         assert!(text.contains(origin) && text.contains(".token_endpoint_origin("), "{text}");
         refused(source(ISSUER).token_endpoint_origin("https://named.example.com"), &document).await;
-        let recorder = serving(&document);
-        outcome(source(ISSUER).token_endpoint_origin(origin), &recorder).await.expect("a token");
-        assert_eq!(recorder.last().uri(), elsewhere);
+        let server = serving(&document).await;
+        outcome(source(ISSUER).token_endpoint_origin(origin), &server).await.expect("a token");
+        assert_eq!(token_url(&server).await, elsewhere);
     }
     for same in ["https://AUTH.example.com./token", "https://auth.example.com:8443/token?tenant=7"] {
-        let recorder = serving(&json!({"issuer": ISSUER, "token_endpoint": same}));
-        outcome(source(ISSUER), &recorder).await.expect(same);
+        let server = serving(&json!({"issuer": ISSUER, "token_endpoint": same})).await;
+        outcome(source(ISSUER), &server).await.expect(same);
     }
 }
 
@@ -249,7 +248,7 @@ async fn a_token_endpoint_that_cannot_be_right_is_refused_with_its_reason() {
     refused(source(ISSUER).token_endpoint_origin("http://auth.example.com"), &downgrade).await;
     refused(source(ISSUER).allow_plain_http(), &downgrade).await;
     let both = source(ISSUER).token_endpoint_origin("http://auth.example.com").allow_plain_http();
-    outcome(both, &serving(&downgrade)).await.expect("allowed twice");
+    outcome(both, &serving(&downgrade).await).await.expect("allowed twice");
     assert!(refused(source(ISSUER), &json!({"issuer": ISSUER})).await.contains("has no token_endpoint"));
     for nonsense in [json!(null), json!(7), json!(["https://auth.example.com/token"]), json!({})] {
         let text = refused(source(ISSUER), &json!({"issuer": ISSUER, "token_endpoint": nonsense})).await;
@@ -268,8 +267,8 @@ async fn whatever_the_document_is_there_is_an_error_and_no_panic() {
     let marked = json!({"issuer": "https://a\u{1b}[31m\u{202e}b", "token_endpoint": 7});
     let text = refused(source(ISSUER), &marked).await;
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
-    let recorder = server(|_| answer(404, "<html>no</html>"));
-    let error = outcome(source(ISSUER), &recorder).await.expect_err("no document");
+    let server = server(|_| response(404, "<html>no</html>")).await;
+    let error = outcome(source(ISSUER), &server).await.expect_err("no document");
     assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(StatusCode::NOT_FOUND)));
     for url in [OPENID, OAUTH] {
         assert!(error.to_string().contains(url), "{error}");
@@ -331,18 +330,17 @@ proptest! {
         if !whole {
             document.extend(junk);
         }
-        let recorder = Recorder::new(move |request| {
-            let post = request.method() == Method::POST;
-            Ok(Response::new(if post { TOKEN.into() } else { document.clone().into() }))
-        });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let outcome = runtime.block_on(outcome(source(ISSUER).mtls_endpoint_aliases(), &recorder));
-        let posts: Vec<_> = recorder.seen().into_iter().filter(|request| request.method() == Method::POST).collect();
+        let (outcome, requests) = runtime.block_on(async {
+            let server = server(move |_| ResponseTemplate::new(200).set_body_bytes(document.clone())).await;
+            let outcome = outcome(source(ISSUER).mtls_endpoint_aliases(), &server).await;
+            (outcome, received(&server).await)
+        });
+        let posts: Vec<_> = requests.into_iter().filter(|request| request.method == Method::POST).collect();
         prop_assert_eq!(posts.len(), usize::from(outcome.is_ok()));
         for request in posts {
-            let host = request.uri().host().map(str::to_ascii_lowercase);
-            prop_assert_eq!(host.as_deref().map(|host| host.trim_end_matches('.')), Some("auth.example.com"));
-            prop_assert_eq!(request.uri().scheme_str(), Some("https"));
+            let host = request.url.host_str().map(|host| host.trim_end_matches('.'));
+            prop_assert_eq!((request.url.scheme(), host), ("https", Some("auth.example.com")));
         }
     }
 }
@@ -358,14 +356,14 @@ fn an_issuer_that_cannot_be_right_is_refused_with_its_reason() {
         ("http://auth.example.com", "plain http"),
         ("https://auth.example.com/.well-known/openid-configuration", "is the URL of a metadata document"),
     ] {
-        let error = source(issuer).http_client(Recorder::issuing()).build().expect_err(issuer);
+        let error = source(issuer).http_client(AuthorizationServer::in_memory()).build().expect_err(issuer);
         assert_eq!(error.kind(), ErrorKind::Configuration, "{issuer}");
         let text = error.to_string();
         assert!(text.starts_with("issuer: ") && text.contains(reason) && !text.contains("pass"), "{text}");
     }
     let known = || ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345").any_origin();
     for pointless in [known().token_endpoint_origin("https://a.test"), known().mtls_endpoint_aliases()] {
-        let error = pointless.http_client(Recorder::issuing()).build().expect_err("nothing is discovered");
+        let error = pointless.http_client(AuthorizationServer::in_memory()).build().expect_err("nothing is discovered");
         assert!(error.to_string().contains("`ClientCredentials::discover`"), "{error}");
     }
     let error = source(ISSUER).token_endpoint_origin("https://a.test/token").build().expect_err("a path");
@@ -380,17 +378,17 @@ async fn the_endpoint_for_clients_with_a_certificate_is_used_where_that_is_wante
         (source(ISSUER), "https://auth.example.com/oauth2/token"),
         (source(ISSUER).mtls_endpoint_aliases(), "https://auth.example.com:8443/token"),
     ] {
-        let recorder = serving(&document);
-        outcome(builder, &recorder).await.expect("a token");
-        assert_eq!(recorder.last().uri(), expected);
+        let server = serving(&document).await;
+        outcome(builder, &server).await.expect("a token");
+        assert_eq!(token_url(&server).await, expected);
     }
     document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://mtls.example.com/token"});
     refused(source(ISSUER).mtls_endpoint_aliases(), &document).await;
     for none in [json!(null), json!({}), json!({"token_endpoint": null}), json!([])] {
         document["mtls_endpoint_aliases"] = none;
-        let recorder = serving(&document);
-        outcome(source(ISSUER).mtls_endpoint_aliases(), &recorder).await.expect("a token");
-        assert_eq!(recorder.last().uri(), "https://auth.example.com/oauth2/token");
+        let server = serving(&document).await;
+        outcome(source(ISSUER).mtls_endpoint_aliases(), &server).await.expect("a token");
+        assert_eq!(token_url(&server).await, "https://auth.example.com/oauth2/token");
     }
 }
 
@@ -400,10 +398,10 @@ async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_by_it
     document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://auth.example.com:8443/token"});
     for authentication in [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()]
     {
-        let recorder = serving(&document);
+        let server = serving(&document).await;
         let builder = ClientCredentials::discover(ISSUER, "abcde", authentication).any_origin();
-        outcome(builder, &recorder).await.expect("a token");
-        assert_eq!(recorder.last().uri(), "https://auth.example.com:8443/token");
+        outcome(builder, &server).await.expect("a token");
+        assert_eq!(token_url(&server).await, "https://auth.example.com:8443/token");
     }
 }
 
@@ -421,7 +419,7 @@ impl Signer for Pen {
     }
 }
 
-/// A document may not have an assertion made that another server takes.
+/// A document may not have an assertion made that another server accepts.
 #[tokio::test]
 async fn an_assertion_is_meant_for_the_issuer_and_not_for_what_the_document_says() {
     let document = json!({"issuer": ISSUER, "token_endpoint": "https://named.example.com/token"});
@@ -429,10 +427,10 @@ async fn an_assertion_is_meant_for_the_issuer_and_not_for_what_the_document_says
     for (assertion, audience) in
         [(assertion(), ISSUER), (assertion().audience("https://chosen.test"), "https://chosen.test")]
     {
-        let recorder = serving(&document);
+        let server = serving(&document).await;
         let builder = ClientCredentials::discover(ISSUER, "abcde", assertion).any_origin();
-        outcome(builder.token_endpoint_origin("https://named.example.com"), &recorder).await.expect("a token");
-        let members = form(recorder.last().body().as_ref());
+        outcome(builder.token_endpoint_origin("https://named.example.com"), &server).await.expect("a token");
+        let members = form(&received(&server).await[1].body);
         let (_, jwt) = members.iter().find(|(name, _)| name == "client_assertion").expect("an assertion");
         let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).expect("claims"));
         let claims: Value = serde_json::from_slice(&claims.expect("base64")).expect("JSON");
@@ -442,46 +440,42 @@ async fn an_assertion_is_meant_for_the_issuer_and_not_for_what_the_document_says
 
 #[tokio::test]
 async fn no_client_follows_a_redirect_of_a_document() {
-    let evil = support::Server::start(|_| async { support::json(&document().to_string()) }).await;
-    let location = evil.origin();
-    let redirecting = support::Server::start(move |_| {
-        let mut answer = support::answer(StatusCode::TEMPORARY_REDIRECT, "");
-        answer.headers_mut().insert(header::LOCATION, location.parse().expect("a header"));
-        async move { answer }
-    })
-    .await;
+    let evil = serving(&document()).await;
+    let redirecting = responding(ResponseTemplate::new(307).insert_header("location", evil.uri())).await;
     for (name, client) in clients() {
-        let source = with_client(source(&redirecting.origin()), client).build().expect("complete");
+        let source = with_client(source(&redirecting.uri()), client).build().expect("complete");
         let error = ask(&source).await.expect_err(name);
         assert_eq!(error.kind(), ErrorKind::Redirect, "{name}: {error}");
-        assert!(error.to_string().contains(&evil.origin()), "{name}: {error}");
+        assert!(error.to_string().contains(&evil.uri()), "{name}: {error}");
     }
-    let followed = evil.seen().iter().any(|request| request.method() == Method::POST);
-    assert!(!followed);
+    let followed = received(&evil).await;
+    assert!(followed.iter().all(|request| request.method != Method::POST), "{followed:?}");
 }
 
 #[tokio::test]
 async fn every_client_discovers_and_gets_a_token_on_loopback() {
-    let server = support::Server::start(|request| async move {
-        if request.method() == Method::POST {
-            return support::json(TOKEN);
-        }
-        let issuer = format!("http://{}", request.headers()[header::HOST].to_str().expect("ASCII"));
-        support::json(&json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token")}).to_string())
+    let server = responding(|request: &wiremock::Request| {
+        let issuer = format!("http://{}", request.headers[header::HOST].to_str().expect("ASCII"));
+        let document = json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token")});
+        if request.method == Method::POST { token_response() } else { response(200, &document) }
     })
     .await;
     for (name, client) in clients() {
-        let before = server.count();
-        let source = with_client(source(&server.origin()), client).build().expect("complete");
+        let before = received(&server).await.len();
+        let source = with_client(source(&server.uri()), client).build().expect("complete");
         ask(&source).await.expect(name);
-        let seen = &server.seen()[before..];
+        let seen = &received(&server).await[before..];
         assert_eq!(seen.len(), 2, "{name}");
-        assert_eq!(seen[0].uri(), "/.well-known/openid-configuration", "{name}");
+        assert_eq!(seen[0].url.path(), "/.well-known/openid-configuration", "{name}");
         for absent in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_TYPE, header::AUTHORIZATION] {
-            assert!(!seen[0].headers().contains_key(&absent), "{name}: {absent}");
+            assert!(!seen[0].headers.contains_key(&absent), "{name}: {absent}");
         }
-        assert_eq!(seen[1].uri(), "/token", "{name}");
+        assert_eq!(seen[1].url.path(), "/token", "{name}");
     }
+}
+
+fn of_status(status: u16, body: &(impl ToString + ?Sized)) -> Response<SecretBody> {
+    Response::builder().status(status).body(SecretBody::from(body.to_string())).expect("a response")
 }
 
 /// A server on the paused clock, whose documents a test can take away, or never give.
@@ -539,15 +533,15 @@ impl HttpClient for Paused {
         if request.method() == Method::POST {
             self.0.token_requests.lock().expect("no panic").push(request.uri().path().to_owned());
             return match mood {
-                Mood::Well { token_endpoint, .. } if request.uri() != token_endpoint => Ok(answer(404, "gone")),
-                _ => Ok(answer(200, TOKEN)),
+                Mood::Well { token_endpoint, .. } if request.uri() != token_endpoint => Ok(of_status(404, "gone")),
+                _ => Ok(of_status(200, TOKEN)),
             };
         }
         self.0.documents.fetch_add(1, Ordering::SeqCst);
         match mood {
             Mood::Well { token_endpoint, delay } => {
                 sleep(delay).await;
-                Ok(answer(200, &json!({"issuer": ISSUER, "token_endpoint": token_endpoint})))
+                Ok(of_status(200, &json!({"issuer": ISSUER, "token_endpoint": token_endpoint})))
             }
             Mood::Down(response) => {
                 sleep(Duration::from_millis(50)).await;
@@ -576,18 +570,18 @@ async fn the_document_is_asked_for_once_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_document_serves_on_while_there_is_no_new_one() {
-    for mood in [Mood::Down(answer(503, "")), Mood::Down(answer(200, "{}")), Mood::Silent] {
+async fn an_old_document_stays_in_use_while_there_is_no_new_one() {
+    for mood in [Mood::Down(of_status(503, "")), Mood::Down(of_status(200, "{}")), Mood::Silent] {
         let server = Paused::start();
         let source = server.source();
         ask(&source).await.expect("a token");
         server.set(mood);
         advance(DAY).await;
-        ask(&source).await.expect("the old one serves");
+        ask(&source).await.expect("the old one is used");
         let tried = server.documents();
         assert!(tried > 1);
         advance(MINUTE / 2).await;
-        ask(&source).await.expect("the old one serves");
+        ask(&source).await.expect("the old one is used");
         assert_eq!(server.documents(), tried, "not asked for again within a minute");
         server.moved_to("https://auth.example.com/two");
         advance(MINUTE).await;
@@ -649,7 +643,7 @@ async fn a_busy_server_is_retried_as_it_asks() {
 #[tokio::test(start_paused = true)]
 async fn a_discovery_that_fails_for_a_moment_is_retried_within_the_flight() {
     let server = Paused::start();
-    server.set(Mood::Down(answer(503, "")));
+    server.set(Mood::Down(of_status(503, "")));
     let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
     let waiting = tokio::spawn(async move { tokens.token().await });
     sleep(Duration::from_millis(10)).await;
@@ -661,7 +655,7 @@ async fn a_discovery_that_fails_for_a_moment_is_retried_within_the_flight() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_does_not_hammer_the_issuer() {
     let server = Paused::start();
-    server.set(Mood::Down(answer(404, "")));
+    server.set(Mood::Down(of_status(404, "")));
     let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
     for _ in 0..600 {
         let _ = tokens.token().await;
@@ -683,7 +677,7 @@ async fn many_tokens_at_once_share_one_document_and_one_failure() {
     for (well, documents) in [(true, 1), (false, 2)] {
         let server = Paused::start();
         if !well {
-            server.set(Mood::Down(answer(404, "")));
+            server.set(Mood::Down(of_status(404, "")));
         }
         let source = Arc::new(source(ISSUER).http_client(server.clone()).build().expect("complete"));
         let tasks: Vec<_> = (0..10)
@@ -715,12 +709,12 @@ async fn a_caller_that_stands_still_in_the_middle_of_discovery_holds_up_nobody_f
 
 #[tokio::test]
 async fn nothing_of_the_secret_is_in_a_discovery() {
-    let recorder = serving(&document());
+    let server = serving(&document()).await;
     let builder = ClientCredentials::discover(ISSUER, "abcde", "s3cr3t-s3cr3t").any_origin();
-    outcome(builder.clone().header("x-key", "s3cr3t-s3cr3t"), &recorder).await.expect("a token");
-    let requests = recorder.seen();
-    assert!(!format!("{:?}", requests[0].headers()).contains("x-key"), "further headers are for the token endpoint");
-    let error = outcome(builder.clone(), &serving("{}")).await.expect_err("no document");
+    outcome(builder.clone().header("x-key", "s3cr3t-s3cr3t"), &server).await.expect("a token");
+    let requests = received(&server).await;
+    assert!(!format!("{:?}", requests[0].headers).contains("x-key"), "further headers are for the token endpoint");
+    let error = outcome(builder.clone(), &serving("{}").await).await.expect_err("no document");
     let shown = format!("{error:?} {builder:?} {:?}", builder.clone().build());
     assert!(!shown.contains("s3cr3t"), "{shown}");
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::told::Log;
+use crate::support::log::Log;
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, Clock, Error, TokenCache, TokenRequest,

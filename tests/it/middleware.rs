@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::support::{
-    checked_by, endpoint::token_response, head_server, protected_api, received, responding, tokens_seen,
+    checked_by, endpoint::token_response, protected_api, received, responding, sockets, tokens_seen,
 };
 use client_credentials::{
     BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenCache, TokenRequest,
@@ -356,13 +356,13 @@ async fn a_connect_request_goes_as_it_is() {
     let auth = AuthorizationServer::in_memory();
     let (head_seen, mut heads) = tokio::sync::mpsc::unbounded_channel();
     // By hand: wiremock reads no target that is an authority.
-    let proxy = head_server(move |head, mut stream| {
+    let proxy = sockets::after_head(move |head, mut stream| {
         head_seen.send(head).expect("the test waits");
         async move { stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await }
     })
     .await;
-    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&proxy])));
-    client.request(http::Method::CONNECT, proxy).send().await.expect("an answer");
+    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&proxy.origin()])));
+    client.request(http::Method::CONNECT, proxy.origin()).send().await.expect("an answer");
     let head = heads.recv().await.expect("a request");
     assert!(head.starts_with("connect ") && !head.contains("authorization"), "{head}");
     assert_eq!(auth.token_requests().len(), 0);

@@ -337,8 +337,7 @@ async fn a_lifetime_of_zero_is_the_assumed_one_and_said_once() {
     use client_credentials::{Clock, TokenCache};
 
     for written in ["0", "-1"] {
-        let log = crate::support::endpoint::Log::default();
-        let _guard = log.capture();
+        let (log, _guard) = crate::support::log::Log::start();
         let body = format!(r#"{{"access_token":"t","expires_in":{written}}}"#);
         let auth = AuthorizationServer::in_memory();
         auth.respond_always(MockResponse::status(200).with_body(body));
@@ -370,8 +369,7 @@ async fn a_scope_that_is_dropped_or_replaced_is_said_once_for_each_scope() {
         (r#""c""#, true),
         (r#""""#, true),
     ] {
-        let log = crate::support::endpoint::Log::default();
-        let _guard = log.capture();
+        let (log, _guard) = crate::support::log::Log::start();
         let body = format!(r#"{{"access_token":"t","scope":{granted}}}"#);
         let server = responding(response(200, "application/json", body)).await;
         let source = source(server.uri()).scope("a b").build().expect("complete");

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{bearer, get, head_server, hyper_client, received, responding};
+use crate::support::{bearer, get, hyper_client, received, responding, sockets};
 use bytes::Bytes;
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone, testing::AuthorizationServer,
@@ -43,7 +43,7 @@ async fn echoes(origin: &str, io: impl AsyncReadExt + AsyncWriteExt) {
 #[tokio::test]
 async fn an_upgrade_gets_its_token_and_becomes_the_callers_connection() {
     let auth = AuthorizationServer::in_memory();
-    let origin = head_server(|head, mut stream| async move {
+    let origin = sockets::after_head(|head, mut stream| async move {
         assert!(head.contains("authorization: bearer token-1\r\n") && head.contains("upgrade: websocket\r\n"));
         stream
             .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
@@ -51,7 +51,8 @@ async fn an_upgrade_gets_its_token_and_becomes_the_callers_connection() {
         let (mut read, mut write) = stream.split();
         tokio::io::copy(&mut read, &mut write).await.map(|_| ())
     })
-    .await;
+    .await
+    .origin();
     let tokens = cache(&auth, &origin).await;
 
     let mut request = get(&origin);
@@ -135,7 +136,7 @@ async fn a_proxys_407_is_the_callers_affair() {
 
 /// Answers 401 with a body that never ends, until somebody hangs up, to every token but the second.
 async fn endless(hung_up: Arc<Notify>) -> String {
-    head_server(move |head, mut stream| {
+    sockets::after_head(move |head, mut stream| {
         let hung_up = Arc::clone(&hung_up);
         async move {
             if head.contains("bearer token-2\r\n") {
@@ -150,6 +151,7 @@ async fn endless(hung_up: Arc<Notify>) -> String {
         }
     })
     .await
+    .origin()
 }
 
 #[tokio::test]
@@ -187,7 +189,7 @@ async fn a_401_without_an_end_reaches_the_caller_where_nothing_is_sent_again() {
 
 /// Answers 401 to the head of a request, and reads the body only of those with the second token.
 async fn hasty() -> String {
-    head_server(|head, mut stream| async move {
+    sockets::after_head(|head, mut stream| async move {
         if !head.contains("bearer token-2\r\n") {
             stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await?;
             // Open, but unread.
@@ -203,6 +205,7 @@ async fn hasty() -> String {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
     })
     .await
+    .origin()
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ fn what_cannot_be_a_connection_is_refused_by_field() {
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates {
     use super::*;
-    use crate::support::tls::{Authority, TlsServer};
+    use crate::support::sockets::tls::{Authority, TlsServer};
 
     fn by_certificate(url: &str, http: &Value) -> Value {
         with(&json!({"token_url": url, "authentication": "tls_client_auth", "client_secret": null, "http": http}))

@@ -77,12 +77,10 @@ fn with_environment(variables: &[(&str, &str)]) -> String {
 #[ignore = "run by the tests below, with variables of their own"]
 async fn child() {
     let builder = ClientCredentialsBuilder::from_env("CREDENTIALS_TEST_");
-    let recorder = super::Recorder::issuing();
-    match builder.http_client(recorder.clone()).build() {
+    match builder.clone().http_client(super::AuthorizationServer::in_memory()).build() {
         Err(error) => println!("outcome: {error}"),
         Ok(source) => {
-            super::ask(&source).await.expect("a token");
-            let request = recorder.last();
+            let request = sent_by(builder).await;
             let header = request.headers().get("x-merchant-id").map(|value| value.to_str().expect("ASCII").to_owned());
             println!("outcome: {} {:?} {header:?} {source:?}", request.uri(), form(request.body().as_ref()));
         }

@@ -32,7 +32,7 @@ use wiremock::ResponseTemplate;
 
 use super::{
     keys::{Key, pem},
-    told::Log,
+    log::Log,
 };
 use crate::support;
 

@@ -1,4 +1,4 @@
-//! What the crate tells a subscriber.
+//! What is logged.
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
@@ -8,17 +8,19 @@ use std::{
 };
 
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
 };
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::LookupSpan};
 
-/// All that this crate logged in this thread, one line each: level, message, fields; spans by `open`, `record` and
-/// `follows`.
+const TARGET: &str = "client_credentials";
+
+/// All that is logged in this thread while the guard lives, a line for each event, with its message and its fields.
+/// Spans have lines that begin with `open`, `record` and `follows`.
 #[derive(Clone, Default)]
 pub struct Log {
-    lines: Arc<Mutex<Vec<(Level, String)>>>,
+    lines: Arc<Mutex<Vec<(Level, &'static str, String)>>>,
     fields: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -34,28 +36,39 @@ impl Log {
         (log, guard)
     }
 
-    /// What was logged since this was asked last, from `level` on.
+    /// What this crate has logged since the last call, at `level` and above.
     pub fn take(&self, level: Level) -> Vec<String> {
         self.drain().into_iter().filter(|(of, _)| *of <= level).map(|(_, line)| line).collect()
     }
 
-    /// The same, with levels.
+    /// The same at every level, with the level.
     pub fn drain(&self) -> Vec<(Level, String)> {
-        std::mem::take(&mut *self.lines.lock().expect("no panic"))
+        let lines = std::mem::take(&mut *self.lines.lock().expect("no panic"));
+        lines.into_iter().filter(|(_, target, _)| *target == TARGET).map(|(level, _, line)| (level, line)).collect()
     }
 
-    /// The names of all fields, of events and spans.
-    pub fn fields(&self) -> BTreeSet<String> {
-        self.fields.lock().expect("no panic").clone()
-    }
-
+    /// The same as one text.
     pub fn all(&self) -> String {
         self.take(Level::TRACE).join("\n")
     }
 
-    fn push(&self, level: Level, line: String, names: Vec<&'static str>) {
-        self.lines.lock().expect("no panic").push((level, line));
-        self.fields.lock().expect("no panic").extend(names.into_iter().map(str::to_owned));
+    /// What every crate has logged so far, as one text. It stays there.
+    pub fn text(&self) -> String {
+        let lines = self.lines.lock().expect("no panic");
+        lines.iter().map(|(level, target, line)| format!("{level} {target}: {line}\n")).collect()
+    }
+
+    /// The names of all fields of this crate's events and spans.
+    pub fn fields(&self) -> BTreeSet<String> {
+        self.fields.lock().expect("no panic").clone()
+    }
+
+    fn push(&self, of: &'static Metadata<'static>, level: Level, what: &str, line: &Line) {
+        let text = format!("{what}{}:{}", line.message, line.fields);
+        self.lines.lock().expect("no panic").push((level, of.target(), text));
+        if of.target() == TARGET {
+            self.fields.lock().expect("no panic").extend(line.names.iter().map(|name| (*name).to_owned()));
+        }
     }
 }
 
@@ -79,36 +92,28 @@ impl Visit for Line {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != "client_credentials" {
-            return;
-        }
         let mut line = Line::default();
         event.record(&mut line);
-        self.push(*event.metadata().level(), format!("{}:{}", line.message, line.fields), line.names);
+        self.push(event.metadata(), *event.metadata().level(), "", &line);
     }
 
     fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
-        if attributes.metadata().target() != "client_credentials" {
-            return;
-        }
         let mut line = Line::default();
         attributes.record(&mut line);
-        self.push(Level::DEBUG, format!("open {}:{}", attributes.metadata().name(), line.fields), line.names);
+        let of = attributes.metadata();
+        self.push(of, Level::DEBUG, &format!("open {}", of.name()), &line);
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
         let mut line = Line::default();
         values.record(&mut line);
-        let span = context.span(id).expect("an open span");
-        if span.metadata().target() != "client_credentials" {
-            return;
-        }
-        let name = span.name();
-        self.push(Level::DEBUG, format!("record {name}:{}", line.fields), line.names);
+        let of = context.span(id).expect("an open span").metadata();
+        self.push(of, Level::DEBUG, &format!("record {}", of.name()), &line);
     }
 
     fn on_follows_from(&self, id: &span::Id, follows: &span::Id, context: Context<'_, S>) {
-        let name = |id| context.span(id).expect("an open span").name();
-        self.push(Level::DEBUG, format!("{} follows {}", name(id), name(follows)), Vec::new());
+        let of = |id| context.span(id).expect("an open span").metadata();
+        let text = format!("{} follows {}", of(id).name(), of(follows).name());
+        self.lines.lock().expect("no panic").push((Level::DEBUG, of(id).target(), text));
     }
 }
