@@ -9,7 +9,7 @@ use reqwest_tracing::TracingMiddleware;
 #[tokio::test]
 async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
     for outside in [true, false] {
-        let (log, _guard) = Log::start();
+        let (log, _guard) = Log::of_every_crate();
         let auth = AuthorizationServer::start().await;
         let api = protected_api(&auth).await;
         let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.uri()).build();

@@ -277,7 +277,7 @@ async fn an_assertion_that_a_server_repeats_is_in_no_error() {
 
 #[tokio::test]
 async fn nothing_is_logged_counted_or_shown_on_any_path() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::of_every_crate();
     #[cfg(feature = "metrics")]
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     #[cfg(feature = "metrics")]
@@ -340,7 +340,7 @@ async fn nothing_is_logged_counted_or_shown_on_any_path() {
 
 #[tokio::test]
 async fn nothing_is_in_the_failures_of_the_transport() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::of_every_crate();
     let mut output = Output::default();
     let nobody = Nobody::new();
     let urls = [

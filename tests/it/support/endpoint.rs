@@ -67,7 +67,11 @@ pub fn tower_client() -> impl HttpClient + Clone {
 pub fn at(server: &MockServer) -> impl HttpClient + Clone + use<> {
     let address = *server.address();
     let connector = tower::service_fn(move |_: Uri| {
-        Box::pin(async move { TcpStream::connect(address).await.map(TokioIo::new) })
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            std::io::Result::Ok(TokioIo::new(stream))
+        })
     });
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build(connector);
     TowerClient::<_, Full<Bytes>>::new(client)

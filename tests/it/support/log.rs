@@ -11,15 +11,17 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
+    subscriber::DefaultGuard,
 };
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::LookupSpan};
 
 const TARGET: &str = "client_credentials";
 
-/// All that is logged in this thread while the guard lives, a line for each event, with its message and its fields.
-/// Spans have lines that begin with `open`, `record` and `follows`.
-#[derive(Clone, Default)]
+/// What is logged in this thread while the guard lives, a line for each event, with its message and its fields. Spans
+/// have lines that begin with `open`, `record` and `follows`.
+#[derive(Clone)]
 pub struct Log {
+    of_every_crate: bool,
     lines: Arc<Mutex<Vec<(Level, &'static str, String)>>>,
     fields: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -29,9 +31,19 @@ pub struct Log {
 static ANOTHER: LazyLock<tracing::Dispatch> = LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
 
 impl Log {
-    pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+    /// By this crate.
+    pub fn start() -> (Self, DefaultGuard) {
+        Self::with(false)
+    }
+
+    /// By every crate, at the finest level.
+    pub fn of_every_crate() -> (Self, DefaultGuard) {
+        Self::with(true)
+    }
+
+    fn with(of_every_crate: bool) -> (Self, DefaultGuard) {
         LazyLock::force(&ANOTHER);
-        let log = Self::default();
+        let log = Self { of_every_crate, lines: Arc::default(), fields: Arc::default() };
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
         (log, guard)
     }
@@ -52,7 +64,7 @@ impl Log {
         self.take(Level::TRACE).join("\n")
     }
 
-    /// What every crate has logged so far, as one text. It stays there.
+    /// Everything so far, as one text with levels and targets. It stays there.
     pub fn text(&self) -> String {
         let lines = self.lines.lock().expect("no panic");
         lines.iter().map(|(level, target, line)| format!("{level} {target}: {line}\n")).collect()
@@ -91,6 +103,10 @@ impl Visit for Line {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.of_every_crate || metadata.target() == TARGET
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
