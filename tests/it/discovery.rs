@@ -43,9 +43,11 @@ fn response(status: u16, body: &(impl ToString + ?Sized)) -> ResponseTemplate {
 
 /// Issues tokens to whoever posts, and has these documents, by their URLs.
 async fn server(documents: impl Fn(&str) -> ResponseTemplate + Send + Sync + 'static) -> MockServer {
-    responding(move |request: &wiremock::Request| {
-        if request.method == Method::POST { token_response() } else { documents(request.url.as_str()) }
-    })
+    responding(
+        move |request: &wiremock::Request| {
+            if request.method == Method::POST { token_response() } else { documents(request.url.as_str()) }
+        },
+    )
     .await
 }
 
@@ -147,7 +149,10 @@ async fn the_third_place_is_behind_the_issuers_path() {
         json!({"issuer": "https://auth.example.com/o", "token_endpoint": "https://auth.example.com/o/token/"});
     let server = server(move |url| if url == behind { response(200, &document) } else { response(404, "") }).await;
     outcome(source("https://auth.example.com/o"), &server).await.expect("a token");
-    assert_eq!(asked(&server).await[2..], [format!("GET {behind}"), "POST https://auth.example.com/o/token/".to_owned()]);
+    assert_eq!(
+        asked(&server).await[2..],
+        [format!("GET {behind}"), "POST https://auth.example.com/o/token/".to_owned()]
+    );
 }
 
 #[tokio::test]

@@ -274,7 +274,8 @@ async fn the_first_line_says_why() {
     let client = Failing(move || Error::transient(cut()));
     let by_client = ask(&source(URL).http_client(client).build().expect("complete")).await.expect_err("a failure");
     let sealed = Secret::from_fn(|| std::future::ready(Err::<String, _>(Error::permanent("the vault is sealed"))));
-    let sealed = source(URL).http_client(AuthorizationServer::in_memory()).authentication(sealed).build().expect("complete");
+    let sealed =
+        source(URL).http_client(AuthorizationServer::in_memory()).authentication(sealed).build().expect("complete");
     let by_secret = ask(&sealed).await.expect_err("a failure");
     for (error, kind, expected) in [
         (Error::transient(cut()), ErrorKind::Transport, "the token source failed: the cable was cut"),

@@ -22,7 +22,7 @@ async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
         }
         .build();
         for _ in 0..2 {
-            assert_eq!(client.get(api.uri()).send().await.expect("an answer").status(), StatusCode::OK);
+            assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
             auth.revoke_all();
         }
         assert_eq!(auth.token_requests().len(), 2);

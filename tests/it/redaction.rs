@@ -397,7 +397,9 @@ fn no_debug_and_no_refusal_shows_anything() {
     let secret = utf8_percent_encode(SECRET, NON_ALPHANUMERIC).to_string();
     for url in ["https://abcde:{}@auth.example.com", "https://{}@auth.example.com", "https://auth.example.com/#{}"] {
         let url = url.replace("{}", &secret);
-        let source = ClientCredentials::builder(&url, "abcde", SECRET).any_origin().http_client(AuthorizationServer::in_memory());
+        let source = ClientCredentials::builder(&url, "abcde", SECRET)
+            .any_origin()
+            .http_client(AuthorizationServer::in_memory());
         output.error("a URL with a secret", &source.build().expect_err("refused"));
         if url.contains('@') {
             output.error("an origin with a secret", &Origins::new([url]).expect_err("refused"));

@@ -15,7 +15,7 @@ use tower_http::follow_redirect::FollowRedirectLayer;
 #[cfg(feature = "reqwest")]
 use wiremock::ResponseTemplate;
 
-/// Sends from `https://api.example.com/start` to `location`, and answers 200 there.
+/// Sends from `https://api.example.com/start` to `location`, and responds with 200 there.
 fn redirecting(location: &'static str) -> Api {
     Api::new(move |request| match request.uri().path() {
         "/start" => redirect(location),
@@ -50,8 +50,8 @@ async fn a_redirect_layer_outside_does_not_carry_the_token_to_another_origin() {
             .layer(FollowRedirectLayer::new())
             .layer(BearerAuthLayer::new(builder.build().expect("a cache")).with_replay(TryClone))
             .service(api.clone());
-        let answer = service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK, "{location}");
+        let response = service.oneshot(get("https://api.example.com/start")).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK, "{location}");
         let seen = api.seen();
         assert_eq!(seen.len(), 2, "{location}");
         assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (with, expected), "{location}");
@@ -82,8 +82,8 @@ async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
     });
     let layer = BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache"));
     let service = FollowRedirectLayer::new().layer(layer.with_replay(TryClone).layer(api.clone()));
-    let answer = service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(get("https://api.example.com/start")).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
     let seen = api.seen();
     let hops: Vec<_> = seen.iter().map(|request| (request.uri().path(), bearer(request))).collect();
     assert_eq!(hops, [("/start", Some("token-1")), ("/end", Some("token-1")), ("/end", Some("token-2"))]);
@@ -102,7 +102,7 @@ async fn behind_a_redirect_to_another_host_the_token_is_that_of_the_handle() {
         let service = FollowRedirectLayer::new().layer(BearerAuthLayer::new(tokens).layer(api.clone()));
         let mut request = get("https://api.example.com/start");
         request.extensions_mut().insert(scope("request"));
-        service.oneshot(request).await.expect("an answer");
+        service.oneshot(request).await.expect("a response");
         let seen = api.seen();
         assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), Some(own)), "{location}");
     }
@@ -117,7 +117,7 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
         .layer(BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache")))
         .layer(FollowRedirectLayer::new())
         .service(api.clone());
-    service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
+    service.oneshot(get("https://api.example.com/start")).await.expect("a response");
     let seen = api.seen();
     assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), None));
 }
@@ -176,12 +176,12 @@ async fn neither_reqwests_own_redirects_nor_a_layers_carry_the_token_to_another_
 
     let url = api.uri().parse().expect("a URL");
     let service = layer.layer(reqwest::Client::new());
-    let answer = service.oneshot(reqwest::Request::new(http::Method::GET, url)).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(reqwest::Request::new(http::Method::GET, url)).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(support::tokens_seen(&elsewhere).await, ["none"]);
     let service = ServiceBuilder::new().layer(FollowRedirectLayer::new()).layer(layer).service(support::hyper_client());
-    let answer = service.oneshot(get(&api.uri())).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(get(&api.uri())).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(support::tokens_seen(&elsewhere).await, ["none", "none"]);
     assert_eq!(support::tokens_seen(&api).await, ["abcde12345", "abcde12345"]);
 }

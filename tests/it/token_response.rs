@@ -1,4 +1,4 @@
-//! What is made of the token endpoint's answer (RFC 6749 section 5.1), as servers really write it.
+//! How the token endpoint's response is read (RFC 6749 section 5.1), as servers really write it.
 
 use std::time::Duration;
 
@@ -412,14 +412,14 @@ async fn the_type_of_a_token_is_what_only_a_person_can_mend() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_that_nobody_decodes_is_named() {
+async fn a_compressed_response_that_nobody_decodes_is_named() {
     let server = responding(response(200, "", [0x1b, 0x0f]).insert_header("content-encoding", "br")).await;
     let error = ask(&source(server.uri()).build().expect("complete")).await.expect_err("no token");
     assert!(error.to_string().contains("br"), "{error}");
 }
 
 #[tokio::test]
-async fn a_form_encoded_answer_is_understood() {
+async fn a_form_encoded_response_is_understood() {
     for content_type in [
         "application/x-www-form-urlencoded",
         "application/x-www-form-urlencoded; charset=utf-8",

@@ -86,7 +86,7 @@ async fn unary_and_streaming_calls_carry_the_token_beside_interceptors() {
         .service(channel(&origin));
     let mut client = HealthClient::new(stack);
     for _ in 0..3 {
-        client.check(ask()).await.expect("an answer");
+        client.check(ask()).await.expect("a response");
     }
     let mut watched = client.watch(ask()).await.expect("a stream").into_inner();
     watched.message().await.expect("a message").expect("the first one");
@@ -114,7 +114,7 @@ async fn an_extension_of_the_call_says_which_token_it_wants() {
     for _ in 0..2 {
         let mut call = Request::new(ask());
         call.extensions_mut().insert(TokenRequest::builder().scope("orders").build().expect("a token request"));
-        client.check(call).await.expect("an answer");
+        client.check(call).await.expect("a response");
     }
     let asked = auth.token_requests();
     assert_eq!(asked.len(), 1);
@@ -168,10 +168,10 @@ async fn a_refused_call_renews_the_token_and_the_next_call_succeeds() {
     let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let mut client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
-    client.check(ask()).await.expect("an answer");
+    client.check(ask()).await.expect("a response");
     auth.revoke_all();
     assert_eq!(client.check(ask()).await.expect_err("revoked").code(), Code::Unauthenticated);
-    client.check(ask()).await.expect("an answer to a new token");
+    client.check(ask()).await.expect("a response to a new token");
     assert_eq!(auth.token_requests().len(), 2);
 }
 
@@ -180,7 +180,7 @@ async fn a_hundred_calls_in_flight_while_their_token_is_revoked_make_one_token_r
     let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
-    client.clone().check(ask()).await.expect("an answer");
+    client.clone().check(ask()).await.expect("a response");
     auth.revoke_all();
     let mut callers = JoinSet::new();
     for _ in 0..100 {
@@ -189,12 +189,12 @@ async fn a_hundred_calls_in_flight_while_their_token_is_revoked_make_one_token_r
             match client.check(ask()).await {
                 // tonic's bodies cannot be copied, so that it is the caller who calls again.
                 Err(status) if status.code() == Code::Unauthenticated => client.check(ask()).await,
-                answer => answer,
+                response => response,
             }
         });
     }
-    while let Some(answer) = callers.join_next().await {
-        answer.expect("no panic").expect("an answer");
+    while let Some(response) = callers.join_next().await {
+        response.expect("no panic").expect("a response");
     }
     assert_eq!(auth.token_requests().len(), 2);
 }
@@ -217,15 +217,15 @@ async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
     // general enough").
     let stack = ServiceBuilder::new().layer(GrpcStatusLayer).service(stack);
     let client = HealthClient::new(BoxCloneSyncService::new(stack));
-    client.clone().check(ask()).await.expect("an answer");
+    client.clone().check(ask()).await.expect("a response");
     auth.revoke_all();
     let mut callers = JoinSet::new();
     for _ in 0..100 {
         let mut client = client.clone();
         callers.spawn(async move { client.check(ask()).await });
     }
-    while let Some(answer) = callers.join_next().await {
-        answer.expect("no panic").expect("an answer, without calling again");
+    while let Some(response) = callers.join_next().await {
+        response.expect("no panic").expect("a response, without calling again");
     }
     assert_eq!(auth.token_requests().len(), 2);
 }

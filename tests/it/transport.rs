@@ -406,8 +406,7 @@ mod tls {
         .await;
         for (name, client) in tls_clients(&identity) {
             connections.store(0, std::sync::atomic::Ordering::SeqCst);
-            let source =
-                with_client(source(https(&server)), client).build().expect("complete");
+            let source = with_client(source(https(&server)), client).build().expect("complete");
             TokenCache::from(source).token().await.expect(name);
         }
     }

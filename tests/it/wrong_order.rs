@@ -19,7 +19,7 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
     // An origin that was not named: once for each, however many requests.
     let service = BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(Api::open());
     for _ in 0..3 {
-        service.clone().oneshot(get("https://other.example.com/")).await.expect("an answer");
+        service.clone().oneshot(get("https://other.example.com/")).await.expect("a response");
     }
     let text = log.take(Level::WARN).join("\n");
     assert_eq!(text.matches("no access token attached").count(), 1, "{text}");
@@ -29,7 +29,7 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
     for _ in 0..3 {
         let mut request = get("https://api.example.com/");
         request.headers_mut().insert("host", "my-service.example.com".parse().expect("a value"));
-        service.clone().oneshot(request).await.expect("an answer");
+        service.clone().oneshot(request).await.expect("a response");
     }
     let text = log.take(Level::WARN).join("\n");
     assert_eq!(text.matches("no access token attached: the request's Host header names").count(), 1, "{text}");
@@ -38,13 +38,13 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
     // Behind a layer that sets the header.
     let mut request = get("https://api.example.com/");
     request.headers_mut().insert(AUTHORIZATION, "Basic YTpi".parse().expect("a value"));
-    service.oneshot(request).await.expect("an answer");
+    service.oneshot(request).await.expect("a response");
     assert!(log.all().contains("the request already has the header `authorization`"));
 
     // Without a replay.
     let rejecting = Api::accepting("none", None);
     let service = BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(rejecting);
-    service.oneshot(get("https://api.example.com/")).await.expect("an answer");
+    service.oneshot(get("https://api.example.com/")).await.expect("a response");
     let text = log.all();
     assert!(text.contains("is not sent again: there is no copy of it (`with_replay`"), "{text}");
 
@@ -52,7 +52,7 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
     for challenge in ["Basic realm=\"api\"", "Bearer error=\"insufficient_scope\""] {
         let service =
             BearerAuthLayer::new(tokens(&["https://api.example.com"])).layer(Api::accepting("none", Some(challenge)));
-        service.oneshot(get("https://api.example.com/")).await.expect("an answer");
+        service.oneshot(get("https://api.example.com/")).await.expect("a response");
         let text = log.all();
         assert!(text.contains("a 401 does not reject the access token") && text.contains("with_rejection"), "{text}");
         assert!(text.contains("https://api.example.com"), "{text}");
@@ -65,7 +65,7 @@ async fn the_log_says_why_a_request_goes_without_a_token_or_is_not_sent_again() 
     let middleware = BearerAuthMiddleware::new(tokens(&[&start.uri(), &end.uri()]));
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
     for _ in 0..2 {
-        client.get(start.uri()).send().await.expect("an answer");
+        client.get(start.uri()).send().await.expect("a response");
     }
     let text = log.all();
     assert_eq!(text.matches("a 401 after a redirect does not reject the access token").count(), 1, "{text}");

@@ -212,7 +212,7 @@ async fn a_secret_wins_over_its_file_and_the_log_says_so() {
 }
 
 #[tokio::test]
-async fn the_client_authenticates_as_it_is_told() {
+async fn the_client_authenticates_by_the_method_in_the_file() {
     for (method, value) in [
         ("client_secret_basic", Some("Basic YWJjZGU6YSUyMGI=")),
         ("client_secret_basic_raw", Some("Basic YWJjZGU6YSBi")),
