@@ -208,14 +208,6 @@ async fn credentials_that_never_come_are_told_from_a_server_that_never_responds(
     }
 }
 
-#[tokio::test]
-async fn a_time_limit_may_be_as_long_as_there_is() {
-    let builder =
-        ClientCredentials::builder(URL, "id", "secret").any_origin().http_client(AuthorizationServer::in_memory());
-    let tokens = client_credentials::TokenCache::from(builder.timeout(Duration::MAX).build().expect("complete"));
-    tokens.token().await.expect("a token");
-}
-
 #[test]
 fn a_file_without_a_path_is_refused_when_it_is_built() {
     for (id, secret, field) in [("id", Secret::file(""), "client_secret: "), ("", Secret::from("s"), "client_id: ")] {
