@@ -104,7 +104,8 @@ impl Visit for Line {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.of_every_crate || metadata.target() == TARGET
+        // A span of this crate may follow from one of a caller.
+        self.of_every_crate || metadata.is_span() || metadata.target() == TARGET
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
