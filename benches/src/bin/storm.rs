@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::endpoint::{Outcome, Endpoint};
+use benches::endpoint::{Endpoint, Outcome};
 use client_credentials::{ClientCredentials, TokenCache};
 use tokio::{
     runtime::Runtime,
@@ -102,7 +102,13 @@ fn herds() -> Vec<Herd> {
             fails: true,
             ..cold
         },
-        Herd { name: "the server hangs (time limit 3 s)", outcome: |_| Outcome::Hang, fails: true, peers: false, ..cold },
+        Herd {
+            name: "the server hangs (time limit 3 s)",
+            outcome: |_| Outcome::Hang,
+            fails: true,
+            peers: false,
+            ..cold
+        },
     ]
 }
 

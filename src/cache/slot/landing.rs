@@ -9,6 +9,7 @@ use crate::{
         clock::Moment,
         flight::Outcome,
         renewal::Life,
+        status::ObtainedFrom,
     },
     error::{Error, ErrorKind},
     report::Cause,
@@ -87,6 +88,7 @@ impl Slot {
             expires_at,
             ends_at,
             suspicion: None,
+            from: ObtainedFrom::Source,
         });
         (state.failures, state.repeats, state.hold) = (0, 0, None);
         self.leases.lend(&token, renew_at.min(expires_at));

@@ -10,6 +10,8 @@ mod authorization;
 pub mod endpoint;
 #[cfg(feature = "test-util")]
 pub mod fake;
+#[cfg(all(feature = "store", feature = "test-util"))]
+pub mod instances;
 pub mod keys;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
 pub mod log;
