@@ -166,6 +166,7 @@ impl Approach<'_> {
         let Found::Read { value, life, .. } = &seen.token else { return None };
         // A store that says more than the lifetime is wrong: then the token is taken for a new one.
         let age = value.lifetime.saturating_sub(*life) + seen.took;
+        self.claim.shelf.store.was_stored(age);
         let waited = self.wait.began.map(|began| began.elapsed());
         (self.wish.takes)(&value.token, age).then(|| Taken { token: value.token.clone(), age, waited })
     }
