@@ -185,8 +185,8 @@ impl TokenCacheBuilder {
     ///
     /// # Errors
     ///
-    /// If neither the source nor this builder names an origin, or a setting is invalid; if tokens are shared, the source
-    /// does not say what identifies them, and there is no namespace.
+    /// If neither the source nor this builder names an origin, or a setting is invalid; if tokens are shared, there is
+    /// no namespace, and the source does not say what identifies them.
     pub fn build(self) -> Result<TokenCache, Error> {
         if let Some(error) = self.refused {
             return Err(error);
