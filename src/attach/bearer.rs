@@ -20,7 +20,6 @@ use crate::{
     error::{Error, ErrorKind},
     http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
-    report::log,
     sharded::Sharded,
     token::AccessToken,
     token_request::TokenRequest,
@@ -116,7 +115,7 @@ impl Bearer {
             && let Some(token) = adapter.tokens.cached(wanted)
         {
             let copy = copy(request);
-            return match append(&token, request.headers_mut()) {
+            return match append(&adapter.tokens, &token, request.headers_mut()) {
                 true => Attach::With(Attached::new(token, permitted_by, request.asked(), Arc::clone(adapter)), copy),
                 false => Attach::Not,
             };
@@ -141,7 +140,7 @@ impl Adapter {
         copy: impl FnOnce(&Req) -> C,
     ) -> Attach<C> {
         if request.headers().contains_key(self.header_name()) {
-            log::own_header(self.header_name());
+            self.tokens.own_header(self.header_name());
             return Attach::Not;
         }
         let permitted_by = match self.permit(request) {
@@ -201,22 +200,22 @@ fn goes_anywhere() -> Error {
 
 /// Puts the token on the request. `false`: it keeps a header of its own, or has as many headers as it can hold.
 #[inline]
-fn append(token: &AccessToken, headers: &mut HeaderMap) -> bool {
+fn append(tokens: &TokenCache, token: &AccessToken, headers: &mut HeaderMap) -> bool {
     // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
     // `contains_key` before it 100.)
     let Ok(occupied) = headers.try_append(AUTHORIZATION, token.authorization().clone()) else {
         return false;
     };
     if occupied {
-        take_back(headers);
+        take_back(tokens, headers);
     }
     !occupied
 }
 
 /// Removes the last of several headers, which is ours.
 #[cold]
-fn take_back(headers: &mut HeaderMap) {
-    log::own_header(&AUTHORIZATION);
+fn take_back(tokens: &TokenCache, headers: &mut HeaderMap) {
+    tokens.own_header(&AUTHORIZATION);
     let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return };
     let mut own: Vec<_> = header.iter().cloned().collect();
     own.pop();

@@ -11,6 +11,7 @@ mod fetch;
 mod flight;
 mod keep_warm;
 mod keys;
+mod lasting;
 mod lease;
 #[cfg(not(feature = "store"))]
 mod not_sharing;
@@ -48,7 +49,7 @@ use crate::{
     challenge::Rejection,
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
-    origin::Origins,
+    origin::{Origins, PermittedBy},
     report::Reporter,
     runtime,
     source::TokenSource,
@@ -184,7 +185,7 @@ impl TokenCache {
     /// While new tokens are rejected before that, renewals are at least 10, 20, 40 … seconds apart.
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
-        self.reject_at(token, BY_HAND, Rejection::Explicit);
+        self.reject_by(BY_HAND, 0, token, Rejection::Explicit);
     }
 
     /// Like [`try_token`](Self::try_token), with the reason if no token request is in flight.
@@ -213,10 +214,14 @@ impl TokenCache {
         self.acquire(&self.slot(request.as_ref()), None, limit).await
     }
 
-    /// Notes that `origin` rejected a token, and starts its renewal if that may start.
-    pub(crate) fn reject_at(&self, token: &AccessToken, origin: &str, rejection: Rejection) -> bool {
+    /// Notes that an origin rejected a token, and starts its renewal if that may start.
+    pub(crate) fn reject_at(&self, token: &AccessToken, origin: PermittedBy, rejection: Rejection) -> bool {
+        self.reject_by(&self.origins().name(origin), origin.bit(), token, rejection)
+    }
+
+    fn reject_by(&self, origin: &str, bit: u64, token: &AccessToken, rejection: Rejection) -> bool {
         let slot = self.slot(token.request());
-        let renews = slot.reject(token, origin, rejection);
+        let renews = slot.reject(token, origin, bit, rejection);
         if renews {
             let _ = step(&slot, Some(token));
         }
@@ -227,11 +232,11 @@ impl TokenCache {
     pub(crate) async fn recover(
         self,
         rejected: AccessToken,
-        origin: String,
+        origin: PermittedBy,
         rejection: Rejection,
     ) -> Option<AccessToken> {
         self.report().rejection(Some(rejection));
-        if !self.reject_at(&rejected, &origin, rejection) {
+        if !self.reject_at(&rejected, origin, rejection) {
             return None;
         }
         self.another(&rejected).await
@@ -246,20 +251,23 @@ impl TokenCache {
     }
 
     /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
-    #[inline]
-    pub(crate) fn has_streaks(&self) -> bool {
+    fn has_streaks(&self) -> bool {
         self.shared.context.streaks.load(Ordering::Relaxed) > 0
     }
 
-    /// The origin accepted this token.
+    /// The origin accepted this token. What it accepts next is of interest only while it has a streak of rejections.
     #[cold]
-    pub(crate) fn accepted(&self, token: &AccessToken, origin: &str) {
-        self.slot(token.request()).accepted(token, origin);
+    pub(crate) fn accepted(&self, token: &AccessToken, origin: PermittedBy) {
+        let settled = !self.has_streaks() || self.slot(token.request()).accepted(token, &self.origins().name(origin));
+        if settled {
+            token.note_accepted_by(origin.bit());
+        }
     }
 
     /// The origin accepted this token, which replaced a rejected one.
-    pub(crate) fn accepted_in_place(&self, token: &AccessToken, origin: &str) {
-        self.slot(token.request()).accepted_in_place(origin);
+    pub(crate) fn accepted_in_place(&self, token: &AccessToken, origin: PermittedBy) {
+        self.slot(token.request()).accepted_in_place(&self.origins().name(origin));
+        token.note_accepted_by(origin.bit());
     }
 
     /// Where the tokens may be sent.
@@ -300,7 +308,7 @@ impl TokenCache {
     /// A token that is handed out counts as accepted until it is reported.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
         if self.has_streaks() {
-            slot.accepted(token, BY_HAND);
+            let _ = slot.accepted(token, BY_HAND);
         }
     }
 
@@ -378,7 +386,7 @@ fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
 fn waits_for_itself() -> Error {
     Error::configuration(
         "the token request would wait for itself: the token source sends it through the adapter that waits \
-         for its token; give the source a client of its own",
+         for its token; pass the source a client of its own",
     )
 }
 
