@@ -71,7 +71,7 @@ async fn an_upgrade_gets_its_token_and_becomes_the_callers_connection() {
     echoes("reqwest", response.upgrade().await.expect("an upgrade")).await;
 }
 
-/// What comes in, connection by connection, up to the end of a body of five bytes. Responds with 401 to the first token.
+/// What comes in, connection by connection, up to the end of a body of five bytes. The first token gets a 401.
 async fn bytes_server(seen: Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
     let origin = format!("http://{}", listener.local_addr().expect("a bound address"));

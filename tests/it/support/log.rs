@@ -17,12 +17,15 @@ use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::
 
 const TARGET: &str = "client_credentials";
 
+/// Its level, its target and its text.
+type Line = (Level, &'static str, String);
+
 /// What is logged in this thread while the guard lives, a line for each event, with its message and its fields. Spans
 /// have lines that begin with `open`, `record` and `follows`.
 #[derive(Clone)]
 pub struct Log {
     of_every_crate: bool,
-    lines: Arc<Mutex<Vec<(Level, &'static str, String)>>>,
+    lines: Arc<Mutex<Vec<Line>>>,
     fields: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -75,7 +78,7 @@ impl Log {
         self.fields.lock().expect("no panic").clone()
     }
 
-    fn push(&self, of: &'static Metadata<'static>, level: Level, what: &str, line: &Line) {
+    fn push(&self, of: &'static Metadata<'static>, level: Level, what: &str, line: &Fields) {
         let text = format!("{what}{}:{}", line.message, line.fields);
         self.lines.lock().expect("no panic").push((level, of.target(), text));
         if of.target() == TARGET {
@@ -85,13 +88,13 @@ impl Log {
 }
 
 #[derive(Default)]
-struct Line {
+struct Fields {
     message: String,
     fields: String,
     names: Vec<&'static str>,
 }
 
-impl Visit for Line {
+impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() == "message" {
             write!(self.message, "{value:?}").expect("a string");
@@ -109,20 +112,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = Line::default();
+        let mut line = Fields::default();
         event.record(&mut line);
         self.push(event.metadata(), *event.metadata().level(), "", &line);
     }
 
     fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
-        let mut line = Line::default();
+        let mut line = Fields::default();
         attributes.record(&mut line);
         let of = attributes.metadata();
         self.push(of, Level::DEBUG, &format!("open {}", of.name()), &line);
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
-        let mut line = Line::default();
+        let mut line = Fields::default();
         values.record(&mut line);
         let of = context.span(id).expect("an open span").metadata();
         self.push(of, Level::DEBUG, &format!("record {}", of.name()), &line);
