@@ -128,6 +128,7 @@ mod challenge;
 mod client_credentials;
 mod error;
 mod fault;
+mod fingerprint;
 #[cfg(feature = "tonic")]
 mod grpc_status;
 mod host;

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     sync::{
-        LazyLock,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread::available_parallelism,
@@ -11,11 +11,12 @@ use std::{
 
 /// A value in as many copies as threads can use at the same time.
 ///
-/// A request counts references to its token and to the cache. If two threads count the same reference, that alone takes
-/// longer than the rest of attaching a token (`scripts/bench` shows it). Alternatives that were tried: an arc-swap in
-/// front of copies that threads make at first use costs about 50 more instructions per request, and some requests
-/// allocate; copies in thread-local memory would outlive their cache.
-pub(crate) struct Sharded<T>(Box<[Apart<T>]>);
+/// A request counts references to its token and to the settings of its adapter. If two threads count the same
+/// reference, that alone takes longer than the rest of attaching a token (`scripts/bench` shows it). Alternatives that
+/// were tried: an arc-swap in front of copies that threads make at first use costs about 50 more instructions per
+/// request, and some requests allocate; copies in thread-local memory would outlive their cache.
+#[derive(Clone)]
+pub(crate) struct Sharded<T>(Arc<[Apart<T>]>);
 
 /// Far enough apart that no processor loads a neighbour along with it.
 #[repr(align(128))]
@@ -24,11 +25,6 @@ struct Apart<T>(T);
 impl<T> Sharded<T> {
     pub(crate) fn new(mut copy: impl FnMut() -> T) -> Self {
         Self((0..*COPIES).map(|_| Apart(copy())).collect())
-    }
-
-    /// One copy for all threads.
-    pub(crate) fn single(copy: T) -> Self {
-        Self(Box::new([Apart(copy)]))
     }
 
     /// This thread's copy.
@@ -42,9 +38,9 @@ impl<T> Sharded<T> {
     }
 }
 
-/// A power of two, at most 16: about twice the number of processors, so that two busy threads seldom share a copy.
+/// A power of two: at least twice the number of processors, so that two busy threads seldom share a copy.
 static COPIES: LazyLock<usize> =
-    LazyLock::new(|| (2 * available_parallelism().map_or(8, usize::from)).next_power_of_two().min(16));
+    LazyLock::new(|| (2 * available_parallelism().map_or(8, usize::from)).next_power_of_two().clamp(8, 64));
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 thread_local!(static THREAD: Cell<usize> = const { Cell::new(UNNUMBERED) });

@@ -11,10 +11,19 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::{error::Error, error::ErrorKind, token_request::TokenRequest};
+use crate::{error::Error, error::ErrorKind, fingerprint::Fingerprint, token_request::TokenRequest};
 
 /// The prefix of the token, unless an adapter is built with another one.
 pub(crate) const SCHEME: &str = "Bearer ";
+
+/// Which token a request carries: all that is needed to say later what became of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenId {
+    /// Of the [`TokenRequest`], by which a cache finds it.
+    pub key: Fingerprint,
+    /// Of the token itself.
+    pub token: Fingerprint,
+}
 
 /// Longer lifetimes are cut to this, which keeps clock arithmetic far from overflow.
 pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -29,13 +38,11 @@ pub struct AccessToken {
     inner: Arc<Inner>,
 }
 
-/// Aligned so that the reference counts of two tokens are never neighbours: threads use copies so that they do not
-/// contend.
 #[derive(Clone)]
-#[repr(align(128))]
 struct Inner {
     /// `Bearer` and the token. This header value is the only copy of the token.
     authorization: HeaderValue,
+    fingerprint: Fingerprint,
     /// The same with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,
     expires_in: Option<Duration>,
@@ -70,6 +77,7 @@ impl AccessToken {
         Ok(Self {
             inner: Arc::new(Inner {
                 authorization,
+                fingerprint: Fingerprint::of(&token.as_str()),
                 prefixed: OnceLock::new(),
                 expires_in: None,
                 expires_within: None,
@@ -158,8 +166,14 @@ impl AccessToken {
         self.with(|inner| inner.expires_within = Some(bound.min(LONGEST_LIFETIME)))
     }
 
+    /// Of the token alone: whoever issued it, and however it is attached.
+    #[inline]
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.inner.fingerprint
+    }
+
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        self.inner.authorization == other.inner.authorization
+        self.fingerprint() == other.fingerprint()
     }
 
     /// A copy that shares nothing with this token, not even its reference count.

@@ -14,13 +14,12 @@ use crate::{
     challenge::{self, Rejection},
     origin::{Permission, PermittedBy, Target},
     report::log,
-    token::AccessToken,
+    token::{AccessToken, TokenId},
 };
 
-/// The token of a request, and what is needed to read the response. (A fingerprint in place of the token saves a
-/// reference count, but was not faster: moving the header then costs some 30 instructions.)
+/// Which token a request carries, and what is needed to read the response.
 pub(crate) struct Attached {
-    token: AccessToken,
+    id: TokenId,
     adapter: Arc<Adapter>,
     permitted_by: PermittedBy,
     /// This is the second attempt, so its response is final.
@@ -41,17 +40,8 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 
 impl Attached {
     #[inline]
-    pub(super) fn new(token: AccessToken, permitted_by: PermittedBy, asked: u64, adapter: Arc<Adapter>) -> Self {
-        Self { token, adapter, permitted_by, is_replay: false, asked }
-    }
-
-    /// Puts the token on a request that has no header of its own, and sets the request's time limit to what remains
-    /// until `deadline`. `false`: the request has as many headers as it can hold.
-    pub(crate) fn set<Req: Request>(&self, request: &mut Req, deadline: Option<Instant>) -> bool {
-        if let Some(deadline) = deadline {
-            request.leave_until(deadline);
-        }
-        self.adapter.insert(&self.token, request.headers_mut())
+    pub(super) fn new(id: TokenId, permitted_by: PermittedBy, asked: u64, adapter: &Arc<Adapter>) -> Self {
+        Self { id, adapter: Arc::clone(adapter), permitted_by, is_replay: false, asked }
     }
 
     /// Whether the response rejects the token, and how.
@@ -83,7 +73,7 @@ impl Attached {
             return None;
         }
         if accepted && self.adapter.tokens.has_streaks() {
-            self.adapter.tokens.accepted(&self.token, &self.origin());
+            self.adapter.tokens.accepted(self.id, &self.origin());
         }
         rejection
     }
@@ -122,7 +112,7 @@ impl Attached {
         if rejection.is_some() {
             log::fresh_token_rejected(&self.origin());
         } else if accepted {
-            tokens.accepted_in_place(&self.token, &self.origin());
+            tokens.accepted_in_place(self.id, &self.origin());
         }
     }
 
@@ -131,19 +121,37 @@ impl Attached {
         let origin = self.origin();
         log::not_sent_again(&origin);
         self.adapter.tokens.report().rejection(Some(rejection));
-        self.adapter.tokens.reject_at(&self.token, &origin, rejection);
+        self.adapter.tokens.reject_at(self.id, &origin, rejection);
     }
 
     /// A token other than the rejected one, if one can be obtained before the request's own deadline.
-    pub(crate) async fn recover(self, rejection: Rejection, deadline: Option<Instant>) -> Option<Self> {
+    pub(crate) async fn recover(self, rejection: Rejection, deadline: Option<Instant>) -> Option<Obtained> {
         let (tokens, origin) = (self.adapter.tokens.clone(), self.origin());
-        let token = before(deadline, tokens.recover(self.token, origin, rejection)).await??;
-        Some(Self { token, is_replay: true, ..self })
+        let token = before(deadline, tokens.recover(self.id, origin, rejection)).await??;
+        let id = self.adapter.tokens.id(&token);
+        Some(Obtained { token, attached: Self { id, is_replay: true, ..self } })
     }
 
     /// The origin as it was named in the settings, where a wildcard is one origin.
     fn origin(&self) -> String {
         self.adapter.tokens.origins().name(self.permitted_by)
+    }
+}
+
+/// A token that a request has waited for.
+pub(crate) struct Obtained {
+    pub(super) token: AccessToken,
+    pub(super) attached: Attached,
+}
+
+impl Obtained {
+    /// Puts the token on a request that has no header of its own, and sets the request's time limit to what remains
+    /// until `deadline`. `None`: the request has as many headers as it can hold.
+    pub(crate) fn attach<Req: Request>(self, request: &mut Req, deadline: Option<Instant>) -> Option<Attached> {
+        if let Some(deadline) = deadline {
+            request.leave_until(deadline);
+        }
+        self.attached.adapter.insert(&self.token, request.headers_mut()).then_some(self.attached)
     }
 }
 

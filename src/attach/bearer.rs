@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     adapter::Adapter,
-    attached::Attached,
+    attached::{Attached, Obtained},
     deadline::before,
     header::TokenHeader,
     request::{GoesTo, sealed::Request},
@@ -36,16 +36,16 @@ pub struct WithoutToken;
 
 /// The settings of an adapter. Each thread has its own copy, so that requests do not contend for one reference count.
 #[derive(Clone)]
-pub(crate) struct Bearer(Arc<Sharded<Arc<Adapter>>>);
+pub(crate) struct Bearer(Sharded<Arc<Adapter>>);
 
-/// What is done with a request.
+/// What is done with a request. Its copy was made before, and has no token.
 pub(crate) enum Attach<C> {
     /// It is sent unchanged.
     Not,
-    /// It has a token now. Its copy, which was made before, has none.
-    With(Attached, C),
+    /// It has a token now.
+    With(Attached, Option<C>),
     /// No token is cached, or the request must not be sent.
-    Wait(Pending),
+    Wait(Pending, Option<C>),
 }
 
 /// What a request waits for before it can be sent.
@@ -92,37 +92,46 @@ impl Bearer {
     }
 
     fn of(adapter: &Adapter) -> Self {
-        Self(Arc::new(Sharded::new(|| Arc::new(Adapter::clone(adapter)))))
+        Self(Sharded::new(|| Arc::new(Adapter::clone(adapter))))
     }
 
-    /// Attaches the cached token, after `copy` has copied the request. `extensions` are those of a request whose type
-    /// has none. Starts no renewal, and waits for nothing.
+    /// Attaches the cached token, after `copy` has copied the request. `beside` are the extensions of a request whose
+    /// type has none. Starts no renewal, and waits for nothing.
+    ///
+    /// Nearly every request has a URL that begins as in the settings, no `Host` header, and finds a lease of its token.
     #[inline(always)]
     pub(crate) fn attach<Req: Request, C>(
         &self,
         request: &mut Req,
-        extensions: Option<&Extensions>,
-        copy: impl FnOnce(&Req) -> C,
+        beside: Option<&Extensions>,
+        copy: impl FnOnce(&Req) -> Option<C>,
     ) -> Attach<C> {
-        let extensions = extensions.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
+        let extensions = beside.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
         if extensions.is_some_and(goes_without) {
             return Attach::Not;
         }
-        let wanted = extensions.and_then(Extensions::get);
+        let key = extensions.and_then(Extensions::get).map(TokenRequest::fingerprint);
         let adapter = self.0.get();
-        if let Some(permitted_by) = request.permitted_as_written(adapter.tokens.origins(), adapter.inner)
-            && adapter.header.is_none()
-            && !request.headers().keys().any(|name| *name == HOST)
-            && let Some(token) = adapter.tokens.cached(wanted)
-        {
-            let copy = copy(request);
-            return match append(&token, request.headers_mut()) {
-                true => Attach::With(Attached::new(token, permitted_by, request.asked(), Arc::clone(adapter)), copy),
-                false => Attach::Not,
-            };
+        let Some(permitted_by) = request
+            .permitted_as_written(adapter.tokens.origins(), adapter.inner)
+            .filter(|_| adapter.header.is_none() && !request.headers().keys().any(|name| *name == HOST))
+        else {
+            return adapter.attach(request, beside, copy);
+        };
+        let copy = copy(request);
+        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
+        // `contains_key` before it 100.)
+        let append = |token: &AccessToken| {
+            let value = token.authorization().clone();
+            request.headers_mut().try_append(AUTHORIZATION, value)
+        };
+        match adapter.tokens.leased(key, append) {
+            Some((Ok(false), id)) => Attach::With(Attached::new(id, permitted_by, request.asked(), adapter), copy),
+            Some((Ok(true), _)) => take_back(request.headers_mut()),
+            // The request has as many headers as it can hold.
+            Some((Err(_), _)) => Attach::Not,
+            None => adapter.attach_permitted(request, beside, permitted_by, copy),
         }
-        let wanted = wanted.cloned();
-        adapter.attach(request, wanted, copy)
     }
 }
 
@@ -132,36 +141,73 @@ fn goes_without(extensions: &Extensions) -> bool {
     extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
 }
 
+/// Removes the last of several headers, which is ours.
+#[cold]
+fn take_back<C>(headers: &mut HeaderMap) -> Attach<C> {
+    log::own_header(&AUTHORIZATION);
+    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return Attach::Not };
+    let mut own: Vec<_> = header.iter().cloned().collect();
+    own.pop();
+    let mut own = own.into_iter();
+    if let Some(first) = own.next() {
+        header.insert(first);
+    }
+    own.for_each(|value| header.append(value));
+    Attach::Not
+}
+
 impl Adapter {
+    /// Looks closely at where the request goes.
     #[cold]
     fn attach<Req: Request, C>(
         self: &Arc<Self>,
         request: &mut Req,
-        wanted: Option<TokenRequest>,
-        copy: impl FnOnce(&Req) -> C,
+        beside: Option<&Extensions>,
+        copy: impl FnOnce(&Req) -> Option<C>,
     ) -> Attach<C> {
-        if request.headers().contains_key(self.header_name()) {
-            log::own_header(self.header_name());
+        if self.keeps_own(request) {
             return Attach::Not;
         }
-        let permitted_by = match self.permit(request) {
-            Ok(Some(permitted_by)) => permitted_by,
-            Ok(None) => return Attach::Not,
-            Err(error) => return Attach::Wait(Pending(Err(error))),
-        };
-        match self.tokens.cached(wanted.as_ref()) {
-            Some(token) => {
+        match self.permit(request) {
+            Ok(Some(permitted_by)) => {
                 let copy = copy(request);
-                if !self.insert(&token, request.headers_mut()) {
-                    return Attach::Not;
-                }
-                Attach::With(Attached::new(token, permitted_by, request.asked(), Arc::clone(self)), copy)
+                self.attach_permitted(request, beside, permitted_by, copy)
             }
-            None => {
-                let (asked, adapter) = (request.asked(), Arc::clone(self));
-                Attach::Wait(Pending(Ok(Wanted { request: wanted, permitted_by, asked, adapter })))
-            }
+            Ok(None) => Attach::Not,
+            Err(error) => Attach::Wait(Pending(Err(error)), None),
         }
+    }
+
+    /// Attaches the token if the cache can lend it to this thread.
+    #[cold]
+    fn attach_permitted<Req: Request, C>(
+        self: &Arc<Self>,
+        request: &mut Req,
+        beside: Option<&Extensions>,
+        permitted_by: PermittedBy,
+        copy: Option<C>,
+    ) -> Attach<C> {
+        if self.keeps_own(request) {
+            return Attach::Not;
+        }
+        let wanted = beside.or_else(|| request.extensions()).and_then(Extensions::get::<TokenRequest>);
+        let Some(token) = self.tokens.cached(wanted) else {
+            let wanted = Wanted { request: wanted.cloned(), permitted_by, asked: request.asked(), adapter: self.clone() };
+            return Attach::Wait(Pending(Ok(wanted)), copy);
+        };
+        if !self.insert(&token, request.headers_mut()) {
+            return Attach::Not;
+        }
+        Attach::With(Attached::new(self.tokens.id(&token), permitted_by, request.asked(), self), copy)
+    }
+
+    /// Whether the caller has set the header.
+    fn keeps_own<Req: Request>(&self, request: &Req) -> bool {
+        let is_set = request.headers().contains_key(self.header_name());
+        if is_set {
+            log::own_header(self.header_name());
+        }
+        is_set
     }
 
     /// What permits the token at the request's destination. `None`: nothing does.
@@ -181,10 +227,11 @@ impl Adapter {
 
 impl Pending {
     /// Waits for the token, at most until the request's own deadline.
-    pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Attached, Error> {
+    pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Obtained, Error> {
         let Wanted { request, permitted_by, asked, adapter } = self.0?;
         let token = before(deadline, adapter.tokens.clone().wait(request)).await.unwrap_or_else(|| Err(too_late()))?;
-        Ok(Attached::new(token, permitted_by, asked, adapter))
+        let attached = Attached::new(adapter.tokens.id(&token), permitted_by, asked, &adapter);
+        Ok(Obtained { token, attached })
     }
 }
 
@@ -197,34 +244,6 @@ fn goes_anywhere() -> Error {
         "the request names no host, and the layer was not told where its requests go: write \
          `BearerAuthLayer::new(tokens).for_origin(\"https://orders.internal:50051\")?`",
     )
-}
-
-/// Puts the token on the request. `false`: it keeps a header of its own, or has as many headers as it can hold.
-#[inline]
-fn append(token: &AccessToken, headers: &mut HeaderMap) -> bool {
-    // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
-    // `contains_key` before it 100.)
-    let Ok(occupied) = headers.try_append(AUTHORIZATION, token.authorization().clone()) else {
-        return false;
-    };
-    if occupied {
-        take_back(headers);
-    }
-    !occupied
-}
-
-/// Removes the last of several headers, which is ours.
-#[cold]
-fn take_back(headers: &mut HeaderMap) {
-    log::own_header(&AUTHORIZATION);
-    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return };
-    let mut own: Vec<_> = header.iter().cloned().collect();
-    own.pop();
-    let mut own = own.into_iter();
-    if let Some(first) = own.next() {
-        header.insert(first);
-    }
-    own.for_each(|value| header.append(value));
 }
 
 impl fmt::Debug for Bearer {

@@ -150,7 +150,7 @@ impl BearerHeader {
         if self.replaces {
             return None;
         }
-        let token = self.tokens.another(&self.token).await?;
+        let token = self.tokens.another(self.tokens.id(&self.token)).await?;
         Some(Self { token, replaces: true, ..self })
     }
 
@@ -159,14 +159,14 @@ impl BearerHeader {
             log::fresh_token_rejected(&self.origin);
         }
         self.tokens.report().rejection(Some(rejection));
-        self.tokens.reject_at(&self.token, &self.origin, rejection);
+        self.tokens.reject_at(self.tokens.id(&self.token), &self.origin, rejection);
     }
 
     fn accepted(&self) {
         if self.replaces {
-            self.tokens.accepted_in_place(&self.token, &self.origin);
+            self.tokens.accepted_in_place(self.tokens.id(&self.token), &self.origin);
         } else if self.tokens.has_streaks() {
-            self.tokens.accepted(&self.token, &self.origin);
+            self.tokens.accepted(self.tokens.id(&self.token), &self.origin);
         }
     }
 }

@@ -14,7 +14,7 @@ mod request;
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use self::request::sealed::Request;
 pub(crate) use self::{
-    attached::Attached,
+    attached::{Attached, Obtained},
     bearer::{Attach, Bearer, Pending},
     replay::sealed::Replay as SpareOf,
 };

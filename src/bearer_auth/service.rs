@@ -70,8 +70,7 @@ where
         match self.bearer.attach(&mut request, None, |request| self.replay.spare(request, &self.inner)) {
             Attach::Not => ResponseFuture::sent(self.inner.call(request), None, None),
             Attach::With(attached, spare) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
-            Attach::Wait(pending) => {
-                let spare = self.replay.spare(&request, &self.inner);
+            Attach::Wait(pending, spare) => {
                 // The service that was polled ready must be the one that is called. It moves into the future and leaves
                 // a clone, which must be polled again. If the request is refused, dropping it gives back what it had
                 // reserved.

@@ -119,7 +119,8 @@ impl TokenCacheBuilder {
     /// Sets how many tokens are kept beside the source's own, for requests that name another scope, resource, audience
     /// or parameter. The default is 1 000. For services with more tenants: beyond the limit, the least recently used
     /// token is removed, and requested again when it is needed. A token that a caller waits for, or that has a handle
-    /// of its own, stays; of the tokens that are held back after a failure, as many again may stay.
+    /// of its own, stays; of the tokens that requests have used since the last ones were removed, or that are held back
+    /// after a failure, as many again may stay. Each thread whose requests carry a token keeps a copy of it.
     pub fn most_keys(mut self, most: usize) -> Self {
         if most == 0 {
             self.refuse(Error::configuration("most_keys: zero; every such request would need a new token"));
@@ -161,9 +162,10 @@ impl TokenCacheBuilder {
             clock: self.clock,
             endpoint: Endpoint::default(),
             report,
+            leases: Leases::new(),
             streaks: AtomicUsize::new(0),
         });
-        let default = Slot::new(Arc::clone(&context), TokenRequest::default(), Leases::copied());
+        let default = Slot::new(Arc::clone(&context), TokenRequest::default());
         let shared = Shared { context, origins: self.origins, default: Arc::clone(&default), keys };
         TokenCache { shared: Arc::new(shared), own: default }
     }

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    fingerprint::Fingerprint,
     report::{
         log,
         span::{Caller, Span},
@@ -45,7 +46,7 @@ pub(super) fn is_source_of(slot: &Arc<Slot>) -> bool {
 
 /// What a caller does now; starts what is due on the caller's runtime. A caller whose token was rejected does not want
 /// the same token again.
-pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
+pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<Fingerprint>) -> Step {
     let runtime = runtime::with_timer();
     let (step, departure) = slot.next(unwanted, runtime.is_some());
     // Not under the slot's lock: a runtime that has ended drops the task here, and its guard takes that lock.

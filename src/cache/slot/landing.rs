@@ -89,7 +89,9 @@ impl Slot {
             suspicion: None,
         });
         (state.failures, state.repeats, state.hold) = (0, 0, None);
-        self.leases.lend(&token, renew_at.min(expires_at));
+        self.end_leases();
+        // This thread shares the slot's own copy.
+        self.context.leases.lend(self.key(), token.clone(), renew_at.min(expires_at));
         Ended::Obtained { token, until: expires_at.wall() }
     }
 
@@ -126,7 +128,7 @@ impl Slot {
         let reason = Reason::of(&error);
         state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
         // Leases last until the flight's deadline; the next attempt may be due before.
-        self.leases.end();
+        self.end_leases();
         if let Some(issued) = &mut state.issued {
             issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
         }
@@ -141,7 +143,7 @@ impl Slot {
         let before = state.last_start.is_none_or(|start| !start.reached(changed_at));
         if before && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.may_be_credentials()) {
             hold.until = now;
-            self.leases.end();
+            self.end_leases();
         }
     }
 }

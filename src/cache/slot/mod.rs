@@ -18,13 +18,13 @@ use super::{
     clock::Moment,
     context::Context,
     flight::{Flight, Outcome, Task},
-    lease::Leases,
     lock,
     status::CacheStatus,
     streaks::Streaks,
 };
 use crate::{
     error::{Error, ErrorKind},
+    fingerprint::Fingerprint,
     runtime,
     token::AccessToken,
     token_request::TokenRequest,
@@ -41,7 +41,6 @@ pub(super) struct Slot {
     request: TokenRequest,
     /// Stable for the slot, so that the instances of a fleet renew at different times.
     jitter: f64,
-    leases: Leases,
     state: Mutex<State>,
 }
 
@@ -117,8 +116,8 @@ enum Renewal {
 }
 
 impl Slot {
-    pub(super) fn new(context: Arc<Context>, request: TokenRequest, leases: Leases) -> Arc<Self> {
-        Arc::new(Self { context, request, jitter: fastrand::f64(), leases, state: Mutex::default() })
+    pub(super) fn new(context: Arc<Context>, request: TokenRequest) -> Arc<Self> {
+        Arc::new(Self { context, request, jitter: fastrand::f64(), state: Mutex::default() })
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -129,14 +128,43 @@ impl Slot {
         &self.request
     }
 
-    /// The token, if no decision is due. Never waits.
+    /// By which it is found, and which its leases have.
     #[inline]
-    pub(super) fn current(&self) -> Option<AccessToken> {
-        self.leases.current(&self.context.clock)
+    pub(super) fn key(&self) -> Fingerprint {
+        self.request.fingerprint()
+    }
+
+    /// The token that this thread has a lease of. Never waits.
+    pub(super) fn leased(&self) -> Option<AccessToken> {
+        self.context.leases.with(self.key(), self.now(), AccessToken::clone)
+    }
+
+    /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
+    pub(super) fn lend(&self) -> Option<AccessToken> {
+        let now = self.now();
+        let state = self.lock();
+        let issued = state.issued.as_ref()?;
+        let until = issued.renew_at.min(issued.expires_at);
+        (!now.reached(until)).then(|| self.lend_until(&issued.token, until))
+    }
+
+    /// A copy, since threads would contend for the reference count of the token itself.
+    fn lend_until(&self, token: &AccessToken, until: Moment) -> AccessToken {
+        self.context.leases.lend(self.key(), token.copied(), until);
+        token.clone()
+    }
+
+    fn end_leases(&self) {
+        self.context.leases.end(self.key());
+    }
+
+    /// Whether requests have used its leases since this was last asked.
+    pub(super) fn was_used(&self) -> bool {
+        self.context.leases.were_used(self.key())
     }
 
     /// The token that callers get after its renewal has failed.
-    pub(super) fn usable(&self, unwanted: Option<&AccessToken>) -> Option<AccessToken> {
+    pub(super) fn usable(&self, unwanted: Option<Fingerprint>) -> Option<AccessToken> {
         let now = self.now();
         let state = self.lock();
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at))?;
@@ -145,14 +173,9 @@ impl Slot {
 
     /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
     /// token was rejected does not want the same token again.
-    pub(super) fn next(&self, unwanted: Option<&AccessToken>, can_start: bool) -> (Step, Option<Departure>) {
+    pub(super) fn next(&self, unwanted: Option<Fingerprint>, can_start: bool) -> (Step, Option<Departure>) {
         let now = self.now();
         let mut guard = self.lock();
-        // The previous holder of the lock may have stored it. If every caller that waited stored it again, more callers
-        // would find it locked and come here.
-        if let (None, Some(token)) = (unwanted, self.current()) {
-            return (Step::Serve(token), None);
-        }
         let state = &mut *guard;
         state.flight.take_if(|flight| now.reached(flight.deadline));
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
@@ -161,10 +184,7 @@ impl Slot {
         let is_rejected = issued.is_some_and(|issued| is_same(unwanted, &issued.token));
         // What the caller can use during the renewal.
         let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
-        let serve = |token: AccessToken, until: Moment| {
-            self.leases.lend(&token, until.min(expires_at));
-            Step::Serve(token)
-        };
+        let serve = |token: AccessToken, until: Moment| Step::Serve(self.lend_until(&token, until.min(expires_at)));
         if !now.reached(due) {
             return (usable.map_or_else(|| Step::Fail(not_renewed()), |token| serve(token, due)), None);
         }
@@ -297,14 +317,14 @@ impl Slot {
     pub(super) fn cool_down(&self) {
         let mut state = self.lock();
         state.warm = None;
-        self.leases.end();
+        self.end_leases();
     }
 
     /// A flight ends without an outcome of its own.
     pub(super) fn abandon(&self, id: u64) {
         let mut state = self.lock();
         if state.flight.take_if(|flight| flight.id == id).is_some() {
-            self.leases.end();
+            self.end_leases();
         }
     }
 
@@ -332,11 +352,12 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         self.context.counted(&mut state.streaks, |streaks| *streaks = Streaks::default());
+        self.end_leases();
     }
 }
 
-fn is_same(unwanted: Option<&AccessToken>, token: &AccessToken) -> bool {
-    unwanted.is_some_and(|unwanted| unwanted.is_same_as(token))
+fn is_same(unwanted: Option<Fingerprint>, token: &AccessToken) -> bool {
+    unwanted == Some(token.fingerprint())
 }
 
 fn not_renewed() -> Error {
