@@ -10,11 +10,15 @@ use std::{
 pub(crate) struct Fingerprint([u64; 2]);
 
 impl Fingerprint {
-    /// The key is random for each process: what is hashed may come from outside, and must not be made to collide.
     pub(crate) fn of(value: &impl Hash) -> Self {
-        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self([0_u8, 1].map(|half| KEY.hash_one((half, value))))
+        Self([0_u8, 1].map(|half| hash(&(half, value))))
     }
+}
+
+/// The key is random for each process: what is hashed may come from outside, and must not be made to collide.
+pub(crate) fn hash(value: &impl Hash) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEY.hash_one(value)
 }
 
 impl Hash for Fingerprint {

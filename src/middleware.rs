@@ -128,6 +128,9 @@ impl Middleware for BearerAuthMiddleware {
     {
         let deadline = request.deadline();
         let spare = |request: &Request| self.spare(request, extensions, deadline);
+        if let Some((attached, spare)) = self.bearer.attach_lease(&mut request, Some(extensions), spare) {
+            return Box::pin(send(request, attached, spare, extensions, next));
+        }
         match self.bearer.attach(&mut request, Some(extensions), spare) {
             Attach::Not => next.run(request, extensions),
             Attach::With(attached, spare) => Box::pin(send(request, attached, spare, extensions, next)),

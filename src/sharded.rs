@@ -23,14 +23,19 @@ pub(crate) struct Sharded<T>(Arc<[Apart<T>]>);
 struct Apart<T>(T);
 
 impl<T> Sharded<T> {
-    pub(crate) fn new(mut copy: impl FnMut() -> T) -> Self {
-        Self((0..*COPIES).map(|_| Apart(copy())).collect())
+    /// `copy` makes the copy of the threads with this number.
+    pub(crate) fn new(mut copy: impl FnMut(usize) -> T) -> Self {
+        Self((0..*COPIES).map(|at| Apart(copy(at))).collect())
     }
 
     /// This thread's copy.
     #[inline]
     pub(crate) fn get(&self) -> &T {
         &self.0[thread() & (self.0.len() - 1)].0
+    }
+
+    pub(crate) fn at(&self, thread: usize) -> &T {
+        &self.0[thread].0
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

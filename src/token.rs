@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::{error::Error, error::ErrorKind, fingerprint::Fingerprint, token_request::TokenRequest};
+use crate::{error::Error, error::ErrorKind, fingerprint::{self, Fingerprint}, token_request::TokenRequest};
 
 /// The prefix of the token, unless an adapter is built with another one.
 pub(crate) const SCHEME: &str = "Bearer ";
@@ -21,9 +21,12 @@ pub(crate) const SCHEME: &str = "Bearer ";
 pub(crate) struct TokenId {
     /// Of the [`TokenRequest`], by which a cache finds it.
     pub key: Fingerprint,
-    /// Of the token itself.
-    pub token: Fingerprint,
+    pub number: TokenNumber,
 }
+
+/// Tells a token from the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TokenNumber(u64);
 
 /// Longer lifetimes are cut to this, which keeps clock arithmetic far from overflow.
 pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -42,7 +45,7 @@ pub struct AccessToken {
 struct Inner {
     /// `Bearer` and the token. This header value is the only copy of the token.
     authorization: HeaderValue,
-    fingerprint: Fingerprint,
+    number: TokenNumber,
     /// The same with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,
     expires_in: Option<Duration>,
@@ -77,7 +80,7 @@ impl AccessToken {
         Ok(Self {
             inner: Arc::new(Inner {
                 authorization,
-                fingerprint: Fingerprint::of(&token.as_str()),
+                number: TokenNumber(fingerprint::hash(&token.as_str())),
                 prefixed: OnceLock::new(),
                 expires_in: None,
                 expires_within: None,
@@ -166,14 +169,13 @@ impl AccessToken {
         self.with(|inner| inner.expires_within = Some(bound.min(LONGEST_LIFETIME)))
     }
 
-    /// Of the token alone: whoever issued it, and however it is attached.
     #[inline]
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        self.inner.fingerprint
+    pub(crate) fn number(&self) -> TokenNumber {
+        self.inner.number
     }
 
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        self.fingerprint() == other.fingerprint()
+        self.number() == other.number()
     }
 
     /// A copy that shares nothing with this token, not even its reference count.

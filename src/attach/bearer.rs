@@ -60,7 +60,8 @@ struct Wanted {
 
 impl Bearer {
     pub(crate) fn new(tokens: TokenCache) -> Self {
-        Self::of(&Adapter { tokens, also_rejected: None, header: None, inner: None })
+        let leases = tokens.leases_at(0);
+        Self::of(&Adapter { tokens, leases, also_rejected: None, header: None, inner: None })
     }
 
     /// Adds to what already counts as a rejection.
@@ -92,32 +93,33 @@ impl Bearer {
     }
 
     fn of(adapter: &Adapter) -> Self {
-        Self(Sharded::new(|| Arc::new(Adapter::clone(adapter))))
+        Self(Sharded::new(|thread| {
+            Arc::new(Adapter { leases: adapter.tokens.leases_at(thread), ..Adapter::clone(adapter) })
+        }))
     }
 
-    /// Attaches the cached token, after `copy` has copied the request. `beside` are the extensions of a request whose
-    /// type has none. Starts no renewal, and waits for nothing.
+    /// Attaches the token of a lease, after `copy` has copied the request. `beside` are the extensions of a request
+    /// whose type has none. Nearly every request takes this way. Any other (its URL does not begin as in the settings,
+    /// it has a `Host` header or a header of its own, its thread has no lease) is left unchanged for [`attach`].
     ///
-    /// Nearly every request has a URL that begins as in the settings, no `Host` header, and finds a lease of its token.
+    /// [`attach`]: Self::attach
     #[inline(always)]
-    pub(crate) fn attach<Req: Request, C>(
+    pub(crate) fn attach_lease<Req: Request, C>(
         &self,
         request: &mut Req,
         beside: Option<&Extensions>,
         copy: impl FnOnce(&Req) -> Option<C>,
-    ) -> Attach<C> {
+    ) -> Option<(Attached, Option<C>)> {
         let extensions = beside.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
         if extensions.is_some_and(goes_without) {
-            return Attach::Not;
+            return None;
         }
         let key = extensions.and_then(Extensions::get).map(TokenRequest::fingerprint);
         let adapter = self.0.get();
-        let Some(permitted_by) = request
-            .permitted_as_written(adapter.tokens.origins(), adapter.inner)
-            .filter(|_| adapter.header.is_none() && !request.headers().keys().any(|name| *name == HOST))
-        else {
-            return adapter.attach(request, beside, copy);
-        };
+        let permitted_by = request.permitted_as_written(adapter.tokens.origins(), adapter.inner)?;
+        if adapter.header.is_some() || request.headers().keys().any(|name| *name == HOST) {
+            return None;
+        }
         let copy = copy(request);
         // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
         // `contains_key` before it 100.)
@@ -125,12 +127,41 @@ impl Bearer {
             let value = token.authorization().clone();
             request.headers_mut().try_append(AUTHORIZATION, value)
         };
-        match adapter.tokens.leased(key, append) {
-            Some((Ok(false), id)) => Attach::With(Attached::new(id, permitted_by, request.asked(), adapter), copy),
-            Some((Ok(true), _)) => take_back(request.headers_mut()),
+        match adapter.tokens.leased(&adapter.leases, key, append)? {
+            (Ok(false), id) => Some((Attached::new(id, permitted_by, request.asked(), adapter), copy)),
+            (Ok(true), _) => take_back(request.headers_mut()),
             // The request has as many headers as it can hold.
-            Some((Err(_), _)) => Attach::Not,
-            None => adapter.attach_permitted(request, beside, permitted_by, copy),
+            (Err(_), _) => None,
+        }
+    }
+
+    /// Attaches the cached token, after `copy` has copied the request. Starts no renewal, and waits for nothing.
+    #[cold]
+    pub(crate) fn attach<Req: Request, C>(
+        &self,
+        request: &mut Req,
+        beside: Option<&Extensions>,
+        copy: impl FnOnce(&Req) -> Option<C>,
+    ) -> Attach<C> {
+        let adapter = self.0.get();
+        let extensions = beside.or_else(|| request.extensions());
+        if extensions.is_some_and(goes_without) || adapter.keeps_own(request) {
+            return Attach::Not;
+        }
+        let permitted_by = match adapter.permit(request) {
+            Ok(Some(permitted_by)) => permitted_by,
+            Ok(None) => return Attach::Not,
+            Err(error) => return Attach::Wait(Pending(Err(error)), None),
+        };
+        let (copy, asked, wanted) = (copy(request), request.asked(), extensions.and_then(Extensions::get));
+        let Some(token) = adapter.tokens.cached(wanted) else {
+            let adapter = Arc::clone(adapter);
+            let wanted = Wanted { request: wanted.cloned(), permitted_by, asked, adapter };
+            return Attach::Wait(Pending(Ok(wanted)), copy);
+        };
+        match adapter.insert(&token, request.headers_mut()) {
+            true => Attach::With(Attached::new(adapter.tokens.id(&token), permitted_by, asked, adapter), copy),
+            false => Attach::Not,
         }
     }
 }
@@ -143,9 +174,8 @@ fn goes_without(extensions: &Extensions) -> bool {
 
 /// Removes the last of several headers, which is ours.
 #[cold]
-fn take_back<C>(headers: &mut HeaderMap) -> Attach<C> {
-    log::own_header(&AUTHORIZATION);
-    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return Attach::Not };
+fn take_back<T>(headers: &mut HeaderMap) -> Option<T> {
+    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return None };
     let mut own: Vec<_> = header.iter().cloned().collect();
     own.pop();
     let mut own = own.into_iter();
@@ -153,54 +183,10 @@ fn take_back<C>(headers: &mut HeaderMap) -> Attach<C> {
         header.insert(first);
     }
     own.for_each(|value| header.append(value));
-    Attach::Not
+    None
 }
 
 impl Adapter {
-    /// Looks closely at where the request goes.
-    #[cold]
-    fn attach<Req: Request, C>(
-        self: &Arc<Self>,
-        request: &mut Req,
-        beside: Option<&Extensions>,
-        copy: impl FnOnce(&Req) -> Option<C>,
-    ) -> Attach<C> {
-        if self.keeps_own(request) {
-            return Attach::Not;
-        }
-        match self.permit(request) {
-            Ok(Some(permitted_by)) => {
-                let copy = copy(request);
-                self.attach_permitted(request, beside, permitted_by, copy)
-            }
-            Ok(None) => Attach::Not,
-            Err(error) => Attach::Wait(Pending(Err(error)), None),
-        }
-    }
-
-    /// Attaches the token if the cache can lend it to this thread.
-    #[cold]
-    fn attach_permitted<Req: Request, C>(
-        self: &Arc<Self>,
-        request: &mut Req,
-        beside: Option<&Extensions>,
-        permitted_by: PermittedBy,
-        copy: Option<C>,
-    ) -> Attach<C> {
-        if self.keeps_own(request) {
-            return Attach::Not;
-        }
-        let wanted = beside.or_else(|| request.extensions()).and_then(Extensions::get::<TokenRequest>);
-        let Some(token) = self.tokens.cached(wanted) else {
-            let wanted = Wanted { request: wanted.cloned(), permitted_by, asked: request.asked(), adapter: self.clone() };
-            return Attach::Wait(Pending(Ok(wanted)), copy);
-        };
-        if !self.insert(&token, request.headers_mut()) {
-            return Attach::Not;
-        }
-        Attach::With(Attached::new(self.tokens.id(&token), permitted_by, request.asked(), self), copy)
-    }
-
     /// Whether the caller has set the header.
     fn keeps_own<Req: Request>(&self, request: &Req) -> bool {
         let is_set = request.headers().contains_key(self.header_name());

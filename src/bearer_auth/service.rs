@@ -67,7 +67,11 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        match self.bearer.attach(&mut request, None, |request| self.replay.spare(request, &self.inner)) {
+        let spare = |request: &Req| self.replay.spare(request, &self.inner);
+        if let Some((attached, spare)) = self.bearer.attach_lease(&mut request, None, spare) {
+            return ResponseFuture::sent(self.inner.call(request), Some(attached), spare);
+        }
+        match self.bearer.attach(&mut request, None, spare) {
             Attach::Not => ResponseFuture::sent(self.inner.call(request), None, None),
             Attach::With(attached, spare) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
             Attach::Wait(pending, spare) => {

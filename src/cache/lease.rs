@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        PoisonError, RwLock, RwLockWriteGuard,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -19,10 +19,13 @@ use crate::{
     token::AccessToken,
 };
 
-/// The leases of each thread, by the fingerprint of the token request.
-pub(super) struct Leases(Sharded<RwLock<Table>>);
+/// The leases of all threads.
+pub(super) struct Leases(Sharded<Arc<Table>>);
 
-type Table = HashMap<Fingerprint, Lease, ByFingerprint>;
+/// The leases of one thread, by the fingerprint of the token request.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Table(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 
 struct Lease {
     token: AccessToken,
@@ -33,43 +36,53 @@ struct Lease {
 
 impl Leases {
     pub(super) fn new() -> Self {
-        Self(Sharded::new(RwLock::default))
+        Self(Sharded::new(|_| Arc::default()))
     }
 
-    /// What `attach` returns for the token, if this thread has a lease. Never waits. `attach` must not lock anything.
+    /// This thread's.
+    pub(super) fn here(&self) -> &Table {
+        self.0.get()
+    }
+
+    /// Those of the threads with this number.
+    pub(super) fn at(&self, thread: usize) -> Arc<Table> {
+        Arc::clone(self.0.at(thread))
+    }
+
+    /// Ends the leases of this token, in all threads.
+    pub(super) fn end(&self, key: Fingerprint) {
+        self.0.iter().for_each(|table| table.end(key));
+    }
+
+    /// Whether a request has used a lease of this token since this was last asked.
+    pub(super) fn were_used(&self, key: Fingerprint) -> bool {
+        // All of them, since asking resets them.
+        self.0.iter().fold(false, |any, table| table.was_used(key) || any)
+    }
+}
+
+impl Table {
+    /// What `attach` returns for the token, if there is a lease. Never waits. `attach` must not lock anything.
     #[inline]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&AccessToken) -> T) -> Option<T> {
-        let table = self.0.get().try_read().ok()?;
-        let lease = table.get(&key).filter(|lease| !now.reached(lease.until))?;
+        let leases = self.0.try_read().ok()?;
+        let lease = leases.get(&key).filter(|lease| !now.reached(lease.until))?;
         lease.was_used.store(true, Ordering::Relaxed);
         Some(attach(&lease.token))
     }
 
-    /// Lends a token to this thread.
     pub(super) fn lend(&self, key: Fingerprint, token: AccessToken, until: Moment) {
         let lease = Lease { token, until, was_used: AtomicBool::new(false) };
         // The previous lease is dropped, and its token wiped, after the lock is released.
-        let _previous = write(self.0.get()).insert(key, lease);
+        let _previous = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, lease);
     }
 
-    /// Ends the leases of all threads.
-    pub(super) fn end(&self, key: Fingerprint) {
-        for table in self.0.iter() {
-            let _ended = write(table).remove(&key);
-        }
+    fn end(&self, key: Fingerprint) {
+        let _ended = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
-    /// Whether a request has used a lease since this was last asked.
-    pub(super) fn were_used(&self, key: Fingerprint) -> bool {
-        let was_used = |table: &RwLock<Table>| {
-            let table = table.read().unwrap_or_else(PoisonError::into_inner);
-            table.get(&key).is_some_and(|lease| lease.was_used.swap(false, Ordering::Relaxed))
-        };
-        // All of them, since asking resets them.
-        self.0.iter().filter(|table| was_used(table)).count() > 0
+    fn was_used(&self, key: Fingerprint) -> bool {
+        let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        leases.get(&key).is_some_and(|lease| lease.was_used.swap(false, Ordering::Relaxed))
     }
-}
-
-fn write(table: &RwLock<Table>) -> RwLockWriteGuard<'_, Table> {
-    table.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,11 +27,13 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
+pub(crate) use self::lease::Table as Leases;
 pub use self::{builder::TokenCacheBuilder, status::CacheStatus};
 use self::{
     clock::Moment,
     context::Context,
     keys::Keys,
+    lease::Table,
     slot::{SUSPECT_WAIT, Slot, Step},
 };
 use crate::{
@@ -43,7 +45,7 @@ use crate::{
     report::Reporter,
     runtime,
     source::TokenSource,
-    token::{AccessToken, TokenId},
+    token::{AccessToken, TokenId, TokenNumber},
     token_request::TokenRequest,
 };
 
@@ -189,22 +191,29 @@ impl TokenCache {
         Ok(cached.inspect(|token| self.handed_out(slot, token)))
     }
 
-    /// What `attach` returns for the token to attach, and which one that is; `None` if this thread has no lease of it.
-    /// Starts nothing, and never waits. `attach` must not lock anything.
+    /// The leases of the threads with this number.
+    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Table> {
+        self.shared.context.leases.at(thread)
+    }
+
+    /// What `attach` returns for the token to attach, and which one that is; `None` if there is no lease of it. Starts
+    /// nothing, and never waits. `attach` must not lock anything.
     #[inline]
     pub(crate) fn leased<T>(
         &self,
+        leases: &Table,
         key: Option<Fingerprint>,
         attach: impl FnOnce(&AccessToken) -> T,
     ) -> Option<(T, TokenId)> {
-        let (key, context) = (key.unwrap_or(self.own.key()), &self.shared.context);
-        let attach = |token: &AccessToken| (attach(token), TokenId { key, token: token.fingerprint() });
-        context.leases.with(key, context.clock.now(), attach)
+        let key = key.unwrap_or(self.own.key());
+        let attach = |token: &AccessToken| (attach(token), TokenId { key, number: token.number() });
+        leases.with(key, self.shared.context.clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        let lease = self.leased(request.map(TokenRequest::fingerprint), AccessToken::clone);
+        let here = self.shared.context.leases.here();
+        let lease = self.leased(here, request.map(TokenRequest::fingerprint), AccessToken::clone);
         lease.map(|(token, _)| token).or_else(|| {
             let slot = self.slot_of(request);
             slot.leased().or_else(|| slot.lend())
@@ -220,15 +229,15 @@ impl TokenCache {
     /// Which token this is. One that names no request is this handle's.
     pub(crate) fn id(&self, token: &AccessToken) -> TokenId {
         let key = token.request().map_or(self.own.key(), TokenRequest::fingerprint);
-        TokenId { key, token: token.fingerprint() }
+        TokenId { key, number: token.number() }
     }
 
     /// Notes that `origin` rejected a token, and starts its renewal if that may start.
     pub(crate) fn reject_at(&self, id: TokenId, origin: &str, rejection: Rejection) -> bool {
         let Some(slot) = self.find(id.key) else { return false };
-        let renews = slot.reject(id.token, origin, rejection);
+        let renews = slot.reject(id.number, origin, rejection);
         if renews {
-            let _ = step(&slot, Some(id.token));
+            let _ = step(&slot, Some(id.number));
         }
         renews
     }
@@ -251,8 +260,8 @@ impl TokenCache {
     pub(crate) async fn another(&self, rejected: TokenId) -> Option<AccessToken> {
         let slot = self.find(rejected.key)?;
         let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(&slot, Some(rejected.token), limit).await.ok()?;
-        (token.fingerprint() != rejected.token).then_some(token)
+        let token = self.acquire(&slot, Some(rejected.number), limit).await.ok()?;
+        (token.number() != rejected.number).then_some(token)
     }
 
     /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
@@ -265,7 +274,7 @@ impl TokenCache {
     #[cold]
     pub(crate) fn accepted(&self, id: TokenId, origin: &str) {
         if let Some(slot) = self.find(id.key) {
-            slot.accepted(id.token, origin);
+            slot.accepted(id.number, origin);
         }
     }
 
@@ -316,14 +325,14 @@ impl TokenCache {
     /// A token that is handed out counts as accepted until it is reported.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
         if self.has_streaks() {
-            slot.accepted(token.fingerprint(), BY_HAND);
+            slot.accepted(token.number(), BY_HAND);
         }
     }
 
     async fn acquire(
         &self,
         slot: &Arc<Slot>,
-        unwanted: Option<Fingerprint>,
+        unwanted: Option<TokenNumber>,
         limit: Duration,
     ) -> Result<AccessToken, Error> {
         if let (None, Some(token)) = (unwanted, slot.leased()) {
@@ -343,7 +352,7 @@ impl TokenCache {
         &self,
         mut next: Step,
         slot: &Arc<Slot>,
-        unwanted: Option<Fingerprint>,
+        unwanted: Option<TokenNumber>,
         limit: Duration,
     ) -> Result<AccessToken, Error> {
         // On the monotonic clock alone: setting the wall clock does not end a caller's wait.
@@ -385,7 +394,7 @@ impl TokenCache {
 }
 
 /// What a caller does now; starts what is due.
-fn step(slot: &Arc<Slot>, unwanted: Option<Fingerprint>) -> Step {
+fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     let step = fetch::step(slot, unwanted);
     keep_warm::ensure(slot);
     step

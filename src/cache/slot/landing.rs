@@ -91,7 +91,7 @@ impl Slot {
         (state.failures, state.repeats, state.hold) = (0, 0, None);
         self.end_leases();
         // This thread shares the slot's own copy.
-        self.context.leases.lend(self.key(), token.clone(), renew_at.min(expires_at));
+        self.context.leases.here().lend(self.key(), token.clone(), renew_at.min(expires_at));
         Ended::Obtained { token, until: expires_at.wall() }
     }
 

@@ -26,7 +26,7 @@ use crate::{
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
     runtime,
-    token::AccessToken,
+    token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
 };
 
@@ -136,7 +136,7 @@ impl Slot {
 
     /// The token that this thread has a lease of. Never waits.
     pub(super) fn leased(&self) -> Option<AccessToken> {
-        self.context.leases.with(self.key(), self.now(), AccessToken::clone)
+        self.context.leases.here().with(self.key(), self.now(), AccessToken::clone)
     }
 
     /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
@@ -150,7 +150,7 @@ impl Slot {
 
     /// A copy, since threads would contend for the reference count of the token itself.
     fn lend_until(&self, token: &AccessToken, until: Moment) -> AccessToken {
-        self.context.leases.lend(self.key(), token.copied(), until);
+        self.context.leases.here().lend(self.key(), token.copied(), until);
         token.clone()
     }
 
@@ -164,7 +164,7 @@ impl Slot {
     }
 
     /// The token that callers get after its renewal has failed.
-    pub(super) fn usable(&self, unwanted: Option<Fingerprint>) -> Option<AccessToken> {
+    pub(super) fn usable(&self, unwanted: Option<TokenNumber>) -> Option<AccessToken> {
         let now = self.now();
         let state = self.lock();
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at))?;
@@ -173,7 +173,7 @@ impl Slot {
 
     /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
     /// token was rejected does not want the same token again.
-    pub(super) fn next(&self, unwanted: Option<Fingerprint>, can_start: bool) -> (Step, Option<Departure>) {
+    pub(super) fn next(&self, unwanted: Option<TokenNumber>, can_start: bool) -> (Step, Option<Departure>) {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -356,8 +356,8 @@ impl Drop for Slot {
     }
 }
 
-fn is_same(unwanted: Option<Fingerprint>, token: &AccessToken) -> bool {
-    unwanted == Some(token.fingerprint())
+fn is_same(unwanted: Option<TokenNumber>, token: &AccessToken) -> bool {
+    unwanted == Some(token.number())
 }
 
 fn not_renewed() -> Error {

@@ -1,15 +1,15 @@
 //! A token that an API rejected before it expired.
 
 use super::{SUSPECT_WAIT, Slot, State, Suspicion};
-use crate::{cache::streaks::Verdict, challenge::Rejection, fingerprint::Fingerprint, report::log};
+use crate::{cache::streaks::Verdict, challenge::Rejection, report::log, token::TokenNumber};
 
 impl Slot {
     /// Notes that an API rejected `token`. Returns whether it makes sense to request another one.
-    pub(in crate::cache) fn reject(&self, token: Fingerprint, origin: &str, rejection: Rejection) -> bool {
+    pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: &str, rejection: Rejection) -> bool {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.fingerprint() == token) else {
+        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.number() == token) else {
             // The cache has moved on: callers get another token.
             return true;
         };
@@ -44,11 +44,11 @@ impl Slot {
 
     /// `origin` accepted `token`, which may end a streak of rejections. Never waits: the next response will report the
     /// same.
-    pub(in crate::cache) fn accepted(&self, token: Fingerprint, origin: &str) {
+    pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: &str) {
         let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();
         let State { issued, streaks, .. } = &mut *state;
-        if issued.as_ref().is_some_and(|issued| issued.suspicion.is_none() && issued.token.fingerprint() == token) {
+        if issued.as_ref().is_some_and(|issued| issued.suspicion.is_none() && issued.token.number() == token) {
             self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
         }
     }
