@@ -126,15 +126,15 @@ impl Middleware for BearerAuthMiddleware {
         'c: 'future,
         Self: 'future,
     {
-        let deadline = request.deadline();
-        let spare = |request: &Request| self.spare(request, extensions, deadline);
-        if let Some((attached, spare)) = self.bearer.attach_lease(&mut request, Some(extensions), spare) {
+        let (deadline, mut spare) = (request.deadline(), None);
+        let mut copy = |request: &Request| spare = self.spare(request, extensions, deadline);
+        if let Some(attached) = self.bearer.attach_lease(&mut request, Some(extensions), &mut copy) {
             return Box::pin(send(request, attached, spare, extensions, next));
         }
-        match self.bearer.attach(&mut request, Some(extensions), spare) {
-            Attach::Not => next.run(request, extensions),
-            Attach::With(attached, spare) => Box::pin(send(request, attached, spare, extensions, next)),
-            Attach::Wait(pending, spare) => Box::pin(async move {
+        match self.bearer.attach(&mut request, Some(extensions), copy) {
+            Attach::Done(None) => next.run(request, extensions),
+            Attach::Done(Some(attached)) => Box::pin(send(request, attached, spare, extensions, next)),
+            Attach::Wait(pending) => Box::pin(async move {
                 match pending.token(deadline).await.map_err(failed)?.attach(&mut request, deadline) {
                     Some(attached) => send(request, attached, spare, extensions, next).await,
                     None => next.run(request, extensions).await,

@@ -38,14 +38,12 @@ pub struct WithoutToken;
 #[derive(Clone)]
 pub(crate) struct Bearer(Sharded<Arc<Adapter>>);
 
-/// What is done with a request. Its copy was made before, and has no token.
-pub(crate) enum Attach<C> {
-    /// It is sent unchanged.
-    Not,
-    /// It has a token now.
-    With(Attached, Option<C>),
+/// What is done with a request.
+pub(crate) enum Attach {
+    /// It is sent, with a token or unchanged.
+    Done(Option<Attached>),
     /// No token is cached, or the request must not be sent.
-    Wait(Pending, Option<C>),
+    Wait(Pending),
 }
 
 /// What a request waits for before it can be sent.
@@ -98,18 +96,18 @@ impl Bearer {
         }))
     }
 
-    /// Attaches the token of a lease, after `copy` has copied the request. `beside` are the extensions of a request
+    /// Attaches the token of a lease, after `copy` has seen the request. `beside` are the extensions of a request
     /// whose type has none. Nearly every request takes this way. Any other (its URL does not begin as in the settings,
     /// it has a `Host` header or a header of its own, its thread has no lease) is left unchanged for [`attach`].
     ///
     /// [`attach`]: Self::attach
     #[inline(always)]
-    pub(crate) fn attach_lease<Req: Request, C>(
+    pub(crate) fn attach_lease<Req: Request>(
         &self,
         request: &mut Req,
         beside: Option<&Extensions>,
-        copy: impl FnOnce(&Req) -> Option<C>,
-    ) -> Option<(Attached, Option<C>)> {
+        copy: impl FnOnce(&Req),
+    ) -> Option<Attached> {
         let extensions = beside.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
         if extensions.is_some_and(goes_without) {
             return None;
@@ -120,7 +118,7 @@ impl Bearer {
         if adapter.header.is_some() || request.headers().keys().any(|name| *name == HOST) {
             return None;
         }
-        let copy = copy(request);
+        copy(request);
         // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
         // `contains_key` before it 100.)
         let append = |token: &AccessToken| {
@@ -128,41 +126,41 @@ impl Bearer {
             request.headers_mut().try_append(AUTHORIZATION, value)
         };
         match adapter.tokens.leased(&adapter.leases, key, append)? {
-            (Ok(false), id) => Some((Attached::new(id, permitted_by, request.asked(), adapter), copy)),
+            (Ok(false), id) => Some(Attached::new(id, permitted_by, request.asked(), adapter)),
             (Ok(true), _) => take_back(request.headers_mut()),
             // The request has as many headers as it can hold.
             (Err(_), _) => None,
         }
     }
 
-    /// Attaches the cached token, after `copy` has copied the request. Starts no renewal, and waits for nothing.
+    /// Attaches the cached token, after `copy` has seen the request. Starts no renewal, and waits for nothing.
     #[cold]
-    pub(crate) fn attach<Req: Request, C>(
+    pub(crate) fn attach<Req: Request>(
         &self,
         request: &mut Req,
         beside: Option<&Extensions>,
-        copy: impl FnOnce(&Req) -> Option<C>,
-    ) -> Attach<C> {
+        copy: impl FnOnce(&Req),
+    ) -> Attach {
         let adapter = self.0.get();
         let extensions = beside.or_else(|| request.extensions());
         if extensions.is_some_and(goes_without) || adapter.keeps_own(request) {
-            return Attach::Not;
+            return Attach::Done(None);
         }
         let permitted_by = match adapter.permit(request) {
             Ok(Some(permitted_by)) => permitted_by,
-            Ok(None) => return Attach::Not,
-            Err(error) => return Attach::Wait(Pending(Err(error)), None),
+            Ok(None) => return Attach::Done(None),
+            Err(error) => return Attach::Wait(Pending(Err(error))),
         };
-        let (copy, asked, wanted) = (copy(request), request.asked(), extensions.and_then(Extensions::get));
+        copy(request);
+        let (asked, wanted) = (request.asked(), extensions.and_then(Extensions::get));
         let Some(token) = adapter.tokens.cached(wanted) else {
             let adapter = Arc::clone(adapter);
             let wanted = Wanted { request: wanted.cloned(), permitted_by, asked, adapter };
-            return Attach::Wait(Pending(Ok(wanted)), copy);
+            return Attach::Wait(Pending(Ok(wanted)));
         };
-        match adapter.insert(&token, request.headers_mut()) {
-            true => Attach::With(Attached::new(adapter.tokens.id(&token), permitted_by, asked, adapter), copy),
-            false => Attach::Not,
-        }
+        let is_attached = adapter.insert(&token, request.headers_mut());
+        let attached = || Attached::new(adapter.tokens.id(&token), permitted_by, asked, adapter);
+        Attach::Done(is_attached.then(attached))
     }
 }
 

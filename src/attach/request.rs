@@ -87,7 +87,7 @@ impl<B> sealed::Request for http::Request<B> {
     fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy> {
         match self.uri().authority() {
             // A CONNECT with a scheme is an extended one (RFC 8441). One without a scheme goes to a proxy.
-            Some(authority) => origins.as_written(self.uri().scheme()?, authority.as_str()),
+            Some(authority) => origins.as_written(self.uri().scheme_str()?, authority.as_str()),
             None => inner.filter(|_| *self.method() != Method::CONNECT),
         }
     }

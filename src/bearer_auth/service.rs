@@ -67,14 +67,14 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let spare = |request: &Req| self.replay.spare(request, &self.inner);
-        if let Some((attached, spare)) = self.bearer.attach_lease(&mut request, None, spare) {
+        let mut spare = None;
+        let mut copy = |request: &Req| spare = self.replay.spare(request, &self.inner);
+        if let Some(attached) = self.bearer.attach_lease(&mut request, None, &mut copy) {
             return ResponseFuture::sent(self.inner.call(request), Some(attached), spare);
         }
-        match self.bearer.attach(&mut request, None, spare) {
-            Attach::Not => ResponseFuture::sent(self.inner.call(request), None, None),
-            Attach::With(attached, spare) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
-            Attach::Wait(pending, spare) => {
+        match self.bearer.attach(&mut request, None, copy) {
+            Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
+            Attach::Wait(pending) => {
                 // The service that was polled ready must be the one that is called. It moves into the future and leaves
                 // a clone, which must be polled again. If the request is refused, dropping it gives back what it had
                 // reserved.

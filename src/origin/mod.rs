@@ -100,12 +100,8 @@ impl Origins {
     /// The entry with exactly this text, which is enough for most requests. [`permit`](Self::permit) is the full
     /// comparison.
     #[inline]
-    pub(crate) fn as_written(&self, scheme: &http::uri::Scheme, authority: &str) -> Option<PermittedBy> {
-        let is_https = *scheme == http::uri::Scheme::HTTPS;
-        if !is_https && *scheme != http::uri::Scheme::HTTP {
-            return None;
-        }
-        let scheme = if is_https { Scheme::Https } else { Scheme::Http };
+    pub(crate) fn as_written(&self, scheme: &str, authority: &str) -> Option<PermittedBy> {
+        let scheme = Scheme::written(scheme)?;
         let is = |origin: &Origin| origin.scheme == scheme && origin.authority == authority;
         self.listed.iter().position(is).map(PermittedBy::entry)
     }
