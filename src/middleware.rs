@@ -126,12 +126,12 @@ impl Middleware for BearerAuthMiddleware {
         'c: 'future,
         Self: 'future,
     {
-        let (deadline, mut spare) = (request.deadline(), None);
-        let mut copy = |request: &Request| spare = self.spare(request, extensions, deadline);
-        if let Some(attached) = self.bearer.attach_lease(&mut request, Some(extensions), &mut copy) {
+        let deadline = request.deadline();
+        let spare = self.spare(&request, extensions, deadline);
+        if let Some(attached) = self.bearer.attach_lease(&mut request, Some(extensions)) {
             return Box::pin(send(request, attached, spare, extensions, next));
         }
-        match self.bearer.attach(&mut request, Some(extensions), copy) {
+        match self.bearer.attach(&mut request, Some(extensions)) {
             Attach::Done(None) => next.run(request, extensions),
             Attach::Done(Some(attached)) => Box::pin(send(request, attached, spare, extensions, next)),
             Attach::Wait(pending) => Box::pin(async move {

@@ -96,7 +96,7 @@ impl Bearer {
         }))
     }
 
-    /// Attaches the token of a lease, after `copy` has seen the request. `beside` are the extensions of a request
+    /// Attaches the token of a lease. `beside` are the extensions of a request
     /// whose type has none. Nearly every request takes this way. Any other (its URL does not begin as in the settings,
     /// it has a `Host` header or a header of its own, its thread has no lease) is left unchanged for [`attach`].
     ///
@@ -106,7 +106,6 @@ impl Bearer {
         &self,
         request: &mut Req,
         beside: Option<&Extensions>,
-        copy: impl FnOnce(&Req),
     ) -> Option<Attached> {
         let extensions = beside.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
         if extensions.is_some_and(goes_without) {
@@ -118,7 +117,6 @@ impl Bearer {
         if adapter.header.is_some() || request.headers().keys().any(|name| *name == HOST) {
             return None;
         }
-        copy(request);
         // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
         // `contains_key` before it 100.)
         let append = |token: &AccessToken| {
@@ -133,14 +131,9 @@ impl Bearer {
         }
     }
 
-    /// Attaches the cached token, after `copy` has seen the request. Starts no renewal, and waits for nothing.
+    /// Attaches the cached token. Starts no renewal, and waits for nothing.
     #[cold]
-    pub(crate) fn attach<Req: Request>(
-        &self,
-        request: &mut Req,
-        beside: Option<&Extensions>,
-        copy: impl FnOnce(&Req),
-    ) -> Attach {
+    pub(crate) fn attach<Req: Request>(&self, request: &mut Req, beside: Option<&Extensions>) -> Attach {
         let adapter = self.0.get();
         let extensions = beside.or_else(|| request.extensions());
         if extensions.is_some_and(goes_without) || adapter.keeps_own(request) {
@@ -151,7 +144,6 @@ impl Bearer {
             Ok(None) => return Attach::Done(None),
             Err(error) => return Attach::Wait(Pending(Err(error))),
         };
-        copy(request);
         let (asked, wanted) = (request.asked(), extensions.and_then(Extensions::get));
         let Some(token) = adapter.tokens.cached(wanted) else {
             let adapter = Arc::clone(adapter);

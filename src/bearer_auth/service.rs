@@ -67,12 +67,11 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let mut spare = None;
-        let mut copy = |request: &Req| spare = self.replay.spare(request, &self.inner);
-        if let Some(attached) = self.bearer.attach_lease(&mut request, None, &mut copy) {
+        let spare = self.replay.spare(&request, &self.inner);
+        if let Some(attached) = self.bearer.attach_lease(&mut request, None) {
             return ResponseFuture::sent(self.inner.call(request), Some(attached), spare);
         }
-        match self.bearer.attach(&mut request, None, copy) {
+        match self.bearer.attach(&mut request, None) {
             Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
             Attach::Wait(pending) => {
                 // The service that was polled ready must be the one that is called. It moves into the future and leaves

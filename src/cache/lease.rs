@@ -63,7 +63,7 @@ impl Leases {
 
 impl Table {
     /// What `attach` returns for the token, if there is a lease. Never waits. `attach` must not lock anything.
-    #[inline]
+    #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&AccessToken) -> T) -> Option<T> {
         let leases = self.0.try_read().ok()?;
         let lease = leases.get(&key).filter(|lease| !now.reached(lease.until))?;

@@ -198,7 +198,7 @@ impl TokenCache {
 
     /// What `attach` returns for the token to attach, and which one that is; `None` if there is no lease of it. Starts
     /// nothing, and never waits. `attach` must not lock anything.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leased<T>(
         &self,
         leases: &Table,
