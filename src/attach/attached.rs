@@ -14,13 +14,14 @@ use crate::{
     challenge::{self, Rejection},
     origin::{Permission, PermittedBy, Target},
     report::log,
+    sharded::Apart,
     token::{AccessToken, TokenId},
 };
 
 /// Which token a request carries, and what is needed to read the response.
 pub(crate) struct Attached {
     id: TokenId,
-    adapter: Arc<Adapter>,
+    adapter: Arc<Apart<Adapter>>,
     permitted_by: PermittedBy,
     attempt: Attempt,
     /// The fingerprint of the request's URL. A `reqwest::Response` whose URL has another one was redirected.
@@ -48,7 +49,7 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 
 impl Attached {
     #[inline]
-    pub(super) fn new(id: TokenId, permitted_by: PermittedBy, asked: u64, adapter: &Arc<Adapter>) -> Self {
+    pub(super) fn new(id: TokenId, permitted_by: PermittedBy, asked: u64, adapter: &Arc<Apart<Adapter>>) -> Self {
         Self { id, adapter: Arc::clone(adapter), permitted_by, attempt: Attempt::First, asked }
     }
 
@@ -56,7 +57,7 @@ impl Attached {
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejection> {
         let is_plain = response.status() != StatusCode::UNAUTHORIZED && response.version() < Version::HTTP_2;
-        let adapter = &*self.adapter;
+        let adapter = &self.adapter;
         let is_awaited = adapter.also_rejected.is_some() || adapter.tokens.has_streaks();
         if is_plain && !is_awaited && self.attempt == Attempt::First { None } else { self.read_closely(response) }
     }

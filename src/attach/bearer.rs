@@ -21,7 +21,7 @@ use crate::{
     http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
     report::log,
-    sharded::Sharded,
+    sharded::{Apart, Sharded},
     token::AccessToken,
     token_request::TokenRequest,
 };
@@ -36,7 +36,7 @@ pub struct WithoutToken;
 
 /// The settings of an adapter. Each thread has its own copy, so that requests do not contend for one reference count.
 #[derive(Clone)]
-pub(crate) struct Bearer(Sharded<Arc<Adapter>>);
+pub(crate) struct Bearer(Sharded<Adapter>);
 
 /// What is done with a request.
 pub(crate) enum Attach {
@@ -53,7 +53,7 @@ struct Wanted {
     request: Option<TokenRequest>,
     permitted_by: PermittedBy,
     asked: u64,
-    adapter: Arc<Adapter>,
+    adapter: Arc<Apart<Adapter>>,
 }
 
 impl Bearer {
@@ -91,9 +91,8 @@ impl Bearer {
     }
 
     fn of(adapter: &Adapter) -> Self {
-        Self(Sharded::new(|thread| {
-            Arc::new(Adapter { leases: adapter.tokens.leases_at(thread), ..Adapter::clone(adapter) })
-        }))
+        let copy = |thread| Adapter { leases: adapter.tokens.leases_at(thread), ..adapter.clone() };
+        Self(Sharded::new(copy))
     }
 
     /// Attaches the token of a lease. `beside` are the extensions of a request

@@ -15,16 +15,15 @@ use std::{
 use super::clock::Moment;
 use crate::{
     fingerprint::{ByFingerprint, Fingerprint},
-    sharded::Sharded,
+    sharded::{Apart, Sharded},
     token::AccessToken,
 };
 
 /// The leases of all threads.
-pub(super) struct Leases(Sharded<Arc<Table>>);
+pub(super) struct Leases(Sharded<Table>);
 
 /// The leases of one thread, by the fingerprint of the token request.
 #[derive(Default)]
-#[repr(align(128))]
 pub(crate) struct Table(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 
 struct Lease {
@@ -36,7 +35,7 @@ struct Lease {
 
 impl Leases {
     pub(super) fn new() -> Self {
-        Self(Sharded::new(|_| Arc::default()))
+        Self(Sharded::new(|_| Table::default()))
     }
 
     /// This thread's.
@@ -45,7 +44,7 @@ impl Leases {
     }
 
     /// Those of the threads with this number.
-    pub(super) fn at(&self, thread: usize) -> Arc<Table> {
+    pub(super) fn at(&self, thread: usize) -> Arc<Apart<Table>> {
         Arc::clone(self.0.at(thread))
     }
 

@@ -44,6 +44,7 @@ use crate::{
     origin::Origins,
     report::Reporter,
     runtime,
+    sharded::Apart,
     source::TokenSource,
     token::{AccessToken, TokenId, TokenNumber},
     token_request::TokenRequest,
@@ -192,7 +193,7 @@ impl TokenCache {
     }
 
     /// The leases of the threads with this number.
-    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Table> {
+    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Table>> {
         self.shared.context.leases.at(thread)
     }
 
