@@ -68,9 +68,21 @@ where
 
     fn call(&mut self, mut request: Req) -> Self::Future {
         let spare = self.replay.spare(&request, &self.inner);
-        if let Some(attached) = self.bearer.attach_lease(&mut request, None) {
-            return ResponseFuture::sent(self.inner.call(request), Some(attached), spare);
+        match self.bearer.attach_lease(&mut request, None) {
+            Some(attached) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
+            None => self.call_without_lease(request, spare),
         }
+    }
+}
+
+impl<S, R> BearerAuth<S, R> {
+    #[cold]
+    fn call_without_lease<Req>(&mut self, mut request: Req, spare: Option<R::Spare<S>>) -> ResponseFuture<S, Req, R>
+    where
+        S: Service<Req> + Clone,
+        Req: BearerRequest,
+        R: Replay<Req>,
+    {
         match self.bearer.attach(&mut request, None) {
             Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
             Attach::Wait(pending) => {
