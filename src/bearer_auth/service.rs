@@ -68,10 +68,11 @@ where
 
     fn call(&mut self, mut request: Req) -> Self::Future {
         let spare = self.replay.spare(&request, &self.inner);
-        match self.bearer.attach_lease(&mut request, None) {
-            Some(attached) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
-            None => self.call_without_lease(request, spare),
+        let attached = self.bearer.attach_lease(&mut request, None);
+        if attached.is_none() {
+            return self.call_without_lease(request, spare);
         }
+        ResponseFuture::sent(self.inner.call(request), attached, spare)
     }
 }
 
