@@ -29,7 +29,7 @@ pub(crate) struct Table(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 struct Lease {
     token: AccessToken,
     until: Moment,
-    /// Since the table was last asked.
+    /// Whether a request has used it without asking its slot, since the table was last asked.
     was_used: AtomicBool,
 }
 
@@ -64,10 +64,21 @@ impl Table {
     /// What `attach` returns for the token, if there is a lease. Never waits. `attach` must not lock anything.
     #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&AccessToken) -> T) -> Option<T> {
+        self.read(key, now, |lease| {
+            lease.was_used.store(true, Ordering::Relaxed);
+            attach(&lease.token)
+        })
+    }
+
+    /// The token, for those who have asked its slot.
+    pub(super) fn token(&self, key: Fingerprint, now: Moment) -> Option<AccessToken> {
+        self.read(key, now, |lease| lease.token.clone())
+    }
+
+    #[inline(always)]
+    fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
         let leases = self.0.try_read().ok()?;
-        let lease = leases.get(&key).filter(|lease| !now.reached(lease.until))?;
-        lease.was_used.store(true, Ordering::Relaxed);
-        Some(attach(&lease.token))
+        leases.get(&key).filter(|lease| !now.reached(lease.until)).map(read)
     }
 
     pub(super) fn lend(&self, key: Fingerprint, token: AccessToken, until: Moment) {

@@ -89,6 +89,7 @@ impl Slot {
             suspicion: None,
         });
         (state.failures, state.repeats, state.hold) = (0, 0, None);
+        state.task.let_go();
         self.end_leases();
         // This thread shares the slot's own copy.
         self.context.leases.here().lend(self.key(), token.clone(), renew_at.min(expires_at));

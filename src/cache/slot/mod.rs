@@ -136,7 +136,7 @@ impl Slot {
 
     /// The token that this thread has a lease of. Never waits.
     pub(super) fn leased(&self) -> Option<AccessToken> {
-        self.context.leases.here().with(self.key(), self.now(), AccessToken::clone)
+        self.context.leases.here().token(self.key(), self.now())
     }
 
     /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
