@@ -244,12 +244,7 @@ impl TokenCache {
     }
 
     /// Another token than the rejected one, if one can be obtained within five seconds.
-    pub(crate) async fn recover(
-        self,
-        rejected: TokenId,
-        origin: String,
-        rejection: Rejection,
-    ) -> Option<AccessToken> {
+    pub(crate) async fn recover(self, rejected: TokenId, origin: String, rejection: Rejection) -> Option<AccessToken> {
         self.report().rejection(Some(rejection));
         if !self.reject_at(rejected, &origin, rejection) {
             return None;
