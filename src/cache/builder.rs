@@ -11,7 +11,7 @@ use super::{
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
-    lease::Leases,
+    lease::AllLeases,
     renewal::Settings,
     slot::Slot,
 };
@@ -162,7 +162,7 @@ impl TokenCacheBuilder {
             clock: self.clock,
             endpoint: Endpoint::default(),
             report,
-            leases: Leases::new(),
+            leases: AllLeases::new(),
             streaks: AtomicUsize::new(0),
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());

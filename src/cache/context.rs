@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings, streaks::Streaks};
+use super::{clock::Clock, endpoint::Endpoint, lease::AllLeases, renewal::Settings, streaks::Streaks};
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
 
 pub(super) struct Context {
@@ -17,7 +17,7 @@ pub(super) struct Context {
     pub clock: Clock,
     pub endpoint: Endpoint,
     pub report: Reporter,
-    pub leases: Leases,
+    pub leases: AllLeases,
     /// How many origins have a streak of rejections, over all tokens.
     pub streaks: AtomicUsize,
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// The default of `most_keys`.
 pub(super) const MOST: usize = 1000;
-/// How many slots are examined to make room for one.
+/// How many slots are examined to make room for one, each once.
 const MOST_TRIES: usize = 16;
 
 pub(super) struct Keys {
@@ -62,7 +62,7 @@ impl Keys {
     /// limit allows.
     fn make_room(&self, slots: &mut Slots) -> usize {
         let mut forgotten = 0;
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MOST_TRIES.min(slots.len()) {
             if slots.len() < self.most {
                 break;
             }

@@ -19,12 +19,11 @@ use crate::{
     token::AccessToken,
 };
 
-/// The leases of all threads.
-pub(super) struct Leases(Sharded<Table>);
+pub(super) struct AllLeases(Sharded<Leases>);
 
 /// The leases of one thread, by the fingerprint of the token request.
 #[derive(Default)]
-pub(crate) struct Table(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
+pub(crate) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 
 struct Lease {
     token: AccessToken,
@@ -33,18 +32,18 @@ struct Lease {
     was_used: AtomicBool,
 }
 
-impl Leases {
+impl AllLeases {
     pub(super) fn new() -> Self {
-        Self(Sharded::new(|_| Table::default()))
+        Self(Sharded::new(|_| Leases::default()))
     }
 
     /// This thread's.
-    pub(super) fn here(&self) -> &Table {
+    pub(super) fn here(&self) -> &Leases {
         self.0.get()
     }
 
     /// Those of the threads with this number.
-    pub(super) fn at(&self, thread: usize) -> Arc<Apart<Table>> {
+    pub(super) fn at(&self, thread: usize) -> Arc<Apart<Leases>> {
         Arc::clone(self.0.at(thread))
     }
 
@@ -60,7 +59,7 @@ impl Leases {
     }
 }
 
-impl Table {
+impl Leases {
     /// What `attach` returns for the token, if there is a lease. Never waits. `attach` must not lock anything.
     #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&AccessToken) -> T) -> Option<T> {

@@ -27,13 +27,12 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub(crate) use self::lease::Table as Leases;
+pub(crate) use self::lease::Leases;
 pub use self::{builder::TokenCacheBuilder, status::CacheStatus};
 use self::{
     clock::Moment,
     context::Context,
     keys::Keys,
-    lease::Table,
     slot::{SUSPECT_WAIT, Slot, Step},
 };
 use crate::{
@@ -193,7 +192,7 @@ impl TokenCache {
     }
 
     /// The leases of the threads with this number.
-    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Table>> {
+    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Leases>> {
         self.shared.context.leases.at(thread)
     }
 
@@ -202,7 +201,7 @@ impl TokenCache {
     #[inline(always)]
     pub(crate) fn leased<T>(
         &self,
-        leases: &Table,
+        leases: &Leases,
         key: Option<Fingerprint>,
         attach: impl FnOnce(&AccessToken) -> T,
     ) -> Option<(T, TokenId)> {

@@ -4,6 +4,7 @@
 //! [lease](super::lease) instead.
 
 mod landing;
+mod lending;
 mod rejection;
 
 use std::{
@@ -132,35 +133,6 @@ impl Slot {
     #[inline]
     pub(super) fn key(&self) -> Fingerprint {
         self.request.fingerprint()
-    }
-
-    /// The token that this thread has a lease of. Never waits.
-    pub(super) fn leased(&self) -> Option<AccessToken> {
-        self.context.leases.here().token(self.key(), self.now())
-    }
-
-    /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
-    pub(super) fn lend(&self) -> Option<AccessToken> {
-        let now = self.now();
-        let state = self.lock();
-        let issued = state.issued.as_ref()?;
-        let until = issued.renew_at.min(issued.expires_at);
-        (!now.reached(until)).then(|| self.lend_until(&issued.token, until))
-    }
-
-    /// A copy, since threads would contend for the reference count of the token itself.
-    fn lend_until(&self, token: &AccessToken, until: Moment) -> AccessToken {
-        self.context.leases.here().lend(self.key(), token.copied(), until);
-        token.clone()
-    }
-
-    fn end_leases(&self) {
-        self.context.leases.end(self.key());
-    }
-
-    /// Whether requests have used its leases since this was last asked.
-    pub(super) fn was_used(&self) -> bool {
-        self.context.leases.were_used(self.key())
     }
 
     /// The token that callers get after its renewal has failed.

@@ -18,11 +18,11 @@ pub type Counted<'a> = dyn Fn(&str) -> f64 + 'a;
 pub const INSTRUCTIONS: &[Limit] = &[
     Limit {
         row: "layer",
-        why: "above `none`, 1.7 times `set`",
-        most: |of| of("none") + 1.7 * (of("set") - of("none")),
+        why: "above `none`, 1.72 times `set`",
+        most: |of| of("none") + 1.72 * (of("set") - of("none")),
     },
     Limit { row: "layer-key", why: "1.15 times `layer`", most: |of| 1.15 * of("layer") },
-    Limit { row: "layer-replay", why: "1.12 times `set-retry`", most: |of| 1.12 * of("set-retry") },
+    Limit { row: "layer-replay", why: "1.13 times `set-retry`", most: |of| 1.13 * of("set-retry") },
     Limit {
         row: "middleware",
         why: "above `client`, 3 times `nothing`, and the copy of the request",
