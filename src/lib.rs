@@ -86,6 +86,12 @@
 //! | the previous secret is tried too | for 10 min after a change | |
 //! | an assertion can be used | for 1 min; if the server's `Date` differs by more than 10 s, a refused assertion is made once more with the server's time, which is used from then on if that one is accepted | [`lifetime`](ClientAssertion::lifetime) |
 //! | size of a token response | 1 MiB | |
+//! | shared tokens: an instance's lease for a token request | 5 s, extended each second while the request is under way; kept until 1 s after it began | |
+//! | … a wait for the token request of another instance | looks again every 25 to 250 ms; for at most half of a caller's wait, then the instance requests a token itself | |
+//! | … an operation of the store | 250 ms if a caller waits for it, else 2 s; it is tried once more if it fails | |
+//! | … a store that is down | left alone for 5 to 10 s, then 10 to 20, 20 to 40, 30 to 60 s | |
+//! | … a renewal while the store is down | at a random moment in the first half of what is left of the token | |
+//! | … a look into the store while token requests are held back | at most every 250 ms, if there is no usable token | |
 //!
 //! # Errors
 //!
@@ -138,6 +144,7 @@ mod middleware;
 mod origin;
 mod report;
 mod runtime;
+mod secret_file;
 mod sharded;
 mod source;
 #[cfg(feature = "store")]
@@ -147,6 +154,7 @@ pub mod store;
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
+mod token_identity;
 mod token_request;
 pub mod vonage;
 
@@ -171,15 +179,16 @@ pub use crate::{
         grpc_unauthenticated, replay_fn,
     },
     bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
-    cache::{CacheStatus, TokenCache, TokenCacheBuilder},
+    cache::{CacheStatus, ObtainedFrom, TokenCache, TokenCacheBuilder},
     client_credentials::{
         ClientAssertion, ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, Signer,
     },
     error::{Error, ErrorKind, ErrorResponse},
     http_client::{HttpClient, IntoHttpClient, SecretBody, TowerClient},
     origin::Origins,
-    source::{TokenFn, TokenSource, token_fn},
+    source::{Identifying, TokenFn, TokenSource, token_fn},
     token::AccessToken,
+    token_identity::TokenIdentity,
     token_request::{TokenRequest, TokenRequestBuilder},
 };
 

@@ -1,6 +1,12 @@
 //! The tokio runtime that a token request needs.
 
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::runtime::Handle;
 
@@ -14,6 +20,19 @@ pub(crate) fn with_timer() -> Option<Handle> {
     // would. The documentation of `TokenCache` says so.
     std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).ok()?;
     Some(runtime)
+}
+
+/// A user's own code panicked.
+pub(crate) struct Panicked;
+
+/// Calls a user's own code. A panic in it ends only this call.
+pub(crate) async fn caught<F: Future>(call: impl FnOnce() -> F) -> Result<F::Output, Panicked> {
+    let mut response = pin!(async { call().await });
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
 }
 
 pub(crate) fn missing() -> Error {

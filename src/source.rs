@@ -1,10 +1,12 @@
 //! Where tokens come from.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{error::Error, origin::Origins, token::AccessToken, token_request::TokenRequest};
+use crate::{
+    error::Error, origin::Origins, token::AccessToken, token_identity::TokenIdentity, token_request::TokenRequest,
+};
 
 /// Obtains tokens, one new token per call. Implement it to plug in a token source of your own.
 ///
@@ -42,6 +44,37 @@ pub trait TokenSource: Send + Sync + 'static {
         TokenRequest::default()
     }
 
+    /// What identifies the token for `request`, for caches that share tokens through a
+    #[cfg_attr(feature = "store", doc = "[store](crate::store):")]
+    #[cfg_attr(not(feature = "store"), doc = "store:")]
+    /// every input that changes the token, and never a secret. `None` unless implemented: the source does not say, and
+    /// such a cache needs a `namespace`, beside which `request` and [`defaults`](Self::defaults) identify the token.
+    ///
+    /// Called for each look into the store, so that it follows what changes, such as a client's id in a file. While it
+    /// fails, the cache requests tokens without the store.
+    ///
+    /// ```
+    /// use client_credentials::{AccessToken, Error, Identifying, TokenIdentity, TokenRequest, TokenSource, async_trait};
+    ///
+    /// struct Issuer { url: String }
+    ///
+    /// #[async_trait]
+    /// impl TokenSource for Issuer {
+    ///     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+    ///         # let _ = request;
+    ///         AccessToken::new("abcde12345")
+    ///     }
+    ///
+    ///     fn identity<'a>(&'a self, request: &'a TokenRequest) -> Option<Identifying<'a>> {
+    ///         Some(Box::pin(async move { Ok(TokenIdentity::new().with(&self.url).with_request(request)) }))
+    ///     }
+    /// }
+    /// ```
+    fn identity<'a>(&'a self, request: &'a TokenRequest) -> Option<Identifying<'a>> {
+        let _ = request;
+        None
+    }
+
     /// Where this source's tokens may be sent. `None`: the origins are named where the cache is built.
     fn origins(&self) -> Option<Origins> {
         None
@@ -60,6 +93,9 @@ pub trait TokenSource: Send + Sync + 'static {
     }
 }
 
+/// What [`TokenSource::identity`] returns: it may have to be read first.
+pub type Identifying<'a> = Pin<Box<dyn Future<Output = Result<TokenIdentity, Error>> + Send + 'a>>;
+
 #[async_trait]
 impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
@@ -76,6 +112,10 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
 
     fn defaults(&self) -> TokenRequest {
         T::defaults(self)
+    }
+
+    fn identity<'a>(&'a self, request: &'a TokenRequest) -> Option<Identifying<'a>> {
+        T::identity(self, request)
     }
 
     fn origins(&self) -> Option<Origins> {

@@ -167,6 +167,12 @@ impl AccessToken {
         self.inner.members.get(name).map(|value| value.as_str())
     }
 
+    /// All further members.
+    #[cfg(feature = "store")]
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner.members.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The upper bound of a lifetime that is not stated, counted from the same moment.
     pub(crate) fn expires_within(&self) -> Option<Duration> {
         self.inner.expires_within

@@ -101,6 +101,11 @@ impl TokenRequest {
         self.inner.further.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// The requested scopes, sorted and without repetition.
+    pub(crate) fn distinct_scopes(&self) -> impl Iterator<Item = &str> {
+        self.inner.scope_set.iter().map(String::as_str)
+    }
+
     /// Whether it leaves everything to the source.
     pub(crate) fn is_default(&self) -> bool {
         self.fingerprint == Fingerprint::default()

@@ -15,6 +15,8 @@ use super::{
     renewal::Settings,
     slot::Slot,
 };
+#[cfg(feature = "store")]
+use crate::store::{EncryptionKey, Seal, Sharing, TokenStore};
 use crate::{
     error::Error, origin::Origins, report::Reporter, source::TokenSource, token::LONGEST_LIFETIME,
     token_request::TokenRequest,
@@ -29,6 +31,8 @@ pub struct TokenCacheBuilder {
     settings: Settings,
     most_keys: usize,
     clock: Clock,
+    #[cfg(feature = "store")]
+    shared: SharedIn,
 }
 
 impl TokenCacheBuilder {
@@ -40,6 +44,8 @@ impl TokenCacheBuilder {
             settings: Settings::default(),
             most_keys: keys::MOST,
             clock: Clock::system(),
+            #[cfg(feature = "store")]
+            shared: SharedIn::default(),
         }
     }
 
@@ -129,6 +135,45 @@ impl TokenCacheBuilder {
         self
     }
 
+    /// Shares the tokens with other instances of the application, through a [store](crate::store) that all of them use.
+    /// The key encrypts them; all instances need the same.
+    ///
+    /// ```no_run
+    /// use client_credentials::{ClientCredentials, TokenCache, store::EncryptionKey};
+    ///
+    /// # fn example(credentials: ClientCredentials, store: impl client_credentials::store::TokenStore)
+    /// # -> Result<(), client_credentials::Error> {
+    /// let key = EncryptionKey::from_file("/run/secrets/token-key")?;
+    /// let tokens = TokenCache::builder(credentials).shared(store, key).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    pub fn shared(mut self, store: impl TokenStore, key: EncryptionKey) -> Self {
+        self.shared.store = Some((Arc::new(store), Seal::Keys(key)));
+        self
+    }
+
+    /// Shares the tokens like [`shared`](Self::shared), without encryption: whoever reads the store has them. For a
+    /// folder that only this user can read.
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    pub fn shared_in_the_clear(mut self, store: impl TokenStore) -> Self {
+        self.shared.store = Some((Arc::new(store), Seal::Clear));
+        self
+    }
+
+    /// Names the tokens in the [store](crate::store): only caches with the same namespace share them. Needed for a
+    /// source that does not say [what identifies its tokens](TokenSource::identity); for others it keeps apart what
+    /// would be the same token, such as those of two environments.
+    #[cfg(feature = "store")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.shared.namespace = Some(name.into());
+        self
+    }
+
     /// Sets the clock that the cache reads; for tests.
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
@@ -141,7 +186,8 @@ impl TokenCacheBuilder {
     ///
     /// # Errors
     ///
-    /// If neither the source nor this builder names an origin, or a setting is invalid.
+    /// If neither the source nor this builder names an origin, or a setting is invalid; if tokens are shared, the source
+    /// does not say what identifies them, and there is no namespace.
     pub fn build(self) -> Result<TokenCache, Error> {
         if let Some(error) = self.refused {
             return Err(error);
@@ -150,6 +196,8 @@ impl TokenCacheBuilder {
         if complete.origins.is_empty() {
             return Err(Origins::missing());
         }
+        #[cfg(feature = "store")]
+        complete.shared.check(&*complete.source)?;
         Ok(complete.finish())
     }
 
@@ -161,9 +209,11 @@ impl TokenCacheBuilder {
             settings: self.settings,
             clock: self.clock,
             endpoint: Endpoint::default(),
-            report,
             leases: AllLeases::new(),
             streaks: AtomicUsize::new(0),
+            #[cfg(feature = "store")]
+            sharing: self.shared.sharing(&report),
+            report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
         let shared = Shared { context, origins: self.origins, default: Arc::clone(&default), keys };
@@ -172,6 +222,35 @@ impl TokenCacheBuilder {
 
     fn refuse(&mut self, error: Error) {
         self.refused.get_or_insert(error);
+    }
+}
+
+/// How the tokens are shared with other instances.
+#[cfg(feature = "store")]
+#[derive(Default)]
+struct SharedIn {
+    store: Option<(Arc<dyn TokenStore>, Seal)>,
+    namespace: Option<String>,
+}
+
+#[cfg(feature = "store")]
+impl SharedIn {
+    fn check(&self, source: &dyn TokenSource) -> Result<(), Error> {
+        let says_nothing = || source.identity(&TokenRequest::default()).is_none();
+        Err(Error::configuration(match (&self.store, &self.namespace) {
+            (_, Some(namespace)) if namespace.is_empty() => "namespace: empty",
+            (None, Some(_)) => "namespace: no tokens are shared; use `.shared(..)`, or omit it",
+            (Some(_), None) if says_nothing() => {
+                "namespace: missing; the token source does not say what identifies its tokens, so give them a name \
+                 that nobody else uses in this store, such as `.namespace(\"my-service\")`"
+            }
+            _ => return Ok(()),
+        }))
+    }
+
+    fn sharing(self, report: &Reporter) -> Option<Arc<Sharing>> {
+        let (store, seal) = self.store?;
+        Some(Arc::new(Sharing::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
     }
 }
 

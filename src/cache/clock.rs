@@ -38,6 +38,18 @@ impl Moment {
         Self { mono: self.mono.saturating_add(wait), wall: self.wall.saturating_add(wait) }
     }
 
+    /// How long ago `earlier` was, on the clock that says more.
+    #[cfg(feature = "store")]
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.mono.saturating_sub(earlier.mono).max(self.wall.saturating_sub(earlier.wall)))
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn before(self, time: Duration) -> Self {
+        let time = nanoseconds(time);
+        Self { mono: self.mono.saturating_sub(time), wall: self.wall.saturating_sub(time) }
+    }
+
     /// The later of two moments.
     pub(crate) fn max(self, other: Self) -> Self {
         Self { mono: self.mono.max(other.mono), wall: self.wall.max(other.wall) }

@@ -9,6 +9,8 @@ use std::{
 };
 
 use super::{clock::Clock, endpoint::Endpoint, lease::AllLeases, renewal::Settings, streaks::Streaks};
+#[cfg(feature = "store")]
+use crate::store::Sharing;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
 
 pub(super) struct Context {
@@ -20,6 +22,9 @@ pub(super) struct Context {
     pub leases: AllLeases,
     /// How many origins have a streak of rejections, over all tokens.
     pub streaks: AtomicUsize,
+    /// The store in which instances share tokens.
+    #[cfg(feature = "store")]
+    pub sharing: Option<Arc<Sharing>>,
 }
 
 impl Context {

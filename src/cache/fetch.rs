@@ -1,11 +1,8 @@
 //! Runs a token request in a task of its own, detached from the caller that started it.
 
 use std::{
-    future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    future::Future,
     sync::{Arc, Weak},
-    task::Poll,
     time::Duration,
 };
 
@@ -21,6 +18,7 @@ use super::{
     context::Context,
     endpoint::Turn,
     flight::Outcome,
+    sharing::Permit,
     slot::{Departure, FLIGHT_GRACE, Slot, Step},
 };
 use crate::{
@@ -29,7 +27,7 @@ use crate::{
         log,
         span::{Caller, Span},
     },
-    runtime,
+    runtime::{self, Panicked},
     token::{AccessToken, TokenNumber},
 };
 
@@ -57,26 +55,28 @@ pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
 
 /// The guard is complete before the task exists.
 fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
-    let Departure { id, outcome, task, rejected, is_first } = departure;
+    let Departure { id, outcome, task, rejected, may_request, is_first } = departure;
     let flying = Flying {
         guard: Guard { slot: Arc::downgrade(slot), id, outcome, ended: false },
         slot: Arc::downgrade(slot),
         context: Arc::clone(slot.context()),
         request: slot.request().clone(),
         rejected,
+        may_request,
         is_first,
         caller: Caller::current(),
     };
     let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
 }
 
-struct Flying {
-    guard: Guard,
-    slot: Weak<Slot>,
-    context: Arc<Context>,
-    request: crate::token_request::TokenRequest,
-    rejected: Option<AccessToken>,
-    is_first: bool,
+pub(super) struct Flying {
+    pub guard: Guard,
+    pub slot: Weak<Slot>,
+    pub context: Arc<Context>,
+    pub request: crate::token_request::TokenRequest,
+    pub rejected: Option<AccessToken>,
+    pub may_request: bool,
+    pub is_first: bool,
     caller: Caller,
 }
 
@@ -88,7 +88,13 @@ struct Landing {
 }
 
 impl Flying {
-    async fn fly(mut self) {
+    async fn fly(self) {
+        if let Some((flying, permit)) = self.ask_store().await {
+            flying.request(permit).await;
+        }
+    }
+
+    async fn request(mut self, mut permit: Permit) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
         let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
@@ -97,14 +103,18 @@ impl Flying {
         };
         if let Some(token) = self.rejected.take() {
             let reported = within(limit, || context.source.rejected(&self.request, &token));
-            let _ = SOURCE_OF.scope(self.slot.clone(), reported).await;
+            let _ = self.of_source(reported).await;
         }
+        permit.begins();
         let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
-        let Self { guard, slot, .. } = self;
-        span.within(|| guard.land(outcome, started_at));
-        // Only after the outcome is published: it may hold back the next exchange.
+        let error = outcome.as_ref().err().cloned();
+        let landed = span.within(|| self.guard.finish(outcome, started_at));
+        // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
+        self.tell_store(permit, error.as_ref(), landed.as_ref(), started_at).await;
+        let Self { guard, slot, .. } = self;
+        guard.publish(landed);
         if was_refused {
             await_credentials(&slot, &context).await;
         }
@@ -146,23 +156,27 @@ impl Flying {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
         let call = within(context.time_limit(), || context.source.token(&self.request));
-        let outcome = exchange.span.around(SOURCE_OF.scope(self.slot.clone(), call)).await.and_then(|outcome| outcome);
+        let outcome = exchange.span.around(self.of_source(call)).await.and_then(|outcome| outcome);
         let outcome = outcome.map(|token| token.with_request(self.request.clone()));
         exchange.ended(&outcome);
         (outcome, exchange.span.clone())
     }
 }
 
+impl Flying {
+    /// Runs a call to the source, which must not wait for this flight.
+    pub(super) fn of_source<F: Future>(&self, call: F) -> impl Future<Output = F::Output> + use<F> {
+        SOURCE_OF.scope(self.slot.clone(), call)
+    }
+}
+
 /// Calls the source within its time limit. A panic in it becomes an error.
-async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
-    let mut response = pin!(async { call().await });
-    let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(_) => Poll::Ready(Err(Error::new(ErrorKind::Panicked, "the token source panicked"))),
-    });
-    timeout(limit, caught).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Timeout, format!("the token source returned no token within {limit:?}")))
-    })
+pub(super) async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
+    match timeout(limit, runtime::caught(call)).await {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(Panicked)) => Err(Error::new(ErrorKind::Panicked, "the token source panicked")),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, format!("the token source returned no token within {limit:?}"))),
+    }
 }
 
 /// While the client is held back because the server refused it: waits for other credentials.
@@ -177,9 +191,9 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
 }
 
 /// Reports for a flight. If its task ends before the flight does (its runtime ended), it reports that.
-struct Guard {
+pub(super) struct Guard {
     slot: Weak<Slot>,
-    id: u64,
+    pub id: u64,
     outcome: watch::Sender<Option<Outcome>>,
     ended: bool,
 }
@@ -198,12 +212,17 @@ impl Guard {
         }
     }
 
-    fn land(mut self, outcome: Outcome, started_at: Moment) {
+    /// The slot learns of the outcome. Returns what callers get.
+    fn finish(&mut self, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
         self.ended = true;
-        let outcome = match self.slot.upgrade() {
+        match self.slot.upgrade() {
             Some(slot) => slot.finish(self.id, outcome, started_at),
             None => Some(outcome),
-        };
+        }
+    }
+
+    /// The callers learn of the outcome.
+    pub(super) fn publish(self, outcome: Option<Outcome>) {
         // Without an outcome, callers that wait see that the sender is gone, and try again.
         if let Some(outcome) = outcome {
             self.outcome.send_replace(Some(outcome));

@@ -12,7 +12,11 @@ mod flight;
 mod keep_warm;
 mod keys;
 mod lease;
+#[cfg(not(feature = "store"))]
+mod not_sharing;
 mod renewal;
+#[cfg(feature = "store")]
+mod sharing;
 mod slot;
 mod status;
 mod streaks;
@@ -28,7 +32,12 @@ use tokio::time::{Instant, Sleep};
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
 pub(crate) use self::lease::Leases;
-pub use self::{builder::TokenCacheBuilder, status::CacheStatus};
+#[cfg(not(feature = "store"))]
+use self::not_sharing as sharing;
+pub use self::{
+    builder::TokenCacheBuilder,
+    status::{CacheStatus, ObtainedFrom},
+};
 use self::{
     clock::Moment,
     context::Context,

@@ -6,8 +6,19 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub struct CacheStatus {
     pub(super) usable_for: Option<Duration>,
+    pub(super) obtained_from: Option<ObtainedFrom>,
     pub(super) last_error: Option<Error>,
     pub(super) held_back_for: Option<Duration>,
+}
+
+/// Where a token came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ObtainedFrom {
+    /// From a token request of this cache.
+    Source,
+    /// From the token store, where another instance had stored it.
+    Store,
 }
 
 impl CacheStatus {
@@ -28,6 +39,11 @@ impl CacheStatus {
     /// How long the cached token can still be used; `None`: there is no usable token.
     pub fn usable_for(&self) -> Option<Duration> {
         self.usable_for
+    }
+
+    /// Where the usable token came from; `None`: there is no usable token.
+    pub fn obtained_from(&self) -> Option<ObtainedFrom> {
+        self.obtained_from
     }
 
     /// What the last token request failed with; `None` once one has succeeded.

@@ -9,6 +9,7 @@ mod endpoint;
 mod escape;
 mod exchange;
 mod header;
+mod identity;
 mod lifetime;
 mod mask;
 mod members;
@@ -44,7 +45,7 @@ use crate::{
     origin::Origins,
     report::span,
     runtime,
-    source::TokenSource,
+    source::{Identifying, TokenSource},
     token::AccessToken,
     token_request::TokenRequest,
 };
@@ -92,6 +93,10 @@ impl TokenSource for ClientCredentials {
 
     async fn credentials_changed(&self) {
         self.changed().await;
+    }
+
+    fn identity<'a>(&'a self, request: &'a TokenRequest) -> Option<Identifying<'a>> {
+        Some(Box::pin(self.identify(request)))
     }
 
     fn defaults(&self) -> TokenRequest {

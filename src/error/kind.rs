@@ -76,7 +76,7 @@ pub struct ErrorResponse {
 }
 
 impl ErrorKind {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
             Self::Credentials => "credentials",

@@ -38,6 +38,9 @@ macro_rules! token_event {
     ($($rest:tt)*) => {};
 }
 
+#[cfg(feature = "store")]
+pub(super) use {event, token_event};
+
 pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
     // At debug level, so that twenty thousand tenants do not cause twenty thousand lines.
@@ -281,7 +284,7 @@ fn seconds(duration: Duration) -> f64 {
 }
 
 /// `23 min`, `7 s`.
-fn human(duration: Duration) -> String {
+pub(super) fn human(duration: Duration) -> String {
     match duration.as_secs() {
         0 => format!("{} ms", duration.as_millis()),
         seconds @ 1..120 => format!("{seconds} s"),

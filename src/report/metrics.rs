@@ -74,6 +74,26 @@ pub(crate) fn replay(source: &Arc<str>, rejected: bool) {
     .increment(1);
 }
 
+/// Counts a token that instances share. `outcome` is `fetched` (by this instance, for all), `taken`, or `waited` (taken
+/// after a wait for another instance).
+#[cfg(feature = "store")]
+pub(crate) fn shared_token(source: &Arc<str>, outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("client_credentials_shared_tokens_total", "source" => Arc::clone(source), "outcome" => outcome)
+        .increment(1);
+}
+
+/// Records whether the token store is up.
+#[cfg(feature = "store")]
+pub(crate) fn store_is_up(source: &Arc<str>, is_up: bool) {
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("client_credentials_token_store_up", "source" => Arc::clone(source)).set(if is_up {
+        1.0
+    } else {
+        0.0
+    });
+}
+
 fn outcome(ok: bool) -> &'static str {
     if ok { "ok" } else { "error" }
 }

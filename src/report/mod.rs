@@ -3,6 +3,8 @@
 pub(crate) mod log;
 mod metrics;
 pub(crate) mod span;
+#[cfg(feature = "store")]
+pub(crate) mod store;
 
 use std::{
     collections::HashSet,

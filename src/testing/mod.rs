@@ -30,12 +30,22 @@
 //! ```
 
 mod authorization_server;
+#[cfg(feature = "store")]
+mod memory_store;
 mod mock_response;
 mod protected_api;
 mod server;
+#[cfg(feature = "store")]
+mod store_contract;
 
 pub use self::{
     authorization_server::{AuthorizationServer, AuthorizationServerBuilder, ReceivedTokenRequest},
     mock_response::MockResponse,
     protected_api::ProtectedApi,
+};
+#[cfg(feature = "store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
+pub use self::{
+    memory_store::{MemoryStore, StoreOperation},
+    store_contract::{BrokenContract, check_token_store},
 };

@@ -6,9 +6,9 @@ use std::{fmt::Debug, mem::size_of};
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuth, BearerAuthLayer, BearerHeader, CacheStatus, ClientAssertion, ClientAuthentication,
-    ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, Origins, ReplayFn,
-    ResponseFuture, Secret, SecretBody, TokenCache, TokenCacheBuilder, TokenFn, TokenHeader, TokenRequest,
-    TokenRequestBuilder, TowerClient, TryClone, WithoutToken, vonage::Region,
+    ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, ErrorResponse, NoReplay, ObtainedFrom, Origins,
+    ReplayFn, ResponseFuture, Secret, SecretBody, TokenCache, TokenCacheBuilder, TokenFn, TokenHeader, TokenIdentity,
+    TokenRequest, TokenRequestBuilder, TowerClient, TryClone, WithoutToken, vonage::Region,
 };
 use http_body_util::Full;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -36,6 +36,7 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<ErrorKind>();
     shared::<ErrorResponse>();
     shared::<NoReplay>();
+    shared::<ObtainedFrom>();
     shared::<Origins>();
     shared::<Region>();
     shared::<Secret>();
@@ -44,6 +45,7 @@ fn every_public_type_can_be_shared_moved_and_printed() {
     shared::<TokenCacheBuilder>();
     shared::<TokenFn<fn()>>();
     shared::<TokenHeader>();
+    shared::<TokenIdentity>();
     shared::<TokenRequest>();
     shared::<TokenRequestBuilder>();
     shared::<TowerClient<Hyper, Full<Bytes>>>();

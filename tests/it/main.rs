@@ -69,6 +69,8 @@ mod runtimes;
 mod scenarios;
 #[cfg(feature = "reqwest-middleware")]
 mod secrets;
+#[cfg(all(feature = "store", feature = "tracing", feature = "test-util"))]
+mod sharing;
 #[cfg(feature = "reqwest-middleware")]
 mod stacks;
 #[cfg(feature = "test-util")]
@@ -88,6 +90,8 @@ mod token_header;
 mod token_request;
 #[cfg(feature = "reqwest")]
 mod token_response;
+#[cfg(all(feature = "store", feature = "test-util"))]
+mod token_store;
 #[cfg(all(feature = "reqwest", feature = "tonic"))]
 mod tonic;
 #[cfg(feature = "test-util")]

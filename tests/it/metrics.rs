@@ -182,6 +182,8 @@ async fn all_there_is() -> Vec<Sample> {
     let hanging = Source::new();
     hanging.answer(Answer::Hangs);
     let _ = tokio::time::timeout(seconds(1), hanging.cache().token()).await;
+    #[cfg(feature = "store")]
+    support::instances::Fleet::of(2).tokens().await;
     metrics.scrape()
 }
 

@@ -9,6 +9,7 @@ use crate::{
         clock::Moment,
         flight::Outcome,
         renewal::Life,
+        status::ObtainedFrom,
     },
     error::{Error, ErrorKind},
     report::Cause,
@@ -87,12 +88,11 @@ impl Slot {
             expires_at,
             ends_at,
             suspicion: None,
+            from: ObtainedFrom::Source,
         });
         (state.failures, state.repeats, state.hold) = (0, 0, None);
         state.task.let_go();
-        self.end_leases();
-        // This thread shares the slot's own copy.
-        self.context.leases.here().lend(self.key(), token.clone(), renew_at.min(expires_at));
+        self.lend_new(&token, renew_at.min(expires_at));
         Ended::Obtained { token, until: expires_at.wall() }
     }
 

@@ -30,6 +30,12 @@ impl Slot {
         token.clone()
     }
 
+    /// Replaces what was lent before. This thread shares the slot's own copy.
+    pub(super) fn lend_new(&self, token: &AccessToken, until: Moment) {
+        self.end_leases();
+        self.context.leases.here().lend(self.key(), token.clone(), until);
+    }
+
     pub(super) fn end_leases(&self) {
         self.context.leases.end(self.key());
     }

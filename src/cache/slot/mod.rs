@@ -3,24 +3,29 @@
 //! Every transition happens under one ordinary mutex that is never held across an await. Requests read a
 //! [lease](super::lease) instead.
 
+mod departure;
 mod landing;
 mod lending;
 mod rejection;
+#[cfg(feature = "store")]
+mod sharing;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
 };
 
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::task::AbortHandle;
 
+pub(super) use self::departure::Departure;
+use self::departure::Renewal;
 use super::{
-    backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Hold},
+    backoff::Hold,
     clock::Moment,
     context::Context,
-    flight::{Flight, Outcome, Task},
+    flight::{Flight, Task},
     lock,
-    status::CacheStatus,
+    status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
 };
 use crate::{
@@ -36,7 +41,6 @@ pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
 /// How long callers wait for the replacement of a rejected token, once it is requested. After that they get the
 /// rejected token: other APIs may still accept it.
 pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
-
 pub(super) struct Slot {
     context: Arc<Context>,
     request: TokenRequest,
@@ -55,6 +59,8 @@ struct State {
     /// The task that keeps the token warm.
     warm: Option<Task>,
     last_start: Option<Moment>,
+    /// When a flight last looked into the store without the permission to request a token.
+    last_look: Option<Moment>,
     /// Failures in a row.
     failures: u32,
     hold: Option<Hold>,
@@ -76,6 +82,7 @@ struct Issued {
     /// When its lifetime ends, without the leeway.
     ends_at: Moment,
     suspicion: Option<Suspicion>,
+    from: ObtainedFrom,
 }
 
 /// The token was rejected before it expired.
@@ -93,27 +100,6 @@ pub(super) enum Step {
     Join(Flight),
     WaitUntil(Moment),
     Fail(Error),
-}
-
-/// A flight that is about to start.
-pub(super) struct Departure {
-    pub id: u64,
-    pub outcome: watch::Sender<Option<Outcome>>,
-    /// Where to store the handle of its task.
-    pub task: Arc<OnceLock<AbortHandle>>,
-    /// A token that an API rejected, for sources that keep tokens elsewhere.
-    pub rejected: Option<AccessToken>,
-    /// Whether nothing had failed before, so that a quick retry may follow a failure.
-    pub is_first: bool,
-}
-
-/// How a renewal that is due proceeds.
-enum Renewal {
-    UnderWay(Flight),
-    /// The last token request started less than a second ago.
-    Soon(Moment),
-    HeldBack(Hold),
-    NoRuntime,
 }
 
 impl Slot {
@@ -157,10 +143,14 @@ impl Slot {
         // What the caller can use during the renewal.
         let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
         let serve = |token: AccessToken, until: Moment| Step::Serve(self.lend_until(&token, until.min(expires_at)));
-        if !now.reached(due) {
-            return (usable.map_or_else(|| Step::Fail(not_renewed()), |token| serve(token, due)), None);
+        if let Some(token) = usable.clone().filter(|_| !now.reached(due)) {
+            return (serve(token, due), None);
         }
-        let (renewal, departure) = self.renew(state, now, can_start);
+        let (renewal, departure) = self.renew(state, now, due, can_start);
+        let (renewal, departure) = match &usable {
+            None => self.or_look(state, now, unwanted, (renewal, departure)),
+            Some(_) => (renewal, departure),
+        };
         let step = match (renewal, usable, awaited) {
             (Renewal::UnderWay(flight), None, _) => Step::Join(flight),
             (Renewal::UnderWay(flight), Some(_), Some(until)) => Step::Join(flight.awaited_until(until)),
@@ -170,44 +160,12 @@ impl Slot {
             (Renewal::HeldBack(hold), Some(token), _) => serve(token, hold.until),
             (Renewal::HeldBack(hold), None, _) if hold.is_short(now) && !is_rejected => Step::WaitUntil(hold.until),
             (Renewal::HeldBack(hold), None, _) => Step::Fail(hold.error(now)),
+            (Renewal::NotDue, ..) => Step::Fail(not_renewed()),
             // No lease: the next caller may be in a runtime.
             (Renewal::NoRuntime, Some(token), _) => Step::Serve(token),
             (Renewal::NoRuntime, None, _) => Step::Fail(runtime::missing()),
         };
         (step, departure)
-    }
-
-    /// Joins the flight, prepares one, or returns why not.
-    fn renew(&self, state: &mut State, now: Moment, can_start: bool) -> (Renewal, Option<Departure>) {
-        if let Some(flight) = &state.flight {
-            return (Renewal::UnderWay(flight.clone()), None);
-        }
-        if !can_start {
-            return (Renewal::NoRuntime, None);
-        }
-        if let Some(hold) = self.hold(state, now) {
-            return (Renewal::HeldBack(hold), None);
-        }
-        if let Some(next) = state.last_start.map(|start| start.after(BETWEEN_REQUESTS))
-            && !now.reached(next)
-        {
-            return (Renewal::Soon(next), None);
-        }
-        if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
-            state.failures = 0;
-        }
-        state.flights += 1;
-        let (flight, outcome) = Flight::new(state.flights, self.deadline(now));
-        (state.flight, state.task) = (Some(flight.clone()), Task::default());
-        let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
-        let departure = Departure {
-            id: flight.id,
-            outcome,
-            task: state.task.handle(),
-            rejected: suspect.map(|issued| issued.token.clone()),
-            is_first: state.failures == 0,
-        };
-        (Renewal::UnderWay(flight), Some(departure))
     }
 
     /// This token's own hold, or that of all tokens, whichever is longer.
@@ -238,6 +196,7 @@ impl Slot {
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
         let hold = self.hold(&state, now);
         CacheStatus {
+            obtained_from: issued.map(|issued| issued.from),
             usable_for: issued.map(|issued| now.until(issued.expires_at)),
             last_error: state.hold.as_ref().or(hold.as_ref()).map(|hold| hold.error.clone()),
             held_back_for: hold.map(|hold| now.until(hold.until)),

@@ -25,7 +25,8 @@ impl Slot {
                 if first {
                     log::rejected_again(source, &self.request, origin, wait);
                 }
-                false
+                // Another instance may have stored a newer token.
+                self.context.has_store()
             }
             Verdict::Renew { again } => {
                 let is_requested = state.flight.is_some();

@@ -1,31 +1,23 @@
 //! A secret in a file, read outside the runtime's worker threads.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind};
-
-/// Larger files are refused.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
-
-pub(super) type SecretText = Zeroizing<String>;
+use crate::{
+    error::{Error, ErrorKind},
+    secret_file::{NotRead, SecretText, read, shown_path},
+};
 
 /// A file that is read by only one thread at a time: a mount that hangs blocks that thread, and no other.
 pub(super) struct SecretFile {
     pub path: PathBuf,
     reading: OneAtATime<Result<SecretText, NotRead>>,
 }
-
-/// What is wrong with the file, and the cause.
-#[derive(Clone)]
-struct NotRead(&'static str, Option<Arc<io::Error>>);
 
 impl SecretFile {
     pub(super) fn new(path: PathBuf) -> Self {
@@ -46,41 +38,6 @@ impl SecretFile {
             }
         })
     }
-}
-
-/// The path as errors and `Debug` show it, unless it looks like the content of a file.
-pub(in crate::client_credentials) fn shown_path(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_content = text.contains("-----BEGIN ") || text.starts_with("eyJ") || text.contains(char::is_control);
-    if is_content { "[redacted] (write its path, not its content)".into() } else { text }
-}
-
-fn read(path: &Path) -> Result<SecretText, NotRead> {
-    let unreadable = |error| NotRead("cannot be read", Some(Arc::new(error)));
-    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
-    // Opening a pipe blocks until another process writes to it, and a device may never end. Reading a directory fails
-    // with its own error.
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(NotRead("is not a regular file", None));
-    }
-    let bytes = read_bytes(path).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(NotRead("is larger than 64 KiB", None));
-    }
-    let Ok(text) = std::str::from_utf8(&bytes) else { return Err(NotRead("is not UTF-8", None)) };
-    match text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']) {
-        "" => Err(NotRead("is empty", None)),
-        value => Ok(Zeroizing::new(value.to_owned())),
-    }
-}
-
-fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path)?;
-    // Enough capacity from the start: growing would leave a copy behind.
-    let size = file.metadata()?.len().min(MAX_FILE_BYTES) as usize;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Runs blocking work once for all callers that arrive while it runs.

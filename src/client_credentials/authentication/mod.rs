@@ -19,7 +19,6 @@ use zeroize::Zeroizing;
 
 use self::assertion::Signing;
 #[cfg(all(feature = "serde", any(feature = "rustls", feature = "native-tls")))]
-pub(super) use self::file::shown_path;
 #[cfg(all(feature = "jwt", feature = "serde"))]
 pub(super) use self::key_file::KeyFile;
 #[cfg(feature = "jwt")]
@@ -268,10 +267,29 @@ impl ClientAuthentication {
         }
     }
 
-    /// Reads the id and the secret.
-    pub(super) async fn read(&self, client_id: &Secret) -> Result<Credentials, Error> {
+    /// The name of the method, as far as tokens may depend on it.
+    pub(super) fn method(&self) -> &'static str {
+        match &self.0 {
+            Method::Post(_) => "client_secret_post",
+            Method::Basic { .. } => "client_secret_basic",
+            Method::Jwt(assertion) if assertion.client_secret().is_some() => "client_secret_jwt",
+            Method::Jwt(_) | Method::Function(_) => "private_key_jwt",
+            Method::ReadyMade(_) => "client_assertion",
+            Method::Tls { self_signed: false } => "tls_client_auth",
+            Method::Tls { self_signed: true } => "self_signed_tls_client_auth",
+            Method::None => "none",
+        }
+    }
+
+    pub(super) async fn read_id(&self, client_id: &Secret) -> Result<Zeroizing<String>, Error> {
         let client_id = client_id.read("client_id").await?;
         self.check_id(&client_id)?;
+        Ok(client_id)
+    }
+
+    /// Reads the id and the secret.
+    pub(super) async fn read(&self, client_id: &Secret) -> Result<Credentials, Error> {
+        let client_id = self.read_id(client_id).await?;
         let client_secret = match self.client_secret() {
             Some(secret) => Some(secret.read("client_secret").await?),
             None => None,

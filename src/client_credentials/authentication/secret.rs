@@ -5,8 +5,8 @@ use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::file::{SecretFile, shown_path};
-use crate::error::Error;
+use super::file::SecretFile;
+use crate::{error::Error, secret_file::shown_path};
 
 /// A client secret, an assertion or a client's id, which is fixed or can change.
 ///

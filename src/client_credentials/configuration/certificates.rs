@@ -50,7 +50,7 @@ mod with_tls {
     use zeroize::Zeroizing;
 
     use super::{Certificates, Error};
-    use crate::client_credentials::authentication::shown_path;
+    use crate::secret_file::shown_path;
 
     pub(in super::super) struct Loaded {
         authorities: Vec<Certificate>,

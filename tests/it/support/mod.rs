@@ -8,6 +8,8 @@ pub mod endpoint;
 pub mod fake;
 #[cfg(feature = "reqwest-middleware")]
 pub mod faults;
+#[cfg(all(feature = "store", feature = "test-util"))]
+pub mod instances;
 pub mod keys;
 pub mod process;
 mod servers;

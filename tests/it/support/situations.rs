@@ -76,6 +76,8 @@ pub fn said() -> Said {
         keys(&mut errors).await;
         lives(&mut errors).await;
         apis(&mut errors).await;
+        #[cfg(feature = "store")]
+        shared_tokens().await;
     });
     runtime(false).block_on(redirects(&mut errors));
     let without_timer = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -435,4 +437,52 @@ fn refusals(errors: &mut Errors) {
     errors.outcome(PrivateKey::es256(pem("ENCRYPTED PRIVATE KEY", b"key")));
     errors.outcome(PrivateKey::es256(pem("OPENSSH PRIVATE KEY", b"key")));
     errors.outcome(PrivateKey::es256(key.pem().replace('\n', "\\n")));
+}
+
+/// Several instances and a store, in all its states.
+#[cfg(feature = "store")]
+async fn shared_tokens() {
+    use super::instances::{Fleet, Instance, SECRET, together};
+    use client_credentials::{Identifying, TokenIdentity, TokenSource, store::EncryptionKey};
+
+    struct Unsure;
+
+    #[async_trait]
+    impl TokenSource for Unsure {
+        async fn token(&self, _: &TokenRequest) -> Result<AccessToken, Error> {
+            AccessToken::new("abcde12345")
+        }
+
+        fn identity<'a>(&'a self, _: &'a TokenRequest) -> Option<Identifying<'a>> {
+            Some(Box::pin(async { Err::<TokenIdentity, _>(Error::transient("no idea")) }))
+        }
+    }
+
+    let fleet = Fleet::of(3);
+    fleet.auth.respond_next(MockResponse::usual().with_delay(Duration::from_secs(2)));
+    together(fleet.instances.iter().map(Instance::token)).await;
+    let scoped = TokenRequest::builder().scope("stats").build().expect("a scope");
+    for instance in &fleet.instances[..2] {
+        instance.tokens.token_for(&scoped).await.expect("a token");
+    }
+    let other = TokenRequest::builder().scope("orders").build().expect("a scope");
+    fleet.auth.respond_next(MockResponse::status(429).with_retry_after(Duration::from_secs(9)));
+    for instance in &fleet.instances[..2] {
+        instance.tokens.token_for(&other).await.expect_err("busy");
+    }
+    let keyed = |byte: u8| {
+        let bytes: [u8; 32] = std::array::from_fn(|at| byte.wrapping_add(at as u8));
+        let key = EncryptionKey::from_bytes(&bytes).expect("a key");
+        fleet.instance_with(SECRET, |builder| builder.shared(fleet.store.clone(), key))
+    };
+    keyed(1).token().await;
+    keyed(2).token().await;
+    let unsure = TokenCache::builder(Unsure).any_origin().shared_in_the_clear(fleet.store.clone());
+    unsure.build().expect("complete").token().await.expect("a token");
+    fleet.store.fail();
+    let alone = fleet.instance();
+    alone.token().await;
+    fleet.store.restore();
+    sleep(Duration::from_secs(11)).await;
+    alone.tokens.token_for(&scoped).await.expect("a token");
 }

@@ -1,0 +1,24 @@
+//! In the place of `sharing`, where the feature `store` is off.
+
+use super::{clock::Moment, context::Context, fetch::Flying, flight::Outcome};
+use crate::error::Error;
+
+pub(super) struct Permit;
+
+impl Permit {
+    pub(super) fn begins(&mut self) {}
+}
+
+impl Context {
+    pub(super) fn has_store(&self) -> bool {
+        false
+    }
+}
+
+impl Flying {
+    pub(super) async fn ask_store(self) -> Option<(Self, Permit)> {
+        self.may_request.then_some((self, Permit))
+    }
+
+    pub(super) async fn tell_store(&self, _: Permit, _: Option<&Error>, _: Option<&Outcome>, _: Moment) {}
+}

@@ -1,0 +1,24 @@
+//! What identifies a client's tokens in a store that instances share.
+
+use super::{ClientCredentials, EndpointSource};
+use crate::{error::Error, token_identity::TokenIdentity, token_request::TokenRequest};
+
+impl ClientCredentials {
+    /// Everything that changes the token, and never the secret: it may be replaced while tokens are shared.
+    pub(super) async fn identify(&self, request: &TokenRequest) -> Result<TokenIdentity, Error> {
+        let server = match &self.endpoint {
+            EndpointSource::Configured(endpoint) => &endpoint.audience,
+            EndpointSource::Discovered(discovery) => discovery.issuer(),
+        };
+        let client_id = self.authentication.read_id(&self.client_id).await?;
+        let separator = if self.comma_separated_scopes { "," } else { " " };
+        let identity = TokenIdentity::new()
+            .with(server)
+            .with(client_id.as_bytes())
+            .with(self.authentication.method())
+            .with(&self.grant_type)
+            .with(separator)
+            .with_request(&request.or(&self.defaults));
+        Ok(self.headers.iter().fold(identity, |identity, (name, value)| identity.with(name).with(value)))
+    }
+}

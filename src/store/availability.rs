@@ -1,0 +1,163 @@
+//! A store is an optimisation: every operation has a limit, and a store that fails is left alone for a while.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+
+use super::contract::{BoxError, Entry, EntryName, TokenStore};
+use crate::{
+    report::{Reporter, store as report},
+    runtime::caught,
+};
+
+/// The limit of an operation that callers wait for, and of one beside the traffic.
+const WAITED_FOR: Duration = Duration::from_millis(250);
+const BESIDE_TRAFFIC: Duration = Duration::from_secs(2);
+/// How long a store that failed is left alone.
+const LEAST_ALONE: Duration = Duration::from_secs(5);
+const MOST_ALONE: Duration = Duration::from_secs(60);
+
+/// Whether a caller waits for an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    WaitedFor,
+    BesideTraffic,
+}
+
+impl Urgency {
+    pub(super) fn limit(self) -> Duration {
+        match self {
+            Self::WaitedFor => WAITED_FOR,
+            Self::BesideTraffic => BESIDE_TRAFFIC,
+        }
+    }
+}
+
+/// The store is down: instances request tokens themselves.
+#[derive(Debug)]
+pub(super) struct Down;
+
+/// A store with limits.
+pub(super) struct Bounded {
+    store: Arc<dyn TokenStore>,
+    report: Reporter,
+    /// `None`: it is up.
+    outage: Mutex<Option<Outage>>,
+}
+
+struct Outage {
+    since: Instant,
+    /// When it is tried again.
+    until: Instant,
+    /// How long it was left alone last, at most.
+    alone: Duration,
+}
+
+impl Bounded {
+    pub(super) fn new(store: Arc<dyn TokenStore>, report: Reporter) -> Self {
+        Self { store, report, outage: Mutex::new(None) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.store.name()
+    }
+
+    /// Whether an operation would be tried now.
+    pub(super) fn is_up(&self) -> bool {
+        self.outage().as_ref().is_none_or(|outage| Instant::now() >= outage.until)
+    }
+
+    pub(super) async fn load(&self, names: &[EntryName], urgency: Urgency) -> Result<Vec<Option<Entry>>, Down> {
+        self.run(urgency.limit(), || self.store.load(names)).await
+    }
+
+    /// Has an effect within `limit` or none, except that its result may be lost.
+    pub(super) async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, Down> {
+        self.run(limit, || self.store.put(name, old, new, life, limit)).await
+    }
+
+    pub(super) async fn remove(&self, name: &EntryName, old: &[u8], urgency: Urgency) -> Result<bool, Down> {
+        self.run(urgency.limit(), || self.store.remove(name, old)).await
+    }
+
+    /// Removes what an operation may have stored that failed, whether the store is up or not.
+    pub(super) async fn retract(&self, name: &EntryName, old: &[u8]) {
+        let _ = timeout(BESIDE_TRAFFIC, caught(|| self.store.remove(name, old))).await;
+    }
+
+    /// Tries once more on a failure, since that may have been about a single connection.
+    async fn run<T, F>(&self, limit: Duration, operation: impl Fn() -> F) -> Result<T, Down>
+    where
+        F: Future<Output = Result<T, BoxError>>,
+    {
+        let began = Instant::now();
+        if !self.may_try(began, limit) {
+            return Err(Down);
+        }
+        let tries = async {
+            match caught(&operation).await {
+                Ok(Ok(output)) => Ok(output),
+                _ => caught(&operation).await.unwrap_or_else(|_| Err("it panicked".into())),
+            }
+        };
+        match timeout(limit, tries).await {
+            Ok(Ok(output)) => {
+                self.succeeded(began);
+                Ok(output)
+            }
+            Ok(Err(error)) => Err(self.failed(began, &error.to_string())),
+            Err(_) => Err(self.failed(began, &format!("no result within {limit:?}"))),
+        }
+    }
+
+    /// After an outage, one operation tries, and no other until that has ended.
+    fn may_try(&self, now: Instant, limit: Duration) -> bool {
+        let mut outage = self.outage();
+        let Some(outage) = outage.as_mut() else { return true };
+        let is_due = now >= outage.until;
+        if is_due {
+            outage.until = now + limit;
+        }
+        is_due
+    }
+
+    fn succeeded(&self, began: Instant) {
+        let ended = self.outage().take_if(|outage| outage.since < began);
+        if let Some(outage) = ended {
+            report::is_back(&self.report, self.name(), outage.since.elapsed());
+        }
+    }
+
+    fn failed(&self, began: Instant, error: &str) -> Down {
+        let mut outage = self.outage();
+        if outage.as_ref().is_some_and(|outage| outage.since >= began) {
+            // It was under way when another one failed.
+            return Down;
+        }
+        let alone = outage.as_ref().map_or(2 * LEAST_ALONE, |outage| (outage.alone * 2).min(MOST_ALONE));
+        let wait = LEAST_ALONE.max(alone.mul_f64(0.5 + fastrand::f64() / 2.0));
+        let now = Instant::now();
+        let since = outage.as_ref().map(|outage| outage.since);
+        *outage = Some(Outage { since: since.unwrap_or(now), until: now + wait, alone });
+        drop(outage);
+        if since.is_none() {
+            report::is_down(&self.report, self.name(), error, wait);
+        }
+        Down
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

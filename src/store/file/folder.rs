@@ -1,0 +1,212 @@
+//! The folder, and the files in it. All paths are relative to the open folder, and no symbolic link is followed.
+
+use std::{
+    fs::{DirBuilder, File},
+    io::{Read, Write},
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, lstat, open, openat, renameat, statat,
+        unlinkat,
+    },
+    io::Errno,
+    process::geteuid,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Deadline,
+    failure::Failure,
+    record::{self, Record},
+};
+use crate::store::contract::EntryName;
+
+/// What the names of files begin with that are being written.
+pub(super) const TEMPORARY: &str = ".tmp-";
+const LOCK: &str = "lock";
+/// A larger file is not an entry.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+pub(super) struct Folder {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Folder {
+    /// `None`: it does not exist.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match open(path, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(not_opened(path, error)),
+        };
+        let stat = fstat(&fd).map_err(|error| Failure::of(path, "cannot be opened", error))?;
+        check(&stat, path, "700")?;
+        Ok(Some(Self { path: path.to_owned(), fd }))
+    }
+
+    pub(super) fn open_or_create(path: &Path) -> Result<Self, Failure> {
+        if let Some(folder) = Self::open(path)? {
+            return Ok(folder);
+        }
+        let not_created = |error| Failure::of(path, "cannot be created", error);
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_created)?;
+        Self::open(path)?.ok_or_else(|| not_created(Errno::NOENT.into()))
+    }
+
+    pub(super) fn failure(&self, what: &str) -> Failure {
+        Failure::new(format!("{} {what}", self.path.display()))
+    }
+
+    /// The living entry of that name.
+    pub(super) fn read(&self, name: &EntryName) -> Result<Option<Record>, Failure> {
+        let path = self.path.join(name.as_str());
+        // Not blocking: opening a pipe would wait for somebody to write to it.
+        let fd = match self.open_file(name.as_str(), OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(not_opened(&path, error)),
+        };
+        let unreadable = |error| Failure::of(&path, "cannot be read", error);
+        check_file(&fstat(&fd).map_err(|error| unreadable(error.into()))?, &path)?;
+        let file = File::from(fd);
+        let size = file.metadata().map_err(unreadable)?.len();
+        if !(record::HEADER as u64..=LARGEST).contains(&size) {
+            return Ok(None);
+        }
+        // Enough capacity from the start: growing would leave a copy behind.
+        let mut content = Zeroizing::new(Vec::with_capacity(size as usize + 64));
+        file.take(LARGEST).read_to_end(&mut content).map_err(unreadable)?;
+        Ok(record::decode(name, &content, SystemTime::now()))
+    }
+
+    /// Writes a file that is not an entry yet.
+    pub(super) fn write(&self, content: &[u8]) -> Result<Written<'_>, Failure> {
+        let name = format!("{TEMPORARY}{:016x}", fastrand::u64(..));
+        let unwritable = |error| Failure::of(&self.path, "cannot be written to", error);
+        let fd = self
+            .open_file(&name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
+            .map_err(|error| unwritable(error.into()))?;
+        let written = Written { folder: self, name: Some(name) };
+        File::from(fd).write_all(content).map_err(unwritable)?;
+        Ok(written)
+    }
+
+    /// Waits for the lock until the deadline, at least once. It is polled: a thread that blocks in `flock` while its
+    /// holder is stopped could not be ended.
+    pub(super) fn lock(&self, deadline: &Deadline) -> Result<Lock, Failure> {
+        let path = self.path.join(LOCK);
+        let failed = |error: Errno| Failure::of(&path, "cannot be locked", error);
+        loop {
+            let fd = self.open_file(LOCK, OFlags::RDWR | OFlags::CREATE).map_err(|error| not_opened(&path, error))?;
+            let stat = fstat(&fd).map_err(failed)?;
+            check_file(&stat, &path)?;
+            match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    let lock = Lock { file: File::from(fd) };
+                    // If somebody removed the file, others may have locked a new one.
+                    let current = statat(&self.fd, LOCK, AtFlags::SYMLINK_NOFOLLOW);
+                    if current.is_ok_and(|current| current.st_ino == stat.st_ino) {
+                        return Ok(lock);
+                    }
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            if deadline.has_passed() {
+                return Err(Failure::new(format!("{} was locked for {:?}", path.display(), deadline.limit)));
+            }
+            thread::sleep(Duration::from_micros(fastrand::u64(100..2_000)));
+        }
+    }
+
+    pub(super) fn remove(&self, name: &str) -> Result<(), Failure> {
+        match unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(Failure::of(&self.path.join(name), "cannot be removed", error)),
+        }
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        openat(&self.fd, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)
+    }
+}
+
+/// A complete file, which is removed when it is dropped.
+pub(super) struct Written<'a> {
+    folder: &'a Folder,
+    /// `None`: it is an entry now.
+    name: Option<String>,
+}
+
+impl Written<'_> {
+    /// Makes it the entry of that name, in one step.
+    pub(super) fn replace(mut self, entry: &EntryName) -> Result<(), Failure> {
+        let (folder, Some(name)) = (self.folder, &self.name) else { return Ok(()) };
+        renameat(&folder.fd, name.as_str(), &folder.fd, entry.as_str())
+            .map_err(|error| Failure::of(&folder.path, "cannot be written to", error))?;
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = self.folder.remove(name);
+        }
+    }
+}
+
+pub(super) struct Lock {
+    pub file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is not enough if the process was forked meanwhile.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+fn check_file(stat: &Stat, path: &Path) -> Result<(), Failure> {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Failure::new(format!("{} is not a regular file (remove it)", path.display())));
+    }
+    check(stat, path, "600")
+}
+
+/// Refuses what belongs to somebody else, or what others can open.
+fn check(stat: &Stat, path: &Path, right: &str) -> Result<(), Failure> {
+    let (at, user, mode) = (path.display(), geteuid().as_raw(), Mode::from_raw_mode(stat.st_mode));
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    if stat.st_uid != user {
+        let owner = stat.st_uid;
+        let advice = if is_folder { "use a folder of its own" } else { "remove it" };
+        return Err(Failure::new(format!(
+            "{at} belongs to user {owner}, and this process runs as user {user} ({advice})"
+        )));
+    }
+    if mode.intersects(Mode::RWXG | Mode::RWXO) {
+        let found = (mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)).as_raw_mode();
+        let or = if is_folder { "; a folder that does not exist is created so" } else { "" };
+        return Err(Failure::new(format!(
+            "{at} is open to other users: its mode is {found:04o} (chmod {right} {at}{or})"
+        )));
+    }
+    Ok(())
+}
+
+fn not_opened(path: &Path, error: Errno) -> Failure {
+    // The error itself differs between systems.
+    match lstat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::Symlink) => Failure::new(format!("{} is a symbolic link, which is not followed", path.display())),
+        _ => Failure::of(path, "cannot be opened", error),
+    }
+}

@@ -1,0 +1,231 @@
+//! Tokens in files, for the processes of one machine.
+
+mod failure;
+mod folder;
+mod location;
+mod record;
+mod sweep;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use async_trait::async_trait;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use zeroize::Zeroizing;
+
+use self::{failure::Failure, folder::Folder, record::Record};
+use super::contract::{BoxError, Entry, EntryName, TokenStore};
+use crate::error::Error;
+
+/// How many threads one store blocks if its disk hangs.
+const THREADS: usize = 4;
+/// How long `remove` waits for the lock.
+const REMOVE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A [`TokenStore`] in a folder, for the processes of one user on one machine: command-line tools, cron jobs, workers.
+///
+/// The folder is the user's alone. If it does not exist, it is created, with the mode 0700; each entry is a file with
+/// the mode 0600. A folder or a file that other users could read or write, that belongs to another user, or that is a
+/// symbolic link, is refused. Whether that is protection enough for tokens without encryption is up to you.
+///
+/// Entries are replaced atomically. A lock (`flock`) is held while one entry is compared and replaced, never while a
+/// token is requested, so a process that is killed or stopped then locks nobody out. Nothing waits for the disk
+/// (`fsync`): what a power failure damages counts as absent, like an entry from the future. Entries whose life has
+/// ended, and what a killed process left behind, are removed about once an hour.
+///
+/// The disk must be a local one: on a network, `flock` and replacing are not what they are here. While the disk is full
+/// or read-only, the store counts as down, and each process fetches its own tokens.
+///
+/// This is a handle that is cheap to clone. It needs Unix: elsewhere, making one is an error that says so.
+///
+/// ```no_run
+/// use client_credentials::store::FileStore;
+///
+/// # fn example() -> Result<(), client_credentials::Error> {
+/// let of_the_user = FileStore::in_user_cache_dir("my-tool")?;
+/// let of_a_service = FileStore::new("/var/lib/my-service/tokens")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct FileStore {
+    path: Arc<Path>,
+    turns: Arc<Semaphore>,
+}
+
+impl FileStore {
+    /// Keeps tokens in this folder, and creates it if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be created, if other users may read or write it, if it belongs to another user, or if it is
+    /// a symbolic link. A disk that is full or read-only is no error here, since that may pass.
+    pub fn new(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = location::absolute(folder.as_ref())?;
+        match Folder::open_or_create(&path) {
+            Err(failure) if !failure.may_pass() => Err(failure.into_configuration_error()),
+            _ => Ok(Self { path: path.into(), turns: Arc::new(Semaphore::new(THREADS)) }),
+        }
+    }
+
+    /// Keeps tokens where the user's programs keep what can be fetched again: in `my-tool/tokens` within
+    /// `$XDG_CACHE_HOME`, which is `~/.cache` by default, or within `~/Library/Caches` on macOS.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new); and if the environment does not say where that is, or if the name is not one of a
+    /// folder.
+    pub fn in_user_cache_dir(tool: &str) -> Result<Self, Error> {
+        Self::new(location::in_user_cache_dir(tool)?)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, BoxError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await?;
+        let path = Arc::clone(&self.path);
+        let work = spawn_blocking(move || {
+            let _turn = turn;
+            work(&path)
+        });
+        Ok(work.await.map_err(|_| "the runtime is shutting down")??)
+    }
+
+    /// Nobody waits for it.
+    fn sweep(&self) {
+        let path = PathBuf::from(&*self.path);
+        spawn_blocking(move || sweep::sweep(&path));
+    }
+}
+
+#[async_trait]
+impl TokenStore for FileStore {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        let names = names.to_vec();
+        self.run(move |path| load(path, &names)).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        let deadline = Deadline::new(limit);
+        let change = Change {
+            name: name.clone(),
+            old: old.map(|old| Zeroizing::new(old.to_vec())),
+            new: record::encode(name, new, life, deadline.wall),
+        };
+        let (stored, is_sweep_due) = self.run(move |path| put(path, &change, &deadline)).await?;
+        if is_sweep_due {
+            self.sweep();
+        }
+        Ok(stored)
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        let (name, old) = (name.clone(), Zeroizing::new(old.to_vec()));
+        self.run(move |path| remove(path, &name, &old)).await
+    }
+
+    fn name(&self) -> &str {
+        "files"
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+struct Change {
+    name: EntryName,
+    old: Option<Zeroizing<Vec<u8>>>,
+    new: Zeroizing<Vec<u8>>,
+}
+
+impl Change {
+    fn replaces(&self, stored: Option<&Record>) -> bool {
+        stored.map(|record| &record.bytes[..]) == self.old.as_ref().map(|old| &old[..])
+    }
+}
+
+impl From<Record> for Entry {
+    fn from(mut record: Record) -> Self {
+        Self { bytes: std::mem::take(&mut *record.bytes), life: record.life }
+    }
+}
+
+/// On both clocks: the monotonic one stops while the machine sleeps.
+struct Deadline {
+    mono: Instant,
+    wall: SystemTime,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn new(limit: Duration) -> Self {
+        Self { mono: Instant::now(), wall: SystemTime::now(), limit }
+    }
+
+    fn has_passed(&self) -> bool {
+        let is_over = |elapsed| elapsed >= self.limit;
+        is_over(self.mono.elapsed()) || self.wall.elapsed().is_ok_and(is_over)
+    }
+}
+
+fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure> {
+    match Folder::open(path)? {
+        Some(folder) => names.iter().map(|name| Ok(folder.read(name)?.map(Entry::from))).collect(),
+        None => Ok(names.iter().map(|_| None).collect()),
+    }
+}
+
+/// Whether it was stored, and whether the folder should be swept.
+fn put(path: &Path, change: &Change, deadline: &Deadline) -> Result<(bool, bool), Failure> {
+    let folder = Folder::open_or_create(path)?;
+    // Without the lock: most of those who lose need not wait for it.
+    if !change.replaces(folder.read(&change.name)?.as_ref()) {
+        return Ok((false, false));
+    }
+    // Before the lock is taken, so that it is held for as short as possible.
+    let file = folder.write(&change.new)?;
+    let lock = folder.lock(deadline)?;
+    if !change.replaces(folder.read(&change.name)?.as_ref()) {
+        return Ok((false, false));
+    }
+    if deadline.has_passed() {
+        return Err(folder.failure(&format!("cannot be written to within {:?}", deadline.limit)));
+    }
+    file.replace(&change.name)?;
+    Ok((true, sweep::is_due(&lock)))
+}
+
+fn remove(path: &Path, name: &EntryName, old: &[u8]) -> Result<bool, Failure> {
+    let Some(folder) = Folder::open(path)? else { return Ok(false) };
+    let is_stored = || folder.read(name).map(|stored| stored.is_some_and(|record| record.bytes[..] == *old));
+    if !is_stored()? {
+        return Ok(false);
+    }
+    let _lock = folder.lock(&Deadline::new(REMOVE_LIMIT))?;
+    let removes = is_stored()?;
+    if removes {
+        folder.remove(name.as_str())?;
+    }
+    Ok(removes)
+}

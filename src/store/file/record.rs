@@ -1,0 +1,124 @@
+//! What an entry looks like in a file.
+//!
+//! ```text
+//! "ccf1" | when it was written, 8 bytes | when its life ends, 8 bytes | sum, 32 bytes | bytes
+//! ```
+//!
+//! Times are nanoseconds since 1970, in big endian. The sum is a SHA-256 of the name, the times and the bytes. It finds
+//! files that were swapped or that a power failure damaged; it protects from nobody.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use zeroize::Zeroizing;
+
+use crate::store::contract::EntryName;
+
+const MARK: &[u8; 4] = b"ccf1";
+const TIMES: usize = 16;
+pub(super) const HEADER: usize = MARK.len() + TIMES + SHA256_OUTPUT_LEN;
+/// The wall clock may be set back by so much, as time servers do.
+const TOLERANCE: u64 = 1_000_000_000;
+
+/// A living entry.
+pub(super) struct Record {
+    pub bytes: Zeroizing<Vec<u8>>,
+    pub life: Duration,
+}
+
+pub(super) fn encode(name: &EntryName, bytes: &[u8], life: Duration, now: SystemTime) -> Zeroizing<Vec<u8>> {
+    let written = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+    let times = times(written, written.saturating_add(nanoseconds(life)));
+    Zeroizing::new([MARK, &times[..], &sum(name, &times, bytes), bytes].concat())
+}
+
+/// `None`: its life has ended, it is from the future, or it is damaged.
+pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<Record> {
+    let (times, rest) = file.strip_prefix(MARK)?.split_first_chunk::<TIMES>()?;
+    let (found, bytes) = rest.split_first_chunk::<SHA256_OUTPUT_LEN>()?;
+    if *found != sum(name, times, bytes) {
+        return None;
+    }
+    let (written, ends) = times.split_first_chunk()?;
+    let (written, ends) = (u64::from_be_bytes(*written), u64::from_be_bytes(ends.try_into().ok()?));
+    let now = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).ok()?);
+    let lives = now < ends && written <= now.saturating_add(TOLERANCE);
+    // Never longer than it was put for.
+    let left = ends.saturating_sub(now.max(written));
+    lives.then(|| Record { bytes: Zeroizing::new(bytes.to_vec()), life: Duration::from_nanos(left) })
+}
+
+fn times(written: u64, ends: u64) -> [u8; TIMES] {
+    let mut times = [0; TIMES];
+    times[..8].copy_from_slice(&written.to_be_bytes());
+    times[8..].copy_from_slice(&ends.to_be_bytes());
+    times
+}
+
+fn sum(name: &EntryName, times: &[u8; TIMES], bytes: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
+    let mut hash = Context::new(&SHA256);
+    // A name contains no line end.
+    for part in [name.as_str().as_bytes(), b"\n", times, bytes] {
+        hash.update(part);
+    }
+    let mut sum = [0; SHA256_OUTPUT_LEN];
+    sum.copy_from_slice(hash.finish().as_ref());
+    sum
+}
+
+/// Until the year 2554.
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{EntryName, decode, encode};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn name() -> EntryName {
+        EntryName::new("9f86d081", "token")
+    }
+
+    #[test]
+    fn a_life_is_counted_by_the_wall_clock() {
+        let now = SystemTime::now();
+        let file = encode(&name(), b"abc", 10 * SECOND, now);
+        let left = |now| decode(&name(), &file, now).map(|entry| entry.life);
+        assert_eq!(left(now), Some(10 * SECOND));
+        assert_eq!(left(now + 4 * SECOND), Some(6 * SECOND));
+        assert_eq!(left(now + 10 * SECOND), None);
+        // A clock that was set back makes no life longer.
+        assert_eq!(left(now - SECOND), Some(10 * SECOND));
+        assert_eq!(left(now - SECOND - Duration::from_nanos(1)), None, "from the future");
+        assert_eq!(left(SystemTime::UNIX_EPOCH), None);
+        assert_eq!(left(SystemTime::UNIX_EPOCH - SECOND), None);
+    }
+
+    #[test]
+    fn the_longest_life_ends_in_five_hundred_years() {
+        let now = SystemTime::now();
+        let file = encode(&name(), b"abc", Duration::MAX, now);
+        let entry = decode(&name(), &file, now).expect("it lives");
+        assert!(entry.life > Duration::from_secs(500 * 365 * 24 * 60 * 60));
+    }
+
+    /// Each byte counts, and no length panics.
+    #[test]
+    fn a_damaged_or_swapped_file_is_absent() {
+        let now = SystemTime::now();
+        let file = encode(&name(), b"abc", SECOND, now);
+        assert!(decode(&EntryName::new("9f86d081", "lease"), &file, now).is_none(), "swapped");
+        assert!(decode(&name(), &[&file[..], b"d"].concat(), now).is_none(), "longer");
+        assert!(decode(&name(), &vec![0; file.len()], now).is_none(), "only zeros");
+        for at in 0..file.len() {
+            assert!(decode(&name(), &file[..at], now).is_none(), "cut at {at}");
+            let mut damaged = file.clone();
+            damaged[at] ^= 1;
+            assert!(decode(&name(), &damaged, now).is_none(), "damaged at {at}");
+        }
+    }
+}

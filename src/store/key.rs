@@ -1,0 +1,272 @@
+//! The keys that shared tokens are encrypted with.
+
+use std::{env, fmt, fs, io, path::Path, sync::Arc};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, RandomizedNonceKey},
+    hkdf,
+};
+use base64::{
+    Engine,
+    alphabet::{STANDARD, URL_SAFE},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::Error,
+    secret_file::{self, NotRead, shown_path},
+};
+
+const LENGTH: usize = 32;
+pub(super) const ID_LENGTH: usize = 8;
+
+/// Encrypts the tokens that instances share, so that whoever reads the store does not have them.
+///
+/// A key is 32 random bytes in base64, the same for all instances:
+///
+/// ```sh
+/// openssl rand -base64 32 > token-key
+/// ```
+///
+/// The first of several keys encrypts, and all of them decrypt. To replace a key without a moment in which instances
+/// cannot read each other's tokens, deploy the new one behind the old one (`old`, `new`), then in front of it (`new`,
+/// `old`), then alone. Between the steps, wait until every instance has the new list.
+///
+/// Entries are sealed with AES-256-GCM-SIV (RFC 8452). `Debug` shows which keys these are by numbers that are computed
+/// from them and say nothing about them. The keys themselves are not shown, and are wiped when they are dropped.
+///
+/// ```no_run
+/// use client_credentials::store::EncryptionKey;
+///
+/// # fn example() -> Result<(), client_credentials::Error> {
+/// let key = EncryptionKey::from_file("/run/secrets/token-key")?;
+/// // While it is replaced; a file with both keys, one a line, is the same.
+/// let keys = key.also_opens(EncryptionKey::from_file("/run/secrets/old-token-key")?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EncryptionKey {
+    keys: Vec<Arc<Key>>,
+}
+
+pub(super) struct Key {
+    /// Tells which key sealed an entry.
+    pub id: [u8; ID_LENGTH],
+    pub aead: RandomizedNonceKey,
+}
+
+impl EncryptionKey {
+    /// The keys in a file, one a line. It is read once, here.
+    ///
+    /// Everybody may be able to read it, since that is how container platforms mount secrets. Elsewhere, give it the
+    /// mode 0600.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, if every user may write to it, or if it does not contain keys.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let at = format!("the file {}", shown(path));
+        let text = secret_file::read(path).map_err(|NotRead(what, cause)| {
+            let error = Refused::new(format!("{at} {what}")).into_error();
+            match cause {
+                Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
+                None => error,
+            }
+        })?;
+        if is_written_by_all(path) {
+            let refused = Refused::new(format!("{at} may be written by every user"));
+            return Err(refused.with_advice("chmod 600").into_error());
+        }
+        Self::parse(&text).map_err(|refused| refused.in_source(&at).into_error())
+    }
+
+    /// The keys in an environment variable, separated by commas or white space.
+    ///
+    /// # Errors
+    ///
+    /// If the variable is not set, or does not contain keys.
+    pub fn from_env(name: &str) -> Result<Self, Error> {
+        let at = format!("the variable {}", shown(Path::new(name)));
+        match env::var(name).map(Zeroizing::new) {
+            Ok(text) => Self::parse(&text).map_err(|refused| refused.in_source(&at)),
+            Err(env::VarError::NotPresent) => Err(Refused::new(format!("{at} is not set"))),
+            Err(env::VarError::NotUnicode(_)) => Err(Refused::new(format!("{at} is not UTF-8"))),
+        }
+        .map_err(Refused::into_error)
+    }
+
+    /// A key in base64, or several, separated by commas or white space. Both alphabets of RFC 4648 are accepted, with
+    /// and without padding.
+    ///
+    /// # Errors
+    ///
+    /// If it is not 32 bytes in base64, or one byte repeated.
+    pub fn from_base64(keys: impl Into<SecretString>) -> Result<Self, Error> {
+        Self::parse(keys.into().expose_secret()).map_err(Refused::into_error)
+    }
+
+    /// A key as bytes, such as from a key management service. They must be random: a password is not a key.
+    ///
+    /// # Errors
+    ///
+    /// If they are one byte repeated.
+    pub fn from_bytes(key: &[u8; LENGTH]) -> Result<Self, Error> {
+        let key = Key::new(key).map_err(Refused::into_error)?;
+        Ok(Self { keys: vec![Arc::new(key)] })
+    }
+
+    /// Also decrypts what was encrypted with these keys.
+    #[must_use]
+    pub fn also_opens(mut self, others: Self) -> Self {
+        self.keys.extend(others.keys);
+        self
+    }
+
+    pub(super) fn first(&self) -> Option<&Key> {
+        self.keys.first().map(|key| &**key)
+    }
+
+    pub(super) fn find(&self, id: [u8; ID_LENGTH]) -> Option<&Key> {
+        self.keys.iter().map(|key| &**key).find(|key| key.id == id)
+    }
+
+    fn parse(text: &str) -> Result<Self, Refused> {
+        let keys: Vec<_> = parts(text).map(|part| Key::new(&*decode(part)?).map(Arc::new)).collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(Refused::key("empty")) } else { Ok(Self { keys }) }
+    }
+}
+
+impl fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.keys.iter().map(|key| format_args!("{}", hexadecimal(&key.id)).to_string()))
+            .finish()
+    }
+}
+
+impl Key {
+    fn new(bytes: &[u8; LENGTH]) -> Result<Self, Refused> {
+        if bytes.iter().all(|byte| *byte == bytes[0]) {
+            return Err(Refused::key("one byte repeated"));
+        }
+        let unusable = |_| Refused::key("unusable");
+        // Two keys from one, so that the id says nothing about the key that encrypts.
+        let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"client-credentials token store 1").extract(bytes);
+        let (mut id, mut sealing) = ([0; ID_LENGTH], Zeroizing::new([0; LENGTH]));
+        derived.expand(&[b"id"], Length(ID_LENGTH)).and_then(|derived| derived.fill(&mut id)).map_err(unusable)?;
+        derived.expand(&[b"seal"], Length(LENGTH)).and_then(|derived| derived.fill(&mut *sealing)).map_err(unusable)?;
+        // Not GCM: many processes draw nonces for one key, some of them restored from one snapshot of a machine, and
+        // with SIV a nonce that repeats gives nothing away.
+        let aead = RandomizedNonceKey::new(&AES_256_GCM_SIV, &*sealing).map_err(unusable)?;
+        Ok(Self { id, aead })
+    }
+}
+
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty())
+}
+
+fn decode(text: &str) -> Result<Zeroizing<[u8; LENGTH]>, Refused> {
+    let is_path = text.starts_with(['/', '.', '~']) || text.contains('.');
+    let is_hexadecimal = text.len() == 2 * LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match from_base64(text) {
+        Some(decoded) if decoded.len() == LENGTH => {
+            let mut key = Zeroizing::new([0; LENGTH]);
+            key.copy_from_slice(&decoded);
+            Ok(key)
+        }
+        _ if is_path => {
+            let advice = "EncryptionKey::from_file reads the key from a file";
+            Err(Refused::new("a path, not a key".into()).with_advice(advice))
+        }
+        _ if is_hexadecimal => Err(Refused::key("hexadecimal, not base64")),
+        Some(decoded) => Err(Refused::key(format!("{} bytes instead of {LENGTH}", decoded.len()))),
+        None => Err(Refused::key("not base64")),
+    }
+}
+
+fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    [STANDARD, URL_SAFE].iter().find_map(|alphabet| {
+        // Enough capacity from the start: growing would leave a copy behind.
+        let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
+        GeneralPurpose::new(alphabet, lenient).decode_vec(text, &mut decoded).ok().map(|()| decoded)
+    })
+}
+
+/// Why there is no key.
+struct Refused {
+    what: String,
+    advice: Option<&'static str>,
+}
+
+impl Refused {
+    fn new(what: String) -> Self {
+        Self { what, advice: None }
+    }
+
+    fn key(what: impl Into<String>) -> Self {
+        Self::new(what.into()).with_advice("make a key with `openssl rand -base64 32`")
+    }
+
+    fn with_advice(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    fn in_source(self, source: &str) -> Self {
+        Self { what: format!("{source}: {}", self.what), ..self }
+    }
+
+    fn into_error(self) -> Error {
+        let error = Error::configuration(format!("encryption_key: {}", self.what));
+        match self.advice {
+            Some(advice) => error.with_advice(advice),
+            None => error,
+        }
+    }
+}
+
+/// A path or a name, unless it is a key.
+fn shown(path: &Path) -> String {
+    let is_key = |part| from_base64(part).is_some_and(|decoded| matches!(decoded.len(), 16 | 32 | 48 | 64));
+    let text = Zeroizing::new(path.display().to_string());
+    if parts(&text).any(is_key) {
+        "[redacted] (EncryptionKey::from_base64 is for the key itself)".into()
+    } else {
+        shown_path(path)
+    }
+}
+
+/// Whoever can write the key can choose one and read all tokens.
+#[cfg(unix)]
+fn is_written_by_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o002 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_written_by_all(_: &Path) -> bool {
+    false
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    use fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,124 @@
+//! The lease of the instance that requests the next token.
+//!
+//! It is short and extended while the request is under way, so that an instance that dies holds up the others for no
+//! longer than that. The others can tell nothing else: it may be stopped, and may never continue.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    task::AbortHandle,
+    time::{Instant, sleep},
+};
+
+use super::{
+    availability::{Down, Urgency},
+    entries::{Names, Shelf},
+    record::Record,
+};
+
+const LIFE: Duration = Duration::from_secs(5);
+const EXTENDED_EACH: Duration = Duration::from_secs(1);
+/// Between two token requests of all instances, start to start.
+const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
+
+/// What an instance would hold: an entry that no other instance writes.
+pub(super) struct Claim {
+    pub shelf: Arc<Shelf>,
+    pub names: Arc<Names>,
+    bytes: Vec<u8>,
+    /// Other bytes, for its last second: an extension that arrives late no longer finds the lease.
+    last_bytes: Vec<u8>,
+}
+
+/// A claim that the store granted. Given back when it is dropped.
+pub(super) struct Lease {
+    claim: Arc<Claim>,
+    extension: AbortHandle,
+    /// When the request began that it is for; `None`: none has.
+    began: Option<Instant>,
+    is_given_back: bool,
+}
+
+impl Claim {
+    /// `None`: nothing can be encrypted.
+    pub(super) fn new(shelf: Arc<Shelf>, names: Arc<Names>) -> Option<Arc<Self>> {
+        let claim = fastrand::u64(..);
+        let bytes = |claim: u64| {
+            let plain = Record::default().number(1, shelf.instance).number(2, claim).write();
+            shelf.seal(&names.lease, &plain)
+        };
+        let (bytes, last_bytes) = (bytes(claim)?, bytes(!claim)?);
+        Some(Arc::new(Self { shelf, names, bytes, last_bytes }))
+    }
+
+    /// Whether the store granted it without our knowing: the result was lost.
+    pub(super) fn is_granted(&self, stored: Option<&[u8]>) -> bool {
+        stored == Some(&self.bytes)
+    }
+
+    /// Takes the place of what is stored, which is nothing or garbage. `false`: another instance was faster.
+    pub(super) async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
+        let (name, limit) = (&self.names.lease, urgency.limit());
+        self.shelf.store.put(name, replaced, &self.bytes, LIFE, limit).await
+    }
+
+    /// The put failed, and may have had its effect all the same.
+    pub(super) fn retract(self: Arc<Self>) {
+        tokio::spawn(async move { self.shelf.store.retract(&self.names.lease, &self.bytes).await });
+    }
+
+    async fn replace(&self, bytes: &[u8], life: Duration) -> Result<bool, Down> {
+        let (name, limit) = (&self.names.lease, Urgency::BesideTraffic.limit());
+        self.shelf.store.put(name, Some(&self.bytes), bytes, life, limit).await
+    }
+
+    async fn keep(self: Arc<Self>) {
+        loop {
+            sleep(EXTENDED_EACH).await;
+            if !matches!(self.replace(&self.bytes, LIFE).await, Ok(true)) {
+                return;
+            }
+        }
+    }
+
+    /// Gives it back one second after the request began, without waiting for that.
+    async fn give_back(&self, began: Option<Instant>) {
+        let left = began.map(|began| BETWEEN_REQUESTS.saturating_sub(began.elapsed()));
+        let _ = match left.filter(|left| !left.is_zero()) {
+            Some(left) => self.replace(&self.last_bytes, left).await,
+            None => self.shelf.store.remove(&self.names.lease, &self.bytes, Urgency::BesideTraffic).await,
+        };
+    }
+}
+
+impl Lease {
+    pub(super) fn new(claim: Arc<Claim>) -> Self {
+        let extension = tokio::spawn(Arc::clone(&claim).keep()).abort_handle();
+        Self { claim, extension, began: None, is_given_back: false }
+    }
+
+    /// A token request begins.
+    pub(super) fn begins(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    /// The last request began so long ago; `None`: none has.
+    pub(super) async fn give_back(mut self, since: Option<Duration>) {
+        self.is_given_back = true;
+        self.began = since.map(|since| Instant::now().checked_sub(since).unwrap_or_else(Instant::now));
+        self.extension.abort();
+        self.claim.give_back(self.began).await;
+    }
+}
+
+impl Drop for Lease {
+    /// The flight ended early. If its runtime has ended, too, the lease ends by itself.
+    fn drop(&mut self) {
+        self.extension.abort();
+        if let (false, Ok(runtime)) = (self.is_given_back, Handle::try_current()) {
+            let (claim, began) = (Arc::clone(&self.claim), self.began);
+            runtime.spawn(async move { claim.give_back(began).await });
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What an entry looks like in a store.
+//!
+//! ```text
+//! clear:   "cct" | version 1 | 0 | content
+//! sealed:  "cct" | version 1 | 1 | id of the key, 8 bytes | nonce, 12 bytes | content, encrypted | tag, 16 bytes
+//! ```
+//!
+//! What precedes the nonce and the entry's name are authenticated with the content.
+
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
+use zeroize::Zeroizing;
+
+use super::{
+    contract::{BoxError, EntryName},
+    key::{EncryptionKey, ID_LENGTH, Key, hexadecimal},
+};
+
+const MARK: &[u8] = b"cct";
+const VERSION: u8 = 1;
+const CLEAR: u8 = 0;
+const AES_256_GCM_SIV: u8 = 1;
+const TAG_LENGTH: usize = 16;
+
+/// Seals what is stored, and opens what was.
+#[derive(Clone, Debug)]
+pub(crate) enum Seal {
+    /// Without encryption.
+    Clear,
+    Keys(EncryptionKey),
+}
+
+/// What an entry contains. A reason is for the log: it contains nothing of the entry.
+pub(crate) enum Opened {
+    Plain(Zeroizing<Vec<u8>>),
+    /// Another instance can use it: it is left alone while it lives.
+    Foreign(String),
+    /// It is of no use to anybody, or must not be used: it is replaced.
+    Garbage(&'static str),
+}
+
+impl Seal {
+    /// The bytes to store under `name`.
+    pub(crate) fn seal(&self, name: &EntryName, plain: &[u8]) -> Result<Vec<u8>, BoxError> {
+        let Self::Keys(keys) = self else { return Ok([MARK, &[VERSION, CLEAR], plain].concat()) };
+        let key = keys.first().ok_or("there is no key")?;
+        let header = [MARK, &[VERSION, AES_256_GCM_SIV], &key.id].concat();
+        // Enough capacity from the start: growing would leave a copy behind.
+        let mut sealed = Zeroizing::new(Vec::with_capacity(plain.len() + TAG_LENGTH));
+        sealed.extend_from_slice(plain);
+        let nonce = key
+            .aead
+            .seal_in_place_append_tag(Aad::from(authenticated(&header, name)), &mut *sealed)
+            .map_err(|_| "encrypting failed")?;
+        Ok([&header[..], nonce.as_ref(), &sealed].concat())
+    }
+
+    /// What is stored under `name`.
+    pub(crate) fn open(&self, name: &EntryName, stored: &[u8]) -> Opened {
+        let Some((version, rest)) = stored.strip_prefix(MARK).and_then(<[u8]>::split_first) else {
+            return Opened::Garbage("not written by this crate");
+        };
+        match (*version, rest.split_first(), self) {
+            (0, ..) | (VERSION, None, _) => Opened::Garbage("cut off"),
+            (VERSION, Some((&CLEAR, plain)), Self::Clear) => Opened::Plain(Zeroizing::new(plain.to_vec())),
+            (VERSION, Some((&CLEAR, _)), Self::Keys(_)) => Opened::Garbage("not encrypted"),
+            (VERSION, Some((&AES_256_GCM_SIV, _)), Self::Clear) => {
+                Opened::Foreign("encrypted, and this instance has no key".into())
+            }
+            (VERSION, Some((&AES_256_GCM_SIV, sealed)), Self::Keys(keys)) => open(keys, name, stored, sealed),
+            _ => Opened::Foreign("written by a later version".into()),
+        }
+    }
+}
+
+fn open(keys: &EncryptionKey, name: &EntryName, stored: &[u8], sealed: &[u8]) -> Opened {
+    let Some((id, sealed)) = sealed.split_first_chunk::<ID_LENGTH>() else { return Opened::Garbage("cut off") };
+    let Some(key) = keys.find(*id) else {
+        return Opened::Foreign(format!(
+            "encrypted with the key {}, which this instance does not have",
+            hexadecimal(id)
+        ));
+    };
+    let Some((nonce, sealed)) = sealed.split_first_chunk::<NONCE_LEN>() else { return Opened::Garbage("cut off") };
+    let header = &stored[..MARK.len() + 2 + ID_LENGTH];
+    match open_with(key, &authenticated(header, name), *nonce, sealed) {
+        Some(plain) => Opened::Plain(plain),
+        None => Opened::Garbage("changed, or stored under another name"),
+    }
+}
+
+fn open_with(key: &Key, authenticated: &[u8], nonce: [u8; NONCE_LEN], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut plain = Zeroizing::new(sealed.to_vec());
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let length = key.aead.open_in_place(nonce, Aad::from(authenticated), &mut plain).ok()?.len();
+    plain.truncate(length);
+    Some(plain)
+}
+
+fn authenticated(header: &[u8], name: &EntryName) -> Vec<u8> {
+    [header, name.as_str().as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EncryptionKey, EntryName, Opened, Seal};
+
+    const PLAIN: &[u8] = b"eyJhbGciOi";
+
+    fn key(byte: u8) -> EncryptionKey {
+        let mut bytes = [byte; 32];
+        bytes[0] = 0;
+        EncryptionKey::from_bytes(&bytes).expect("a key")
+    }
+
+    fn name(what: &str) -> EntryName {
+        EntryName::new("9f86d081", what)
+    }
+
+    fn sealed(seal: &Seal) -> Vec<u8> {
+        seal.seal(&name("token"), PLAIN).expect("sealed")
+    }
+
+    fn opened(seal: &Seal, what: &str, stored: &[u8]) -> Result<Vec<u8>, String> {
+        match seal.open(&name(what), stored) {
+            Opened::Plain(plain) => Ok(plain.to_vec()),
+            Opened::Foreign(why) => Err(format!("foreign: {why}")),
+            Opened::Garbage(why) => Err(format!("garbage: {why}")),
+        }
+    }
+
+    #[test]
+    fn a_sealed_entry_opens_under_its_own_name_only() {
+        let seal = Seal::Keys(key(1));
+        let stored = sealed(&seal);
+        assert_eq!(opened(&seal, "token", &stored), Ok(PLAIN.to_vec()));
+        assert_eq!(opened(&seal, "lease", &stored), Err("garbage: changed, or stored under another name".into()));
+        assert!(!stored.windows(PLAIN.len()).any(|window| window == PLAIN), "in the clear");
+        assert_ne!(stored, sealed(&seal), "a nonce is used twice");
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let (old, new) = (Seal::Keys(key(1)), Seal::Keys(key(2)));
+        let (second, first) = (Seal::Keys(key(1).also_opens(key(2))), Seal::Keys(key(2).also_opens(key(1))));
+        for (from, to) in [(&old, &second), (&second, &old), (&second, &first), (&first, &second), (&first, &new)] {
+            assert_eq!(opened(to, "token", &sealed(from)), Ok(PLAIN.to_vec()));
+        }
+        let foreign = opened(&old, "token", &sealed(&first)).expect_err("an unknown key");
+        let Seal::Keys(keys) = &new else { unreachable!() };
+        let id = format!("{keys:?}").replace(['[', ']', '"'], "");
+        assert_eq!(foreign, format!("foreign: encrypted with the key {id}, which this instance does not have"));
+    }
+
+    #[test]
+    fn encrypted_and_clear_entries_are_not_mistaken_for_each_other() {
+        let (clear, keyed) = (Seal::Clear, Seal::Keys(key(1)));
+        assert_eq!(opened(&clear, "token", &sealed(&clear)), Ok(PLAIN.to_vec()));
+        assert_eq!(opened(&keyed, "token", &sealed(&clear)), Err("garbage: not encrypted".into()));
+        let foreign = "foreign: encrypted, and this instance has no key";
+        assert_eq!(opened(&clear, "token", &sealed(&keyed)), Err(foreign.into()));
+    }
+
+    #[test]
+    fn a_later_version_is_foreign_and_anything_else_garbage() {
+        for seal in [Seal::Clear, Seal::Keys(key(1))] {
+            for later in [&b"cct\x02"[..], b"cct\x02\0whatever", b"cct\x01\x02whatever", b"cct\xff"] {
+                let foreign = "foreign: written by a later version";
+                assert_eq!(opened(&seal, "token", later), Err(foreign.into()), "{later:?}");
+            }
+            for garbage in [&b""[..], b"c", b"cct", b"cct\x01", b"cct\0\0abc", b"null", b"\0\0\0\0\0\0\0\0"] {
+                let why = opened(&seal, "token", garbage).expect_err("garbage");
+                assert!(why.starts_with("garbage: "), "{garbage:?}: {why}");
+            }
+        }
+    }
+
+    /// Each byte counts, and no length panics.
+    #[test]
+    fn a_changed_entry_does_not_open() {
+        let seal = Seal::Keys(key(1));
+        let stored = sealed(&seal);
+        for at in 0..stored.len() {
+            assert!(opened(&seal, "token", &stored[..at]).is_err(), "cut at {at}");
+            let mut changed = stored.clone();
+            changed[at] ^= 1;
+            assert!(opened(&seal, "token", &changed).is_err(), "changed at {at}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A token as it is stored.
+
+use std::time::{Duration, SystemTime};
+
+use zeroize::Zeroizing;
+
+use super::record::Record;
+use crate::token::AccessToken;
+
+const TOKEN: u8 = 1;
+const LIFETIME: u8 = 2;
+const ISSUED_AT: u8 = 3;
+const EXPIRES_IN: u8 = 4;
+const EXPIRES_WITHIN: u8 = 5;
+const REFRESH_IN: u8 = 6;
+const SCOPE: u8 = 7;
+/// Names and values in turn.
+const MEMBER: u8 = 8;
+
+/// A token that an instance obtained.
+pub(crate) struct StoredToken {
+    pub token: AccessToken,
+    /// From when it was requested until it ends. What is left of it is never more, whatever a store says.
+    pub lifetime: Duration,
+    /// By the clock of the instance that requested it. Says what is what to whoever opens an entry; no instance relies
+    /// on another's clock.
+    pub issued_at: SystemTime,
+}
+
+impl StoredToken {
+    pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
+        let token = &self.token;
+        let issued_at = self.issued_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let record = Record::default()
+            .text(TOKEN, token.expose_secret())
+            .number(LIFETIME, millis(self.lifetime))
+            .number(ISSUED_AT, millis(issued_at))
+            .optional_number(EXPIRES_IN, token.expires_in().map(millis))
+            .optional_number(EXPIRES_WITHIN, token.expires_within().map(millis))
+            .optional_number(REFRESH_IN, token.refresh_in().map(millis))
+            .optional_text(SCOPE, token.scope());
+        let members = token.members().flat_map(|(name, value)| [name, value]);
+        members.fold(record, |record, part| record.text(MEMBER, part)).write()
+    }
+
+    /// `None`: it is not a token.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let record = Record::read(bytes)?;
+        let time = |number| record.find_number(number).map(Duration::from_millis);
+        let set = |token, time: Option<Duration>, with: fn(AccessToken, Duration) -> AccessToken| match time {
+            Some(time) => with(token, time),
+            None => token,
+        };
+        let mut token = AccessToken::new(record.find_text(TOKEN)?).ok()?;
+        token = set(token, time(EXPIRES_IN), AccessToken::with_expires_in);
+        token = set(token, time(EXPIRES_WITHIN), AccessToken::with_expires_within);
+        token = set(token, time(REFRESH_IN), AccessToken::with_refresh_in);
+        if let Some(scope) = record.find_text(SCOPE) {
+            token = token.with_scope(scope);
+        }
+        let mut members = record.texts(MEMBER);
+        while let (Some(name), Some(value)) = (members.next(), members.next()) {
+            token = token.with_member(name, value);
+        }
+        let issued_at = SystemTime::UNIX_EPOCH.checked_add(time(ISSUED_AT)?)?;
+        Some(Self { token, lifetime: time(LIFETIME)?, issued_at })
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_token_has_all_that_the_token_has() {
+        let seconds = Duration::from_secs;
+        let token = AccessToken::new("abcde12345").expect("a token");
+        let bare = token.clone();
+        let token = token.with_expires_in(seconds(3600)).with_refresh_in(seconds(1800)).with_scope("stats orders");
+        let token = token.with_expires_within(seconds(7200));
+        let token = token.with_member("instance_url", "https://na1.example.com").with_member("roles", "[]");
+        for token in [token, bare] {
+            let issued_at = SystemTime::UNIX_EPOCH + seconds(1_700_000_000);
+            let stored = StoredToken { token: token.clone(), lifetime: seconds(3600), issued_at }.write();
+            let read = StoredToken::read(&stored).expect("a token");
+            assert_eq!((read.lifetime, read.issued_at), (seconds(3600), issued_at));
+            let all = |token: &AccessToken| {
+                let members: Vec<_> = token.members().map(|(name, value)| [name, value].map(str::to_owned)).collect();
+                let times = [token.expires_in(), token.expires_within(), token.refresh_in()];
+                (token.expose_secret().to_owned(), times, token.scope().map(str::to_owned), members)
+            };
+            assert_eq!(all(&read.token), all(&token));
+        }
+        assert!(StoredToken::read(b"").is_none() && StoredToken::read(b"abcde12345").is_none());
+    }
+}

@@ -1,0 +1,149 @@
+//! One instance requests the token, and the others wait for it.
+
+use std::{sync::Arc, time::Duration};
+
+use client_credentials::{Error, TokenRequest, testing::MockResponse};
+use tokio::{
+    runtime::Builder,
+    time::{Instant, sleep},
+};
+
+use crate::support::{
+    instances::{Fleet, together},
+    source::{hours, millis, minutes, seconds},
+};
+
+/// How long each instance waited for its token.
+async fn waits(fleet: &Fleet) -> Vec<(Result<String, Error>, Duration)> {
+    let began = Instant::now();
+    let call = |tokens: client_credentials::TokenCache| async move {
+        let token = tokens.token().await.map(|token| token.expose_secret().to_owned());
+        (token, began.elapsed())
+    };
+    together(fleet.instances.iter().map(|instance| call(instance.tokens.clone()))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn quick_retries_are_under_the_lease() {
+    let fleet = Fleet::of(8);
+    fleet.auth.respond_next(MockResponse::status(503).with_delay(millis(10)));
+    fleet.auth.respond_next(MockResponse::status(502).with_delay(millis(10)));
+    let waits = waits(&fleet).await;
+    assert!(waits.iter().all(|(token, _)| token.as_deref().is_ok_and(|token| token == "token-1")), "{waits:?}");
+    assert_eq!(fleet.count(), 3, "of one instance");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_lasts_as_long_as_a_slow_token_request() {
+    let fleet = Fleet::of(8);
+    fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(12)));
+    let waits = waits(&fleet).await;
+    assert!(waits.iter().all(|(token, waited)| token.is_ok() && *waited < millis(12_260)), "{waits:?}");
+    assert_eq!(fleet.count(), 1);
+}
+
+/// The server takes longer than a caller waits for another instance.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_another_instance_ends_well_before_a_callers_own() {
+    let fleet = Fleet::of(2);
+    fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(27)));
+    let mut waits = waits(&fleet).await;
+    waits.sort_by_key(|(_, waited)| *waited);
+    assert!(waits.iter().all(|(token, _)| token.is_ok()));
+    assert_eq!([waits[0].1.as_secs(), waits[1].1.as_secs()], [15, 27]);
+    assert_eq!(fleet.count(), 2);
+}
+
+/// Its runtime ends in the middle of a token request, and with it everything that would give the lease back.
+#[test]
+fn a_lease_whose_holder_dies_ends_after_five_seconds() {
+    let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let (dying, living) = (paused(), paused());
+    let fleet = living.block_on(async { Fleet::of(3) });
+    let holder = dying.block_on(async { fleet.instance() });
+    fleet.auth.respond_next(MockResponse::hang());
+    dying.block_on(async {
+        assert!(holder.tokens.try_token().is_none());
+        tokio::task::yield_now().await;
+        sleep(millis(1)).await;
+    });
+    assert_eq!(fleet.count(), 1);
+    // Its clock stands still from now on.
+    living.block_on(async {
+        sleep(millis(1)).await;
+        let waits = waits(&fleet).await;
+        for (token, waited) in waits {
+            assert_eq!(token.expect("a token"), "token-1");
+            assert!((millis(4900)..millis(5600)).contains(&waited), "{waited:?}");
+        }
+        for instance in &fleet.instances {
+            let usable_for = instance.tokens.status().usable_for().expect("a token");
+            assert!(usable_for > hours(1) - seconds(11), "not counted from before the wait: {usable_for:?}");
+        }
+    });
+    assert_eq!(fleet.count(), 2);
+    drop(dying);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_a_second_between_two_token_requests_of_all_instances() {
+    let fleet = Arc::new(Fleet::of(6));
+    fleet.auth.respond_always(MockResponse::status(401));
+    for _ in 0..60 {
+        together(fleet.instances.iter().map(|instance| instance.tokens.token())).await;
+        sleep(millis(500)).await;
+    }
+    let asked = fleet.asked();
+    assert!(asked.len() >= 6, "each has tried its own credentials: {asked:?}");
+    assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= seconds(1) - millis(20)), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_of_another_instance_is_waited_for_beside_the_traffic() {
+    let fleet = Fleet::of(8);
+    fleet.tokens().await;
+    sleep(minutes(46)).await;
+    fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(3)));
+    for (token, waited) in waits(&fleet).await {
+        assert_eq!((token.expect("a token"), waited), ("token-1".to_owned(), Duration::ZERO));
+    }
+    sleep(seconds(4)).await;
+    for (token, waited) in waits(&fleet).await {
+        assert_eq!((token.expect("a token"), waited), ("token-2".to_owned(), Duration::ZERO));
+    }
+    assert_eq!(fleet.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_lease_is_left_behind() {
+    let fleet = Fleet::of(3);
+    fleet.tokens().await;
+    sleep(seconds(1)).await;
+    let left: Vec<_> = fleet.store.entries().into_keys().map(|name| name.to_string()).collect();
+    assert!(left.len() == 1 && left[0].ends_with(".token"), "{left:?}");
+}
+
+/// Of the sixteen that a cache has for its tokens.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_another_instance_takes_no_turn() {
+    let fleet = Fleet::of(2);
+    let [holder, waiting] = &fleet.instances[..] else { unreachable!() };
+    let scope = |number: usize| TokenRequest::builder().scope(format!("scope-{number}")).build().expect("a scope");
+    fleet.auth.respond_always(MockResponse::usual().with_delay(millis(900)));
+    let held: Vec<_> = (0..16).map(scope).collect();
+    let own: Vec<_> = (16..32).map(scope).collect();
+    let holds = together(held.iter().map(|request| holder.tokens.token_for(request)));
+    let waits = async {
+        sleep(millis(1)).await;
+        let all = held.iter().chain(&own);
+        together(all.map(|request| async {
+            waiting.tokens.token_for(request).await.expect("a token");
+            fleet.now()
+        }))
+        .await
+    };
+    let (_, done) = tokio::join!(holds, waits);
+    assert!(done[16..].iter().all(|at| *at < millis(910)), "{done:?}");
+    assert!(done[..16].iter().all(|at| *at < millis(1200)), "{done:?}");
+    assert_eq!(fleet.count(), 32);
+}

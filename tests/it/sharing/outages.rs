@@ -1,0 +1,196 @@
+//! A store is an optimisation.
+
+use std::time::Duration;
+
+use client_credentials::{
+    async_trait,
+    store::{BoxError, Entry, EntryName, TokenStore},
+    testing::StoreOperation,
+};
+use tokio::time::{Instant, sleep};
+use tracing::Level;
+
+use crate::support::{
+    instances::{Fleet, Instance, together},
+    source::{hours, millis, minutes, seconds},
+    told::Log,
+};
+
+#[tokio::test(start_paused = true)]
+async fn without_the_store_each_instance_requests_its_own_token_at_once() {
+    let fleet = Fleet::of(8);
+    fleet.store.fail();
+    let tokens = together(fleet.instances.iter().map(Instance::token)).await;
+    assert!(tokens.iter().all(|token| token.starts_with("token-")));
+    assert_eq!(fleet.count(), 8);
+    assert!(fleet.now() < millis(1), "{:?}", fleet.now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_costs_a_caller_a_quarter_of_a_second_once() {
+    let fleet = Fleet::of(1);
+    fleet.store.hang();
+    fleet.tokens().await;
+    assert!((millis(250)..millis(260)).contains(&fleet.now()), "{:?}", fleet.now());
+    let token = fleet.instances[0].tokens.token().await.expect("a token");
+    sleep(seconds(2)).await;
+    fleet.instances[0].tokens.reject(&token);
+    let came = Instant::now();
+    fleet.tokens().await;
+    assert!(came.elapsed() < millis(1), "it is left alone: {:?}", came.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cached_token_costs_no_look_into_the_store() {
+    let fleet = Fleet::of(2);
+    fleet.tokens().await;
+    sleep(seconds(2)).await;
+    let before = fleet.store.operations().len();
+    fleet.store.hang();
+    assert_eq!(fleet.live(minutes(40)).await, 0);
+    assert_eq!(fleet.store.operations().len(), before);
+    let came = Instant::now();
+    sleep(minutes(6)).await;
+    // The renewal is due, and hangs in the store beside the traffic.
+    fleet.tokens().await;
+    assert_eq!(came.elapsed(), minutes(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_is_said_once_left_alone_and_tried_again() {
+    let (log, _guard) = Log::start();
+    let fleet = Fleet::of(1);
+    fleet.store.fail();
+    fleet.tokens().await;
+    let told = log.take(Level::WARN);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("the token store is down: this instance requests its own tokens"), "{told:?}");
+    assert!(told[0].contains(r#"store="memory" error="the store is down""#), "{told:?}");
+    // Tokens of a second: each is a reason to look.
+    fleet.auth.set_lifetime(seconds(2));
+    for instance in &fleet.instances {
+        instance.tokens.reject(&instance.tokens.token().await.expect("a token"));
+    }
+    let before = fleet.store.operations().len();
+    assert_eq!(fleet.live(minutes(10)).await, 0);
+    let tried = fleet.store.operations().len() - before;
+    assert!((20..=2 * 40).contains(&tried), "each try is two operations: {tried}");
+    assert!(!log.all().contains("the token store"));
+    fleet.store.restore();
+    assert_eq!(fleet.live(minutes(2)).await, 0);
+    let told = log.take(Level::INFO);
+    let back: Vec<_> = told.iter().filter(|line| line.starts_with("the token store is back after ")).collect();
+    assert_eq!(back.len(), 1, "{told:?}");
+    let token = fleet.tokens().await.remove(0);
+    assert_eq!(fleet.instance().token().await, token, "and shared again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_down_renewals_are_spread_over_the_first_half_of_what_is_left() {
+    let fleet = Fleet::of(60);
+    fleet.tokens().await;
+    assert_eq!(fleet.count(), 1);
+    sleep(minutes(40)).await;
+    fleet.store.fail();
+    let (log, _guard) = Log::start();
+    assert_eq!(fleet.live(minutes(19)).await, 0);
+    let asked = fleet.asked().split_off(1);
+    assert_eq!(asked.len(), 60);
+    assert!(asked.iter().all(|at| (minutes(43)..minutes(53)).contains(at)), "{asked:?}");
+    for minute in 43..53 {
+        let within = asked.iter().filter(|at| at.as_secs() / 60 == minute).count();
+        assert!(within <= 25, "{within} in minute {minute}");
+    }
+    assert!(log.take(Level::WARN).iter().all(|line| line.contains("the token store is down")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_reaches_the_store_too_late_leaves_no_lease() {
+    for lost in [false, true] {
+        let fleet = Fleet::of(2);
+        if lost {
+            fleet.store.lose_results();
+        } else {
+            fleet.store.delay(seconds(1));
+        }
+        fleet.instances[0].token().await;
+        fleet.store.restore();
+        sleep(seconds(2)).await;
+        let left: Vec<_> = fleet.store.entries().into_keys().collect();
+        assert!(left.iter().all(|name| !name.as_str().ends_with(".lease")), "{left:?}");
+        let came = Instant::now();
+        fleet.instances[1].token().await;
+        assert!(came.elapsed() < millis(10), "{:?}", came.elapsed());
+    }
+}
+
+/// The first look succeeds, and the lease is granted without a word.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_granted_without_our_knowing_is_taken_back() {
+    let fleet = Fleet::of(1);
+    let silent = SilentPuts { store: fleet.store.clone() };
+    let instance = fleet.instance_over(silent);
+    instance.token().await;
+    sleep(millis(10)).await;
+    assert!(fleet.store.entries().is_empty(), "{:?}", fleet.store.entries());
+    assert!(fleet.store.operations().iter().any(|operation| matches!(operation, StoreOperation::Put(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_or_says_nonsense_costs_no_token() {
+    let fleet = Fleet::of(0);
+    for panics in [true, false] {
+        let instance = fleet.instance_over(Broken { panics });
+        instance.token().await;
+        sleep(hours(2)).await;
+        instance.token().await;
+    }
+}
+
+/// The results of its puts do not arrive.
+struct SilentPuts {
+    store: client_credentials::testing::MemoryStore,
+}
+
+#[async_trait]
+impl TokenStore for SilentPuts {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        self.store.load(names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        self.store.put(name, old, new, life, limit).await?;
+        std::future::pending().await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        self.store.remove(name, old).await
+    }
+}
+
+struct Broken {
+    panics: bool,
+}
+
+#[async_trait]
+impl TokenStore for Broken {
+    async fn load(&self, _: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        assert!(!self.panics, "a bug in the store");
+        Ok(Vec::new())
+    }
+
+    async fn put(&self, _: &EntryName, _: Option<&[u8]>, _: &[u8], _: Duration, _: Duration) -> Result<bool, BoxError> {
+        Ok(true)
+    }
+
+    async fn remove(&self, _: &EntryName, _: &[u8]) -> Result<bool, BoxError> {
+        Ok(false)
+    }
+}

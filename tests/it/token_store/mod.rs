@@ -1,0 +1,13 @@
+//! Stores of shared tokens: the contract, encryption, files.
+
+mod contract;
+mod encryption_key;
+#[cfg(all(feature = "file", feature = "reqwest", feature = "tracing", unix))]
+mod file_fleet;
+#[cfg(all(feature = "file", unix))]
+mod file_processes;
+#[cfg(all(feature = "file", unix))]
+mod files;
+mod folder;
+#[cfg(all(feature = "file", unix))]
+mod program;
