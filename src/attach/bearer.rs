@@ -95,11 +95,9 @@ impl Bearer {
         Self(Sharded::new(copy))
     }
 
-    /// Attaches the token of a lease. `beside` are the extensions of a request
-    /// whose type has none. Nearly every request takes this way. Any other (its URL does not begin as in the settings,
-    /// it has a `Host` header or a header of its own, its thread has no lease) is left unchanged for [`attach`].
-    ///
-    /// [`attach`]: Self::attach
+    /// Attaches the token that this thread has a lease of. Nearly every request passes here. Any other is left unchanged
+    /// for [`attach`](Self::attach): its URL does not begin as in the settings, it has a `Host` header or a header of
+    /// its own, or there is no lease. `beside` are the extensions of a request whose type has none.
     #[inline(always)]
     pub(crate) fn attach_lease<Req: Request>(
         &self,

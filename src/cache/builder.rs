@@ -125,8 +125,8 @@ impl TokenCacheBuilder {
     /// Sets how many tokens are kept beside the source's own, for requests that name another scope, resource, audience
     /// or parameter. The default is 1 000. For services with more tenants: beyond the limit, the least recently used
     /// token is removed, and requested again when it is needed. A token that a caller waits for, or that has a handle
-    /// of its own, stays; of the tokens that requests have used since the last ones were removed, or that are held back
-    /// after a failure, as many again may stay. Each thread whose requests carry a token keeps a copy of it.
+    /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
+    /// stay. Each thread whose requests carry a token keeps a copy of it.
     pub fn most_keys(mut self, most: usize) -> Self {
         if most == 0 {
             self.refuse(Error::configuration("most_keys: zero; every such request would need a new token"));

@@ -2,7 +2,7 @@
 //!
 //! A slot lends its token to the thread that asks for it, and ends all its leases when a decision is due. It does both
 //! under its own lock, so once that is released, no thread has a lease that the slot's state does not allow. No request
-//! waits for a table: one that finds it locked, or finds no lease in it, asks the slot.
+//! waits for the leases: one that finds them locked, or finds none of its token, asks the slot.
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,7 @@ pub(crate) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 struct Lease {
     token: AccessToken,
     until: Moment,
-    /// Whether a request has used it without asking its slot, since the table was last asked.
+    /// Whether a request has used it without asking its slot, since [`AllLeases::were_used`] last asked.
     was_used: AtomicBool,
 }
 
@@ -49,13 +49,13 @@ impl AllLeases {
 
     /// Ends the leases of this token, in all threads.
     pub(super) fn end(&self, key: Fingerprint) {
-        self.0.iter().for_each(|table| table.end(key));
+        self.0.iter().for_each(|leases| leases.end(key));
     }
 
     /// Whether a request has used a lease of this token since this was last asked.
     pub(super) fn were_used(&self, key: Fingerprint) -> bool {
         // All of them, since asking resets them.
-        self.0.iter().fold(false, |any, table| table.was_used(key) || any)
+        self.0.iter().fold(false, |any, leases| leases.was_used(key) || any)
     }
 }
 
