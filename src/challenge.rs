@@ -19,33 +19,50 @@ pub(crate) enum Rejection {
 const MOST_BYTES: usize = 8 * 1024;
 const MOST_CHALLENGES: usize = 32;
 
-/// Reads the challenges of a 401. `None`: the 401 is about something other than the token.
-pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
-    rejection_by(headers.get_all(WWW_AUTHENTICATE))
-}
+/// The challenges of a 401 or 403.
+pub(crate) struct Challenges(Vec<Challenge>);
 
-/// Like [`rejection`], from the values of the `WWW-Authenticate` fields.
-pub(crate) fn rejection_by(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> Option<Rejection> {
-    let mut left = MOST_BYTES;
-    let mut found = Vec::new();
-    for field in fields {
-        let field = field.as_ref();
-        let field = &field[..field.len().min(left)];
-        left -= field.len();
-        read(&String::from_utf8_lossy(field), &mut found);
+impl Challenges {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self::read(headers.get_all(WWW_AUTHENTICATE))
     }
-    let mut bearers = found.iter().filter(|challenge| challenge.is_bearer()).peekable();
-    if bearers.peek().is_none() {
-        // No challenge at all, or only challenges of other schemes.
-        return found.is_empty().then_some(Rejection::Bare);
+
+    /// From the values of the `WWW-Authenticate` fields.
+    pub(crate) fn read(fields: impl IntoIterator<Item: AsRef<[u8]>>) -> Self {
+        let mut left = MOST_BYTES;
+        let mut found = Vec::new();
+        for field in fields {
+            let field = field.as_ref();
+            let field = &field[..field.len().min(left)];
+            left -= field.len();
+            read(&String::from_utf8_lossy(field), &mut found);
+        }
+        Self(found)
     }
-    let errors: Vec<_> = bearers.filter_map(|challenge| challenge.error.as_deref()).collect();
-    if errors.contains(&"invalid_token") {
-        return Some(Rejection::Explicit);
+
+    /// What a 401 with these challenges says. `None`: it is about something other than the token.
+    pub(crate) fn rejection(&self) -> Option<Rejection> {
+        let errors: Vec<_> = self.errors().collect();
+        if errors.contains(&"invalid_token") {
+            return Some(Rejection::Explicit);
+        }
+        // RFC 9470 and some servers have more codes of this kind: the token is good, but not for this request.
+        if errors.iter().any(|error| !error.starts_with("insufficient_")) {
+            return Some(Rejection::Bare);
+        }
+        // No challenge at all gives no reason, either; challenges of other schemes alone are not about the token.
+        let no_reason = errors.is_empty() && (self.0.is_empty() || self.0.iter().any(Challenge::is_bearer));
+        no_reason.then_some(Rejection::Bare)
     }
-    // RFC 9470 and some servers have more codes of this kind: the token is good, but not for this request.
-    let is_about_the_token = |error: &&str| !error.starts_with("insufficient_");
-    (errors.is_empty() || errors.iter().any(is_about_the_token)).then_some(Rejection::Bare)
+
+    /// Whether the token lacks a scope (RFC 6750 section 3.1).
+    pub(crate) fn is_about_scope(&self) -> bool {
+        self.errors().any(|error| error == "insufficient_scope")
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|challenge| challenge.is_bearer()).filter_map(|challenge| challenge.error.as_deref())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -146,7 +163,7 @@ mod tests {
         for field in fields {
             headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(field).expect("a header value"));
         }
-        rejection(&headers)
+        Challenges::of(&headers).rejection()
     }
 
     fn check(expected: Option<Rejection>, table: &[&[&str]]) {

@@ -159,13 +159,13 @@ impl Fault {
                 "check the proxy's URL, or name the server's host in `NO_PROXY` to go around the proxy"
             }
             Self::TlsMissing => {
-                "enable this crate's feature `rustls` or `native-tls`, or bring a client with `.http_client(..)`"
+                "enable this crate's feature `rustls` or `native-tls`, or pass a client to `.http_client(..)`"
             }
             Self::NotTls => "check the scheme and the port of the URL",
-            Self::ClientCertificate => "give `.http_client(..)` a `reqwest::ClientBuilder` with an `identity(..)`",
+            Self::ClientCertificate => "pass a `reqwest::ClientBuilder` with an `identity(..)` to `.http_client(..)`",
             Self::HandshakeRefused | Self::ClosedAfterHandshake => {
-                "it may demand a client certificate: give `.http_client(..)` a `reqwest::ClientBuilder` with an \
-                 `identity(..)`"
+                "it may demand a client certificate: pass a `reqwest::ClientBuilder` with an `identity(..)` to \
+                 `.http_client(..)`"
             }
             Self::NoResponse | Self::NotHttp => "if the port speaks TLS, write the URL with `https`",
             _ => return None,

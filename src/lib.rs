@@ -24,15 +24,21 @@
 //!     .build();
 //! client.get("https://api.example.com/stats").send().await?.error_for_status()?;
 //!
-//! // Where no adapter reaches (docs/other-clients.md):
+//! // Where no adapter reaches (`docs::other_clients`):
 //! let header = tokens.header_for("https://api.example.com/stats").await?;
 //! # let _ = header.value();
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The README and the pages in `docs/` have a program for each kind of client, and show where each layer
-//! belongs.
+//! The [guide](docs) has a page for each task:
+//!
+//! - To start: [authorization servers](docs::providers), [from hand-written token code](docs::from_hand_written_code),
+//!   [several APIs and tenants](docs::several_apis_and_tenants), [other clients](docs::other_clients),
+//!   [blocking programs](docs::blocking_programs), [recipes](docs::recipes).
+//! - To run it: [in production](docs::in_production), [when it does not work](docs::when_it_does_not_work).
+//! - To build on it: [testing your application](docs::testing), [for authors of SDKs](docs::for_sdk_authors),
+//!   [upgrading](docs::upgrading).
 //!
 //! # The life of a token
 //!
@@ -88,7 +94,7 @@
 //! | size of a token response | 1 MiB | |
 //! | shared tokens: an instance's lease for a token request | 5 s, extended each second while the request is under way; kept until 1 s after it began | |
 //! | … a wait for the token request of another instance | looks again every 25 to 250 ms; for at most half of a caller's wait, then the instance requests a token itself | |
-//! | … an operation of the store | 250 ms if a caller waits for it, else 2 s; it is tried once more if it fails | |
+//! | … an operation of the store | 250 ms if a caller waits for it, else 2 s; it is tried once more if it fails. Connecting before it: 2 s | |
 //! | … a store that is down | left alone for 5 to 10 s, then 10 to 20, 20 to 40, 30 to 60 s | |
 //! | … a renewal while the store is down | at a random moment in the first half of what is left of the token | |
 //! | … a look into the store while token requests are held back | at most every 250 ms, if there is no usable token | |
@@ -132,6 +138,19 @@ mod bearer_auth;
 mod cache;
 mod challenge;
 mod client_credentials;
+// Its programs, when they are tests, need these features.
+#[cfg(any(
+    all(doc, not(doctest)),
+    all(
+        doctest,
+        feature = "jwt",
+        feature = "reqwest-middleware",
+        feature = "serde",
+        feature = "test-util",
+        feature = "tonic"
+    )
+))]
+pub mod docs;
 mod error;
 mod fault;
 mod fingerprint;
@@ -192,18 +211,7 @@ pub use crate::{
     token_request::{TokenRequest, TokenRequestBuilder},
 };
 
-#[cfg(all(
-    doctest,
-    feature = "jwt",
-    feature = "reqwest-middleware",
-    feature = "serde",
-    feature = "test-util",
-    feature = "tonic"
-))]
+/// The README's programs are tests.
+#[cfg(all(doctest, feature = "reqwest-middleware"))]
 #[doc = include_str!("../README.md")]
-#[doc = include_str!("../docs/in-production.md")]
-#[doc = include_str!("../docs/other-clients.md")]
-#[doc = include_str!("../docs/testing.md")]
-#[doc = include_str!("../docs/when-it-does-not-work.md")]
-#[doc = include_str!("../docs/providers.md")]
-struct Documents;
+struct Readme;

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -63,6 +66,8 @@ struct Inner {
     members: BTreeMap<String, Zeroizing<String>>,
     /// Which of a cache's tokens this is; `None`: the source's own.
     request: Option<TokenRequest>,
+    /// The origins that have accepted it and not rejected it since, as bits. All copies share them.
+    accepted_by: Arc<AtomicU64>,
 }
 
 impl AccessToken {
@@ -95,6 +100,7 @@ impl AccessToken {
                 scope: None,
                 members: BTreeMap::new(),
                 request: None,
+                accepted_by: Arc::default(),
             }),
         })
     }
@@ -191,7 +197,23 @@ impl AccessToken {
         self.number() == other.number()
     }
 
-    /// A copy that shares nothing with this token, not even its reference count.
+    /// Whether an origin has accepted it. `origin` is the origin's bit.
+    #[inline]
+    pub(crate) fn is_accepted_by(&self, origin: u64) -> bool {
+        self.inner.accepted_by.load(Ordering::Relaxed) & origin != 0
+    }
+
+    pub(crate) fn note_accepted_by(&self, origin: u64) {
+        if !self.is_accepted_by(origin) {
+            self.inner.accepted_by.fetch_or(origin, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn note_rejected_by(&self, origin: u64) {
+        self.inner.accepted_by.fetch_and(!origin, Ordering::Relaxed);
+    }
+
+    /// A copy that shares nothing with this token that is written often, not even its reference count.
     pub(crate) fn copied(&self) -> Self {
         let mut inner = Inner::clone(&self.inner);
         if let Some(authorization) = sensitive_header(&[SCHEME, self.expose_secret()]) {

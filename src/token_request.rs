@@ -207,9 +207,9 @@ impl TokenRequestBuilder {
             "resource" if value.is_empty() => self.resource(value),
             "resource" => self.with(|inner| inner.resources.push(value)),
             "audience" => self.audience(value),
-            reserved if RESERVED.contains(&reserved) => self.refuse(format!(
-                "parameter: `{reserved}` is written by the grant; use the builder's own method for it"
-            )),
+            reserved if RESERVED.contains(&reserved) => {
+                self.refuse(format!("parameter: `{reserved}` is set by the grant; use the builder's own method for it"))
+            }
             _ => self.with(|inner| inner.further.push((name, value))),
         }
     }

@@ -11,7 +11,7 @@ use super::{
     request::sealed::{Request, Response},
 };
 use crate::{
-    challenge::{self, Rejection},
+    challenge::{Challenges, Rejection},
     origin::{Permission, PermittedBy, Target},
     report::log,
     sharded::Apart,
@@ -32,6 +32,8 @@ pub(crate) struct Attached {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 enum Attempt {
+    /// The origin has accepted the token before.
+    Routine,
     First,
     /// Its response is final.
     Second,
@@ -48,26 +50,35 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 }
 
 impl Attached {
+    /// `is_routine`: the origin has accepted the token before.
     #[inline]
-    pub(super) fn new(id: TokenId, permitted_by: PermittedBy, asked: u64, adapter: &Arc<Apart<Adapter>>) -> Self {
-        Self { id, adapter: Arc::clone(adapter), permitted_by, attempt: Attempt::First, asked }
+    pub(super) fn new(
+        id: TokenId,
+        is_routine: bool,
+        permitted_by: PermittedBy,
+        asked: u64,
+        adapter: &Arc<Apart<Adapter>>,
+    ) -> Self {
+        let attempt = if is_routine { Attempt::Routine } else { Attempt::First };
+        Self { id, adapter: Arc::clone(adapter), permitted_by, attempt, asked }
     }
 
     /// Whether the response rejects the token, and how.
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejection> {
-        let is_plain = response.status() != StatusCode::UNAUTHORIZED && response.version() < Version::HTTP_2;
-        let adapter = &self.adapter;
-        let is_awaited = adapter.also_rejected.is_some() || adapter.tokens.has_streaks();
-        if is_plain && !is_awaited && self.attempt == Attempt::First { None } else { self.read_closely(response) }
+        let is_plain = response.status() < StatusCode::BAD_REQUEST && response.version() < Version::HTTP_2;
+        if is_plain && self.attempt == Attempt::Routine && self.adapter.also_rejected.is_none() {
+            return None;
+        }
+        self.read_closely(response)
     }
 
     #[cold]
     fn read_closely<Res: Response>(&self, response: &Res) -> Option<Rejection> {
         let status = response.status();
         let rejection = self.rejection(status, response.version(), response.headers());
-        if rejection.is_none() && status == StatusCode::UNAUTHORIZED {
-            log::not_a_rejection(&self.origin());
+        if rejection.is_none() && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            self.refused(status, response.headers());
         }
         let redirected = response.redirected(self.asked);
         let carried = redirected.as_ref().is_none_or(|end| self.was_carried_to(end, rejection));
@@ -79,15 +90,25 @@ impl Attached {
             self.replayed(accepted, rejection);
             return None;
         }
-        if accepted && self.adapter.tokens.has_streaks() {
-            self.adapter.tokens.accepted(self.id, &self.origin());
+        if accepted && self.attempt == Attempt::First {
+            self.adapter.tokens.accepted(self.id, self.permitted_by);
         }
         rejection
     }
 
+    /// The API refuses the request, and not because of a token that is dead.
+    fn refused(&self, status: StatusCode, headers: &HeaderMap) {
+        if Challenges::of(headers).is_about_scope() {
+            self.adapter.tokens.scope_missing(&self.origin());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            log::not_a_rejection(&self.origin());
+        }
+    }
+
     fn rejection(&self, status: StatusCode, version: Version, headers: &HeaderMap) -> Option<Rejection> {
         let rejection = match status {
-            StatusCode::UNAUTHORIZED => challenge::rejection(headers),
+            StatusCode::UNAUTHORIZED => Challenges::of(headers).rejection(),
             // gRPC's status for a missing permission is another one (7).
             _ if version >= Version::HTTP_2 && is_grpc(headers) && grpc_unauthenticated(status, headers) => {
                 Some(Rejection::Explicit)
@@ -119,22 +140,21 @@ impl Attached {
         if rejection.is_some() {
             log::fresh_token_rejected(&self.origin());
         } else if accepted {
-            tokens.accepted_in_place(self.id, &self.origin());
+            tokens.accepted_in_place(self.id, self.permitted_by);
         }
     }
 
     /// Starts the renewal without waiting for it: there is no copy of the request to send again.
     pub(crate) fn reject(&self, rejection: Rejection) {
-        let origin = self.origin();
-        log::not_sent_again(&origin);
+        log::not_sent_again(&self.origin());
         self.adapter.tokens.report().rejection(Some(rejection));
-        self.adapter.tokens.reject_at(self.id, &origin, rejection);
+        self.adapter.tokens.reject_at(self.id, self.permitted_by, rejection);
     }
 
     /// A token other than the rejected one, if one can be obtained before the request's own deadline.
     pub(crate) async fn recover(self, rejection: Rejection, deadline: Option<Instant>) -> Option<Obtained> {
-        let (tokens, origin) = (self.adapter.tokens.clone(), self.origin());
-        let token = before(deadline, tokens.recover(self.id, origin, rejection)).await??;
+        let tokens = self.adapter.tokens.clone();
+        let token = before(deadline, tokens.recover(self.id, self.permitted_by, rejection)).await??;
         let id = self.adapter.tokens.id(&token);
         Some(Obtained { token, attached: Self { id, attempt: Attempt::Second, ..self } })
     }

@@ -20,7 +20,6 @@ use crate::{
     error::{Error, ErrorKind},
     http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
-    report::log,
     sharded::{Apart, Sharded},
     token::AccessToken,
     token_request::TokenRequest,
@@ -118,13 +117,15 @@ impl Bearer {
         // `contains_key` before it 100.)
         let append = |token: &AccessToken| {
             let value = token.authorization().clone();
-            request.headers_mut().try_append(AUTHORIZATION, value)
+            (request.headers_mut().try_append(AUTHORIZATION, value), token.is_accepted_by(permitted_by.bit()))
         };
         match adapter.tokens.leased(&adapter.leases, key, append)? {
-            (Ok(false), id) => Some(Attached::new(id, permitted_by, request.asked(), adapter)),
-            (Ok(true), _) => take_back(request.headers_mut()),
+            ((Ok(false), is_routine), id) => {
+                Some(Attached::new(id, is_routine, permitted_by, request.asked(), adapter))
+            }
+            ((Ok(true), _), _) => take_back(request.headers_mut()),
             // The request has as many headers as it can hold.
-            (Err(_), _) => None,
+            ((Err(_), _), _) => None,
         }
     }
 
@@ -148,7 +149,8 @@ impl Bearer {
             return Attach::Wait(Pending(Ok(wanted)));
         };
         let is_attached = adapter.insert(&token, request.headers_mut());
-        let attached = || Attached::new(adapter.tokens.id(&token), permitted_by, asked, adapter);
+        let is_routine = token.is_accepted_by(permitted_by.bit());
+        let attached = || Attached::new(adapter.tokens.id(&token), is_routine, permitted_by, asked, adapter);
         Attach::Done(is_attached.then(attached))
     }
 }
@@ -178,7 +180,7 @@ impl Adapter {
     fn keeps_own<Req: Request>(&self, request: &Req) -> bool {
         let is_set = request.headers().contains_key(self.header_name());
         if is_set {
-            log::own_header(self.header_name());
+            self.tokens.own_header(self.header_name());
         }
         is_set
     }
@@ -203,7 +205,8 @@ impl Pending {
     pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Obtained, Error> {
         let Wanted { request, permitted_by, asked, adapter } = self.0?;
         let token = before(deadline, adapter.tokens.clone().wait(request)).await.unwrap_or_else(|| Err(too_late()))?;
-        let attached = Attached::new(adapter.tokens.id(&token), permitted_by, asked, &adapter);
+        let is_routine = token.is_accepted_by(permitted_by.bit());
+        let attached = Attached::new(adapter.tokens.id(&token), is_routine, permitted_by, asked, &adapter);
         Ok(Obtained { token, attached })
     }
 }

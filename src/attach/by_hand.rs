@@ -6,9 +6,9 @@ use http::{HeaderValue, StatusCode, Uri};
 
 use crate::{
     cache::TokenCache,
-    challenge::{self, Rejection},
+    challenge::{Challenges, Rejection},
     error::{Error, ErrorKind},
-    origin::{Permission, Target, insecure},
+    origin::{Permission, PermittedBy, Target, insecure},
     report::log,
     token::AccessToken,
 };
@@ -40,8 +40,8 @@ impl TokenCache {
     /// }
     /// ```
     ///
-    /// The repository's page "Other clients" (`docs/other-clients.md`) has complete programs. For another scope or
-    /// resource, call this on a handle [`with_request`](Self::with_request).
+    /// The page [Other clients](crate::docs::other_clients) has complete programs. For another scope or resource, call
+    /// this on a handle [`with_request`](Self::with_request).
     ///
     /// # Errors
     ///
@@ -49,8 +49,8 @@ impl TokenCache {
     /// go over plain http to a host that is named with `https` (the log says either once for each origin),
     /// [`ErrorKind::Configuration`] if it is not a URI with a scheme and a host; and those of [`token`](Self::token).
     pub async fn header_for(&self, uri: impl TryInto<Uri>) -> Result<BearerHeader, Error> {
-        let origin = self.origin_of(uri)?;
-        Ok(self.header(self.token().await?, origin))
+        let permitted_by = self.permit_uri(uri)?;
+        Ok(self.header(self.token().await?, permitted_by))
     }
 
     /// Like [`header_for`](Self::header_for), but does not wait: for interceptors and callbacks that are not async.
@@ -61,12 +61,12 @@ impl TokenCache {
     ///
     /// Those of [`header_for`](Self::header_for). While token requests are held back after a failure, that failure.
     pub fn try_header_for(&self, uri: impl TryInto<Uri>) -> Result<Option<BearerHeader>, Error> {
-        let origin = self.origin_of(uri)?;
-        Ok(self.try_hand_out()?.map(|token| self.header(token, origin)))
+        let permitted_by = self.permit_uri(uri)?;
+        Ok(self.try_hand_out()?.map(|token| self.header(token, permitted_by)))
     }
 
-    /// The origin as it was named, by which rejections are counted; an error if the token may not go there.
-    fn origin_of(&self, uri: impl TryInto<Uri>) -> Result<String, Error> {
+    /// What permits the token where the URI leads; an error if nothing does.
+    fn permit_uri(&self, uri: impl TryInto<Uri>) -> Result<PermittedBy, Error> {
         let uri = uri.try_into().map_err(|_| Error::configuration("uri: is not a URI"))?;
         let target = Target::of_uri(&uri).filter(|_| uri.scheme().is_some());
         let Some(target) = target else {
@@ -75,14 +75,14 @@ impl TokenCache {
             ));
         };
         match self.permit(&target) {
-            Permission::Granted(permitted_by) => Ok(self.origins().name(permitted_by)),
+            Permission::Granted(permitted_by) => Ok(permitted_by),
             Permission::Insecure => Err(insecure(&target)),
             Permission::Foreign => Err(foreign(&target)),
         }
     }
 
-    fn header(&self, token: AccessToken, origin: String) -> BearerHeader {
-        BearerHeader { tokens: self.clone(), token, origin, replaces: false }
+    fn header(&self, token: AccessToken, permitted_by: PermittedBy) -> BearerHeader {
+        BearerHeader { tokens: self.clone(), token, permitted_by, replaces: false }
     }
 }
 
@@ -97,7 +97,7 @@ fn foreign(target: &Target<'_>) -> Error {
 pub struct BearerHeader {
     tokens: TokenCache,
     token: AccessToken,
-    origin: String,
+    permitted_by: PermittedBy,
     /// It replaces a rejected one.
     replaces: bool,
 }
@@ -122,13 +122,18 @@ impl BearerHeader {
     pub fn on_response(&self, status: impl Into<u16>, challenges: impl IntoIterator<Item: AsRef<[u8]>>) -> bool {
         let status = status.into();
         let is_401 = status == StatusCode::UNAUTHORIZED.as_u16();
-        let rejection = if is_401 { challenge::rejection_by(challenges) } else { None };
+        let refused = is_401 || status == StatusCode::FORBIDDEN.as_u16();
+        let challenges = refused.then(|| Challenges::read(challenges));
+        let rejection = challenges.as_ref().filter(|_| is_401).and_then(Challenges::rejection);
+        if challenges.is_some_and(|challenges| challenges.is_about_scope()) {
+            self.tokens.scope_missing(&self.origin());
+        }
         if self.replaces {
             self.tokens.report().replayed(rejection.is_some());
         }
         match rejection {
             Some(rejection) => self.rejected(rejection),
-            None if is_401 => log::not_a_rejection(&self.origin),
+            None if is_401 => log::not_a_rejection(&self.origin()),
             // It may come from a proxy that did not check the token.
             None if status >= 500 => {}
             None => self.accepted(),
@@ -156,23 +161,31 @@ impl BearerHeader {
 
     fn rejected(&self, rejection: Rejection) {
         if self.replaces {
-            log::fresh_token_rejected(&self.origin);
+            log::fresh_token_rejected(&self.origin());
         }
         self.tokens.report().rejection(Some(rejection));
-        self.tokens.reject_at(self.tokens.id(&self.token), &self.origin, rejection);
+        self.tokens.reject_at(self.tokens.id(&self.token), self.permitted_by, rejection);
     }
 
     fn accepted(&self) {
         if self.replaces {
-            self.tokens.accepted_in_place(self.tokens.id(&self.token), &self.origin);
-        } else if self.tokens.has_streaks() {
-            self.tokens.accepted(self.tokens.id(&self.token), &self.origin);
+            self.tokens.accepted_in_place(self.tokens.id(&self.token), self.permitted_by);
+        } else if !self.token.is_accepted_by(self.permitted_by.bit()) {
+            self.tokens.accepted(self.tokens.id(&self.token), self.permitted_by);
         }
+    }
+
+    /// The origin as it was named, by which rejections are counted.
+    fn origin(&self) -> String {
+        self.tokens.origins().name(self.permitted_by)
     }
 }
 
 impl fmt::Debug for BearerHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerHeader").field("token", &self.token).field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("BearerHeader")
+            .field("token", &self.token)
+            .field("origin", &self.origin())
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
-//! Whether a token may go where a request goes. A refusal is logged once for each origin.
+//! Whether a token may go where a request goes, and what the log mentions only once.
 
-use http::{HeaderMap, header::HOST, uri::Authority};
+use http::{HeaderMap, HeaderName, header::HOST, uri::Authority};
 
 use crate::{
     cache::TokenCache,
@@ -42,6 +42,20 @@ impl TokenCache {
             log::foreign_host(self.report().source(), &host.to_origin());
         }
         permitted
+    }
+
+    /// The API at `origin` refused a request because its token lacks a scope.
+    pub(super) fn scope_missing(&self, origin: &str) {
+        if self.report().is_first_mention(&format!("scope {origin}")) {
+            log::scope_missing(self.report().source(), origin);
+        }
+    }
+
+    /// A request already has the header that the token would be in.
+    pub(super) fn own_header(&self, header: &HeaderName) {
+        if self.report().is_first_mention("header") {
+            log::own_header(self.report().source(), header);
+        }
     }
 
     /// The response came from `end`, the target of a redirect on which the client may have removed the token.

@@ -9,7 +9,7 @@ use crate::origin::{Origins, PermittedBy, Target};
     message = "no access token can be attached to a `{Self}`",
     label = "the layer does not work with this client",
     note = "it works with clients of `http::Request<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
-    note = "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see docs/other-clients.md"
+    note = "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see https://docs.rs/client-credentials/latest/client_credentials/docs/other_clients"
 )]
 pub trait BearerRequest: sealed::Request {}
 
@@ -18,7 +18,7 @@ pub trait BearerRequest: sealed::Request {}
     message = "a `{Self}` cannot say that an access token was rejected",
     label = "the layer does not work with this client",
     note = "it works with clients of `http::Response<B>` (http 1) and, with the feature `reqwest`, of reqwest 0.13",
-    note = "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see docs/other-clients.md"
+    note = "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see https://docs.rs/client-credentials/latest/client_credentials/docs/other_clients"
 )]
 pub trait BearerResponse: sealed::Response {}
 

@@ -156,7 +156,8 @@ impl Flying {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
         let call = within(context.time_limit(), || context.source.token(&self.request));
-        let outcome = exchange.span.around(self.of_source(call)).await.and_then(|outcome| outcome);
+        let call = context.report.unless_slow(&self.request, self.of_source(call));
+        let outcome = exchange.span.around(call).await.and_then(|outcome| outcome);
         let outcome = outcome.map(|token| token.with_request(self.request.clone()));
         exchange.ended(&outcome);
         (outcome, exchange.span.clone())

@@ -11,6 +11,7 @@ mod fetch;
 mod flight;
 mod keep_warm;
 mod keys;
+mod lasting;
 mod lease;
 #[cfg(not(feature = "store"))]
 mod not_sharing;
@@ -49,7 +50,7 @@ use crate::{
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
-    origin::Origins,
+    origin::{Origins, PermittedBy},
     report::Reporter,
     runtime,
     sharded::Apart,
@@ -186,7 +187,7 @@ impl TokenCache {
     /// While new tokens are rejected before that, renewals are at least 10, 20, 40 … seconds apart.
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
-        self.reject_at(self.id(token), BY_HAND, Rejection::Explicit);
+        self.reject_by(BY_HAND, 0, self.id(token), Rejection::Explicit);
     }
 
     /// Like [`try_token`](Self::try_token), with the reason if no token request is in flight.
@@ -241,10 +242,14 @@ impl TokenCache {
         TokenId { key, number: token.number() }
     }
 
-    /// Notes that `origin` rejected a token, and starts its renewal if that may start.
-    pub(crate) fn reject_at(&self, id: TokenId, origin: &str, rejection: Rejection) -> bool {
+    /// Notes that an origin rejected a token, and starts its renewal if that may start.
+    pub(crate) fn reject_at(&self, id: TokenId, origin: PermittedBy, rejection: Rejection) -> bool {
+        self.reject_by(&self.origins().name(origin), origin.bit(), id, rejection)
+    }
+
+    fn reject_by(&self, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
         let Some(slot) = self.find(id.key) else { return false };
-        let renews = slot.reject(id.number, origin, rejection);
+        let renews = slot.reject(id.number, origin, bit, rejection);
         if renews {
             let _ = step(&slot, Some(id.number));
         }
@@ -252,9 +257,14 @@ impl TokenCache {
     }
 
     /// Another token than the rejected one, if one can be obtained within five seconds.
-    pub(crate) async fn recover(self, rejected: TokenId, origin: String, rejection: Rejection) -> Option<AccessToken> {
+    pub(crate) async fn recover(
+        self,
+        rejected: TokenId,
+        origin: PermittedBy,
+        rejection: Rejection,
+    ) -> Option<AccessToken> {
         self.report().rejection(Some(rejection));
-        if !self.reject_at(rejected, &origin, rejection) {
+        if !self.reject_at(rejected, origin, rejection) {
             return None;
         }
         self.another(rejected).await
@@ -269,23 +279,22 @@ impl TokenCache {
     }
 
     /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
-    #[inline]
-    pub(crate) fn has_streaks(&self) -> bool {
+    fn has_streaks(&self) -> bool {
         self.shared.context.streaks.load(Ordering::Relaxed) > 0
     }
 
-    /// The origin accepted this token.
+    /// The origin accepted this token. What it accepts next is of interest only while it has a streak of rejections.
     #[cold]
-    pub(crate) fn accepted(&self, id: TokenId, origin: &str) {
+    pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
         if let Some(slot) = self.find(id.key) {
-            slot.accepted(id.number, origin);
+            slot.accepted(id.number, &self.origins().name(origin), origin.bit());
         }
     }
 
     /// The origin accepted this token, which replaced a rejected one.
-    pub(crate) fn accepted_in_place(&self, id: TokenId, origin: &str) {
+    pub(crate) fn accepted_in_place(&self, id: TokenId, origin: PermittedBy) {
         if let Some(slot) = self.find(id.key) {
-            slot.accepted_in_place(origin);
+            slot.accepted_in_place(id.number, &self.origins().name(origin), origin.bit());
         }
     }
 
@@ -329,7 +338,7 @@ impl TokenCache {
     /// A token that is handed out counts as accepted until it is reported.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
         if self.has_streaks() {
-            slot.accepted(token.number(), BY_HAND);
+            slot.accepted(token.number(), BY_HAND, 0);
         }
     }
 
@@ -407,7 +416,7 @@ fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
 fn waits_for_itself() -> Error {
     Error::configuration(
         "the token request would wait for itself: the token source sends it through the adapter that waits \
-         for its token; give the source a client of its own",
+         for its token; pass the source a client of its own",
     )
 }
 

@@ -91,8 +91,8 @@ impl Flying {
         let Some(slot) = self.slot.upgrade() else { return };
         let Taken { token, age, waited } = taken;
         let token = token.with_request(self.request.clone());
-        let until = slot.take(self.guard.id, &token, age);
-        report::taken(&self.context.report, &self.request, sharing.store(), &token, age, until, waited);
+        let usable = slot.take(self.guard.id, &token, age);
+        report::taken(&self.context.report, &self.request, sharing.store(), &token, age, usable, waited);
         self.guard.publish(Some(Ok(token)));
     }
 

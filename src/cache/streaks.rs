@@ -35,15 +35,30 @@ struct Streak {
 
 /// What a rejection leads to.
 pub(super) enum Verdict {
-    /// A renewal; `again`: the rejection before it led to one, too.
-    Renew { again: bool },
+    Renew,
     /// No renewal: the last one was too recent.
-    Wait { wait: Duration, first: bool },
+    Wait {
+        wait: Duration,
+        first: bool,
+    },
 }
 
 impl Streaks {
     pub(super) fn len(&self) -> usize {
         self.explicit.len() + self.bare.len()
+    }
+
+    /// Whether the origin has accepted a token since the last one that it rejected.
+    pub(super) fn has_accepted(&self, origin: &str) -> bool {
+        self.of(origin).any(|streak| streak.accepted)
+    }
+
+    pub(super) fn is_over(&self, origin: &str) -> bool {
+        self.of(origin).next().is_none()
+    }
+
+    fn of(&self, origin: &str) -> impl Iterator<Item = &Streak> {
+        [&self.explicit, &self.bare].into_iter().filter_map(move |streaks| streaks.get(shared(streaks, origin)))
     }
 
     /// An explicit rejection is never held back by bare ones.
@@ -68,7 +83,7 @@ impl Streaks {
         streak.count = streak.count.saturating_add(1);
         streak.not_before = now.after(streak.interval());
         streak.mentioned = false;
-        Verdict::Renew { again: streak.count > 1 }
+        Verdict::Renew
     }
 
     /// The origin accepted the newest token. If it keeps accepting it, that ends its streaks.

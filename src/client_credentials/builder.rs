@@ -11,14 +11,13 @@ use super::{
     endpoint::TokenEndpoint,
     exchange::LastExchange,
     header,
-    notices::Notices,
     transport::Transport,
 };
 use crate::{
     error::Error,
-    http_client::IntoHttpClient,
+    http_client::{HttpClient, IntoHttpClient},
     origin::Origins,
-    report::log,
+    report::{Mentions, log},
     source::TokenSource,
     token_request::{TokenRequest, TokenRequestBuilder},
 };
@@ -44,6 +43,7 @@ pub struct ClientCredentialsBuilder {
     pub(crate) origins: Origins,
     pub(crate) scope_required: bool,
     pub(super) transport: Transport,
+    wraps: Vec<Arc<Wrap>>,
     timeout: Duration,
     plain_http: bool,
     token_types: Vec<String>,
@@ -51,6 +51,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) overridden: Vec<&'static str>,
     refused: Option<Error>,
 }
+
+type Wrap = dyn Fn(Arc<dyn HttpClient>) -> Arc<dyn HttpClient> + Send + Sync;
 
 #[derive(Clone)]
 enum ServerUrl {
@@ -109,6 +111,7 @@ impl ClientCredentialsBuilder {
             origins: Origins::default(),
             scope_required: false,
             transport: Transport::Default,
+            wraps: Vec::new(),
             timeout: Duration::from_secs(28),
             plain_http: false,
             token_types: Vec::new(),
@@ -165,13 +168,8 @@ impl ClientCredentialsBuilder {
     /// repeated. Its value is marked sensitive, and is hidden in errors if it has at least eight characters. Headers
     /// that the token request or the HTTP client sets, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        match header::checked(name.as_ref(), value.as_ref()) {
-            Ok((name, value)) => {
-                self.headers.append(name, value);
-            }
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        if let Some((name, value)) = self.note(header::checked(name.as_ref(), value.as_ref())) {
+            self.headers.append(name, value);
         }
         self
     }
@@ -184,11 +182,8 @@ impl ClientCredentialsBuilder {
 
     /// Allows tokens to be sent to an origin, such as `https://api.example.com`. Call it once for each origin.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
-        match Origins::new([origin]) {
-            Ok(origins) => self.origins.extend(origins),
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        if let Some(origins) = self.note(Origins::new([origin])) {
+            self.origins.extend(origins);
         }
         self
     }
@@ -202,11 +197,8 @@ impl ClientCredentialsBuilder {
     /// Allows a [discovered](ClientCredentials::discover) token endpoint at this origin, for issuers that have it on
     /// another host (Amazon Cognito: the user pool's domain). The client's secret is sent there.
     pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
-        match Origins::new([origin]) {
-            Ok(origins) => self.token_endpoint_origins.extend(origins),
-            Err(error) => {
-                self.refused.get_or_insert(error.about("token_endpoint_origin"));
-            }
+        if let Some(origins) = self.note(Origins::new([origin]).map_err(|error| error.about("token_endpoint_origin"))) {
+            self.token_endpoint_origins.extend(origins);
         }
         self
     }
@@ -227,12 +219,41 @@ impl ClientCredentialsBuilder {
     /// on a 301, 302 or 303 from the token endpoint, it sends a request without the secret to the other host, with the
     /// headers of [`header`](Self::header), and with the token URL and its query as the `Referer`.
     pub fn http_client(mut self, client: impl IntoHttpClient) -> Self {
-        match client.into_http_client() {
-            Ok(client) => self.transport = Transport::Own(client),
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        if let Some(client) = self.note(client.into_http_client()) {
+            self.transport = Transport::Own(client);
         }
+        self
+    }
+
+    /// Wraps the HTTP client that sends the token requests, whichever it is and whatever its settings: to count or to
+    /// record what is sent, or to change it. `wrap` is called by [`build`](Self::build).
+    ///
+    /// The body has the client's secret, and the response the token: keep both out of logs.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use client_credentials::{ClientCredentials, Error, HttpClient, SecretBody, async_trait};
+    /// use http::{Request, Response};
+    ///
+    /// struct Said(Arc<dyn HttpClient>);
+    ///
+    /// #[async_trait]
+    /// impl HttpClient for Said {
+    ///     async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+    ///         eprintln!("{} {}", request.method(), request.uri().path());
+    ///         self.0.send(request).await
+    ///     }
+    /// }
+    ///
+    /// let builder = ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
+    ///     .map_http_client(Said);
+    /// ```
+    pub fn map_http_client<C: HttpClient>(
+        mut self,
+        wrap: impl Fn(Arc<dyn HttpClient>) -> C + Send + Sync + 'static,
+    ) -> Self {
+        self.wraps.push(Arc::new(move |client| Arc::new(wrap(client))));
         self
     }
 
@@ -285,7 +306,7 @@ impl ClientCredentialsBuilder {
         let source = ClientCredentials {
             endpoint,
             client_id: self.client_id,
-            http_client: self.transport.client(&authentication)?,
+            http_client: self.wraps.iter().fold(self.transport.client(&authentication)?, |client, wrap| wrap(client)),
             authentication,
             grant_type: self.grant_type,
             defaults,
@@ -296,11 +317,16 @@ impl ClientCredentialsBuilder {
             token_types: self.token_types,
             history: History::default(),
             clock: ServerClock::default(),
-            notices: Notices::default(),
+            mentions: Mentions::default(),
             last_exchange: LastExchange::default(),
         };
         source.log_warnings(&self.overridden);
         Ok(source)
+    }
+
+    /// Keeps the first error for `build`.
+    fn note<T>(&mut self, outcome: Result<T, Error>) -> Option<T> {
+        outcome.map_err(|error| self.refused.get_or_insert(error)).ok()
     }
 
     fn endpoint(&self, authentication: &ClientAuthentication) -> Result<EndpointSource, Error> {

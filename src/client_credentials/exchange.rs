@@ -1,6 +1,9 @@
 //! One call to the token endpoint, and the retries when the server rejects the client's credentials.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::{Response, header::DATE};
 use tokio::time::{Instant, timeout_at};
@@ -11,7 +14,6 @@ use super::{
     authentication::{Credentials, Skew},
     endpoint::TokenEndpoint,
     mask::Mask,
-    notices,
     quote::Quotes,
     request::{self, Style},
     response::{self, Granted},
@@ -113,7 +115,7 @@ impl ClientCredentials {
         let Ok(response) = self.send(attempt, corrected, secrets).await else { return Err(error) };
         let token = self.outcome(attempt, &response, secrets).map_err(|_| error)?;
         self.clock.keep(corrected);
-        log::clock_corrected(self.name());
+        log::clock_corrected(self.name(), corrected.ahead());
         Ok(token)
     }
 
@@ -202,13 +204,14 @@ impl ClientCredentials {
 
     /// Logs a missing lifetime and a narrower scope.
     fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
-        if granted.no_lifetime {
-            self.notices.no_lifetime(self.name());
+        if granted.no_lifetime && self.mentions.is_first("lifetime") {
+            log::no_lifetime(self.name());
         }
         if let (Some(asked), Some(scope)) = (request.scope(), granted.token.scope())
-            && notices::lacks_scope(&asked, scope)
+            && lacks_scope(&asked, scope)
+            && self.mentions.is_first(&format!("scope {asked}"))
         {
-            self.notices.other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
+            log::other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
         }
     }
 
@@ -220,6 +223,12 @@ impl ClientCredentials {
         let by_clock = verdict && self.authentication.depends_on_clock();
         httpdate::parse_http_date(date).ok().filter(|_| by_clock).and_then(|date| skew.by(date))
     }
+}
+
+/// Whether one of the requested scopes was not granted. Some servers separate scopes with commas.
+fn lacks_scope(asked: &str, granted: &str) -> bool {
+    let split = |scopes: &str| scopes.split([' ', ',']).map(str::to_owned).collect::<HashSet<_>>();
+    split(asked).difference(&split(granted)).any(|scope| !scope.is_empty())
 }
 
 /// Hides the query of the token URL, which contains a key for some servers: the whole query, and each of its values.

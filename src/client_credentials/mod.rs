@@ -13,7 +13,6 @@ mod identity;
 mod lifetime;
 mod mask;
 mod members;
-mod notices;
 mod preset;
 mod quote;
 mod request;
@@ -37,13 +36,12 @@ use self::{
     discovery::Discovery,
     endpoint::TokenEndpoint,
     exchange::LastExchange,
-    notices::Notices,
 };
 use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
     origin::Origins,
-    report::span,
+    report::{Mentions, span},
     runtime,
     source::{Identifying, TokenSource},
     token::AccessToken,
@@ -67,7 +65,7 @@ pub struct ClientCredentials {
     http_client: Arc<dyn HttpClient>,
     timeout: Duration,
     token_types: Vec<String>,
-    notices: Notices,
+    mentions: Mentions,
     last_exchange: LastExchange,
 }
 

@@ -217,6 +217,7 @@ impl Error {
     }
 
     /// The message, with those of its causes that add to it.
+    #[cfg(feature = "tracing")]
     pub(crate) fn chain(&self) -> String {
         said_once(self)
     }
@@ -280,13 +281,30 @@ impl Error {
     }
 }
 
+/// What HTTP clients wrap around a cause, and what says nothing beside it.
+const WRAPPERS: [&str; 6] = [
+    "error sending request",
+    "client error (Connect)",
+    "client error (SendRequest)",
+    "error resolving DNS",
+    "dns error",
+    "tcp connect error",
+];
+/// The standard library puts this before the resolver's own text.
+const BEFORE_RESOLVER: &str = "failed to lookup address information: ";
+
 /// The messages of an error and its causes, each of them once.
 fn said_once(error: &(dyn StdError + 'static)) -> String {
-    chain(error).map(ToString::to_string).fold(String::new(), |text, said| match text.as_str() {
-        "" => said,
-        known if known.contains(&said) => text,
-        known => format!("{known}: {said}"),
-    })
+    let mut text = String::new();
+    for error in chain(error) {
+        let said = error.to_string();
+        let is_wrapper = error.source().is_some() && WRAPPERS.contains(&said.as_str());
+        let said = said.strip_prefix(BEFORE_RESOLVER).unwrap_or(&said);
+        if !is_wrapper && !text.contains(said) {
+            text = if text.is_empty() { said.to_owned() } else { format!("{text}: {said}") };
+        }
+    }
+    text
 }
 
 impl fmt::Display for Error {

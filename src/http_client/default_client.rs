@@ -60,8 +60,9 @@ impl HttpClient for DefaultClient {
             ErrorKind::Tls => {
                 error.or_advice("to trust a private certificate authority, pass a client to `.http_client(..)`")
             }
-            _ if is_connection_failure(&error) && !loopback => error
-                .or_advice(format!("if a proxy is required, set `{variable}`, or pass a client to `.http_client(..)`")),
+            _ if is_connection_failure(&error) && !loopback => {
+                error.or_advice(format!("if a proxy is required, set `{variable}`"))
+            }
             _ => error,
         })
     }

@@ -46,6 +46,12 @@ impl PermittedBy {
     fn entry(at: usize) -> Self {
         Self(at as u32)
     }
+
+    /// Beyond 64 entries, some share a bit.
+    #[inline]
+    pub(crate) fn bit(self) -> u64 {
+        1 << (self.0 % u64::BITS)
+    }
 }
 
 /// Whether a token may be sent to a target.

@@ -38,85 +38,77 @@ macro_rules! token_event {
     ($($rest:tt)*) => {};
 }
 
+/// An event about a token request that failed, and the next attempt after `wait`.
+#[cfg(feature = "tracing")]
+macro_rules! failure_event {
+    ($level:ident, $source:ident, $request:ident, $error:ident, $wait:ident, $($rest:tt)*) => {
+        token_event!(
+            $level,
+            $source,
+            $request,
+            error = $error.chain(),
+            error.type = $error.type_name(),
+            http.response.status_code = status($error),
+            retry_in = seconds($wait),
+            $($rest)*
+        )
+    };
+}
+#[cfg(not(feature = "tracing"))]
+macro_rules! failure_event {
+    ($($rest:tt)*) => {};
+}
 #[cfg(feature = "store")]
 pub(super) use {event, token_event};
 
 pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
+    let text = if renewal { "access token renewed" } else { "access token obtained" };
     // At debug level, so that twenty thousand tenants do not cause twenty thousand lines.
-    match (renewal, request.is_default()) {
-        (true, true) => {
-            token_event!(info, source, request, expires_in, "access token renewed");
-        }
-        (false, true) => {
-            token_event!(info, source, request, expires_in, "access token obtained");
-        }
-        (true, false) => {
-            token_event!(debug, source, request, expires_in, "access token renewed");
-        }
-        (false, false) => {
-            token_event!(debug, source, request, expires_in, "access token obtained");
-        }
+    if request.is_default() {
+        token_event!(info, source, request, expires_in, "{text}");
+    } else {
+        token_event!(debug, source, request, expires_in, "{text}");
     }
 }
 
 pub(crate) fn failed(source: &str, request: &TokenRequest, error: &Error, remaining: Duration, wait: Duration) {
-    let status = error.status().map(|status| status.as_u16());
-    let (retry_in, kind, text) = (seconds(wait), error.type_name(), error.chain());
     let asked = if error.retry_after().is_some() { ", as `Retry-After` asks" } else { "" };
+    let next = human(wait);
     if remaining.is_zero() {
-        token_event!(
+        failure_event!(
             error,
             source,
             request,
-            error = text,
-            error.type = kind,
-            http.response.status_code = status,
-            retry_in,
-            "no access token; token requests are held back for {}{asked}",
-            human(wait)
+            error,
+            wait,
+            "no access token; token requests are held back for {next}{asked}"
         );
     } else {
-        token_event!(
+        failure_event!(
             warn,
             source,
             request,
-            error = text,
-            error.type = kind,
-            http.response.status_code = status,
-            retry_in,
+            error,
+            wait,
             usable_for = remaining.as_secs(),
-            "renewal failed; serving the old token for another {}, next attempt in {}{asked}",
-            human(remaining),
-            human(wait)
+            "renewal failed; serving the old token for another {}, next attempt in {next}{asked}",
+            human(remaining)
         );
     }
 }
 
 pub(crate) fn tried_again(source: &str, request: &TokenRequest, error: &Error, wait: Duration) {
-    let status = error.status().map(|status| status.as_u16());
-    let (retry_in, kind, text) = (seconds(wait), error.type_name(), error.chain());
-    token_event!(
-        info,
-        source,
-        request,
-        error = text,
-        error.type = kind,
-        http.response.status_code = status,
-        retry_in,
-        "token request failed; trying again in {}",
-        human(wait)
-    );
+    failure_event!(info, source, request, error, wait, "token request failed; trying again in {}", human(wait));
 }
 
 /// Several tokens in a row have failed for the same reason.
 pub(crate) fn about_all_tokens(source: &str, error: &Error) {
-    let (status, kind) = (error.status().map(|status| status.as_u16()), error.type_name());
     event!(
         warn,
         source,
-        error.type = kind,
-        http.response.status_code = status,
+        error.type = error.type_name(),
+        http.response.status_code = status(error),
         "token requests fail for several tokens in a row; at most one is sent each second until one succeeds"
     );
 }
@@ -126,22 +118,25 @@ pub(crate) fn discovered(source: &str, token_endpoint: &str) {
 }
 
 pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
-    let (kind, text) = (error.type_name(), error.chain());
     event!(
         warn,
         source,
-        error = text,
-        error.type = kind,
+        error = error.chain(),
+        error.type = error.type_name(),
         age = age.as_secs(),
         "discovery failed; the token endpoint that was discovered {} ago stays in use",
         human(age)
     );
 }
 
+/// A token that the API had accepted was revoked.
+fn hint(was_accepted: bool) -> &'static str {
+    if was_accepted { "" } else { "; a scope may be missing, or the audience may be wrong" }
+}
+
 /// `origin` is empty if the application reported the rejection.
-pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, again: bool) {
-    let fresh = again || age < Duration::from_secs(60);
-    let hint = if fresh { "; a scope may be missing, or the audience may be wrong" } else { "" };
+pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, was_accepted: bool) {
+    let hint = hint(was_accepted);
     token_event!(
         warn,
         source,
@@ -153,14 +148,14 @@ pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: 
     );
 }
 
-pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration) {
+pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration, was_accepted: bool) {
+    let hint = hint(was_accepted);
     token_event!(
         warn,
         source,
         request,
         origin = (!origin.is_empty()).then_some(origin),
-        "a new access token was rejected too; a scope may be missing, or the audience may be wrong; rejections by \
-         this origin cause no renewal for {}",
+        "a new access token was rejected too{hint}; rejections by this origin cause no renewal for {}",
         human(wait)
     );
 }
@@ -202,8 +197,28 @@ pub(crate) fn forgotten(source: &str, count: usize, most: usize) {
     event!(debug, source, count, "the least recently used of {} access tokens was removed", most);
 }
 
-pub(crate) fn own_header(name: &HeaderName) {
-    event!(debug, "no access token attached: the request already has the header `{name}`");
+pub(crate) fn own_header(source: &str, name: &HeaderName) {
+    event!(
+        info,
+        source,
+        "no access token attached: the request already has the header `{name}`, from the caller or from another layer \
+         or middleware of this crate; logged once for each cache"
+    );
+}
+
+pub(crate) fn scope_missing(source: &str, origin: &str) {
+    event!(
+        info,
+        source,
+        origin,
+        "the API refused a request with `insufficient_scope`: request the scope that its `WWW-Authenticate` names; \
+         logged once for each origin"
+    );
+}
+
+/// A token request has taken `time`, and continues.
+pub(crate) fn slow(source: &str, request: &TokenRequest, time: Duration) {
+    token_event!(info, source, request, "a token request has had no response for {}, and continues", human(time));
 }
 
 pub(crate) fn not_sent_again(origin: &str) {
@@ -239,7 +254,7 @@ pub(crate) fn follows_redirects(source: &str) {
         warn,
         source,
         "the HTTP client may follow redirects of the token endpoint, and send headers and the token URL to another \
-         host; turn redirects off, or give `.http_client(..)` a `reqwest::ClientBuilder`"
+         host; turn redirects off, or pass a `reqwest::ClientBuilder` to `.http_client(..)`"
     );
 }
 
@@ -269,13 +284,24 @@ pub(crate) fn other_scope(source: &str, scope: &str, granted: &str) {
     );
 }
 
-pub(crate) fn clock_corrected(source: &str) {
-    event!(warn, source, "this machine's clock and the server's differ; assertions follow the server's from now on");
+/// By how many seconds the server's clock is `ahead` of this machine's.
+pub(crate) fn clock_corrected(source: &str, ahead: i64) {
+    let by = human(Duration::from_secs(ahead.unsigned_abs()));
+    let side = if ahead < 0 { "ahead of" } else { "behind" };
+    event!(
+        warn,
+        source,
+        "this machine's clock is {by} {side} the server's; assertions follow the server's from now on"
+    );
 }
 
 pub(super) fn resources(request: &TokenRequest) -> Option<String> {
     let resources: Vec<_> = request.resources().collect();
     (!resources.is_empty()).then(|| resources.join(" "))
+}
+
+fn status(error: &Error) -> Option<u16> {
+    error.status().map(|status| status.as_u16())
 }
 
 /// Rounded to the millisecond.

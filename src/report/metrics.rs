@@ -9,6 +9,45 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+const COUNTERS: [(&str, &str); 5] = [
+    ("client_credentials_token_requests_total", "Exchanges with the token endpoint"),
+    ("client_credentials_renewals_total", "Attempts to obtain a token, each with its quick retries"),
+    ("client_credentials_hold_backs_total", "Failures that held back further token requests"),
+    ("client_credentials_rejections_total", "Responses of APIs that rejected a token"),
+    ("client_credentials_replays_total", "Requests that were sent again with another token"),
+];
+const GAUGES: [(&str, &str); 2] = [
+    (
+        "client_credentials_token_expiry_timestamp_seconds",
+        "Until when the source's own token can be used, as a Unix time",
+    ),
+    (
+        "client_credentials_token_lifetime_seconds",
+        "For how long the source's own token could be used when it was obtained",
+    ),
+];
+const HISTOGRAMS: [(&str, &str); 2] = [
+    ("client_credentials_token_request_duration_seconds", "How long exchanges with the token endpoint took"),
+    ("client_credentials_wait_duration_seconds", "How long callers waited that found no usable token"),
+];
+
+/// What each metric is, for the recorder that is installed now. Called for each exchange, since a recorder may be
+/// installed later than a cache is built.
+pub(crate) fn describe() {
+    #[cfg(feature = "metrics")]
+    {
+        for (name, text) in COUNTERS {
+            metrics::describe_counter!(name, text);
+        }
+        for (name, text) in GAUGES {
+            metrics::describe_gauge!(name, text);
+        }
+        for (name, text) in HISTOGRAMS {
+            metrics::describe_histogram!(name, text);
+        }
+    }
+}
+
 /// Counts an exchange with the token endpoint. `outcome` is `ok`, or the type of the failure.
 pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: Duration) {
     #[cfg(feature = "metrics")]
@@ -33,13 +72,15 @@ pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, ok: bool) {
     }
 }
 
-/// Records until when the source's own token can be used.
-pub(crate) fn expiry(source: &Arc<str>, until: SystemTime) {
+/// Records until when the source's own token can be used, and for how long it could be when it was requested.
+pub(crate) fn expiry(source: &Arc<str>, until: SystemTime, lifetime: Duration) {
     #[cfg(feature = "metrics")]
     {
         let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         metrics::gauge!("client_credentials_token_expiry_timestamp_seconds", "source" => Arc::clone(source))
             .set(until.as_secs_f64());
+        metrics::gauge!("client_credentials_token_lifetime_seconds", "source" => Arc::clone(source))
+            .set(lifetime.as_secs_f64());
     }
 }
 

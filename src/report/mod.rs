@@ -8,6 +8,7 @@ pub(crate) mod store;
 
 use std::{
     collections::HashSet,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -21,11 +22,16 @@ use crate::{challenge::Rejection, error::Error, token::AccessToken, token_reques
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     source: Arc<str>,
-    /// Origins that the log mentions only once. Bounded, since a crawler may send requests to any number of them.
-    mentioned: Arc<Mutex<HashSet<String>>>,
+    mentions: Arc<Mentions>,
 }
 
+/// What the log mentions only once, such as origins. Bounded, since a crawler may send requests to any number of them.
+#[derive(Debug, Default)]
+pub(crate) struct Mentions(Mutex<HashSet<String>>);
+
 const MOST_MENTIONED: usize = 256;
+/// A token request that takes longer is mentioned while it runs.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Why a token is requested.
 #[derive(Clone, Copy)]
@@ -53,10 +59,11 @@ pub(crate) struct Wait<'a> {
 
 impl Reporter {
     pub(crate) fn new(source: &str) -> Self {
-        Self { source: source.into(), mentioned: Arc::default() }
+        Self { source: source.into(), mentions: Arc::default() }
     }
 
     pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: &Caller) -> Exchange {
+        metrics::describe();
         Exchange {
             source: Arc::clone(&self.source),
             span: Span::token_request(&self.source, request, attempt, caller),
@@ -70,17 +77,34 @@ impl Reporter {
         &self.source
     }
 
-    /// Whether the log has not mentioned this origin yet and may do so.
-    pub(crate) fn is_first_mention(&self, origin: &str) -> bool {
-        let mut mentioned = self.mentioned.lock().unwrap_or_else(PoisonError::into_inner);
-        mentioned.len() < MOST_MENTIONED && !mentioned.contains(origin) && mentioned.insert(origin.to_owned())
+    /// Whether the log has not mentioned this yet and may do so.
+    pub(crate) fn is_first_mention(&self, what: &str) -> bool {
+        self.mentions.is_first(what)
     }
 
-    pub(crate) fn obtained(&self, request: &TokenRequest, cause: Cause, token: &AccessToken, until: SystemTime) {
+    /// Mentions a token request that is slow, so that callers that wait are not a mystery.
+    pub(crate) async fn unless_slow<F: Future>(&self, request: &TokenRequest, call: F) -> F::Output {
+        let mut call = pin!(call);
+        if let Ok(outcome) = tokio::time::timeout(SLOW, call.as_mut()).await {
+            return outcome;
+        }
+        log::slow(&self.source, request, SLOW);
+        call.await
+    }
+
+    /// A token, which can be used until `until`, for `lifetime` after it was requested.
+    pub(crate) fn obtained(
+        &self,
+        request: &TokenRequest,
+        cause: Cause,
+        token: &AccessToken,
+        until: SystemTime,
+        lifetime: Duration,
+    ) {
         log::obtained(&self.source, request, !matches!(cause, Cause::Cold), token);
         metrics::renewal(&self.source, cause.name(), true);
         if request.is_default() {
-            metrics::expiry(&self.source, until);
+            metrics::expiry(&self.source, until, lifetime);
         }
     }
 
@@ -116,6 +140,13 @@ impl Reporter {
 
     pub(crate) fn replayed(&self, rejected: bool) {
         metrics::replay(&self.source, rejected);
+    }
+}
+
+impl Mentions {
+    pub(crate) fn is_first(&self, what: &str) -> bool {
+        let mut mentioned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
     }
 }
 

@@ -1,5 +1,5 @@
 //! The span of a token request, with the target `client_credentials`. Without the feature `tracing`, it is empty.
-#![cfg_attr(not(feature = "tracing"), allow(unused_variables, dead_code))]
+#![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 
 use std::time::Duration;
 
@@ -10,87 +10,75 @@ use super::log::resources;
 use crate::token_request::TokenRequest;
 
 /// The span that is current where a token request starts.
-#[cfg(feature = "tracing")]
-pub(crate) struct Caller(tracing::Span);
-#[cfg(not(feature = "tracing"))]
-pub(crate) struct Caller;
+pub(crate) struct Caller(#[cfg(feature = "tracing")] tracing::Span);
 
 impl Caller {
     pub(crate) fn current() -> Self {
-        #[cfg(feature = "tracing")]
-        return Self(tracing::Span::current());
-        #[cfg(not(feature = "tracing"))]
-        Self
+        Self(
+            #[cfg(feature = "tracing")]
+            tracing::Span::current(),
+        )
     }
 }
 
 /// The span of one exchange with the token endpoint. It follows from the caller's span and is not its child: the caller
 /// may go away, and others may wait for the same exchange.
-#[cfg(feature = "tracing")]
 #[derive(Clone)]
-pub(crate) struct Span(tracing::Span);
-#[cfg(not(feature = "tracing"))]
-#[derive(Clone)]
-pub(crate) struct Span;
+pub(crate) struct Span(#[cfg(feature = "tracing")] tracing::Span);
 
-#[cfg(feature = "tracing")]
 impl Span {
     pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
-        use tracing::field::Empty;
-        let span = tracing::info_span!(
-            target: "client_credentials",
-            parent: None,
-            "token_request",
-            source,
-            scope = request.scope(),
-            resource = resources(request),
-            audience = request.audience(),
-            attempt,
-            outcome = Empty,
-            error.type = Empty,
-            http.response.status_code = Empty,
-            duration = Empty,
-        );
-        span.follows_from(&caller.0);
-        Self(span)
+        #[cfg(feature = "tracing")]
+        {
+            use tracing::field::Empty;
+            let span = tracing::info_span!(
+                target: "client_credentials",
+                parent: None,
+                "token_request",
+                source,
+                scope = request.scope(),
+                resource = resources(request),
+                audience = request.audience(),
+                attempt,
+                outcome = Empty,
+                error.type = Empty,
+                http.response.status_code = Empty,
+                duration = Empty,
+            );
+            span.follows_from(&caller.0);
+            Self(span)
+        }
+        #[cfg(not(feature = "tracing"))]
+        Self()
     }
 
     pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
-        tracing::Instrument::instrument(future, self.0.clone()).await
+        #[cfg(feature = "tracing")]
+        let future = tracing::Instrument::instrument(future, self.0.clone());
+        future.await
     }
 
     /// Runs `function` within the span, which then closes unless there is another clone.
     pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
-        self.0.in_scope(function)
-    }
-
-    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {
-        self.0.record("outcome", if failure.is_none() { "ok" } else { "error" });
-        if let Some(kind) = failure {
-            self.0.record("error.type", kind);
-        }
-        if let Some(status) = status {
-            self.0.record("http.response.status_code", status.as_u16());
-        }
-        self.0.record("duration", duration.as_secs_f64());
-    }
-}
-
-#[cfg(not(feature = "tracing"))]
-impl Span {
-    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
-        Self
-    }
-
-    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
-        future.await
-    }
-
-    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        return self.0.in_scope(function);
+        #[cfg(not(feature = "tracing"))]
         function()
     }
 
-    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {}
+    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {
+        #[cfg(feature = "tracing")]
+        {
+            self.0.record("outcome", if failure.is_none() { "ok" } else { "error" });
+            if let Some(kind) = failure {
+                self.0.record("error.type", kind);
+            }
+            if let Some(status) = status {
+                self.0.record("http.response.status_code", status.as_u16());
+            }
+            self.0.record("duration", duration.as_secs_f64());
+        }
+    }
 }
 
 /// Records in the span what a source requests by default, where the request does not say.

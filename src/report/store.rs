@@ -10,14 +10,15 @@ use super::{
 };
 use crate::{error::Error, token::AccessToken, token_request::TokenRequest};
 
-/// A token that another instance obtained was taken, after a wait for it or at once.
+/// A token that another instance obtained was taken, after a wait for it or at once. It can be used until a time, for
+/// so long after it was requested.
 pub(crate) fn taken(
     report: &Reporter,
     request: &TokenRequest,
     store: &str,
     token: &AccessToken,
     age: Duration,
-    until: SystemTime,
+    (until, lifetime): (SystemTime, Duration),
     waited: Option<Duration>,
 ) {
     let source = report.source();
@@ -25,7 +26,7 @@ pub(crate) fn taken(
     let waited_for = waited.map(|waited| waited.as_secs_f64());
     if request.is_default() {
         token_event!(info, source, request, store, expires_in, age, waited_for, "access token taken from the store");
-        metrics::expiry(&report.source, until);
+        metrics::expiry(&report.source, until, lifetime);
     } else {
         token_event!(debug, source, request, store, expires_in, age, waited_for, "access token taken from the store");
     }

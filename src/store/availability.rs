@@ -17,6 +17,7 @@ use crate::{
 /// The limit of an operation that callers wait for, and of one beside the traffic.
 const WAITED_FOR: Duration = Duration::from_millis(250);
 const BESIDE_TRAFFIC: Duration = Duration::from_secs(2);
+const CONNECTING: Duration = Duration::from_secs(2);
 /// How long a store that failed is left alone.
 const LEAST_ALONE: Duration = Duration::from_secs(5);
 const MOST_ALONE: Duration = Duration::from_secs(60);
@@ -55,6 +56,8 @@ struct Outage {
     until: Instant,
     /// How long it was left alone last, at most.
     alone: Duration,
+    /// Whether a put failed last. A store that is full still loads: it is not back before something is stored.
+    is_of_puts: bool,
 }
 
 impl Bounded {
@@ -72,7 +75,7 @@ impl Bounded {
     }
 
     pub(super) async fn load(&self, names: &[EntryName], urgency: Urgency) -> Result<Vec<Option<Entry>>, Down> {
-        self.run(urgency.limit(), || self.store.load(names)).await
+        self.run(false, urgency.limit(), || self.store.load(names)).await
     }
 
     /// Has an effect within `limit` or none, except that its result may be lost.
@@ -84,11 +87,11 @@ impl Bounded {
         life: Duration,
         limit: Duration,
     ) -> Result<bool, Down> {
-        self.run(limit, || self.store.put(name, old, new, life, limit)).await
+        self.run(true, limit, || self.store.put(name, old, new, life, limit)).await
     }
 
     pub(super) async fn remove(&self, name: &EntryName, old: &[u8], urgency: Urgency) -> Result<bool, Down> {
-        self.run(urgency.limit(), || self.store.remove(name, old)).await
+        self.run(false, urgency.limit(), || self.store.remove(name, old)).await
     }
 
     /// Removes what an operation may have stored that failed, whether the store is up or not.
@@ -97,13 +100,19 @@ impl Bounded {
     }
 
     /// Tries once more on a failure, since that may have been about a single connection.
-    async fn run<T, F>(&self, limit: Duration, operation: impl Fn() -> F) -> Result<T, Down>
+    async fn run<T, F>(&self, is_put: bool, limit: Duration, operation: impl Fn() -> F) -> Result<T, Down>
     where
         F: Future<Output = Result<T, BoxError>>,
     {
         let began = Instant::now();
-        if !self.may_try(began, limit) {
+        if !self.may_try(began, CONNECTING + limit) {
             return Err(Down);
+        }
+        match timeout(CONNECTING, caught(|| self.store.connect())).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => return Err(self.failed(false, began, &error.to_string())),
+            Ok(Err(_)) => return Err(self.failed(false, began, "it panicked")),
+            Err(_) => return Err(self.failed(false, began, &format!("no connection within {CONNECTING:?}"))),
         }
         let tries = async {
             match caught(&operation).await {
@@ -113,11 +122,11 @@ impl Bounded {
         };
         match timeout(limit, tries).await {
             Ok(Ok(output)) => {
-                self.succeeded(began);
+                self.succeeded(is_put, began);
                 Ok(output)
             }
-            Ok(Err(error)) => Err(self.failed(began, &error.to_string())),
-            Err(_) => Err(self.failed(began, &format!("no result within {limit:?}"))),
+            Ok(Err(error)) => Err(self.failed(is_put, began, &error.to_string())),
+            Err(_) => Err(self.failed(is_put, began, &format!("no result within {limit:?}"))),
         }
     }
 
@@ -132,14 +141,30 @@ impl Bounded {
         is_due
     }
 
-    fn succeeded(&self, began: Instant) {
-        let ended = self.outage().take_if(|outage| outage.since < began);
+    fn succeeded(&self, is_put: bool, began: Instant) {
+        let mut outage = self.outage();
+        let ended = outage.take_if(|outage| outage.since < began && (is_put || !outage.is_of_puts));
+        if let Some(outage) = outage.as_mut().filter(|outage| outage.since < began) {
+            // A put may be tried.
+            outage.until = Instant::now();
+        }
+        drop(outage);
+        self.is_back(ended);
+    }
+
+    /// Another instance stored what was made so long ago.
+    pub(super) fn was_stored(&self, ago: Duration) {
+        let ended = self.outage().take_if(|outage| outage.is_of_puts && ago < outage.since.elapsed());
+        self.is_back(ended);
+    }
+
+    fn is_back(&self, ended: Option<Outage>) {
         if let Some(outage) = ended {
             report::is_back(&self.report, self.name(), outage.since.elapsed());
         }
     }
 
-    fn failed(&self, began: Instant, error: &str) -> Down {
+    fn failed(&self, is_put: bool, began: Instant, error: &str) -> Down {
         let mut outage = self.outage();
         if outage.as_ref().is_some_and(|outage| outage.since >= began) {
             // It was under way when another one failed.
@@ -149,7 +174,7 @@ impl Bounded {
         let wait = LEAST_ALONE.max(alone.mul_f64(0.5 + fastrand::f64() / 2.0));
         let now = Instant::now();
         let since = outage.as_ref().map(|outage| outage.since);
-        *outage = Some(Outage { since: since.unwrap_or(now), until: now + wait, alone });
+        *outage = Some(Outage { since: since.unwrap_or(now), until: now + wait, alone, is_of_puts: is_put });
         drop(outage);
         if since.is_none() {
             report::is_down(&self.report, self.name(), error, wait);

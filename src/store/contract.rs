@@ -133,6 +133,12 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Removes the entry of that name, in one atomic step, if it equals `old`. Returns whether it was removed.
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError>;
 
+    /// Connects, if that is needed. The cache calls this before an operation, and gives it 2 seconds of its own, so that
+    /// a slow connection does not make the operation late. By default, it does nothing.
+    async fn connect(&self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     /// The name of this store in logs and metrics, without a password.
     fn name(&self) -> &str {
         "token store"
@@ -158,6 +164,10 @@ impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
 
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
         (**self).remove(name, old).await
+    }
+
+    async fn connect(&self) -> Result<(), BoxError> {
+        (**self).connect().await
     }
 
     fn name(&self) -> &str {

@@ -111,7 +111,8 @@ impl Shelf {
         mentions: bool,
         read: impl FnOnce(&[u8], Duration) -> Option<T>,
     ) -> Found<T> {
-        let Some(Entry { bytes, life }) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
+        let Some(mut entry) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
+        let (bytes, life) = (std::mem::take(&mut entry.bytes), entry.life);
         let why = match self.seal.open(name, &bytes) {
             Opened::Plain(plain) => match read(&plain, life) {
                 Some(value) => return Found::Read { value, bytes, life },

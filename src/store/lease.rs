@@ -68,26 +68,26 @@ impl Claim {
         tokio::spawn(async move { self.shelf.store.retract(&self.names.lease, &self.bytes).await });
     }
 
-    async fn replace(&self, bytes: &[u8], life: Duration) -> Result<bool, Down> {
-        let (name, limit) = (&self.names.lease, Urgency::BesideTraffic.limit());
+    async fn replace(&self, bytes: &[u8], life: Duration, urgency: Urgency) -> Result<bool, Down> {
+        let (name, limit) = (&self.names.lease, urgency.limit());
         self.shelf.store.put(name, Some(&self.bytes), bytes, life, limit).await
     }
 
     async fn keep(self: Arc<Self>) {
         loop {
             sleep(EXTENDED_EACH).await;
-            if !matches!(self.replace(&self.bytes, LIFE).await, Ok(true)) {
+            if !matches!(self.replace(&self.bytes, LIFE, Urgency::BesideTraffic).await, Ok(true)) {
                 return;
             }
         }
     }
 
     /// Gives it back one second after the request began, without waiting for that.
-    async fn give_back(&self, began: Option<Instant>) {
+    async fn give_back(&self, began: Option<Instant>, urgency: Urgency) {
         let left = began.map(|began| BETWEEN_REQUESTS.saturating_sub(began.elapsed()));
         let _ = match left.filter(|left| !left.is_zero()) {
-            Some(left) => self.replace(&self.last_bytes, left).await,
-            None => self.shelf.store.remove(&self.names.lease, &self.bytes, Urgency::BesideTraffic).await,
+            Some(left) => self.replace(&self.last_bytes, left, urgency).await,
+            None => self.shelf.store.remove(&self.names.lease, &self.bytes, urgency).await,
         };
     }
 }
@@ -103,12 +103,12 @@ impl Lease {
         self.began = Some(Instant::now());
     }
 
-    /// The last request began so long ago; `None`: none has.
-    pub(super) async fn give_back(mut self, since: Option<Duration>) {
+    /// The last request began so long ago.
+    pub(super) async fn give_back(mut self, ago: Duration, urgency: Urgency) {
         self.is_given_back = true;
-        self.began = since.map(|since| Instant::now().checked_sub(since).unwrap_or_else(Instant::now));
         self.extension.abort();
-        self.claim.give_back(self.began).await;
+        let began = Instant::now().checked_sub(ago).or(self.began);
+        self.claim.give_back(began, urgency).await;
     }
 }
 
@@ -118,7 +118,7 @@ impl Drop for Lease {
         self.extension.abort();
         if let (false, Ok(runtime)) = (self.is_given_back, Handle::try_current()) {
             let (claim, began) = (Arc::clone(&self.claim), self.began);
-            runtime.spawn(async move { claim.give_back(began).await });
+            runtime.spawn(async move { claim.give_back(began, Urgency::BesideTraffic).await });
         }
     }
 }

@@ -44,10 +44,10 @@
 //! # When the store is down
 //!
 //! The store is an optimisation. No request with a usable token waits for it. An operation that callers wait for ends
-//! after 250 ms, one beside the traffic after 2 seconds. If it fails, it is tried once more; then the log says that the
-//! store is down, and it is left alone for 5 to 60 seconds. In the meantime, each instance requests its own tokens: at
-//! once if it has none that is usable, else at a random moment in the first half of what is left of its token, so that
-//! a fleet does not turn to the authorization server at once.
+//! after 250 ms, one beside the traffic after 2 seconds; before that, connecting may take 2 seconds. If an operation
+//! fails, it is tried once more; then the log says that the store is down, and it is left alone for 5 to 60 seconds. In
+//! the meantime, each instance requests its own tokens: at once if it has none that is usable, else at a random moment
+//! in the first half of what is left of its token, so that a fleet does not turn to the authorization server at once.
 //!
 //! # What is stored
 //!
@@ -79,6 +79,8 @@ mod lease;
 mod names;
 mod permit;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod seal;
 mod sharing;
 mod stored_failure;
@@ -87,6 +89,9 @@ mod stored_token;
 #[cfg(feature = "file")]
 #[cfg_attr(docsrs, doc(cfg(feature = "file")))]
 pub use self::file::FileStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{Reconnecting, RedisStore};
 pub use self::{
     contract::{BoxError, Entry, EntryName, TokenStore},
     key::EncryptionKey,

@@ -126,7 +126,7 @@ impl Shared {
 
     async fn end(self, began: Began) {
         if let Some(lease) = self.lease {
-            lease.give_back(Some(began.ago)).await;
+            lease.give_back(began.ago, self.urgency).await;
         }
     }
 }

@@ -122,7 +122,12 @@ impl Approach<'_> {
             if !self.wish.may_request {
                 return Next::Leave;
             }
-            if self.lease.is_some() || self.claim.is_granted(seen.lease.bytes()) {
+            let is_granted = self.claim.is_granted(seen.lease.bytes());
+            if !is_granted && !matches!(seen.lease, Found::Free(_)) {
+                // This process stood still, and another instance took it.
+                self.lease = None;
+            }
+            if is_granted || self.lease.is_some() {
                 let lease = self.lease.take().unwrap_or_else(|| Lease::new(Arc::clone(&self.claim)));
                 return Next::Request(Permit::new(self.claim, Some(lease), seen, self.wish.urgency));
             }
@@ -161,6 +166,7 @@ impl Approach<'_> {
         let Found::Read { value, life, .. } = &seen.token else { return None };
         // A store that says more than the lifetime is wrong: then the token is taken for a new one.
         let age = value.lifetime.saturating_sub(*life) + seen.took;
+        self.claim.shelf.store.was_stored(age);
         let waited = self.wait.began.map(|began| began.elapsed());
         (self.wish.takes)(&value.token, age).then(|| Taken { token: value.token.clone(), age, waited })
     }

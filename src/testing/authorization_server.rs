@@ -36,6 +36,7 @@ pub struct AuthorizationServer {
     server: Option<Arc<Server>>,
 }
 
+#[derive(Clone, Default)]
 struct ServerState {
     client: Option<(String, String)>,
     scopes: Vec<String>,
@@ -47,6 +48,7 @@ struct ServerState {
 }
 
 /// A token that is accepted.
+#[derive(Clone)]
 struct Good {
     until: Instant,
     scope: String,
@@ -78,7 +80,7 @@ impl AuthorizationServer {
 
     /// Configures a stricter server.
     pub fn builder() -> AuthorizationServerBuilder {
-        AuthorizationServerBuilder { client: None, scopes: Vec::new(), lifetime: Duration::from_secs(3600) }
+        AuthorizationServerBuilder(ServerState { lifetime: Duration::from_secs(3600), ..ServerState::default() })
     }
 
     /// The token endpoint's URL.
@@ -142,7 +144,7 @@ impl AuthorizationServer {
         Self { state: Arc::clone(&self.state), server: None }
     }
 
-    async fn respond(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+    async fn respond(self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         if request.uri().path() == "/.well-known/openid-configuration" {
             return Some(json(StatusCode::OK, &metadata(&request)));
         }
@@ -163,7 +165,7 @@ impl AuthorizationServer {
 #[async_trait]
 impl HttpClient for AuthorizationServer {
     async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
-        match self.respond(request.map(SecretBody::into_bytes)).await {
+        match self.clone().respond(request.map(SecretBody::into_bytes)).await {
             Some(response) => Ok(response.map(SecretBody::from)),
             None => Err(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset))),
         }
@@ -263,28 +265,26 @@ impl ReceivedTokenRequest {
 /// Builds an [`AuthorizationServer`].
 #[derive(Clone)]
 #[must_use]
-pub struct AuthorizationServerBuilder {
-    client: Option<(String, String)>,
-    scopes: Vec<String>,
-    lifetime: Duration,
-}
+pub struct AuthorizationServerBuilder(ServerState);
 
 impl AuthorizationServerBuilder {
     /// The only client that gets tokens; others get `invalid_client`. The secret is accepted in the body and in a Basic
     /// header.
-    pub fn client(self, id: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self { client: Some((id.into(), secret.into())), ..self }
+    pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.0.client = Some((id.into(), secret.into()));
+        self
     }
 
     /// A scope that clients may request; other scopes get `invalid_scope`. Call this once for each scope.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.scopes.push(scope.into());
+        self.0.scopes.push(scope.into());
         self
     }
 
     /// The lifetime of the tokens.
-    pub fn lifetime(self, lifetime: Duration) -> Self {
-        Self { lifetime, ..self }
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.0.lifetime = lifetime;
+        self
     }
 
     /// Starts the server on a loopback port.
@@ -295,26 +295,13 @@ impl AuthorizationServerBuilder {
     pub async fn start(self) -> AuthorizationServer {
         let auth = self.in_memory();
         let handle = auth.clone();
-        let server = Server::start(move |request| {
-            let handle = handle.clone();
-            Box::pin(async move { handle.respond(request).await })
-        })
-        .await;
+        let server = Server::start(move |request| handle.clone().respond(request)).await;
         AuthorizationServer { server: Some(Arc::new(server)), ..auth }
     }
 
     /// Builds it without a socket.
     pub fn in_memory(self) -> AuthorizationServer {
-        let state = ServerState {
-            client: self.client,
-            scopes: self.scopes,
-            lifetime: self.lifetime,
-            script: Script::default(),
-            received: Vec::new(),
-            issued: 0,
-            good: HashMap::new(),
-        };
-        AuthorizationServer { state: Arc::new(Mutex::new(state)), server: None }
+        AuthorizationServer { state: Arc::new(Mutex::new(self.0)), server: None }
     }
 }
 
@@ -327,9 +314,9 @@ impl fmt::Debug for AuthorizationServer {
 impl fmt::Debug for AuthorizationServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationServerBuilder")
-            .field("client_id", &self.client.as_ref().map(|(id, _)| id))
-            .field("scopes", &self.scopes)
-            .field("lifetime", &self.lifetime)
+            .field("client_id", &self.0.client.as_ref().map(|(id, _)| id))
+            .field("scopes", &self.0.scopes)
+            .field("lifetime", &self.0.lifetime)
             .finish_non_exhaustive()
     }
 }

@@ -116,7 +116,7 @@ impl MockResponse {
 }
 
 /// The responses to the next requests, and to all requests after them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Script {
     next: VecDeque<MockResponse>,
     always: MockResponse,

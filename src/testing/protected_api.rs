@@ -46,11 +46,7 @@ impl ProtectedApi {
     pub async fn start(auth: &AuthorizationServer) -> Self {
         let api = Self::in_memory(auth);
         let handle = api.clone();
-        let server = Server::start(move |request| {
-            let handle = handle.clone();
-            Box::pin(async move { handle.respond(request).await })
-        })
-        .await;
+        let server = Server::start(move |request| handle.clone().respond(request)).await;
         Self { server: Some(Arc::new(server)), ..api }
     }
 
@@ -88,7 +84,7 @@ impl ProtectedApi {
         self.state().received.clone()
     }
 
-    async fn respond(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+    async fn respond(self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         let refused = self.refusal(request.headers());
         let body = request.body().clone();
         let response = {

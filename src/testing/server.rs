@@ -1,4 +1,4 @@
-use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{future::Future, io, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -8,8 +8,6 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// `None`: the connection is closed without a response.
-type Responding = Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send>>;
-
 /// An HTTP/1 server on a loopback port. Dropping it stops it and closes all its connections.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -18,19 +16,19 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start<F>(handler: F) -> Self
+    pub(super) async fn start<F, Fut>(handler: F) -> Self
     where
-        F: Fn(Request<Bytes>) -> Responding + Send + Sync + 'static,
+        F: Fn(Request<Bytes>) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Option<Response<Bytes>>> + Send,
     {
-        let handler = Arc::new(handler);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
         let address = listener.local_addr().expect("a bound address");
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let handler = Arc::clone(&handler);
+                let handler = handler.clone();
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let handler = Arc::clone(&handler);
+                    let handler = handler.clone();
                     async move {
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();

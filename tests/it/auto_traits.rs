@@ -93,6 +93,13 @@ fn the_middleware_and_the_layer_over_reqwest_too() {
     sync::<ResponseFuture<reqwest::Client, reqwest::Request, TryClone>>();
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn the_store_in_redis_too() {
+    shared::<client_credentials::store::RedisStore>();
+    cloned::<client_credentials::store::RedisStore>();
+}
+
 #[cfg(feature = "tonic")]
 #[test]
 fn the_layer_for_grpc_too() {

@@ -1,7 +1,5 @@
 //! What the documents quote is what the crate says: every situation that they tell of is brought about, and the quotes
-//! are looked for in what was logged and returned. And their links lead somewhere.
-
-use std::path::Path;
+//! are looked for in what was logged and returned.
 
 use crate::support::situations::said;
 use tracing::Level;
@@ -106,36 +104,6 @@ fn every_alert_is_explained() {
     }
 }
 
-#[test]
-fn links_between_the_documents_lead_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut links = 0;
-    for document in [
-        "README.md",
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "docs/in-production.md",
-        "docs/other-clients.md",
-        "docs/providers.md",
-        "docs/recipes.md",
-        "docs/testing.md",
-        "docs/when-it-does-not-work.md",
-    ] {
-        let text = std::fs::read_to_string(root.join(document)).expect("a document");
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
-        for target in targets.filter(|target| !target.starts_with("http")) {
-            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let path = if file.is_empty() { root.join(document) } else { root.join(document).with_file_name(file) };
-            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {target}: {error}"));
-            let headings = text.lines().filter(|line| line.starts_with('#')).map(anchor_of);
-            assert!(anchor.is_empty() || headings.into_iter().any(|of| of == anchor), "{document}: {target}");
-            links += 1;
-        }
-    }
-    assert!(links > 20, "{links} links");
-}
-
 /// `tests/clients` compiles and runs them, apart from here: their clients take a while to compile. The one that sends
 /// token requests by reqwest 0.12 is in `reqwest_0_12.rs`.
 #[test]
@@ -152,10 +120,4 @@ fn the_programs_of_the_page_about_other_clients_are_those_that_are_tested() {
         include_str!("../clients/src/progenitor.rs"),
     ];
     assert_eq!(shown, tested);
-}
-
-/// As GitHub makes it of a heading.
-fn anchor_of(heading: &str) -> String {
-    let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
-    words.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()
 }

@@ -14,9 +14,10 @@ use std::{
 use crate::support::endpoint::{Recorder, ask, clients, source, tcp_server, with_client};
 use bytes::Bytes;
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, ErrorKind, HttpClient, IntoHttpClient, SecretBody, TokenCache,
+    ClientAuthentication, ClientCredentials, Error, ErrorKind, HttpClient, IntoHttpClient, SecretBody, TokenCache,
+    async_trait,
 };
-use http::{Response, header};
+use http::{Request, Response, header};
 use tokio::io::AsyncWriteExt;
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -342,4 +343,32 @@ async fn an_arc_of_a_client_is_a_client() {
     let source = source("https://auth.example.com/token").http_client(shared).build().expect("complete");
     ask(&source).await.expect("a token");
     assert_eq!(recorder.seen().len(), 1);
+}
+
+/// Whatever client it wraps, also one that the settings of a file configure.
+#[tokio::test]
+async fn a_wrapped_client_sees_each_request_and_its_response() {
+    struct Watched(Arc<dyn HttpClient>, Arc<std::sync::Mutex<Vec<String>>>);
+
+    #[async_trait]
+    impl HttpClient for Watched {
+        async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+            let sent = format!("{} {}", request.method(), request.uri());
+            let outcome = self.0.send(request).await;
+            let came = outcome.as_ref().map(|response| response.status().as_u16()).unwrap_or_default();
+            self.1.lock().expect("no panic").push(format!("{sent} {came}"));
+            outcome
+        }
+    }
+
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let to = Arc::clone(&seen);
+    let client = ClientCredentials::builder("https://auth.test/t", "abcde", "12345")
+        .any_origin()
+        .http_client(client_credentials::testing::AuthorizationServer::in_memory())
+        .map_http_client(move |client| Watched(client, Arc::clone(&to)))
+        .build()
+        .expect("complete");
+    TokenCache::from(client).token().await.expect("a token");
+    assert_eq!(*seen.lock().expect("no panic"), ["POST https://auth.test/t 200"]);
 }

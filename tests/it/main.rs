@@ -1,5 +1,6 @@
 //! Everything that a test can see through the public API and within one process, a module for each capability.
 
+mod alerts;
 #[cfg(feature = "test-util")]
 mod attaching;
 mod auto_traits;
@@ -11,6 +12,8 @@ mod cache;
 mod client_authentication;
 #[cfg(feature = "serde")]
 mod configuration;
+#[cfg(all(feature = "metrics", feature = "test-util"))]
+mod dashboard;
 #[cfg(feature = "test-util")]
 mod deadlines;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
@@ -30,13 +33,21 @@ mod fleet;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
+mod hand_written;
+#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing", feature = "test-util"))]
+mod hints;
+#[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
 mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 #[cfg(feature = "test-util")]
 mod keys;
+#[cfg(feature = "test-util")]
+mod lasting;
+mod links;
 #[cfg(all(feature = "tracing", feature = "test-util"))]
 mod log;
+mod messages;
 #[cfg(all(feature = "metrics", feature = "test-util"))]
 mod metrics;
 #[cfg(feature = "reqwest-middleware")]

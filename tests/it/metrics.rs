@@ -1,6 +1,6 @@
 //! What is counted, as Prometheus reads it; and that the dashboard and the alerts in `docs/` ask for what there is.
 
-use crate::support;
+use crate::{alerts::promtool, support};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::fake::Api;
@@ -171,6 +171,22 @@ async fn a_thousand_keys_make_no_more_series_than_one() {
     }
     assert_eq!(series(metrics.scrape()), before);
     assert!(!metrics.0.render().contains("key-"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_metric_has_a_description_and_promtool_finds_no_fault() {
+    let recorder = recorder();
+    let (metrics, _guard) = Metrics::start(&recorder);
+    let source = Source::new();
+    a_life(&source, &source.cache()).await;
+    let text = metrics.0.render();
+    let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let help = text.lines().find_map(|line| line.strip_prefix(&format!("# HELP {name} ")));
+        assert!(help.is_some_and(|help| help.len() > 10), "{name} has no description");
+    }
+    promtool(&["check", "metrics"], &text);
 }
 
 /// What there is to ask for: each metric's labels and their values.

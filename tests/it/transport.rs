@@ -188,7 +188,7 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             || io::Error::other("received fatal alert: CertificateRequired"),
             true,
             ErrorKind::Tls,
-            "none that it accepts (give",
+            "none that it accepts (pass",
         ),
         (
             || io::Error::other("connection error received: not a result of an error (b\"client_secret=12345\")"),

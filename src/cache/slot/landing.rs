@@ -21,7 +21,7 @@ const MOST_REPEATS: u32 = 2;
 
 /// How a flight ended.
 enum Ended {
-    Obtained { token: AccessToken, until: SystemTime },
+    Obtained { token: AccessToken, until: SystemTime, lifetime: Duration },
     Failed { error: Error, reason: Reason, remaining: Duration, wait: Duration },
     Repeated,
 }
@@ -49,8 +49,8 @@ impl Slot {
         // Without the lock, since a subscriber may send requests of its own.
         let report = &self.context.report;
         match ended {
-            Ended::Obtained { token, until } => {
-                report.obtained(&self.request, cause, &token, until);
+            Ended::Obtained { token, until, lifetime } => {
+                report.obtained(&self.request, cause, &token, until, lifetime);
                 Some(Ok(token))
             }
             Ended::Failed { error, reason, remaining, wait } => {
@@ -93,7 +93,7 @@ impl Slot {
         (state.failures, state.repeats, state.hold) = (0, 0, None);
         state.task.let_go();
         self.lend_new(&token, renew_at.min(expires_at));
-        Ended::Obtained { token, until: expires_at.wall() }
+        Ended::Obtained { token, until: expires_at.wall(), lifetime: life.expires_after }
     }
 
     /// The server issued the same token again, without extending its lifetime.

@@ -7,6 +7,7 @@ mod departure;
 mod landing;
 mod lending;
 mod rejection;
+mod remaining;
 #[cfg(feature = "store")]
 mod sharing;
 
@@ -17,8 +18,8 @@ use std::{
 
 use tokio::task::AbortHandle;
 
-pub(super) use self::departure::Departure;
 use self::departure::Renewal;
+pub(super) use self::{departure::Departure, remaining::Remaining};
 use super::{
     backoff::Hold,
     clock::Moment,

@@ -1,11 +1,18 @@
 //! A token that an API rejected before it expired.
 
+use std::time::Duration;
+
 use super::{SUSPECT_WAIT, Slot, State, Suspicion};
 use crate::{cache::streaks::Verdict, challenge::Rejection, report::log, token::TokenNumber};
 
+/// By hand, a token of this age was most likely accepted.
+const UNTIL_ACCEPTED: Duration = Duration::from_secs(60);
+
 impl Slot {
     /// Notes that an API rejected `token`. Returns whether it makes sense to request another one.
-    pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: &str, rejection: Rejection) -> bool {
+    ///
+    /// By the origin's `bit`, the token knows whether it accepted it. By hand there is none (0).
+    pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: &str, bit: u64, rejection: Rejection) -> bool {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -17,18 +24,23 @@ impl Slot {
             return true;
         }
         let age = issued.issued_at.until(now);
+        let was_accepted = match bit {
+            0 => age >= UNTIL_ACCEPTED,
+            _ => issued.token.is_accepted_by(bit) || state.streaks.has_accepted(origin),
+        };
+        issued.token.note_rejected_by(bit);
         let verdict = self.context.counted(&mut state.streaks, |streaks| streaks.reject(origin, rejection, now));
         let source = self.context.report.source();
         match verdict {
             Verdict::Wait { wait, first } => {
                 drop(guard);
                 if first {
-                    log::rejected_again(source, &self.request, origin, wait);
+                    log::rejected_again(source, &self.request, origin, wait, was_accepted);
                 }
                 // Another instance may have stored a newer token.
                 self.context.has_store()
             }
-            Verdict::Renew { again } => {
+            Verdict::Renew => {
                 let is_requested = state.flight.is_some();
                 issued.suspicion = Some(match rejection {
                     Rejection::Explicit => Suspicion::Awaited(is_requested.then(|| now.after(SUSPECT_WAIT))),
@@ -37,25 +49,33 @@ impl Slot {
                 issued.renew_at = now;
                 self.end_leases();
                 drop(guard);
-                log::rejected(source, &self.request, origin, age, again);
+                log::rejected(source, &self.request, origin, age, was_accepted);
                 true
             }
         }
     }
 
     /// `origin` accepted `token`, which may end a streak of rejections. Never waits: the next response will report the
-    /// same.
-    pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: &str) {
+    /// same. Once no streak of this origin is left, the token knows by the origin's `bit` that it was accepted.
+    pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: &str, bit: u64) {
         let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();
         let State { issued, streaks, .. } = &mut *state;
-        if issued.as_ref().is_some_and(|issued| issued.suspicion.is_none() && issued.token.number() == token) {
+        let Some(issued) = issued.as_ref().filter(|issued| issued.token.number() == token) else { return };
+        if issued.suspicion.is_none() {
             self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
+        }
+        if streaks.is_over(origin) {
+            issued.token.note_accepted_by(bit);
         }
     }
 
     /// `origin` accepted a token that replaced a rejected one.
-    pub(in crate::cache) fn accepted_in_place(&self, origin: &str) {
-        self.context.counted(&mut self.lock().streaks, |streaks| streaks.end(origin));
+    pub(in crate::cache) fn accepted_in_place(&self, token: TokenNumber, origin: &str, bit: u64) {
+        let mut state = self.lock();
+        self.context.counted(&mut state.streaks, |streaks| streaks.end(origin));
+        if let Some(issued) = state.issued.as_ref().filter(|issued| issued.token.number() == token) {
+            issued.token.note_accepted_by(bit);
+        }
     }
 }

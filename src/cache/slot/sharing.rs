@@ -46,15 +46,16 @@ impl Slot {
         }
     }
 
-    /// Ends a flight with a token that another instance requested so long ago. Returns until when it can be used.
-    pub(in crate::cache) fn take(&self, id: u64, token: &AccessToken, age: Duration) -> SystemTime {
+    /// Ends a flight with a token that another instance requested so long ago. Returns until when it can be used, and
+    /// for how long after that request.
+    pub(in crate::cache) fn take(&self, id: u64, token: &AccessToken, age: Duration) -> (SystemTime, Duration) {
         let life = Life::new(token, &self.context.settings, self.jitter);
         let now = self.now();
         let after = |time: Duration| now.after(time.saturating_sub(age));
         let (renew_at, expires_at) = (after(life.renew_after), after(life.expires_after));
         let mut state = self.lock();
         if state.flight.take_if(|flight| flight.id == id).is_none() {
-            return expires_at.wall();
+            return (expires_at.wall(), life.expires_after);
         }
         state.issued = Some(Issued {
             token: token.clone(),
@@ -69,7 +70,7 @@ impl Slot {
         (state.failures, state.repeats, state.hold) = (0, 0, None);
         state.task.let_go();
         self.lend_new(token, renew_at.min(expires_at));
-        expires_at.wall()
+        (expires_at.wall(), life.expires_after)
     }
 
     /// Ends a flight because of a failure that another instance met. Returns what callers get, and for how long.

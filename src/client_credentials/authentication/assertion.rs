@@ -283,6 +283,10 @@ impl ServerClock {
 pub(crate) struct Skew(i64);
 
 impl Skew {
+    pub(crate) fn ahead(self) -> i64 {
+        self.0
+    }
+
     /// The server's time, in seconds since 1970.
     fn now(self) -> u64 {
         seconds(SystemTime::now()).saturating_add_signed(self.0)

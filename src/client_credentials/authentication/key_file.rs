@@ -19,16 +19,6 @@ impl KeyFile {
         let algorithm = Self::ALGORITHMS.into_iter().find(|known| *known == algorithm)?;
         Some(Self { algorithm, pem })
     }
-
-    fn key(&self, pem: &str) -> Result<PrivateKey, Error> {
-        match self.algorithm {
-            "RS256" => PrivateKey::rs256(pem),
-            "PS256" => PrivateKey::ps256(pem),
-            "ES256" => PrivateKey::es256(pem),
-            "EdDSA" => PrivateKey::eddsa(pem),
-            _ => PrivateKey::ed25519(pem),
-        }
-    }
 }
 
 #[async_trait]
@@ -40,8 +30,7 @@ impl Signer for KeyFile {
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let pem = self.pem.read("private_key_file").await?;
         // Not a configuration error: the next attempt reads the file again.
-        let key = self
-            .key(&pem)
+        let key = PrivateKey::new(pem.as_bytes(), self.algorithm)
             .map_err(|error| Error::new(ErrorKind::Credentials, format!("{:?}: {error}", self.pem)).lasting())?;
         key.sign(message).await
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use aws_lc_rs::{
     digest::{SHA256, digest},
-    error::KeyRejected,
+    error::{KeyRejected, Unspecified},
     hmac,
     rand::SystemRandom,
     signature::{
@@ -42,12 +42,17 @@ use crate::error::{Error, ErrorKind};
 /// # Ok(())
 /// # }
 /// ```
-pub struct PrivateKey(Key);
+pub struct PrivateKey {
+    key: Key,
+    algorithm: &'static str,
+}
 
 enum Key {
-    Rsa { key: RsaKeyPair, padding: &'static dyn RsaEncoding, algorithm: &'static str },
+    Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
-    Ed25519 { key: Ed25519KeyPair, algorithm: &'static str },
+    Ed25519(Ed25519KeyPair),
+    /// What it is. No algorithm uses it.
+    Other(&'static str),
 }
 
 impl PrivateKey {
@@ -57,8 +62,7 @@ impl PrivateKey {
     ///
     /// If it is not such a key. The error says what it is.
     pub fn rs256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let key = Found::in_pem(pem.as_ref())?.rsa("RS256")?;
-        Ok(Self(Key::Rsa { key, padding: &RSA_PKCS1_SHA256, algorithm: "RS256" }))
+        Self::new(pem.as_ref(), "RS256")
     }
 
     /// An RSA key of at least 2048 bits that signs with RSASSA-PSS and SHA-256: `PS256` (RFC 7518 section 3.5).
@@ -67,8 +71,7 @@ impl PrivateKey {
     ///
     /// If it is not such a key. The error says what it is.
     pub fn ps256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
-        let key = Found::in_pem(pem.as_ref())?.rsa("PS256")?;
-        Ok(Self(Key::Rsa { key, padding: &RSA_PSS_SHA256, algorithm: "PS256" }))
+        Self::new(pem.as_ref(), "PS256")
     }
 
     /// An EC key on the curve P-256 that signs with ECDSA and SHA-256: `ES256` (RFC 7518 section 3.4).
@@ -77,10 +80,7 @@ impl PrivateKey {
     ///
     /// If it is not such a key. The error says what it is.
     pub fn es256(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
-        match Found::in_pem(pem.as_ref())? {
-            Found::P256(key) => Ok(Self(Key::P256(key))),
-            other => Err(other.refuse("ES256", "an EC key on the curve P-256")),
-        }
+        Self::new(pem.as_ref(), "ES256")
     }
 
     /// An Ed25519 key, under the name that most servers use: `EdDSA` (RFC 8037 section 3.1).
@@ -89,7 +89,7 @@ impl PrivateKey {
     ///
     /// If it is not such a key. The error says what it is.
     pub fn eddsa(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
-        Found::in_pem(pem.as_ref())?.ed25519("EdDSA")
+        Self::new(pem.as_ref(), "EdDSA")
     }
 
     /// An Ed25519 key, under the newer name `Ed25519` (RFC 9864 section 2.2). The signatures are the same as those of
@@ -99,31 +99,44 @@ impl PrivateKey {
     ///
     /// If it is not such a key. The error says what it is.
     pub fn ed25519(pem: impl AsRef<[u8]>) -> Result<Self, Error> {
-        Found::in_pem(pem.as_ref())?.ed25519("Ed25519")
+        Self::new(pem.as_ref(), "Ed25519")
+    }
+
+    /// `algorithm` is one of those above.
+    pub(super) fn new(pem: &[u8], algorithm: &'static str) -> Result<Self, Error> {
+        let key = Key::in_pem(pem)?;
+        let wanted = match (algorithm, &key) {
+            ("RS256" | "PS256", Key::Rsa(_)) | ("ES256", Key::P256(_)) | ("EdDSA" | "Ed25519", Key::Ed25519(_)) => {
+                return Ok(Self { key, algorithm });
+            }
+            ("RS256" | "PS256", _) => "an RSA key of at least 2048 bits",
+            ("ES256", _) => "an EC key on the curve P-256",
+            _ => "an Ed25519 key",
+        };
+        Err(refuse(&format!("is {}; {algorithm} needs {wanted}", key.name())))
     }
 }
 
 #[async_trait]
 impl Signer for PrivateKey {
     fn algorithm(&self) -> &str {
-        match &self.0 {
-            Key::Rsa { algorithm, .. } | Key::Ed25519 { algorithm, .. } => algorithm,
-            Key::P256(_) => "ES256",
-        }
+        self.algorithm
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let failed = |_| Error::new(ErrorKind::Credentials, "private_key: the key cannot sign");
         let random = SystemRandom::new();
-        match &self.0 {
-            Key::Rsa { key, padding, .. } => {
+        let signature = match &self.key {
+            Key::Rsa(key) => {
+                let padding: &dyn RsaEncoding =
+                    if self.algorithm == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(*padding, &random, message, &mut signature).map_err(failed)?;
-                Ok(signature)
+                key.sign(padding, &random, message, &mut signature).map(|()| signature)
             }
-            Key::P256(key) => Ok(key.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
-            Key::Ed25519 { key, .. } => Ok(key.try_sign(message).map_err(failed)?.as_ref().to_vec()),
-        }
+            Key::P256(key) => key.sign(&random, message).map(|signature| signature.as_ref().to_vec()),
+            Key::Ed25519(key) => key.try_sign(message).map(|signature| signature.as_ref().to_vec()),
+            Key::Other(_) => Err(Unspecified),
+        };
+        signature.map_err(|_| Error::new(ErrorKind::Credentials, "private_key: the key cannot sign"))
     }
 }
 
@@ -133,16 +146,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// The key in a PEM.
-enum Found {
-    Rsa(RsaKeyPair),
-    P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-    /// A key that none of the algorithms can use.
-    Other(&'static str),
-}
-
-impl Found {
+impl Key {
     fn in_pem(pem: &[u8]) -> Result<Self, Error> {
         let pem = &*flush_left(pem);
         let mut has = None;
@@ -183,40 +187,25 @@ impl Found {
         }
     }
 
-    fn rsa(self, algorithm: &str) -> Result<RsaKeyPair, Error> {
+    fn name(&self) -> &'static str {
         match self {
-            Self::Rsa(key) => Ok(key),
-            other => Err(other.refuse(algorithm, "an RSA key of at least 2048 bits")),
-        }
-    }
-
-    fn ed25519(self, algorithm: &'static str) -> Result<PrivateKey, Error> {
-        match self {
-            Self::Ed25519(key) => Ok(PrivateKey(Key::Ed25519 { key, algorithm })),
-            other => Err(other.refuse(algorithm, "an Ed25519 key")),
-        }
-    }
-
-    fn refuse(&self, algorithm: &str, wanted: &str) -> Error {
-        let what = match self {
             Self::Rsa(_) => "an RSA key",
             Self::P256(_) => "an EC key on the curve P-256",
             Self::Ed25519(_) => "an Ed25519 key",
             Self::Other(what) => what,
-        };
-        refuse(&format!("is {what}; {algorithm} needs {wanted}"))
+        }
     }
 }
 
-fn ec_of(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, KeyRejected>) -> Option<Found> {
+fn ec_of(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, KeyRejected>) -> Option<Key> {
     if let Ok(key) = read(&ECDSA_P256_SHA256_FIXED_SIGNING) {
-        return Some(Found::P256(key));
+        return Some(Key::P256(key));
     }
     let others = [
         (&ECDSA_P384_SHA384_FIXED_SIGNING, "an EC key on the curve P-384"),
         (&ECDSA_P521_SHA512_FIXED_SIGNING, "an EC key on the curve P-521"),
     ];
-    others.into_iter().find(|(curve, _)| read(curve).is_ok()).map(|(_, what)| Found::Other(what))
+    others.into_iter().find(|(curve, _)| read(curve).is_ok()).map(|(_, what)| Key::Other(what))
 }
 
 fn refuse(what: &str) -> Error {

@@ -4,6 +4,7 @@ mod authentication;
 #[cfg(feature = "reqwest")]
 mod certificates;
 mod http;
+mod names;
 mod setting;
 mod table;
 
@@ -110,9 +111,10 @@ const FIELDS: &[&str] = &[
 ///
 /// Deserialization accepts every value, because parsers quote the line of an error, and with it a secret. Instead,
 /// [`build`](ClientCredentialsBuilder::build) returns errors with the field's name and without its value: for an
-/// unknown field, for one that is set twice, and for one that does not belong to the method. If both a secret and its
-/// file are set, the secret wins, so that a variable can override a file; the log says so. (Parsers still quote syntax
-/// errors, such as an unterminated string, or a duplicate key in TOML.)
+/// unknown field (if it is another tool's name of a field, with its name here), for one that is set twice, and for one
+/// that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable can
+/// override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a duplicate
+/// key in TOML.)
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::setting::{Fields, Setting};
+use super::{
+    names,
+    setting::{Fields, Setting},
+};
 use crate::error::Error;
 
 pub(super) struct Table {
@@ -18,7 +21,11 @@ impl Table {
     pub(super) fn new(prefix: String, fields: Fields, known: &[&str]) -> Result<Self, Error> {
         let table = Self { prefix, fields };
         if let Some((unknown, _)) = table.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            let what = format!("`{}{}` is not a field; the fields are {}", table.prefix, shown(unknown), listed(known));
+            let advice = match names::meant(&table.prefix, unknown, known) {
+                Some(field) => format!("write `{field}`"),
+                None => format!("the fields are {}", listed(known)),
+            };
+            let what = format!("`{}{}` is not a field; {advice}", table.prefix, shown(unknown));
             return Err(Error::configuration(what));
         }
         table.without_repetitions()

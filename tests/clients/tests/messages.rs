@@ -16,7 +16,7 @@ const CASES: [(&str, &[&str]); 7] = [
         &[
             "error[E0277]: no access token can be attached to a `reqwest::Request`",
             "reqwest 0.13",
-            "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see docs/other-clients.md",
+            "for reqwest 0.12 and other clients, use `TokenCache::header_for`: see https://docs.rs/client-credentials/latest/client_credentials/docs/other_clients",
         ],
     ),
     (

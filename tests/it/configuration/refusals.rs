@@ -44,7 +44,7 @@ fn what_is_missing_or_too_much_is_named() {
         (json!({"key_id": "7"}), "key_id: does not belong to this `authentication`"),
         (json!({"authentication": "client_assertion", "client_secret": null}), "client_assertion_file: missing"),
         (json!({"headers": {"content-type": SECRET}}), "header: `content-type` is set by"),
-        (json!({"parameters": {"client_id": SECRET}}), "parameter: `client_id` is written by"),
+        (json!({"parameters": {"client_id": SECRET}}), "parameter: `client_id` is set by"),
     ] {
         let error = refused(&with(&changes));
         assert!(error.starts_with(said), "{error}");
@@ -75,12 +75,33 @@ fn a_key_needs_its_file_and_its_algorithm() {
 
 #[test]
 fn an_unknown_field_is_refused_and_the_known_ones_are_named() {
-    for unknown in ["clientsecret", "scopes", "Client_Id", ""] {
+    for unknown in ["passphrase", "zone", ""] {
         let error = refused(&with(&json!({unknown: SECRET})));
         assert!(error.starts_with(&format!("`{unknown}` is not a field; the fields are `token_url`")), "{error}");
     }
     let error = refused(&with(&json!({"http": {"proxies": SECRET}})));
     assert!(error.starts_with("`http.proxies` is not a field; the fields are `proxy`"), "{error}");
+}
+
+#[test]
+fn what_another_tool_calls_a_field_is_told_by_its_name_here() {
+    for (other, field) in [
+        ("scopes", "scope"),
+        ("endpoint_params", "parameters"),
+        ("token_uri", "token_url"),
+        ("tls_config", "http"),
+        ("clientsecret", "client_secret"),
+        ("client-secret-file", "client_secret_file"),
+        ("Client_Id", "client_id"),
+        ("cacert", "http.ca_file"),
+    ] {
+        let error = refused(&with(&json!({other: SECRET})));
+        assert_eq!(error, format!("`{other}` is not a field; write `{field}`"));
+    }
+    let error = refused(&with(&json!({"http": {"cert_file": SECRET}})));
+    assert_eq!(error, "`http.cert_file` is not a field; write `http.client_certificate_file`");
+    let error = refused(&with(&json!({"http": {"caFile": SECRET}})));
+    assert_eq!(error, "`http.caFile` is not a field; write `http.ca_file`");
 }
 
 /// By the error that lists them.
@@ -102,7 +123,7 @@ fn an_inline_table_with_an_unknown_field_quotes_no_secret() {
     let line = format!(r#"auth = {{ token_url = "https://a.test/t", client_secret = "{SECRET}", clientid = "a" }}"#);
     let settings: Settings = toml::from_str(&line).expect("it can be read");
     let error = message(&settings.auth.build().expect_err("refused"));
-    assert!(error.starts_with("`clientid` is not a field"), "{error}");
+    assert_eq!(error, "`clientid` is not a field; write `client_id`");
 }
 
 /// Which one counts, nobody could say.

@@ -13,7 +13,7 @@ fn demanded(response: &Response) -> Option<String> {
     String::from_utf8(STANDARD.decode(claims).ok()?).ok()
 }
 
-/// Asks once more where the API demands claims, with a token that has them. The client has the middleware.
+/// Sends the request again if the API demands claims, with a token that has them. The client has the middleware.
 async fn get(client: &ClientWithMiddleware, url: &str) -> Result<Response, Box<dyn std::error::Error>> {
     let response = client.get(url).send().await?;
     let Some(claims) = demanded(&response) else { return Ok(response) };

@@ -33,7 +33,7 @@ fn tokens(fleet: &Fleet) -> HashMap<EntryName, Entry> {
 }
 
 fn bytes(fleet: &Fleet) -> Vec<u8> {
-    tokens(fleet).into_values().next().expect("a stored token").bytes
+    std::mem::take(&mut tokens(fleet).into_values().next().expect("a stored token").bytes)
 }
 
 #[tokio::test(start_paused = true)]

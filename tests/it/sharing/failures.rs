@@ -125,3 +125,18 @@ async fn a_held_back_instance_with_a_usable_token_serves_it() {
     assert!(status.is_failing() && status.is_ready());
     assert_eq!(fleet.count(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_starts_in_an_outage_backs_off_as_the_others_do() {
+    let fleet = Fleet::of(1);
+    fleet.auth.respond_always(MockResponse::status(503));
+    for _ in 0..5 {
+        let error = fleet.instances[0].tokens.token().await.expect_err("down");
+        sleep(error.retry_after().expect("held back") + millis(10)).await;
+    }
+    let before = fleet.count();
+    let error = fleet.instance().tokens.token().await.expect_err("down");
+    assert_eq!(fleet.count(), before + 1, "no quick retry");
+    let wait = error.retry_after().expect("held back");
+    assert!(wait > seconds(10), "the sixth failure in a row: {wait:?}");
+}

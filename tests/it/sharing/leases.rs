@@ -1,8 +1,18 @@
 //! One instance requests the token, and the others wait for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use client_credentials::{Error, TokenRequest, testing::MockResponse};
+use client_credentials::{
+    Error, TokenRequest, async_trait,
+    store::{BoxError, Entry, EntryName, TokenStore},
+    testing::{MemoryStore, MockResponse},
+};
 use tokio::{
     runtime::Builder,
     time::{Instant, sleep},
@@ -146,4 +156,50 @@ async fn a_wait_for_another_instance_takes_no_turn() {
     assert!(done[16..].iter().all(|at| *at < millis(910)), "{done:?}");
     assert!(done[..16].iter().all(|at| *at < millis(1200)), "{done:?}");
     assert_eq!(fleet.count(), 32);
+}
+
+/// A process that stood still for longer than its lease, between taking it and looking once more.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_another_instance_took_meanwhile_is_not_used() {
+    let fleet = Fleet::of(1);
+    let stopped = fleet.instance_over(StandsStill { store: fleet.store.clone(), looks: AtomicUsize::new(0) });
+    fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(4)));
+    let other = async {
+        sleep(millis(1)).await;
+        fleet.instances[0].token().await
+    };
+    let (one, other) = tokio::join!(stopped.token(), other);
+    assert_eq!((one.as_str(), other.as_str(), fleet.count()), ("token-1", "token-1", 1));
+}
+
+/// Until its second look, its lease ends, and another instance takes the next one.
+struct StandsStill {
+    store: MemoryStore,
+    looks: AtomicUsize,
+}
+
+#[async_trait]
+impl TokenStore for StandsStill {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        if self.looks.fetch_add(1, Ordering::SeqCst) == 1 {
+            self.store.clear();
+            sleep(millis(200)).await;
+        }
+        self.store.load(names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        self.store.put(name, old, new, life, limit).await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        self.store.remove(name, old).await
+    }
 }

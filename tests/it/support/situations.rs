@@ -373,6 +373,13 @@ async fn apis(errors: &mut Errors) {
         send("https://api.test/", false).await.expect("an answer");
         sleep(Duration::from_secs(2)).await;
     }
+    let forbidding = tower::service_fn(|_: Request<String>| async {
+        let response =
+            Response::builder().status(403).header("www-authenticate", "Bearer error=\"insufficient_scope\"");
+        Ok::<_, Infallible>(response.body(String::new()).expect("a response"))
+    });
+    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens.clone())).service(forbidding);
+    service.oneshot(Request::get("https://api.test/").body(String::new()).expect("a request")).await.expect("a 403");
     // With a copy to send again; the second challenge is no rejection.
     for challenge in ["Bearer", "Basic"] {
         let rejecting = tower::service_fn(move |_: Request<String>| async move {

@@ -30,7 +30,7 @@ async fn fifty_processes_make_one_token_request() {
     let alone = all_succeed(processes);
     let token_requests = auth.token_requests().len();
     assert!(token_requests == 1 || alone > 0, "{token_requests}");
-    assert_eq!(living_leases(folder.path()).await, 0);
+    assert!(living_leases(folder.path()).await == 0 || alone > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,12 +79,12 @@ async fn a_process_that_is_stopped_leaves_no_lease_behind() {
         thread::sleep(Duration::from_millis(1));
     }
     signal("STOP", &holder);
-    succeeds(asks(&auth, "abcde", folder.path()));
+    let mut alone = all_succeed(vec![asks(&auth, "abcde", folder.path())]);
     assert_eq!(auth.token_requests().len(), 2);
     signal("CONT", &holder);
-    succeeds(holder);
-    assert_eq!(living_leases(folder.path()).await, 0);
-    let alone = all_succeed(vec![asks(&auth, "abcde", folder.path())]);
+    alone += all_succeed(vec![holder]);
+    assert!(living_leases(folder.path()).await == 0 || alone > 0);
+    alone += all_succeed(vec![asks(&auth, "abcde", folder.path())]);
     assert!(auth.token_requests().len() == 2 || alone > 0, "the token is not shared");
 }
 

@@ -1,0 +1,84 @@
+//! The token requests, one for each way of authentication, until one is accepted.
+
+use client_credentials::{
+    AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, Origins, TokenRequest, TokenSource,
+};
+use http::StatusCode;
+
+use super::{
+    exchange::{Exchange, Seen},
+    methods,
+};
+use crate::{
+    failure::{Failure, whole},
+    settings::Settings,
+};
+
+/// A token, and how it was obtained.
+pub(super) struct Obtained {
+    pub token: AccessToken,
+    pub method: &'static str,
+    pub origins: Origins,
+    pub seen: Option<Seen>,
+}
+
+pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
+    let exchange = Exchange::default();
+    let metadata = match settings.has("issuer") && !settings.has("authentication") {
+        true => look_up(settings, &exchange).await?,
+        false => None,
+    };
+    let Some(methods) = methods::to_try(settings, metadata.as_ref()) else {
+        return Err(refused(settings));
+    };
+    let mut left = methods.into_iter().peekable();
+    while let Some(method) = left.next() {
+        exchange.set_method(method);
+        let source = client(settings, Some(method), &exchange)?;
+        match source.token(&TokenRequest::default()).await {
+            Ok(token) => {
+                let origins = source.origins().unwrap_or_default();
+                return Ok(Obtained { token, method, origins, seen: exchange.seen() });
+            }
+            Err(error) if left.peek().is_some() && may_be_authentication(&error) => eprintln!("  {}", whole(&error)),
+            Err(error) => return Err(Failure::token(&error)),
+        }
+    }
+    Err(refused(settings))
+}
+
+/// The issuer's metadata, checked by the library.
+async fn look_up(
+    settings: &Settings,
+    exchange: &Exchange,
+) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Failure> {
+    let method = methods::to_try(settings, None).and_then(|methods| methods.first().copied());
+    let source = client(settings, method, exchange)?;
+    match source.token(&TokenRequest::default()).await {
+        Err(error) if !exchange.is_discovered() => Err(Failure::token(&error)),
+        _ => Ok(exchange.metadata()),
+    }
+}
+
+fn client(settings: &Settings, method: Option<&str>, exchange: &Exchange) -> Result<ClientCredentials, Failure> {
+    let exchange = exchange.clone();
+    let builder = settings.builder(method)?.map_http_client(move |client| exchange.wrap(client));
+    builder.build().map_err(|error| Failure::settings(&error))
+}
+
+/// By the library's own words, since no request can be made of these settings.
+fn refused(settings: &Settings) -> Failure {
+    match settings.builder(None).map(ClientCredentialsBuilder::build) {
+        Ok(Err(error)) => Failure::settings(&error),
+        Ok(Ok(_)) => Failure::usage("authentication: no way of authentication is left"),
+        Err(failure) => failure,
+    }
+}
+
+/// Whether another way of authentication may be accepted: servers have several codes for that.
+fn may_be_authentication(error: &Error) -> bool {
+    let code = error.response().map(|response| response.error.as_str());
+    let by_code = matches!(code, Some("invalid_client" | "unauthorized_client" | "invalid_request"));
+    let by_status = matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN));
+    !error.is_transient() && (by_code || by_status)
+}

@@ -1,0 +1,149 @@
+//! The requests to the authorization server: each is said before it is sent, and shown with its response.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use client_credentials::{Error, HttpClient, SecretBody, async_trait};
+use http::{Method, Request, Response, StatusCode, header::DATE};
+use serde_json::{Map, Value};
+
+/// More could lock the client out.
+const MOST_TOKEN_REQUESTS: usize = 3;
+
+/// What was sent and received.
+#[derive(Clone, Default)]
+pub(super) struct Exchange(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// How the client authenticates. `None`: only the metadata is looked up, and no token request is sent.
+    method: Option<&'static str>,
+    token_requests: usize,
+    is_discovered: bool,
+    /// The responses with the issuer's metadata, which are fetched only once.
+    documents: HashMap<String, (StatusCode, Vec<u8>)>,
+    seen: Option<Seen>,
+}
+
+/// The times of a token request, for comparing the clocks.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub sent: SystemTime,
+    pub received: SystemTime,
+    /// The `Date` of the response.
+    pub date: Option<SystemTime>,
+}
+
+impl Exchange {
+    pub(super) fn set_method(&self, method: &'static str) {
+        self.state().method = Some(method);
+    }
+
+    /// Whether a token endpoint is known, so that a token request would have been sent.
+    pub(super) fn is_discovered(&self) -> bool {
+        self.state().is_discovered
+    }
+
+    /// The issuer's metadata.
+    pub(super) fn metadata(&self) -> Option<Map<String, Value>> {
+        let state = self.state();
+        let documents = state.documents.values().filter(|(status, _)| status.is_success());
+        documents.filter_map(|(_, body)| serde_json::from_slice(body).ok()).next()
+    }
+
+    pub(super) fn seen(&self) -> Option<Seen> {
+        self.state().seen.clone()
+    }
+
+    pub(super) fn wrap(&self, client: Arc<dyn HttpClient>) -> Observed {
+        Observed { client, exchange: self.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to say before a token request, if it may be sent.
+    fn before(&self) -> Result<&'static str, Error> {
+        let mut state = self.state();
+        state.is_discovered = true;
+        let method = state.method.ok_or_else(|| Error::permanent("only the metadata is looked up"))?;
+        if state.token_requests == MOST_TOKEN_REQUESTS {
+            return Err(Error::permanent(format!("{MOST_TOKEN_REQUESTS} token requests were sent, and no more are")));
+        }
+        state.token_requests += 1;
+        Ok(method)
+    }
+}
+
+pub(super) struct Observed {
+    client: Arc<dyn HttpClient>,
+    exchange: Exchange,
+}
+
+#[async_trait]
+impl HttpClient for Observed {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+        // Some servers have a key in the query.
+        let url = request.uri().to_string().split('?').next().unwrap_or_default().to_owned();
+        if request.method() == Method::GET {
+            return self.look_up(url, request).await;
+        }
+        let method = self.exchange.before()?;
+        eprintln!("POST {url}, {method}: {}", super::methods::described(method));
+        let sent = SystemTime::now();
+        let outcome = said(self.client.send(request)).await;
+        if let Ok(response) = &outcome {
+            let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+            let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+            self.exchange.state().seen = Some(Seen { sent, received: SystemTime::now(), date });
+        }
+        outcome
+    }
+
+    fn name(&self) -> &str {
+        self.client.name()
+    }
+
+    fn follows_redirects(&self) -> bool {
+        self.client.follows_redirects()
+    }
+}
+
+impl Observed {
+    /// Metadata is fetched once for all ways of authentication.
+    async fn look_up(&self, url: String, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+        if let Some((status, body)) = self.exchange.state().documents.get(&url) {
+            let mut response = Response::new(SecretBody::from(body.clone()));
+            *response.status_mut() = *status;
+            return Ok(response);
+        }
+        eprintln!("GET {url}");
+        let response = said(self.client.send(request)).await?;
+        let document = (response.status(), response.body().as_ref().to_vec());
+        self.exchange.state().documents.insert(url, document);
+        Ok(response)
+    }
+}
+
+async fn said(
+    sending: impl Future<Output = Result<Response<SecretBody>, Error>>,
+) -> Result<Response<SecretBody>, Error> {
+    let started = Instant::now();
+    let outcome = sending.await;
+    match &outcome {
+        Ok(response) => {
+            let (status, length) = (response.status().as_u16(), response.body().as_ref().len());
+            eprintln!("  HTTP {status}, {length} bytes, in {} ms", millis(started.elapsed()));
+        }
+        Err(_) => eprintln!("  no response, after {} ms", millis(started.elapsed())),
+    }
+    outcome
+}
+
+fn millis(time: Duration) -> u128 {
+    time.as_millis()
+}

@@ -1,0 +1,36 @@
+//! An authorization server and an API on loopback, to see the command without credentials.
+
+use client_credentials::testing::{AuthorizationServer, ProtectedApi};
+use toml::{Table, Value};
+
+use crate::settings::Settings;
+
+pub(crate) struct Demo {
+    auth: AuthorizationServer,
+    api: ProtectedApi,
+}
+
+impl Demo {
+    pub(crate) async fn start() -> Self {
+        let auth = AuthorizationServer::builder().client("demo", "demo-secret").scope("stats").start().await;
+        let api = ProtectedApi::start(&auth).await;
+        api.require_scope("stats");
+        Self { auth, api }
+    }
+
+    pub(crate) fn api(&self) -> String {
+        format!("{}/stats", self.api.origin())
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let fields = [
+            ("token_url", self.auth.token_url()),
+            ("client_id", "demo".to_owned()),
+            ("client_secret", "demo-secret".to_owned()),
+            ("scope", "stats".to_owned()),
+            ("origins", self.api.origin()),
+        ];
+        let fields = fields.map(|(field, value)| (field.to_owned(), Value::String(value)));
+        Settings { table: Table::from_iter(fields), flags: Table::new(), name: "auth".to_owned() }
+    }
+}

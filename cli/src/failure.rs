@@ -1,0 +1,87 @@
+//! Why the command fails: what standard error says, and the exit code.
+
+use std::process::ExitCode;
+
+use client_credentials::{Error, ErrorKind};
+
+use crate::explain;
+
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+/// `EX_TEMPFAIL` of sysexits.h.
+const MAY_PASS: u8 = 75;
+
+pub(crate) struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// Wrong usage, or a wrong setting.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self { code: USAGE, text: format!("error: {}", text.into()) }
+    }
+
+    /// The settings were refused by the library, by a field's name.
+    pub(crate) fn settings(error: &Error) -> Self {
+        Self::usage(format!(
+            "{error}\n\nA setting is a flag (`--token-url`), a variable (`CLIENT_CREDENTIALS_TOKEN_URL`), or a field \
+             of a table of a file (`--config app.toml --table auth`). `--help` has examples."
+        ))
+    }
+
+    /// There is no token.
+    pub(crate) fn token(error: &Error) -> Self {
+        if error.kind() == ErrorKind::Configuration {
+            return Self::settings(error);
+        }
+        let mut text = format!("error: {}", whole(error));
+        for line in explain::lines(error) {
+            text = format!("{text}\n{line}");
+        }
+        // For a person, a file that cannot be read is a wrong setting; for a service, it may be there in a moment.
+        let code = match error.kind() {
+            ErrorKind::Credentials | ErrorKind::TlsMissing => USAGE,
+            _ if error.is_transient() => MAY_PASS,
+            _ => REFUSED,
+        };
+        if code == MAY_PASS {
+            text = match error.retry_after() {
+                Some(wait) => {
+                    format!("{text}\n\nThis may pass on its own: try again in {} s.", wait.as_secs_f64().ceil())
+                }
+                None => format!("{text}\n\nThis may pass on its own."),
+            };
+        }
+        Self { code, text }
+    }
+
+    /// The API did not accept the token, or could not be called.
+    pub(crate) fn api(text: impl Into<String>, may_pass: bool) -> Self {
+        Self { code: if may_pass { MAY_PASS } else { REFUSED }, text: format!("error: {}", text.into()) }
+    }
+
+    /// For output that is not an error of ours, such as clap's.
+    pub(crate) fn raw(text: String) -> Self {
+        Self { code: USAGE, text }
+    }
+
+    pub(crate) fn report(self) -> ExitCode {
+        eprintln!("{}", self.text.trim_end());
+        ExitCode::from(self.code)
+    }
+}
+
+/// The message with its causes, where they add something.
+pub(crate) fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

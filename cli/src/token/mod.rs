@@ -1,0 +1,78 @@
+//! `client-credentials token`: prints a token.
+
+mod output;
+mod store;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clap::ArgMatches;
+use client_credentials::{Error, ErrorKind, HttpClient, SecretBody, TokenCache, async_trait};
+use http::{Request, Response};
+
+use crate::{demo::Demo, failure::Failure, settings::Settings};
+
+pub(crate) async fn run(options: &ArgMatches) -> Result<String, Failure> {
+    let demo = if options.get_flag("demo") { Some(Demo::start().await) } else { None };
+    let settings = match &demo {
+        Some(demo) => demo.settings(),
+        None => Settings::read(options)?,
+    };
+    let sent = Arc::new(AtomicBool::new(false));
+    let is_kept = !options.get_flag("no-store") && demo.is_none();
+    let tokens = cache(&settings, is_kept, &sent)?;
+    let time = options.get_one::<Duration>("valid-for").copied().unwrap_or_default();
+    let mut token = tokens.token_valid_for(time).await.map_err(|error| failed(&error, time))?;
+    if options.get_flag("fresh") && !sent.load(Ordering::Relaxed) {
+        tokens.reject(&token);
+        token = tokens.token_valid_for(time).await.map_err(|error| failed(&error, time))?;
+    }
+    Ok(output::text(options, &token, tokens.status().usable_for()))
+}
+
+fn cache(settings: &Settings, is_kept: bool, sent: &Arc<AtomicBool>) -> Result<TokenCache, Failure> {
+    let sent = Arc::clone(sent);
+    let builder = settings.builder(None)?.map_http_client(move |client| Noted { client, sent: Arc::clone(&sent) });
+    let source = builder.build().map_err(|error| Failure::settings(&error))?;
+    // So that what is left of a token's life is exact. A token that is about to end is due, and not printed anyway.
+    let cache = TokenCache::builder(source).leeway(Duration::ZERO);
+    let cache = match is_kept.then(store::open).flatten() {
+        Some(store) => cache.shared_in_the_clear(store),
+        None => cache,
+    };
+    cache.build().map_err(|error| Failure::settings(&error))
+}
+
+fn failed(error: &Error, time: Duration) -> Failure {
+    match error.kind() {
+        ErrorKind::Configuration if !time.is_zero() => Failure::usage(format!("--valid-for: {error}")),
+        _ => Failure::token(error),
+    }
+}
+
+/// Notes whether anything was sent: if not, the token was stored.
+struct Noted {
+    client: Arc<dyn HttpClient>,
+    sent: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl HttpClient for Noted {
+    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
+        self.sent.store(true, Ordering::Relaxed);
+        self.client.send(request).await
+    }
+
+    fn name(&self) -> &str {
+        self.client.name()
+    }
+
+    fn follows_redirects(&self) -> bool {
+        self.client.follows_redirects()
+    }
+}

@@ -1,0 +1,71 @@
+//! Wrong usage, the help, and what the list of processes shows.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{SECRET, cli, issued, server, token_requests, with_client};
+
+#[test]
+fn wrong_usage_is_told_on_standard_error() {
+    for (arguments, said) in [
+        (&["check", "--nonsense"][..], "unexpected argument '--nonsense'"),
+        (&["publish"], "unrecognized subcommand 'publish'"),
+        (&["token", "--json", "--curl"], "cannot be used with"),
+        (&["token", "--valid-for", "soon"], "write a time as `90s`, `20m` or `2h`"),
+        (&["token", "--parameters", "a", "--client-id", "a"], "--parameters: write it as `name=value`"),
+        (&["check", "--demo", "--api"], "a value is required"),
+        (&["check", "a b"], "an argument that belongs to no flag"),
+        (&["check"], "missing: `--token-url` (or `--issuer`, or `--vonage`), `--client-id`, `--client-secret-file`;"),
+        (&[], "Usage: client-credentials <COMMAND>"),
+    ] {
+        let stderr = cli(arguments).fails(2);
+        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_secret_is_refused_as_a_flag() {
+    for flag in ["client-secret", "client_secret", "clientsecret", "secret", "password"] {
+        for arguments in [vec![format!("--{flag}={SECRET}")], vec![format!("--{flag}"), SECRET.to_owned()]] {
+            let arguments = ["token"].into_iter().chain(arguments.iter().map(String::as_str));
+            let said = cli(&arguments.collect::<Vec<_>>()).fails(2);
+            assert!(said.contains("it is in your shell's history now"), "{said}");
+        }
+    }
+    let said = cli(&["token", SECRET]).fails(2);
+    assert!(said.contains("an argument that belongs to no flag"), "{said}");
+}
+
+#[test]
+fn the_help_shows_the_value_of_no_variable() {
+    for arguments in [&["--help"][..], &["check", "--help"], &["token", "--help"], &["token", "-h"], &["--version"]] {
+        let cli = cli(arguments).env("CLIENT_CREDENTIALS_CLIENT_SECRET", SECRET);
+        let ended = cli.env("CLIENT_CREDENTIALS_CLIENT_ID", "id-4711").succeeds();
+        assert!(!ended.stdout.contains("4711") && ended.stderr.is_empty(), "{ended:?}");
+        assert!(
+            ended.stdout.starts_with("client-credentials ") || ended.stdout.contains("--config app.toml"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_in_the_list_of_processes() {
+    let server = server(|_| issued(&json!({})).set_delay(Duration::from_secs(2))).await;
+    for command in ["check", "token"] {
+        let before = token_requests(&server).await.len();
+        let child = with_client(command, &server).start();
+        let started = Instant::now();
+        // While its token request is under way.
+        while token_requests(&server).await.len() == before {
+            assert!(started.elapsed() < Duration::from_secs(30), "no token request");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let arguments = std::fs::read(format!("/proc/{}/cmdline", child.id())).expect("it runs");
+        let arguments = String::from_utf8_lossy(&arguments).into_owned();
+        assert!(arguments.contains("--token-url") && !arguments.contains(SECRET), "{arguments}");
+        assert!(child.wait_with_output().expect("it ends").status.success());
+    }
+}

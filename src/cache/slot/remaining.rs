@@ -1,0 +1,36 @@
+//! Whether a token lasts for as long as a caller needs it.
+
+use std::time::Duration;
+
+use super::Slot;
+use crate::{cache::clock::Moment, token::AccessToken};
+
+pub(in crate::cache) enum Remaining {
+    Enough,
+    /// Its renewal is due from now on.
+    TooLittle,
+    /// Not even for a token that was just requested: how long that one lasts.
+    NeverEnough(Duration),
+}
+
+impl Slot {
+    /// Whether `token` can be used for `time` and is not due. `since` is when the caller came.
+    pub(in crate::cache) fn remaining(&self, token: &AccessToken, time: Duration, since: Moment) -> Remaining {
+        let now = self.now();
+        let mut state = self.lock();
+        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.is_same_as(token)) else {
+            return Remaining::TooLittle;
+        };
+        let (left, is_new) = (now.until(issued.expires_at), issued.issued_at.reached(since));
+        match left >= time {
+            true if is_new || !now.reached(issued.renew_at) => Remaining::Enough,
+            false if is_new => Remaining::NeverEnough(left),
+            _ => {
+                // As if it had aged long ago. Where a store is down, a first renewal is postponed; here somebody waits.
+                (issued.ages_at, issued.renew_at) = (issued.issued_at, now);
+                self.end_leases();
+                Remaining::TooLittle
+            }
+        }
+    }
+}
