@@ -286,8 +286,11 @@ impl TokenCache {
     /// The origin accepted this token. What it accepts next is of interest only while it has a streak of rejections.
     #[cold]
     pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
-        if let Some(slot) = self.find(id.key) {
+        let Some(slot) = self.find(id.key) else { return };
+        if self.has_streaks() {
             slot.accepted(id.number, &self.origins().name(origin), origin.bit());
+        } else {
+            slot.note_accepted(id.number, origin.bit());
         }
     }
 

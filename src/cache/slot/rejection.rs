@@ -70,6 +70,14 @@ impl Slot {
         }
     }
 
+    /// The origin with this `bit` accepted `token`, while no origin has a streak of rejections. Never waits.
+    pub(in crate::cache) fn note_accepted(&self, token: TokenNumber, bit: u64) {
+        let Ok(state) = self.state.try_lock() else { return };
+        if let Some(issued) = state.issued.as_ref().filter(|issued| issued.token.number() == token) {
+            issued.token.note_accepted_by(bit);
+        }
+    }
+
     /// `origin` accepted a token that replaced a rejected one.
     pub(in crate::cache) fn accepted_in_place(&self, token: TokenNumber, origin: &str, bit: u64) {
         let mut state = self.lock();
