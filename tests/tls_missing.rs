@@ -4,15 +4,12 @@
 #[path = "it/support/mod.rs"]
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use client_credentials::{ErrorKind, HttpClient};
 use support::{
     endpoint::{ask, source, with_client},
-    process,
+    process, sockets,
 };
 
 #[tokio::test]
@@ -28,13 +25,8 @@ async fn the_error_says_which_feature_to_enable() {
 /// reqwest without TLS would send the request to the proxy in the clear.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_proxy_gets_the_secret() {
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    let proxy = support::endpoint::tcp_server(move |stream| {
-        count.fetch_add(1, Ordering::SeqCst);
-        async move { drop(stream) }
-    })
-    .await;
+    let listening = sockets::server(|stream| async move { drop(stream) }).await;
+    let proxy = listening.origin();
     for variable in ["https_proxy", "ALL_PROXY"] {
         process::run("in_a_process_tls_is_missing", &[(variable, &proxy)]);
     }
@@ -46,7 +38,7 @@ async fn no_proxy_gets_the_secret() {
         let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
         assert_eq!(ask(&source).await.expect_err("no TLS").kind(), ErrorKind::TlsMissing);
     }
-    assert_eq!(connections.load(Ordering::SeqCst), 0);
+    assert_eq!(listening.connections(), 0);
 }
 
 #[tokio::test]

@@ -8,6 +8,3 @@ pub mod middleware;
 pub mod peers;
 pub mod rows;
 pub mod send;
-#[cfg(feature = "reqwest")]
-#[path = "../../tests/it/support/servers.rs"]
-mod servers;

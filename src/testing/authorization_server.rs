@@ -110,6 +110,12 @@ impl AuthorizationServer {
         self.state().lifetime = lifetime;
     }
 
+    /// From now on, only this client gets tokens, as after its secret was replaced. See
+    /// [`client`](AuthorizationServerBuilder::client).
+    pub fn set_client(&self, id: impl Into<String>, secret: impl Into<String>) {
+        self.state().client = Some((id.into(), secret.into()));
+    }
+
     /// Revokes this token.
     pub fn revoke(&self, token: &str) {
         self.state().good.remove(token);

@@ -26,7 +26,7 @@ async fn every_request_carries_one_authorization_header_marked_sensitive() {
     let api = Api::open();
     let service = BearerAuthLayer::new(tokens).layer(api.clone());
     for _ in 0..3 {
-        service.clone().oneshot(get(URL)).await.expect("an answer");
+        service.clone().oneshot(get(URL)).await.expect("a response");
     }
     for request in api.seen() {
         let values: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().collect();
@@ -43,13 +43,13 @@ async fn a_header_that_the_caller_set_stays_and_no_token_is_fetched() {
     let api = Api::open();
     let mut request = get(URL);
     request.headers_mut().insert(AUTHORIZATION, "Basic YTpi".parse().expect("a value"));
-    BearerAuthLayer::new(tokens).layer(api.clone()).oneshot(request).await.expect("an answer");
+    BearerAuthLayer::new(tokens).layer(api.clone()).oneshot(request).await.expect("a response");
     assert_eq!(api.seen()[0].headers()[AUTHORIZATION], "Basic YTpi");
     assert_eq!(count.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_that_the_caller_set_stay_as_they_are_beside_a_token_at_hand() {
+async fn headers_that_the_caller_set_are_unchanged_beside_a_cached_token() {
     let (tokens, _) = api_tokens();
     tokens.token().await.expect("a token");
     let api = Api::open();
@@ -59,7 +59,7 @@ async fn headers_that_the_caller_set_stay_as_they_are_beside_a_token_at_hand() {
             request.headers_mut().append(AUTHORIZATION, value.parse().expect("a value"));
         }
         let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
-        service.oneshot(request).await.expect("an answer");
+        service.oneshot(request).await.expect("a response");
         let seen = api.seen().pop().expect("a request");
         assert_eq!(seen.headers().get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), own);
     }
@@ -79,7 +79,7 @@ async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
     let service = BearerAuthLayer::new(tokens).layer(api.clone());
     // The first waits for its token, the second finds it at hand.
     for _ in 0..2 {
-        service.clone().oneshot(request.clone()).await.expect("an answer");
+        service.clone().oneshot(request.clone()).await.expect("a response");
     }
     assert_eq!(api.count(), 2);
 }
@@ -102,9 +102,9 @@ async fn the_next_request_carries_the_renewed_token_and_one_in_flight_is_left_al
     let (tokens, count) = api_tokens();
     let api = Api::open();
     // The API takes half an hour, in which the token is renewed.
-    let slow = tower::ServiceBuilder::new().map_future(|answer| async {
+    let slow = tower::ServiceBuilder::new().map_future(|response| async {
         tokio::time::sleep(Duration::from_secs(1800)).await;
-        answer.await
+        response.await
     });
     let service = BearerAuthLayer::new(tokens).layer(slow.service(api.clone()));
     service.clone().oneshot(get(URL)).await.expect("the token is there");
@@ -116,7 +116,7 @@ async fn the_next_request_carries_the_renewed_token_and_one_in_flight_is_left_al
     tokio::time::sleep(Duration::from_secs(1)).await;
     let renewed = tokio::spawn(service.clone().oneshot(get(URL)));
     for task in [in_flight, aging, renewed] {
-        assert_eq!(task.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
+        assert_eq!(task.await.expect("no panic").expect("a response").status(), StatusCode::OK);
     }
     let seen = api.seen();
     let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
@@ -186,8 +186,8 @@ async fn a_token_request_through_the_same_stack_is_not_waited_for_by_itself() {
         .expect("a source");
     let service = BearerAuthLayer::new(TokenCache::from(source)).layer(api.clone());
     assert!(client.0.set(TowerClient::new(service.clone())).is_ok());
-    let answer = tokio::time::timeout(Duration::from_secs(5), service.oneshot(get(URL))).await.expect("no deadlock");
-    assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
+    let response = tokio::time::timeout(Duration::from_secs(5), service.oneshot(get(URL))).await.expect("no deadlock");
+    assert_eq!(response.expect("a response").status(), StatusCode::OK);
     let seen = api.seen();
     assert_eq!(seen.iter().map(bearer).collect::<Vec<_>>(), [None, Some("abcde")]);
 }
@@ -221,7 +221,7 @@ async fn a_token_request_of_another_source_goes_as_it_is() {
 
 /// A source of one's own has no marker for its requests.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_asks_through_the_stack_that_waits_for_it_is_told_so_at_once() {
+async fn a_source_that_asks_through_the_stack_that_waits_for_it_fails_at_once() {
     let stack = Arc::<OnceLock<BearerAuth<Api>>>::default();
     let late = Arc::clone(&stack);
     let source = token_fn(move |_| {
@@ -263,7 +263,7 @@ async fn a_source_that_asks_through_the_stack_that_waits_for_it_is_told_so_at_on
 
 /// Promise of the hot path: a token at hand is attached in `call` itself.
 #[test]
-fn a_token_at_hand_is_attached_outside_of_a_runtime() {
+fn a_cached_token_is_attached_outside_of_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let source = AccessToken::new("abcde").expect("a token");
     let tokens = TokenCache::builder(source).any_origin().build().expect("a cache");
@@ -320,7 +320,7 @@ async fn a_401_to_a_request_that_waited_and_had_no_room_for_its_token_is_no_reje
             break;
         }
     }
-    let answer = layer.layer(api).oneshot(request).await.expect("an answer");
-    assert_eq!(answer.status(), 401);
+    let response = layer.layer(api).oneshot(request).await.expect("a response");
+    assert_eq!(response.status(), 401);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

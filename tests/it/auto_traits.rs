@@ -157,17 +157,17 @@ fn the_caches_futures_are_send() {
     check(header.map(client_credentials::BearerHeader::replaced));
 }
 
-/// Every layer around moves or boxes it. What it has to keep beside the inner future, or the first answer, is the
+/// Every layer around moves or boxes it. What it has to keep beside the inner future, or the first response, is the
 /// request that may be sent again, a handle of the service to send it with, and where to get a token: none of that may
 /// be there twice.
 #[test]
 fn the_response_future_is_no_larger_than_what_it_has_to_keep() {
     type Inner = <Hyper as tower::Service<Request>>::Future;
-    type Answer = http::Response<hyper::body::Incoming>;
-    let answer = size_of::<Inner>().max(size_of::<Answer>());
-    let kept = answer + size_of::<Request>() + size_of::<Hyper>();
+    type Outcome = http::Response<hyper::body::Incoming>;
+    let response = size_of::<Inner>().max(size_of::<Outcome>());
+    let kept = response + size_of::<Request>() + size_of::<Hyper>();
     let size = size_of::<ResponseFuture<Hyper, Request, TryClone>>();
-    assert!(size <= kept + 64, "{size} bytes, of which {kept} are the first answer, a request and a service");
+    assert!(size <= kept + 64, "{size} bytes, of which {kept} are the first response, a request and a service");
     // Without replay, there is nothing to keep.
     let size = size_of::<ResponseFuture<Hyper, Request, NoReplay>>();
     assert!(size <= 160, "{size} bytes over a future of {}", size_of::<Inner>());

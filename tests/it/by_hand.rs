@@ -9,8 +9,8 @@ use tracing::Level;
 
 use crate::support::{
     fake::{api_tokens, tokens},
-    source::{Answer, Source},
-    told::Log,
+    log::Log,
+    source::{Outcome, Source},
 };
 
 const URL: &str = "https://api.example.com/stats";
@@ -65,14 +65,14 @@ async fn where_the_token_may_not_go_there_is_no_header_and_no_token_request_and_
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_waiting_the_first_call_starts_the_token_request_and_a_failure_is_told() {
+async fn without_waiting_the_first_call_starts_the_token_request_and_a_failure_is_returned() {
     let source = Source::new();
-    source.takes(Duration::from_millis(50));
+    source.delay(Duration::from_millis(50));
     let tokens = source.cache();
     assert!(tokens.try_header_for(URL).expect("no failure").is_none());
     sleep(Duration::from_secs(1)).await;
     assert_eq!(tokens.try_header_for(URL).expect("no failure").expect("a token").value(), "Bearer token-1");
-    source.answer(Answer::Fails(Error::permanent("the secret was withdrawn")));
+    source.respond(Outcome::Fails(Error::permanent("the secret was withdrawn")));
     advance(Duration::from_secs(2 * 3600)).await;
     assert!(tokens.try_header_for(URL).expect("no failure yet").is_none());
     sleep(Duration::from_secs(1)).await;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::source::{Answer, Source, down, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
 use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::{
     task::JoinSet,
@@ -61,14 +61,14 @@ async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
     let source = Source::new();
     let tokens = source.cache();
     token(&tokens).await;
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     advance(minutes(46)).await;
     let (failed, slowest) = steady_traffic(&tokens, minutes(3)).await;
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(slowest, Duration::ZERO);
     assert!((4..=7).contains(&source.count()), "{} token requests", source.count());
     assert_eq!(source.most_in_flight(), 1);
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     sleep(minutes(2)).await;
     token(&tokens).await;
     sleep(seconds(1)).await;
@@ -78,7 +78,7 @@ async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
 #[tokio::test(start_paused = true)]
 async fn callers_get_the_failure_of_the_source_while_token_requests_are_held_back() {
     let source = Source::new();
-    source.answer(down());
+    source.respond(down());
     let tokens = source.cache();
     tokens.token().await.expect_err("the server is down");
     let error = tokens.token().await.expect_err("held back");
@@ -94,14 +94,14 @@ async fn a_renewal_that_brings_a_dead_token_costs_nothing_while_the_old_one_live
     let tokens = source.cache();
     token(&tokens).await;
     sleep(minutes(46)).await;
-    source.answer(Answer::Lives(Duration::ZERO));
-    source.takes(millis(50));
+    source.respond(Outcome::Lives(Duration::ZERO));
+    source.delay(millis(50));
     let before = source.count();
     let (failed, slowest) = steady_traffic(&tokens, minutes(13)).await;
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!((slowest, token(&tokens).await.as_str()), (Duration::ZERO, "token-1"));
     assert!(source.count() - before <= 10 + 4 * 12, "{} token requests", source.count() - before);
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     sleep(minutes(1)).await;
     assert_ne!(token(&tokens).await, "token-1");
 }
@@ -133,7 +133,7 @@ async fn caches_renew_at_different_moments_and_each_at_its_own() {
 #[tokio::test(start_paused = true)]
 async fn dropping_the_last_handle_ends_what_is_in_flight() {
     let source = Source::new();
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     let tokens = source.cache();
     let other = tokens.clone();
     assert!(tokens.try_token().is_none());
@@ -155,8 +155,8 @@ async fn a_rejected_token_is_replaced_once_for_all() {
     for _ in 0..100 {
         tokens.reject(&first);
     }
-    let (answers, _) = herd(&tokens, 100).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|token| token == "token-2")));
+    let (outcomes, _) = herd(&tokens, 100).await;
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|token| token == "token-2")));
     tokens.reject(&first);
     assert_eq!(token(&tokens).await, "token-2");
     assert_eq!(source.count(), 2);
@@ -165,12 +165,12 @@ async fn a_rejected_token_is_replaced_once_for_all() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_token_stays_in_use_where_no_other_can_be_obtained() {
-    for answer in [down(), Answer::Hangs] {
+    for outcome in [down(), Outcome::Hangs] {
         let source = Source::new();
         let tokens = source.cache();
         let first = tokens.token().await.expect("a token");
         advance(seconds(10)).await;
-        source.answer(answer);
+        source.respond(outcome);
         tokens.reject(&first);
         let came = Instant::now();
         assert_eq!(token(&tokens).await, "token-1");
@@ -183,7 +183,7 @@ async fn a_rejected_token_stays_in_use_where_no_other_can_be_obtained() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_brings_the_rejected_token_again_is_a_failed_one() {
     let source = Source::new();
-    source.answer(Answer::Named("the-same", hours(1)));
+    source.respond(Outcome::Named("the-same", hours(1)));
     let tokens = source.cache();
     let first = tokens.token().await.expect("a token");
     for _ in 0..36_000 {
@@ -226,17 +226,17 @@ async fn the_task_that_keeps_a_cache_warm_ends_with_the_last_handle() {
 async fn a_short_retry_after_is_waited_out_however_short_the_time_limit_of_an_exchange_is() {
     let source = Source::new().with_time_limit(seconds(1));
     let tokens = source.cache();
-    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(5))));
+    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(5))));
     let first = tokio::spawn({
         let tokens = tokens.clone();
         async move { tokens.token().await }
     });
     sleep(seconds(1)).await;
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     sleep(seconds(3)).await;
-    let (answers, _) = herd(&tokens, 10).await;
-    for answer in answers {
-        assert_eq!(answer.expect("a token"), "token-2");
+    let (outcomes, _) = herd(&tokens, 10).await;
+    for outcome in outcomes {
+        assert_eq!(outcome.expect("a token"), "token-2");
     }
     first.await.expect("no panic").expect("a token");
 }
@@ -247,7 +247,7 @@ async fn a_retry_after_of_zero_in_the_error_of_a_source_is_ignored() {
     let tokens = source.cache();
     for error in [Error::transient("down"), Error::permanent("refused")] {
         let before = source.count();
-        source.answer(Answer::Fails(error.with_retry_after(Duration::ZERO)));
+        source.respond(Outcome::Fails(error.with_retry_after(Duration::ZERO)));
         let (_, slowest) = steady_traffic(&tokens, minutes(1)).await;
         assert!(slowest <= seconds(2), "{slowest:?}");
         assert!(source.count() - before <= 10, "{} token requests in a minute", source.count() - before);
@@ -279,7 +279,7 @@ async fn a_source_that_panics_before_there_is_a_future_is_backed_off_from_as_wel
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_panics_when_it_is_told_of_a_rejection_is_asked_all_the_same() {
+async fn a_source_that_panics_in_rejected_is_asked_for_the_next_token_all_the_same() {
     struct Panics(Source);
     #[async_trait]
     impl TokenSource for Panics {

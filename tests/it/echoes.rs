@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     error::Error as _,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -12,13 +13,19 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, SecretBody, TokenRequest, TokenSource,
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret,
+    testing::{AuthorizationServer, MockResponse},
 };
-use http::{Response, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
+use wiremock::ResponseTemplate;
 
-use crate::support::endpoint::{Log, Recorder, ask};
+use crate::support::{
+    endpoint::{ask, at, token_response},
+    log::Log,
+    received, responding,
+};
 
 /// What is secret, and how it is sent.
 #[derive(Clone, Copy)]
@@ -116,12 +123,24 @@ fn parts(secret: &str) -> Vec<String> {
     vec![part(0, half), part(end - half, end), part(end / 3, end), format!("{}...", part(0, half))]
 }
 
+/// A response of a token endpoint.
+#[derive(Clone)]
+struct Given {
+    status: u16,
+    header: (HeaderName, String),
+    body: String,
+}
+
+impl From<Given> for MockResponse {
+    fn from(Given { status, header: (name, value), body }: Given) -> Self {
+        Self::status(status).with_header(name.as_str(), &value).with_body(body)
+    }
+}
+
 /// Responses that have `said` in each place that could be shown.
-fn responses(said: &str) -> Vec<Response<SecretBody>> {
-    let response = |status: u16, content_type: &str, body: String| {
-        let response = Response::builder().status(status).header(header::CONTENT_TYPE, content_type);
-        response.body(SecretBody::from(body)).expect("a response")
-    };
+fn responses(said: &str) -> Vec<Given> {
+    let response =
+        |status, content_type: &str, body| Given { status, header: (header::CONTENT_TYPE, content_type.into()), body };
     let json = |status, value: serde_json::Value| response(status, "application/json", value.to_string());
     let (first, second) = said.split_at(said.char_indices().nth(said.chars().count() / 2).map_or(0, |(at, _)| at));
     let mut all = vec![
@@ -158,9 +177,8 @@ fn responses(said: &str) -> Vec<Response<SecretBody>> {
         (307, header::LOCATION, said.to_owned()),
         (503, header::RETRY_AFTER, said.to_owned()),
     ] {
-        if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
-            let response = Response::builder().status(status).header(name, value);
-            all.push(response.body(SecretBody::from("<html>")).expect("a response"));
+        if value.parse::<HeaderValue>().is_ok() {
+            all.push(Given { status, header: (name, value), body: "<html>".into() });
         }
     }
     all
@@ -203,10 +221,10 @@ impl Traces {
     }
 }
 
-async fn said_of(source: ClientCredentialsBuilder, response: Response<SecretBody>) -> String {
-    let recorder = Recorder::new(move |_| Ok(response.clone()));
-    let source = source.http_client(recorder).build().expect("complete");
-    match ask(&source).await {
+async fn said_of(source: ClientCredentialsBuilder, response: impl Into<MockResponse>) -> String {
+    let auth = AuthorizationServer::in_memory();
+    auth.respond_always(response.into());
+    match ask(&source.http_client(auth).build().expect("complete")).await {
         Ok(token) => format!("{token:?}"),
         Err(error) => {
             let cause = error.source().map(|cause| format!("{cause} {cause:?}"));
@@ -217,8 +235,7 @@ async fn said_of(source: ClientCredentialsBuilder, response: Response<SecretBody
 
 #[tokio::test]
 async fn a_secret_comes_out_in_no_form_and_no_place() {
-    let log = Log::default();
-    let _guard = log.capture();
+    let (log, _guard) = Log::start();
     let mut all = 0;
     for (secret, ways) in SECRETS {
         let traces = Traces::of(secret);
@@ -246,20 +263,17 @@ async fn a_token_comes_out_in_no_form_and_no_place() {
     let traces = Traces::of(TOKEN);
     for said in forms(TOKEN) {
         for response in responses(&said) {
-            let body = response.body().as_ref().to_vec();
-            let mut answers = vec![response.clone()];
-            if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_slice(&body) {
+            let mut all = vec![response.clone()];
+            if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_str(&response.body) {
                 members.insert("refresh_token".into(), TOKEN.into());
-                answers.push(response.clone().map(|_| SecretBody::from(serde_json::Value::from(members).to_string())));
+                all.push(Given { body: serde_json::Value::from(members).to_string(), ..response });
             }
-            for answer in answers {
-                let first = std::sync::atomic::AtomicBool::new(true);
-                let recorder = Recorder::new(move |_| {
-                    let token = json!({"access_token": TOKEN, "expires_in": 60}).to_string();
-                    let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
-                    Ok(if is_first { Response::new(SecretBody::from(token)) } else { answer.clone() })
-                });
-                let source = source(Sent::Post, "12345").http_client(recorder).build().expect("complete");
+            for response in all {
+                let auth = AuthorizationServer::in_memory();
+                auth.respond_always(response.into());
+                let token = json!({"access_token": TOKEN, "expires_in": 60}).to_string();
+                auth.respond_next(MockResponse::status(200).with_body(token));
+                let source = source(Sent::Post, "12345").http_client(auth).build().expect("complete");
                 ask(&source).await.expect("a token");
                 if let Err(error) = ask(&source).await {
                     traces.assert_none_in(&format!("{error} {error:?}"), &said);
@@ -270,11 +284,10 @@ async fn a_token_comes_out_in_no_form_and_no_place() {
 }
 
 /// Where a document is read again, its server knows the secret.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_metadata_document_that_is_read_again_brings_no_secret_into_the_log() {
     const ISSUER: &str = "https://auth.example.com";
-    let log = Log::default();
-    let _guard = log.capture();
+    let (log, _guard) = Log::start();
     for (secret, ways) in SECRETS {
         let traces = Traces::of(secret);
         let is_secret = matches!(ways[0], Sent::Post);
@@ -286,27 +299,30 @@ async fn a_metadata_document_that_is_read_again_brings_no_secret_into_the_log() 
                 json!({"issuer": ISSUER, "token_endpoint": format!("https://{said}.example.com/token")}),
                 json!({"issuer": ISSUER, "token_endpoint": format!("{ISSUER}/{said}/token")}),
             ] {
-                let asked = std::sync::atomic::AtomicUsize::new(0);
-                let recorder = Recorder::new(move |request| {
+                let is_first = AtomicBool::new(true);
+                let server = responding(move |request: &wiremock::Request| {
                     let good = json!({"issuer": ISSUER, "token_endpoint": format!("{ISSUER}/token")});
-                    Ok(Response::new(SecretBody::from(if request.method() == http::Method::POST {
-                        r#"{"access_token":"t"}"#.to_owned()
-                    } else if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
-                        good.to_string()
-                    } else {
-                        document.to_string()
-                    })))
-                });
+                    match request.method {
+                        Method::POST => token_response(),
+                        _ if is_first.swap(false, Ordering::SeqCst) => ResponseTemplate::new(200).set_body_json(good),
+                        _ => ResponseTemplate::new(200).set_body_json(&document),
+                    }
+                })
+                .await;
                 let builder = ClientCredentials::discover(ISSUER, "abcde", if is_secret { secret } else { "12345" });
                 let builder = if is_secret { builder } else { builder.parameter("password", secret) };
-                let source = builder.any_origin().http_client(recorder.clone()).build().expect("complete");
+                let source = builder.any_origin().http_client(at(&server)).build().expect("complete");
                 for _ in 0..3 {
-                    if let Err(error) = source.token(&TokenRequest::default()).await {
+                    if let Err(error) = ask(&source).await {
                         traces.assert_none_in(&format!("{error} {error:?}"), &said);
                     }
+                    // The clock stands still only while it is moved: it would run ahead of a socket.
+                    tokio::time::pause();
                     tokio::time::advance(Duration::from_secs(25 * 60 * 60)).await;
+                    tokio::time::resume();
                 }
-                assert!(recorder.seen().iter().filter(|request| request.method() == http::Method::GET).count() >= 2);
+                let documents = received(&server).await.iter().filter(|request| request.method == Method::GET).count();
+                assert!(documents >= 2, "{documents}");
             }
         }
         traces.assert_none_in(&log.text(), "the log");
@@ -318,9 +334,8 @@ async fn a_metadata_document_that_is_read_again_brings_no_secret_into_the_log() 
 #[tokio::test]
 async fn a_parameter_is_cut_out_and_leaves_the_rest() {
     let body = json!({"error": "invalid_request", "error_description": "account 7531-8642 is closed"}).to_string();
-    let response = Response::builder().status(400).body(SecretBody::from(body)).expect("a response");
     let source = source(Sent::Post, "12345").parameter("account_id", "7531-8642");
-    let said = said_of(source, response).await;
+    let said = said_of(source, MockResponse::status(400).with_body(body)).await;
     assert!(said.contains("invalid_request (HTTP 400): account [redacted] is closed"), "{said}");
 }
 
@@ -329,10 +344,10 @@ async fn a_parameter_is_cut_out_and_leaves_the_rest() {
 async fn a_known_code_is_shown_beside_what_is_hidden() {
     let secret = "invalid_client_secret_of_somebody";
     let body = json!({"error": "invalid_client", "error_description": secret, "error_uri": "https://example.com"});
-    let response = Response::builder().status(401).body(SecretBody::from(body.to_string())).expect("a response");
-    let recorder = Recorder::new(move |_| Ok(response.clone()));
+    let auth = AuthorizationServer::in_memory();
+    auth.respond_always(MockResponse::status(401).with_body(body.to_string()));
     let source = ClientCredentials::builder("https://auth.example.com", "abcde", Secret::from(secret)).any_origin();
-    let error = ask(&source.http_client(recorder).build().expect("complete")).await.expect_err("refused");
+    let error = ask(&source.http_client(auth).build().expect("complete")).await.expect_err("refused");
     let response = error.response().expect("a code");
     assert_eq!(response.error, "invalid_client");
     let hidden = Some("[redacted]");

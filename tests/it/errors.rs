@@ -3,22 +3,25 @@
 use crate::support;
 use std::{error::Error as _, io, time::Duration};
 
-use crate::support::endpoint::{Recorder, ask, source};
+use crate::support::endpoint::{Failing, ask, source};
 use client_credentials::{
-    BearerAuthLayer, BearerAuthMiddleware, Error, ErrorKind, Secret, SecretBody, TokenCache, TokenRequest, token_fn,
+    BearerAuthLayer, BearerAuthMiddleware, Error, ErrorKind, Secret, TokenCache, TokenRequest,
+    testing::{AuthorizationServer, MockResponse},
+    token_fn,
 };
-use http::{Response, StatusCode};
+use http::StatusCode;
 
 const URL: &str = "https://auth.example.com/oauth2/token?tenant=7";
 
 async fn fail(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
-    let response = response.body(SecretBody::from(body.to_owned())).expect("a response");
-    let recorder = Recorder::new(move |_| Ok(response.clone()));
-    ask(&source(URL).http_client(recorder).build().expect("complete")).await.expect_err("a failure")
+    let response = MockResponse::status(status).with_body(body.to_owned());
+    fail_by(headers.iter().fold(response, |response, (name, value)| response.with_header(name, value))).await
+}
+
+async fn fail_by(response: MockResponse) -> Error {
+    let auth = AuthorizationServer::in_memory();
+    auth.respond_always(response);
+    ask(&source(URL).http_client(auth).build().expect("complete")).await.expect_err("a failure")
 }
 
 #[tokio::test]
@@ -256,8 +259,7 @@ async fn without_a_code_the_status_says_whether_only_a_person_can_mend_it() {
 
 #[tokio::test]
 async fn the_cause_is_kept() {
-    let recorder = Recorder::new(|_| Err(Error::transient(io::Error::from(io::ErrorKind::ConnectionReset))));
-    let error = ask(&source(URL).http_client(recorder).build().expect("complete")).await.expect_err("a failure");
+    let error = fail_by(MockResponse::disconnect()).await;
     assert_eq!(error.kind(), ErrorKind::Reset);
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).expect("an I/O error");
     assert_eq!(cause.kind(), io::ErrorKind::ConnectionReset);
@@ -269,10 +271,11 @@ async fn the_cause_is_kept() {
 #[tokio::test]
 async fn the_first_line_says_why() {
     let cut = || io::Error::other("the cable was cut");
-    let recorder = Recorder::new(move |_| Err(Error::transient(cut())));
-    let by_client = ask(&source(URL).http_client(recorder).build().expect("complete")).await.expect_err("a failure");
+    let client = Failing(move || Error::transient(cut()));
+    let by_client = ask(&source(URL).http_client(client).build().expect("complete")).await.expect_err("a failure");
     let sealed = Secret::from_fn(|| std::future::ready(Err::<String, _>(Error::permanent("the vault is sealed"))));
-    let sealed = source(URL).http_client(Recorder::issuing()).authentication(sealed).build().expect("complete");
+    let sealed =
+        source(URL).http_client(AuthorizationServer::in_memory()).authentication(sealed).build().expect("complete");
     let by_secret = ask(&sealed).await.expect_err("a failure");
     for (error, kind, expected) in [
         (Error::transient(cut()), ErrorKind::Transport, "the token source failed: the cable was cut"),
@@ -280,7 +283,7 @@ async fn the_first_line_says_why() {
         (
             by_client,
             ErrorKind::Transport,
-            "token request to https://auth.example.com/oauth2/token failed: the HTTP client `Recorder` failed: \
+            "token request to https://auth.example.com/oauth2/token failed: the HTTP client `Failing` failed: \
              the cable was cut",
         ),
         (
@@ -369,7 +372,7 @@ async fn the_error_is_found_through_every_stack() {
         tower::ServiceExt::oneshot(service, support::get("https://api.example.com")).await.expect_err("no token");
     found(&*error);
 
-    let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    let channel = tonic::transport::Endpoint::from_static("http://api.invalid").connect_lazy();
     let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(failing())).service(channel);
     let mut grpc = tonic_health::pb::health_client::HealthClient::with_origin(
         service,

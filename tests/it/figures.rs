@@ -56,7 +56,7 @@ const FIGURES: &[Figure] = &[
     ("the same every 60 s, by hand", "", || revoked(60, By::Hand)),
     ("the same every 60 s, callers go away", "158", || revoked(60, By::Fleeting)),
     ("fresh tokens accepted after 2 s, with replay: 401s", "63 %", replicated_late),
-    ("one path answers a bare 401; revoked: 401s of others", "581", bare_beside_good),
+    ("one path responds with a bare 401; revoked: 401s of others", "581", bare_beside_good),
     ("one path always refused, explicitly: requests", "", || refused_path(Some(EXPLICIT))),
     ("one path always refused, without a reason: requests", "", || refused_path(None)),
     ("a new token ends the last, 2 instances: served", "all", || one_at_a_time(2)),
@@ -114,7 +114,7 @@ fn cold(tokens: usize, bad: fn(usize) -> bool, fails: Reply, takes: u64) -> Stri
         let (served, good) = served(&calls, bad);
         assert!(served * 100 >= good * 99, "{served} of {good} served");
         let own = calls.iter().filter(|call| bad(call.tenant)).all(|call| call.outcome.is_err());
-        assert!(own, "a failure answers for its own token");
+        assert!(own, "a failure is that of its own token");
         let slowest = calls.iter().filter(|call| !bad(call.tenant)).map(|call| call.waited).max();
         format!("{served} of {good}, the last after {:.1} s", slowest.unwrap_or_default().as_secs_f64())
     })

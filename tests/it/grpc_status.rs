@@ -38,12 +38,12 @@ fn ask() -> HealthCheckRequest {
 #[tokio::test(start_paused = true)]
 async fn the_code_says_whether_it_may_pass_and_the_message_why_to_every_caller() {
     let slow_down = MockResponse::status(429).with_retry_after(Duration::from_secs(60));
-    for (answer, code, reason) in [
+    for (response, code, reason) in [
         (MockResponse::oauth_error("invalid_client"), Code::Unauthenticated, "invalid_client (HTTP 401)"),
         (slow_down, Code::Unavailable, "HTTP 429"),
     ] {
         let auth = AuthorizationServer::in_memory();
-        auth.respond_always(answer);
+        auth.respond_always(response);
         let mut client = client(&cache(&auth));
         for held_back in [false, true] {
             let status = client.check(ask()).await.expect_err("no token");

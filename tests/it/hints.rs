@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tracing::Level;
 
-use crate::support::{keys::Key, told::Log};
+use crate::support::{keys::Key, log::Log};
 
 const HINT: &str = "; a scope may be missing, or the audience may be wrong";
 

@@ -1,7 +1,5 @@
 //! The seam to the token endpoint: redirects, limits of size and time, connections; with every kind of client.
 
-use crate::support;
-use crate::support::endpoint;
 use std::{
     io::Write,
     sync::{
@@ -11,34 +9,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::endpoint::{Recorder, ask, clients, source, tcp_server, with_client};
+use crate::support::{
+    endpoint::{TOKEN, ask, clients, source, token_response, with_client},
+    received, responding, sockets,
+};
 use bytes::Bytes;
 use client_credentials::{
     ClientAuthentication, ClientCredentials, Error, ErrorKind, HttpClient, IntoHttpClient, SecretBody, TokenCache,
     async_trait,
+    testing::{AuthorizationServer, MockResponse},
 };
 use http::{Request, Response, header};
 use tokio::io::AsyncWriteExt;
+use wiremock::ResponseTemplate;
 
 const MEBIBYTE: usize = 1024 * 1024;
 
-fn redirect(status: u16, location: &str) -> Response<Bytes> {
-    let response = Response::builder().status(status).header(header::LOCATION, location);
-    response.body(Bytes::new()).expect("a response")
+fn redirect(status: u16, location: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).insert_header("location", location)
 }
 
 #[tokio::test]
 async fn no_redirect_is_followed_with_the_secret() {
     for (name, client) in clients() {
         for status in [301, 302, 303, 307, 308] {
-            let target = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
-            let location = format!("{}/elsewhere", target.origin());
-            let asked = support::Server::start(move |_| {
-                let answer = redirect(status, &location);
-                async move { answer }
-            })
-            .await;
-            let url = format!("{}/token", asked.origin());
+            let target = responding(token_response()).await;
+            let asked = responding(redirect(status, &format!("{}/elsewhere", target.uri()))).await;
+            let url = format!("{}/token", asked.uri());
             for authentication in [
                 ClientAuthentication::client_secret_post("s3cr3t"),
                 ClientAuthentication::client_secret_basic("s3cr3t"),
@@ -47,16 +44,17 @@ async fn no_redirect_is_followed_with_the_secret() {
                 let error =
                     ask(&with_client(builder, client.clone()).build().expect("complete")).await.expect_err(name);
                 assert_eq!(error.kind(), ErrorKind::Redirect, "{name}, {status}: {error}");
-                assert!(error.to_string().contains(&target.origin()), "{name}, {status}: {error}");
+                assert!(error.to_string().contains(&target.uri()), "{name}, {status}: {error}");
                 assert!(error.to_string().contains(&url), "{name}, {status}: {error}");
             }
             // A finished reqwest client cannot be kept from asking where a 301, 302 or 303 leads, but it takes no
             // secret along.
             let finished = ["a reqwest client", "a client with middleware"].contains(&name) && status < 307;
-            assert!(finished || target.count() == 0, "{name}, {status}");
-            for request in target.seen() {
-                assert!(request.body().is_empty(), "{name}, {status}");
-                assert!(!request.headers().contains_key(header::AUTHORIZATION), "{name}, {status}");
+            let followed = received(&target).await;
+            assert!(finished || followed.is_empty(), "{name}, {status}");
+            for request in followed {
+                assert!(request.body.is_empty(), "{name}, {status}");
+                assert!(!request.headers.contains_key(header::AUTHORIZATION), "{name}, {status}");
             }
         }
     }
@@ -75,27 +73,22 @@ fn careful() -> [Arc<dyn HttpClient>; 3] {
 
 #[tokio::test]
 async fn nothing_goes_along_with_a_redirect_that_is_not_followed() {
-    let target = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    let target = responding(token_response()).await;
     for status in [301, 302, 303, 307, 308] {
-        let location = target.origin();
-        let asked = support::Server::start(move |_| {
-            let response = redirect(status, &location);
-            async move { response }
-        })
-        .await;
+        let asked = responding(redirect(status, &target.uri())).await;
         for client in careful() {
-            let builder = source(format!("{}/token?apikey=K3Y", asked.origin())).header("x-api-key", "H34D3R");
+            let builder = source(format!("{}/token?apikey=K3Y", asked.uri())).header("x-api-key", "H34D3R");
             let error = ask(&builder.http_client(client).build().expect("complete")).await.expect_err("redirected");
             assert_eq!(error.kind(), ErrorKind::Redirect, "{status}: {error}");
         }
     }
-    assert_eq!(target.count(), 0);
+    assert!(received(&target).await.is_empty());
 }
 
 #[cfg(all(feature = "tracing", feature = "test-util"))]
 #[test]
 fn a_client_that_may_follow_redirects_is_warned_about() {
-    let (log, _guard) = support::told::Log::start();
+    let (log, _guard) = crate::support::log::Log::start();
     let warned = |client: Arc<dyn HttpClient>| {
         source("https://auth.example.com/token?apikey=K3Y").http_client(client).build().expect("complete");
         log.take(tracing::Level::WARN)
@@ -150,14 +143,10 @@ async fn an_error_names_the_origin_that_a_redirect_wanted() {
         (None, "a redirect to nowhere (it has no Location header); it"),
         (Some("https://12345.example.com/"), "a redirect to [redacted]; it"),
     ] {
-        let recorder = Recorder::new(move |_| {
-            let mut response = Response::builder().status(302);
-            if let Some(location) = location {
-                response = response.header(header::LOCATION, location);
-            }
-            Ok(response.body(SecretBody::default()).expect("a response"))
-        });
-        let source = source("https://auth.example.com/token").http_client(recorder).build().expect("complete");
+        let response = MockResponse::status(302);
+        let auth = AuthorizationServer::in_memory();
+        auth.respond_always(location.iter().fold(response, |response, to| response.with_header("location", to)));
+        let source = source("https://auth.example.com/token").http_client(auth).build().expect("complete");
         let error = ask(&source).await.expect_err("redirected");
         assert_eq!((error.kind(), error.status().map(|status| status.as_u16())), (ErrorKind::Redirect, Some(302)));
         let text = error.to_string();
@@ -166,10 +155,11 @@ async fn an_error_names_the_origin_that_a_redirect_wanted() {
 }
 
 /// Writes until the client has had enough, and counts what it took.
-async fn flood(head: &'static str, chunk: &'static [u8], written: Arc<AtomicUsize>) -> String {
-    tcp_server(move |mut stream| {
+async fn flood(head: &'static str, chunk: &'static [u8], written: Arc<AtomicUsize>) -> sockets::Listening {
+    sockets::server(move |mut stream| {
         let written = Arc::clone(&written);
         async move {
+            sockets::read_some(&mut stream).await;
             let _ = stream.write_all(head.as_bytes()).await;
             while stream.write_all(chunk).await.is_ok() {
                 written.fetch_add(chunk.len(), Ordering::SeqCst);
@@ -198,8 +188,9 @@ async fn a_flood_is_cut_off_while_it_is_read() {
     ] {
         for (name, client) in clients() {
             let written = Arc::new(AtomicUsize::new(0));
-            let url = flood(head, chunk, Arc::clone(&written)).await;
-            let error = ask(&with_client(source(url), client).build().expect("complete")).await.expect_err(name);
+            let server = flood(head, chunk, Arc::clone(&written)).await;
+            let error =
+                ask(&with_client(source(server.origin()), client).build().expect("complete")).await.expect_err(name);
             assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{name}, {head}: {error}");
             assert!(error.to_string().contains("1048576 bytes"), "{name}, {head}: {error}");
             // What the sockets held on top.
@@ -210,23 +201,19 @@ async fn a_flood_is_cut_off_while_it_is_read() {
 
 #[tokio::test]
 async fn the_bound_is_a_mebibyte_of_what_was_compressed() {
-    let blank = MEBIBYTE - endpoint::TOKEN.len();
+    let blank = MEBIBYTE - TOKEN.len();
     for (blank, good) in [(blank, true), (blank + 1, false), (20 * MEBIBYTE, false)] {
-        let body = format!("{}{}", " ".repeat(blank), endpoint::TOKEN);
+        let body = format!("{}{}", " ".repeat(blank), TOKEN);
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(body.as_bytes()).expect("memory");
-        let compressed = Bytes::from(encoder.finish().expect("memory"));
-        let server = support::Server::start(move |_| {
-            let mut response = Response::new(compressed.clone());
-            response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
-            async move { response }
-        })
-        .await;
+        let compressed = encoder.finish().expect("memory");
+        let response = ResponseTemplate::new(200).insert_header("content-encoding", "gzip");
+        let server = responding(response.set_body_bytes(compressed)).await;
         for (name, client) in clients() {
             if name == "hyper-util's client" {
                 continue; // It does not decode.
             }
-            let outcome = ask(&with_client(source(server.origin()), client).build().expect("complete")).await;
+            let outcome = ask(&with_client(source(server.uri()), client).build().expect("complete")).await;
             assert_eq!(outcome.is_ok(), good, "{name}, {blank}: {outcome:?}");
             assert!(good || outcome.expect_err("too large").to_string().contains("1048576 bytes"));
         }
@@ -234,28 +221,26 @@ async fn the_bound_is_a_mebibyte_of_what_was_compressed() {
 }
 
 #[tokio::test]
-async fn an_answer_of_a_mebibyte_is_read_whole() {
-    let body = format!("{}{}", " ".repeat(MEBIBYTE - endpoint::TOKEN.len()), endpoint::TOKEN);
-    let server = support::Server::start(move |_| {
-        let answer = support::json(&body);
-        async move { answer }
-    })
-    .await;
+async fn a_response_of_a_mebibyte_is_read_whole() {
+    let body = format!("{}{}", " ".repeat(MEBIBYTE - TOKEN.len()), TOKEN);
+    let server = responding(ResponseTemplate::new(200).set_body_raw(body, "application/json")).await;
     for (name, client) in clients() {
-        ask(&with_client(source(server.origin()), client).build().expect("complete")).await.expect(name);
+        ask(&with_client(source(server.uri()), client).build().expect("complete")).await.expect(name);
     }
 }
 
 #[tokio::test]
 async fn a_client_of_ones_own_that_reads_too_much_is_noticed() {
-    let recorder = Recorder::new(|_| Ok(Response::new(SecretBody::from(vec![b' '; MEBIBYTE + 1]))));
-    let source = source("https://auth.example.com/token").http_client(recorder).build().expect("complete");
+    let auth = AuthorizationServer::in_memory();
+    auth.respond_always(MockResponse::status(200).with_body(vec![b' '; MEBIBYTE + 1]));
+    let source = source("https://auth.example.com/token").http_client(auth).build().expect("complete");
     assert_eq!(ask(&source).await.expect_err("too large").kind(), ErrorKind::InvalidResponse);
 }
 
 #[tokio::test]
 async fn the_time_limit_covers_the_whole_exchange() {
-    for url in [endpoint::silent_server().await, endpoint::dripping_server().await] {
+    for server in [sockets::silent().await, sockets::dripping().await] {
+        let url = server.origin();
         for (name, client) in clients() {
             let limit = Duration::from_millis(300);
             let source = with_client(source(&url), client).timeout(limit).build().expect("complete");
@@ -270,23 +255,27 @@ async fn the_time_limit_covers_the_whole_exchange() {
 }
 
 #[tokio::test]
-async fn a_time_limit_beyond_all_time_is_none() {
-    let server = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
-    let source = source(server.origin()).timeout(Duration::MAX).build().expect("complete");
+async fn a_time_limit_may_be_longer_than_any_clock() {
+    let server = responding(token_response()).await;
+    let source = source(server.uri()).timeout(Duration::MAX).build().expect("complete");
     TokenCache::from(source).token().await.expect("a token");
 }
 
 #[tokio::test]
 async fn a_client_s_own_time_limit_is_a_time_out_too() {
     let client = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().expect("a client");
-    let url = endpoint::silent_server().await;
-    let error = ask(&source(url).http_client(client).build().expect("complete")).await.expect_err("a time-out");
+    let server = sockets::silent().await;
+    let error =
+        ask(&source(server.origin()).http_client(client).build().expect("complete")).await.expect_err("a time-out");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
 }
 
 #[test]
 fn without_a_runtime_or_its_timer_the_error_says_so() {
-    let source = source("https://auth.example.com/token").http_client(Recorder::issuing()).build().expect("complete");
+    let source = source("https://auth.example.com/token")
+        .http_client(AuthorizationServer::in_memory())
+        .build()
+        .expect("complete");
     let mut asked = std::pin::pin!(ask(&source));
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let std::task::Poll::Ready(outcome) = asked.as_mut().poll(&mut cx) else { panic!("nothing to wait for") };
@@ -299,27 +288,26 @@ fn without_a_runtime_or_its_timer_the_error_says_so() {
 
 #[tokio::test]
 async fn the_default_client_keeps_no_connection() {
-    let connections = Arc::new(AtomicUsize::new(0));
-    let open = Arc::clone(&connections);
-    let url = tcp_server(move |mut stream| {
-        let open = Arc::clone(&open);
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&open);
+    let server = sockets::server(move |mut stream| {
+        let count = Arc::clone(&count);
         async move {
-            open.fetch_add(1, Ordering::SeqCst);
-            let answer =
-                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{}", endpoint::TOKEN.len(), endpoint::TOKEN);
-            let _ = stream.write_all(answer.as_bytes()).await;
+            count.fetch_add(1, Ordering::SeqCst);
+            sockets::read_some(&mut stream).await;
+            let _ = stream.write_all(sockets::response(TOKEN).as_bytes()).await;
             // Until the client closes.
-            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1]).await;
-            open.fetch_sub(1, Ordering::SeqCst);
+            sockets::read_some(&mut stream).await;
+            count.fetch_sub(1, Ordering::SeqCst);
         }
     })
     .await;
-    let source = source(url).build().expect("complete");
+    let source = source(server.origin()).build().expect("complete");
     for _ in 0..3 {
         ask(&source).await.expect("a token");
     }
     let give_up = Instant::now() + Duration::from_secs(10);
-    while connections.load(Ordering::SeqCst) > 0 {
+    while open.load(Ordering::SeqCst) > 0 {
         assert!(Instant::now() < give_up, "a connection is still open");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -327,9 +315,8 @@ async fn the_default_client_keeps_no_connection() {
 
 #[test]
 fn a_source_can_move_between_runtimes() {
-    let server = tokio::runtime::Runtime::new().expect("a runtime");
-    let url = server.block_on(support::Server::start(|_| async { support::json(endpoint::TOKEN) }));
-    let source = source(url.origin()).build().expect("complete");
+    let server = tokio::runtime::Runtime::new().expect("a runtime").block_on(responding(token_response()));
+    let source = source(server.uri()).build().expect("complete");
     for _ in 0..3 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(ask(&source)).expect("a token");
@@ -338,11 +325,11 @@ fn a_source_can_move_between_runtimes() {
 
 #[tokio::test]
 async fn an_arc_of_a_client_is_a_client() {
-    let recorder = Recorder::issuing();
-    let shared: Arc<dyn HttpClient> = Arc::new(recorder.clone());
+    let auth = AuthorizationServer::in_memory();
+    let shared: Arc<dyn HttpClient> = Arc::new(auth.clone());
     let source = source("https://auth.example.com/token").http_client(shared).build().expect("complete");
     ask(&source).await.expect("a token");
-    assert_eq!(recorder.seen().len(), 1);
+    assert_eq!(auth.token_requests().len(), 1);
 }
 
 /// Whatever client it wraps, also one that the settings of a file configure.
@@ -365,7 +352,7 @@ async fn a_wrapped_client_sees_each_request_and_its_response() {
     let to = Arc::clone(&seen);
     let client = ClientCredentials::builder("https://auth.test/t", "abcde", "12345")
         .any_origin()
-        .http_client(client_credentials::testing::AuthorizationServer::in_memory())
+        .http_client(AuthorizationServer::in_memory())
         .map_http_client(move |client| Watched(client, Arc::clone(&to)))
         .build()
         .expect("complete");

@@ -1,6 +1,6 @@
 //! Many tokens of one source: which one a request wants, and how many are kept.
 
-use crate::support::source::{Answer, Source, down, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
 use crate::support::{
     fake::{Api, bearer},
     get,
@@ -87,7 +87,7 @@ async fn a_request_that_adds_nothing_to_the_sources_defaults_is_for_its_own_toke
 #[tokio::test(start_paused = true)]
 async fn keys_are_fetched_in_parallel() {
     let source = Source::new();
-    source.takes(seconds(2));
+    source.delay(seconds(2));
     let tokens = source.cache();
     let start = Instant::now();
     let mut callers = JoinSet::new();
@@ -110,7 +110,7 @@ async fn an_extension_of_the_request_says_which_token_it_wants() {
         if let Some(wanted) = wanted {
             request.extensions_mut().insert(wanted);
         }
-        service.clone().oneshot(request).await.expect("an answer");
+        service.clone().oneshot(request).await.expect("a response");
     }
     let seen = api.seen();
     let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
@@ -128,7 +128,7 @@ async fn a_rejection_renews_the_token_that_was_rejected_and_no_other() {
     let service = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone).layer(api.clone());
     let mut request = get("https://api.example.com");
     request.extensions_mut().insert(scope("a"));
-    assert_eq!(service.oneshot(request).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(service.oneshot(request).await.expect("a response").status(), StatusCode::OK);
     assert_eq!(source.asked().last().expect("a token request").request, scope("a"));
     sleep(seconds(5)).await;
     assert_eq!(token(&tokens, &scope("a")).await, "token-4");
@@ -160,7 +160,7 @@ async fn a_handle_for_one_token_request_is_what_an_adapter_is_built_on() {
     // What a request says itself comes first.
     for wanted in [None, Some(scope("stats")), Some(TokenRequest::default())] {
         sleep(millis(2000)).await;
-        send(&orders, wanted).await.expect("an answer");
+        send(&orders, wanted).await.expect("a response");
     }
     let seen = api.seen();
     let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
@@ -286,13 +286,13 @@ async fn a_key_in_use_is_not_lost() {
     let handle = tokens.with_request(&scope("handle"));
     handle.token().await.expect("a token");
     // On its way, with nobody left who waits for it.
-    source.takes(seconds(10));
+    source.delay(seconds(10));
     assert!(tokio::time::timeout(millis(1), tokens.token_for(&scope("flying"))).await.is_err());
-    source.takes(seconds(0));
+    source.delay(seconds(0));
     // Held back after a failure.
-    source.answer(Answer::Fails(Error::permanent("no such scope")));
+    source.respond(Outcome::Fails(Error::permanent("no such scope")));
     tokens.token_for(&scope("failing")).await.expect_err("it fails");
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     // Held back after a rejection.
     let rejected = tokens.token_for(&scope("rejected")).await.expect("a token");
     sleep(seconds(2)).await;
@@ -324,23 +324,23 @@ async fn a_key_in_use_is_not_lost() {
 async fn a_failure_of_one_key_does_not_hold_back_another() {
     let source = Source::new();
     let tokens = source.cache();
-    source.answer(Answer::Fails(Error::permanent("no such scope")));
+    source.respond(Outcome::Fails(Error::permanent("no such scope")));
     tokens.token_for(&scope("a")).await.expect_err("it fails");
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     let start = Instant::now();
     token(&tokens, &scope("b")).await;
     assert_eq!(start.elapsed(), seconds(0));
-    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
     tokens.token_for(&scope("c")).await.expect_err("it fails");
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     token(&tokens, &scope("d")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_keys_in_an_outage_do_not_hammer_the_endpoint() {
     let source = Source::new();
-    source.takes(millis(100));
-    source.answer(down());
+    source.delay(millis(100));
+    source.respond(down());
     let tokens = source.cache();
     let mut callers = JoinSet::new();
     for key in 0..1000 {
@@ -360,10 +360,10 @@ async fn a_thousand_keys_in_an_outage_do_not_hammer_the_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_wait_in_line_are_held_back_by_what_those_before_them_are_told() {
+async fn keys_that_wait_in_line_are_held_back_by_the_failure_of_those_before_them() {
     let source = Source::new();
-    source.takes(millis(500));
-    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    source.delay(millis(500));
+    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
     let tokens = source.cache();
     let mut callers = JoinSet::new();
     for key in 0..100 {
@@ -402,19 +402,19 @@ async fn a_thousand_keys_of_a_refused_client_do_not_all_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quick_retry_of_one_key_respects_what_the_endpoint_told_three_others() {
+async fn a_quick_retry_of_one_key_respects_the_retry_after_of_three_others() {
     let (source, reset) = (Source::new(), std::io::Error::from(std::io::ErrorKind::ConnectionReset));
     let tokens = source.cache();
-    source.takes(millis(20));
-    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(60))));
+    source.delay(millis(20));
+    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
     let mut others = JoinSet::new();
     for key in 0..3 {
         let tokens = tokens.clone();
         others.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
     }
     sleep(millis(1)).await;
-    source.takes(millis(0));
-    source.answer(Answer::Fails(Error::transient(reset)));
+    source.delay(millis(0));
+    source.respond(Outcome::Fails(Error::transient(reset)));
     tokens.token_for(&scope("reset")).await.expect_err("it fails");
     others.join_all().await;
     assert_eq!(source.count(), 4, "one each");

@@ -1,6 +1,6 @@
 //! Tokens that are handed to somebody who cannot renew them.
 
-use crate::support::source::{Answer, Source, down, hours, minutes, seconds};
+use crate::support::source::{Outcome, Source, down, hours, minutes, seconds};
 #[cfg(feature = "store")]
 use client_credentials::{Clock, testing::MemoryStore};
 use client_credentials::{ErrorKind, TokenCache};
@@ -27,7 +27,7 @@ async fn one_that_ends_earlier_is_replaced_and_serves_the_others_meanwhile() {
     let tokens = source.cache();
     lasting(&tokens, minutes(20)).await;
     advance(minutes(41)).await;
-    source.takes(seconds(3));
+    source.delay(seconds(3));
     let handle = tokens.clone();
     let job = tokio::spawn(async move { lasting(&handle, minutes(20)).await });
     sleep(seconds(1)).await;
@@ -45,7 +45,7 @@ async fn one_that_is_due_is_never_handed_out() {
     advance(minutes(50)).await;
     assert_eq!(lasting(&tokens, Duration::ZERO).await, "token-2");
     advance(minutes(50)).await;
-    source.answer(down());
+    source.respond(down());
     let error = tokens.token_valid_for(Duration::ZERO).await.expect_err("the server is down");
     assert!(error.is_transient(), "{error}");
     assert_eq!(tokens.token().await.expect("it can still be used").expose_secret(), "token-2");
@@ -54,7 +54,7 @@ async fn one_that_is_due_is_never_handed_out() {
 #[tokio::test(start_paused = true)]
 async fn no_more_is_requested_than_what_a_new_token_has() {
     let source = Source::new();
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     let tokens = source.cache();
     let error = tokens.token_valid_for(hours(2)).await.expect_err("too long");
     assert_eq!(error.kind(), ErrorKind::Configuration);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::told::Log;
+use crate::support::log::Log;
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, Clock, Error, TokenCache, TokenRequest,
@@ -22,9 +22,9 @@ use tracing::Level;
 
 const SECRET: &str = "s3cr3t-of-the-client";
 /// Over a server that gives these responses first, and after them tokens for an hour.
-fn tokens(answers: impl IntoIterator<Item = MockResponse>) -> TokenCache {
+fn tokens(responses: impl IntoIterator<Item = MockResponse>) -> TokenCache {
     let auth = AuthorizationServer::in_memory();
-    answers.into_iter().for_each(|answer| auth.respond_next(answer));
+    responses.into_iter().for_each(|response| auth.respond_next(response));
     let source = ClientCredentials::builder("https://auth.example.com/oauth2/token?tenant=a", "abcde", SECRET);
     over(source.scope("stats").http_client(auth))
 }
@@ -35,7 +35,7 @@ fn over(source: ClientCredentialsBuilder) -> TokenCache {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_token_and_its_renewal_are_told() {
+async fn a_first_token_and_its_renewal_are_logged() {
     let (log, _guard) = Log::start();
     let tokens = tokens([]);
     tokens.token().await.expect("a token");
@@ -93,7 +93,7 @@ async fn without_a_token_the_log_says_why_and_for_how_long_token_requests_are_he
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_discovery_is_told_and_so_is_an_old_document_that_serves_on() {
+async fn a_discovery_is_logged_and_so_is_an_old_document_that_stays_in_use() {
     let (log, _guard) = Log::start();
     let asked = Arc::new(AtomicUsize::new(0));
     // A document that comes once, which the script of `testing` cannot say.
@@ -128,7 +128,7 @@ async fn a_discovery_is_told_and_so_is_an_old_document_that_serves_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quick_retry_is_told() {
+async fn a_quick_retry_is_logged() {
     let (log, _guard) = Log::start();
     tokens([MockResponse::status(502)]).token().await.expect("the second attempt's token");
     let told = log.take(Level::INFO);
@@ -158,7 +158,7 @@ async fn each_exchange_is_a_span_that_follows_from_the_callers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_scope_of_a_request_is_told() {
+async fn the_scope_of_a_request_is_logged() {
     let (log, _guard) = Log::start();
     let request = TokenRequest::builder().scope("admin").build().expect("a scope");
     tokens([]).token_for(&request).await.expect("a token");
@@ -169,7 +169,7 @@ async fn the_scope_of_a_request_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_makes_room_for_another_is_told() {
+async fn a_token_that_is_dropped_for_another_is_logged() {
     let (log, _guard) = Log::start();
     let source = token_fn(|_| async { AccessToken::new("abcde12345") });
     let tokens = TokenCache::builder(source).any_origin().most_keys(2).clock(Clock::tokio()).build().expect("complete");
@@ -190,7 +190,7 @@ async fn send(tokens: &TokenCache, url: &str, status: u16) {
     });
     let service = tower::ServiceBuilder::new().layer(service).service(api);
     let request = Request::get(url).body(String::new()).expect("a request");
-    service.oneshot(request).await.expect("an answer");
+    service.oneshot(request).await.expect("a response");
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +267,7 @@ async fn a_request_that_would_carry_its_token_over_plain_http_is_named_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_the_server_asked_for_is_told_as_such() {
+async fn a_wait_that_the_server_asked_for_is_logged_as_such() {
     let (log, _guard) = Log::start();
     let tokens = tokens([MockResponse::status(429).with_body("slow down").with_retry_after(Duration::from_secs(60))]);
     tokens.token().await.expect_err("busy");
@@ -310,7 +310,7 @@ async fn no_secret_and_no_token_is_in_any_event_or_span() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_hangs_is_told() {
+async fn a_source_that_hangs_is_logged() {
     let (log, _guard) = Log::start();
     let source = token_fn(|_| async { std::future::pending::<Result<AccessToken, Error>>().await });
     let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("complete");

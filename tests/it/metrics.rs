@@ -4,7 +4,7 @@ use crate::{alerts::promtool, support};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::fake::Api;
-use crate::support::source::{Answer, Source, down, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
 use client_credentials::{BearerAuthLayer, Error, TokenCache, TokenRequest, TryClone};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use prometheus_parse::{Sample, Scrape, Value};
@@ -64,7 +64,7 @@ async fn send(tokens: &TokenCache, api: &Api) {
 
 /// Everything that can be counted, on one cache.
 async fn a_life(source: &Source, tokens: &TokenCache) {
-    source.takes(millis(50));
+    source.delay(millis(50));
     let mut herd = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let tokens = tokens.clone();
@@ -82,11 +82,11 @@ async fn a_life(source: &Source, tokens: &TokenCache) {
     sleep(seconds(2)).await;
     tokens.reject(&tokens.token().await.expect("a token"));
     sleep(seconds(1)).await;
-    source.answer(Answer::Fails(Error::transient("busy").with_retry_after(seconds(7))));
+    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(7))));
     sleep(minutes(50)).await;
     tokens.token().await.expect("the old token");
     sleep(seconds(60)).await;
-    source.answer(Answer::Fails(Error::permanent("refused")));
+    source.respond(Outcome::Fails(Error::permanent("refused")));
     advance(hours(1)).await;
     tokens.token().await.expect_err("refused");
     tokens.token().await.expect_err("held back");
@@ -109,7 +109,7 @@ async fn a_life_is_counted_as_it_went() {
     assert_eq!(metrics.values("hold_backs_total"), counted([("retry_after", 1), ("verdict", 1)]));
     assert_eq!(metrics.values("rejections_total"), counted([("bare", 1), ("invalid_token", 1), ("reported", 1)]));
     assert_eq!(metrics.values("replays_total"), counted([("answered", 1), ("rejected", 1)]));
-    // Ten at the start, and one for each of the two answers that rejected a token; nobody who was served at once.
+    // Ten at the start, and one for each of the two responses that rejected a token; nobody who was served at once.
     assert_eq!(metrics.values("wait_duration_seconds"), counted([("error", 2), ("ok", 12)]));
 }
 
@@ -118,7 +118,7 @@ async fn callers_that_do_not_wait_for_the_end_are_counted_with_how_long_they_wai
     let recorder = recorder();
     let (metrics, _guard) = Metrics::start(&recorder);
     let source = Source::new();
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     let tokens = source.cache();
     for _ in 0..5 {
         tokio::time::timeout(seconds(2), tokens.token()).await.expect_err("a time limit of the caller's own");
@@ -162,7 +162,7 @@ async fn a_thousand_keys_make_no_more_series_than_one() {
     };
     let series = |samples: Vec<Sample>| samples.len();
     ask(0).await;
-    source.answer(down());
+    source.respond(down());
     ask(1).await;
     let before = series(metrics.scrape());
     for key in 2..1000 {
@@ -196,7 +196,7 @@ async fn all_there_is() -> Vec<Sample> {
     let source = Source::new();
     a_life(&source, &source.cache()).await;
     let hanging = Source::new();
-    hanging.answer(Answer::Hangs);
+    hanging.respond(Outcome::Hangs);
     let _ = tokio::time::timeout(seconds(1), hanging.cache().token()).await;
     #[cfg(feature = "store")]
     support::instances::Fleet::of(2).tokens().await;

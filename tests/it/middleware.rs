@@ -8,9 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{
-    checked_by, endpoint::token_response, head_server, protected_api, received, responding, tokens_seen,
-};
+use crate::support::{checked_by, endpoint::token_response, protected_api, received, responding, sockets, tokens_seen};
 use client_credentials::{
     BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenCache, TokenRequest,
     async_trait, testing::AuthorizationServer,
@@ -61,9 +59,9 @@ async fn under_a_retry_each_attempt_has_the_token_of_its_moment() {
         .with(RetryTransientMiddleware::new_with_policy(retries()))
         .with(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])))
         .build();
-    assert_eq!(client.get(api.uri()).send().await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
     auth.revoke_all();
-    assert_eq!(client.get(api.uri()).send().await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
     let expected = ["token-1", "token-1", "token-1", "token-1", "token-2", "token-2"];
     assert_eq!(tokens_seen(&api).await, expected, "503, 200; 503, 401 and its replay: 503, 200");
     assert_eq!(auth.token_requests().len(), 2);
@@ -78,7 +76,7 @@ async fn over_a_retry_a_revoked_token_is_renewed_once() {
         .with(RetryTransientMiddleware::new_with_policy(retries()))
         .build();
     for _ in 0..2 {
-        assert_eq!(client.get(api.uri()).send().await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
         auth.revoke_all();
     }
     assert_eq!(tokens_seen(&api).await, ["token-1", "token-1", "token-1", "token-1", "token-2", "token-2"]);
@@ -91,7 +89,7 @@ struct AlsoTokens;
 impl RetryableStrategy for AlsoTokens {
     fn handle(&self, result: &reqwest_middleware::Result<reqwest::Response>) -> Option<Retryable> {
         match result {
-            Ok(answer) => default_on_request_success(answer),
+            Ok(response) => default_on_request_success(response),
             Err(error) => match Error::find(error) {
                 Some(ours) if ours.is_transient() => Some(Retryable::Transient),
                 Some(_) => Some(Retryable::Fatal),
@@ -128,8 +126,8 @@ async fn a_retry_strategy_can_tell_token_failures_that_pass_from_those_that_do_n
     let error = with(patient(), false).get(api.uri()).send().await.expect_err("fatal to reqwest-retry's own");
     assert!(Error::find(&error).expect("ours, through reqwest-retry").is_transient());
     once().mount(&endpoint).await;
-    let answer = with(patient(), true).get(api.uri()).send().await.expect("it passed");
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = with(patient(), true).get(api.uri()).send().await.expect("it passed");
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -173,9 +171,9 @@ impl Middleware for Outer {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<reqwest::Response> {
-        let answer = next.run(request, extensions).await;
+        let response = next.run(request, extensions).await;
         self.passed.lock().expect("no panic").push(extensions.get::<Passed>().map_or(0, |passed| passed.0));
-        answer
+        response
     }
 }
 
@@ -190,8 +188,8 @@ async fn extensions_reach_the_middlewares_within_and_come_back_and_a_replay_star
         .with(inner.clone())
         .build();
     for number in 1..=2 {
-        let answer = client.get(api.uri()).with_extension(Number(number)).send().await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK);
+        let response = client.get(api.uri()).with_extension(Number(number)).send().await.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK);
         auth.revoke_all();
     }
     // The second one was sent twice.
@@ -205,9 +203,9 @@ async fn an_extension_says_which_token_a_request_wants() {
     let api = protected_api(&auth).await;
     let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])));
     let wanted = TokenRequest::builder().scope("orders").build().expect("a token request");
-    client.get(api.uri()).send().await.expect("an answer");
+    client.get(api.uri()).send().await.expect("a response");
     for _ in 0..2 {
-        client.get(api.uri()).with_extension(wanted.clone()).send().await.expect("an answer");
+        client.get(api.uri()).with_extension(wanted.clone()).send().await.expect("a response");
     }
     assert_eq!(tokens_seen(&api).await, ["token-1", "token-2", "token-2"]);
     let asked = auth.token_requests();
@@ -235,12 +233,12 @@ async fn a_body_that_cannot_be_copied_is_sent_once_and_the_next_request_has_a_ne
             }
             .send()
         };
-        assert_eq!(send().await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!(send().await.expect("a response").status(), StatusCode::OK);
         auth.revoke_all();
-        let refused = send().await.expect("an answer");
+        let refused = send().await.expect("a response");
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(refused.text().await.expect("a body"), "who are you?");
-        assert_eq!(send().await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!(send().await.expect("a response").status(), StatusCode::OK);
         let seen = received(&api).await;
         assert_eq!(seen.len(), 3);
         let body = String::from_utf8_lossy(&seen[2].body).into_owned();
@@ -254,11 +252,11 @@ async fn a_body_of_bytes_is_sent_again_to_the_byte() {
     let auth = AuthorizationServer::in_memory();
     let api = protected_api(&auth).await;
     let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])));
-    client.get(api.uri()).send().await.expect("an answer");
+    client.get(api.uri()).send().await.expect("a response");
     auth.revoke_all();
     let url = format!("{}/a%20b?q=1&q=2", api.uri());
     let request = client.put(url).header("x-one", "1").header("x-one", "2").body("the body");
-    assert_eq!(request.send().await.expect("an answer").text().await.expect("a body"), "the body");
+    assert_eq!(request.send().await.expect("a response").text().await.expect("a body"), "the body");
     let seen = received(&api).await;
     let [first, second] = &seen[1..] else { panic!("{} requests", seen.len()) };
     assert_eq!((&first.method, &first.url, &first.body), (&second.method, &second.url, &second.body));
@@ -276,15 +274,15 @@ async fn without_replay_the_401_goes_to_the_caller() {
     let auth = AuthorizationServer::in_memory();
     let api = protected_api(&auth).await;
     let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])).without_replay());
-    client.get(api.uri()).send().await.expect("an answer");
+    client.get(api.uri()).send().await.expect("a response");
     auth.revoke_all();
-    let status = || async { client.get(api.uri()).send().await.expect("an answer").status() };
+    let status = || async { client.get(api.uri()).send().await.expect("a response").status() };
     assert_eq!((status().await, status().await), (StatusCode::UNAUTHORIZED, StatusCode::OK));
     assert_eq!((received(&api).await.len(), auth.token_requests().len()), (3, 2));
 }
 
 #[tokio::test]
-async fn a_predicate_counts_other_answers_as_rejections() {
+async fn a_predicate_counts_other_responses_as_rejections() {
     let auth = AuthorizationServer::in_memory();
     let api = MockServer::start().await;
     for token in ["token-1", "token-2"] {
@@ -296,7 +294,7 @@ async fn a_predicate_counts_other_answers_as_rejections() {
     let middleware = BearerAuthMiddleware::new(cache(&auth, &[&api.uri()]));
     let client = client(middleware.with_rejection(|status, _| status == StatusCode::FORBIDDEN));
     for _ in 0..2 {
-        assert_eq!(client.get(api.uri()).send().await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
     }
 }
 
@@ -305,7 +303,7 @@ async fn the_callers_own_bearer_token_wins() {
     let auth = AuthorizationServer::in_memory();
     let api = protected_api(&auth).await;
     let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])));
-    let refused = client.get(api.uri()).bearer_auth("mine").send().await.expect("an answer");
+    let refused = client.get(api.uri()).bearer_auth("mine").send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     assert_eq!((tokens_seen(&api).await, auth.token_requests().len()), (vec!["mine".to_owned()], 0));
 }
@@ -315,7 +313,7 @@ async fn other_origins_get_no_token_and_plain_http_to_a_host_named_with_https_is
     let auth = AuthorizationServer::in_memory();
     let elsewhere = responding(ResponseTemplate::new(200)).await;
     let client = client(BearerAuthMiddleware::new(cache(&auth, &["https://localhost"])));
-    client.get(elsewhere.uri()).send().await.expect("an answer");
+    client.get(elsewhere.uri()).send().await.expect("a response");
     assert_eq!(tokens_seen(&elsewhere).await, ["none"]);
     let port = elsewhere.uri().rsplit_once(':').expect("a port").1.to_owned();
     let error = client.get(format!("http://localhost:{port}/")).send().await.expect_err("refused");
@@ -356,13 +354,13 @@ async fn a_connect_request_goes_as_it_is() {
     let auth = AuthorizationServer::in_memory();
     let (head_seen, mut heads) = tokio::sync::mpsc::unbounded_channel();
     // By hand: wiremock reads no target that is an authority.
-    let proxy = head_server(move |head, mut stream| {
+    let proxy = sockets::after_head(move |head, mut stream| {
         head_seen.send(head).expect("the test waits");
         async move { stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await }
     })
     .await;
-    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&proxy])));
-    client.request(http::Method::CONNECT, proxy).send().await.expect("an answer");
+    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&proxy.origin()])));
+    client.request(http::Method::CONNECT, proxy.origin()).send().await.expect("a response");
     let head = heads.recv().await.expect("a request");
     assert!(head.starts_with("connect ") && !head.contains("authorization"), "{head}");
     assert_eq!(auth.token_requests().len(), 0);
@@ -378,7 +376,7 @@ async fn a_redirect_that_reqwest_follows_does_not_carry_the_token_and_a_401_at_i
     let start = responding(redirect).await;
     // Even where both are origins of ours.
     let client = client(BearerAuthMiddleware::new(cache(&auth, &[&start.uri(), &end.uri()])));
-    let refused = client.get(start.uri()).send().await.expect("an answer");
+    let refused = client.get(start.uri()).send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(
@@ -411,7 +409,7 @@ async fn a_token_request_through_the_same_client_goes_as_it_is() {
     assert!(late.0.set(client.clone()).is_ok());
     let api = responding(ResponseTemplate::new(200)).await;
     let sent = tokio::time::timeout(Duration::from_secs(5), client.get(api.uri()).send()).await;
-    assert_eq!(sent.expect("no deadlock").expect("an answer").status(), StatusCode::OK);
+    assert_eq!(sent.expect("no deadlock").expect("a response").status(), StatusCode::OK);
     assert_eq!(
         (tokens_seen(&endpoint).await, tokens_seen(&api).await),
         (vec!["none".into()], vec!["abcde12345".into()])
@@ -431,13 +429,13 @@ impl Middleware for Rejecting {
     ) -> reqwest_middleware::Result<reqwest::Response> {
         assert!(!request.headers().contains_key(AUTHORIZATION));
         self.0.fetch_add(1, Ordering::Relaxed);
-        let answer = Response::builder()
+        let response = Response::builder()
             .status(StatusCode::UNAUTHORIZED)
             .header("www-authenticate", r#"Bearer error="invalid_token""#)
             .url(request.url().clone())
             .body("")
-            .expect("an answer");
-        Ok(answer.into())
+            .expect("a response");
+        Ok(response.into())
     }
 }
 
@@ -464,7 +462,7 @@ async fn a_401_to_a_request_that_had_no_room_for_a_token_is_no_rejection_of_one(
                 break;
             }
         }
-        assert_eq!(client.execute(request).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(client.execute(request).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
         assert_eq!(sent.load(Ordering::Relaxed), number);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 1);

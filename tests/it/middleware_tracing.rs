@@ -1,6 +1,6 @@
 //! reqwest-tracing around the middleware and within it.
 
-use crate::support::{endpoint::Log, protected_api};
+use crate::support::{log::Log, protected_api};
 use client_credentials::{BearerAuthMiddleware, ClientCredentials, testing::AuthorizationServer};
 use http::StatusCode;
 use reqwest_middleware::ClientBuilder;
@@ -8,9 +8,8 @@ use reqwest_tracing::TracingMiddleware;
 
 #[tokio::test]
 async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
-    let log = Log::default();
-    let _guard = log.capture();
     for outside in [true, false] {
+        let (log, _guard) = Log::of_every_crate();
         let auth = AuthorizationServer::start().await;
         let api = protected_api(&auth).await;
         let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.uri()).build();
@@ -23,11 +22,11 @@ async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
         }
         .build();
         for _ in 0..2 {
-            assert_eq!(client.get(api.uri()).send().await.expect("an answer").status(), StatusCode::OK);
+            assert_eq!(client.get(api.uri()).send().await.expect("a response").status(), StatusCode::OK);
             auth.revoke_all();
         }
         assert_eq!(auth.token_requests().len(), 2);
-        let text = log.take();
+        let text = log.text();
         assert!(text.contains("http.response.status_code") && text.contains("access token renewed"), "{text}");
         assert!(!text.contains("token-1") && !text.contains("token-2") && !text.contains("12345"), "{text}");
     }

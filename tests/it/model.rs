@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::source::{Answer, Given, Source, hours, millis, minutes, seconds};
+use crate::support::source::{Given, Outcome, Source, hours, millis, minutes, seconds};
 use client_credentials::{Clock, Error, TokenCache};
 use proptest::prelude::*;
 use tokio::{task::JoinSet, time::sleep};
@@ -19,7 +19,7 @@ enum Event {
     Issue(Duration),
     Fail(Failure),
     Hang,
-    /// How long an answer takes.
+    /// How long a token request takes.
     Takes(Duration),
     /// The wall clock is set, ahead or back.
     WallClock(i64),
@@ -117,10 +117,10 @@ impl World {
                     self.tokens.reject(&token);
                 }
             }
-            Event::Issue(lifetime) => self.source.answer(Answer::Lives(lifetime)),
-            Event::Fail(failure) => self.source.answer(Answer::Fails(failure.error())),
-            Event::Hang => self.source.answer(Answer::Hangs),
-            Event::Takes(time) => self.source.takes(time),
+            Event::Issue(lifetime) => self.source.respond(Outcome::Lives(lifetime)),
+            Event::Fail(failure) => self.source.respond(Outcome::Fails(failure.error())),
+            Event::Hang => self.source.respond(Outcome::Hangs),
+            Event::Takes(time) => self.source.delay(time),
             Event::WallClock(jump) => {
                 self.clock.jump_wall_clock(jump);
                 self.jumps.push((self.source.now(), jump));
@@ -233,8 +233,8 @@ proptest! {
             check(&world)?;
 
             // Nothing is terminal: the server is well again, and within the longest hold so is everybody.
-            world.source.answer(Answer::Lives(hours(1)));
-            world.source.takes(Duration::ZERO);
+            world.source.respond(Outcome::Lives(hours(1)));
+            world.source.delay(Duration::ZERO);
             sleep(minutes(10) + seconds(31)).await;
             for _ in 0..10 {
                 world.call();

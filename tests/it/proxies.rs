@@ -1,12 +1,9 @@
 //! Token requests and proxies: those of the environment, each test in a process of its own, and those of a client.
 
-use std::sync::atomic::Ordering;
-
 use crate::support::{
-    self,
-    endpoint::{self, ask, source},
-    faults::server,
-    process,
+    endpoint::{ask, source, token_response},
+    process, received, responding,
+    sockets::server,
 };
 
 /// What the parent tells the process that a test runs in.
@@ -19,29 +16,29 @@ const PROXY: &str = "http://user:s3cr3t-of-the-proxy@127.0.0.1:";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn loopback_is_never_asked_through_a_proxy_of_the_environment() {
-    let token = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
-    let (proxy, asked) = server(|stream| async move { drop(stream) }).await;
-    let proxy = format!("{PROXY}{proxy}");
+    let auth = responding(token_response()).await;
+    let listening = server(|stream| async move { drop(stream) }).await;
+    let proxy = format!("{PROXY}{}", listening.port);
     for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         for host in ["127.0.0.1", "localhost", "LOCALHOST"] {
-            let url = token.origin().replace("127.0.0.1", host);
+            let url = auth.uri().replace("127.0.0.1", host);
             process::run("proxies::in_a_process_a_token_comes", &[(variable, &proxy), (URL, &url)]);
         }
     }
-    assert_eq!((token.count(), asked.load(Ordering::SeqCst)), (12, 0));
+    assert_eq!((received(&auth).await.len(), listening.connections()), (12, 0));
     for variable in ["http_proxy", "HTTPS_PROXY"] {
         for url in ["http://[::1]:1/token", "https://[::1]:1/token"] {
             process::run("proxies::in_a_process_nobody_listens", &[(variable, &proxy), (URL, url)]);
         }
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(listening.connections(), 0);
 }
 
 #[tokio::test]
 #[ignore = "for a process of its own"]
 async fn in_a_process_a_token_comes() {
     let Some(url) = told(URL) else { return };
-    ask(&source(url).build().expect("complete")).await.expect("a token");
+    ask(&source(url).allow_plain_http().build().expect("complete")).await.expect("a token");
 }
 
 #[tokio::test]
@@ -54,23 +51,16 @@ async fn in_a_process_nobody_listens() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_other_host_is_asked_through_the_proxy_of_the_environment() {
-    let proxy = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
+    let proxy = responding(token_response()).await;
     for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
-        let variables = [(variable, &*proxy.origin()), (URL, "http://auth.invalid/token")];
-        process::run("proxies::in_a_process_a_token_comes_from_elsewhere", &variables);
+        let variables = [(variable, &*proxy.uri()), (URL, "http://auth.invalid/token")];
+        process::run("proxies::in_a_process_a_token_comes", &variables);
     }
-    assert_eq!(proxy.count(), 3);
-}
-
-#[tokio::test]
-#[ignore = "for a process of its own"]
-async fn in_a_process_a_token_comes_from_elsewhere() {
-    let Some(url) = told(URL) else { return };
-    ask(&source(url).allow_plain_http().build().expect("complete")).await.expect("a token");
+    assert_eq!(received(&proxy).await.len(), 3);
 }
 
 #[test]
-fn the_variable_to_set_is_named_where_none_is_set() {
+fn the_proxy_variable_to_set_is_named_where_none_is_set() {
     process::run("proxies::in_a_process_the_variable_is_named", &[(URL, "")]);
 }
 
@@ -96,10 +86,10 @@ mod tunnels {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-    use crate::support::faults::{self, closed_port};
+    use crate::support::{Nobody, sockets};
 
-    /// Proxies that let nobody through: their port, what an error says, and whether it may pass.
-    async fn proxies() -> Vec<(u16, &'static str, bool)> {
+    /// Proxies that let nobody through: their port, what an error says, and whether it may pass. The last is none.
+    async fn proxies() -> (Vec<(u16, &'static str, bool)>, Nobody) {
         let mut proxies = Vec::new();
         for (status, says, transient) in [
             ("407 Proxy Authentication Required", "asks for credentials (put them into the proxy's URL", false),
@@ -107,18 +97,19 @@ mod tunnels {
             ("502 Bad Gateway", "refused to connect to the server (allow the server's host at the proxy", true),
             ("", "closed the connection", true),
         ] {
-            let (port, _) = server(move |mut stream| async move {
-                faults::read_some(&mut stream).await;
+            let proxy = server(move |mut stream| async move {
+                sockets::read_some(&mut stream).await;
                 if !status.is_empty() {
                     let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
                     let _ = stream.write_all(head.as_bytes()).await;
                 }
             })
             .await;
-            proxies.push((port, says, transient));
+            proxies.push((proxy.port, says, transient));
         }
-        proxies.push((closed_port().await, "cannot be reached (check the proxy's URL", true));
-        proxies
+        let nobody = Nobody::new();
+        proxies.push((nobody.port(), "cannot be reached (check the proxy's URL", true));
+        (proxies, nobody)
     }
 
     fn check(error: &Error, port: u16, says: &str, transient: bool) {
@@ -130,7 +121,8 @@ mod tunnels {
 
     #[tokio::test]
     async fn a_proxy_that_lets_nobody_through_is_named() {
-        for (port, says, transient) in proxies().await {
+        let (proxies, _nobody) = proxies().await;
+        for (port, says, transient) in proxies {
             let builder = || reqwest::Client::builder().tls_backend_rustls();
             #[cfg(feature = "native-tls")]
             let builders = [builder(), reqwest::Client::builder().tls_backend_native()];
@@ -147,7 +139,8 @@ mod tunnels {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_proxy_of_the_environment_that_lets_nobody_through_is_named() {
-        for (port, says, transient) in proxies().await {
+        let (proxies, _nobody) = proxies().await;
+        for (port, says, transient) in proxies {
             let proxy = format!("{PROXY}{port}");
             let told = format!("{port} {transient} {says}");
             process::run("proxies::tunnels::in_a_process_a_proxy_fails", &[("HTTPS_PROXY", &proxy), (URL, &told)]);
@@ -168,8 +161,8 @@ mod tunnels {
     /// reqwest then speaks HTTP to it.
     #[tokio::test]
     async fn a_socks_proxy_without_the_feature_for_it_is_named() {
-        let (port, _) = server(|mut stream| async move { faults::read_some(&mut stream).await }).await;
-        let proxy = reqwest::Proxy::all(format!("socks5://127.0.0.1:{port}")).expect("a proxy");
+        let server = sockets::closing().await;
+        let proxy = reqwest::Proxy::all(format!("socks5://127.0.0.1:{}", server.port)).expect("a proxy");
         let client = reqwest::Client::builder().tls_backend_rustls().proxy(proxy);
         let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
         let error = ask(&source).await.expect_err("a proxy").to_string();

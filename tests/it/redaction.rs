@@ -1,12 +1,15 @@
 //! No secret and no token in anything that comes out: every path, every `Debug`, the log at its finest, every metric's
 //! label.
 
-use crate::support;
-use crate::support::endpoint;
-use crate::support::keys;
 use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
 
-use crate::support::endpoint::{Log, Recorder, ask, clients, form, with_client};
+use crate::support::{
+    Nobody,
+    endpoint::{ask, clients, form, sent, tower_client, with_client},
+    get, hyper_client, keys,
+    log::Log,
+    received, responding, sockets,
+};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -15,11 +18,14 @@ use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, BearerAuthMiddleware, ClientAuthentication, ClientCredentials,
     ClientCredentialsBuilder, Error, Origins, Secret, SecretBody, Signer, TokenCache, TokenRequest, TowerClient,
-    TryClone, async_trait, token_fn,
+    TryClone, async_trait,
+    testing::{AuthorizationServer, MockResponse},
+    token_fn,
 };
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::ServiceExt;
+use wiremock::ResponseTemplate;
 
 /// Of characters that change in every encoding.
 const SECRET: &str = "Se/cr+et=\u{fc}&%\"\\<'> 7Q";
@@ -148,20 +154,18 @@ fn token_response() -> serde_json::Value {
     serde_json::json!({"access_token": TOKEN, "refresh_token": REFRESH, "expires_in": 3600, "token_type": "Bearer"})
 }
 
-/// Answers of a server that repeats all it is told, in every encoding.
-fn echoes(request: &str) -> Vec<Response<Bytes>> {
+/// Responses of a server that repeats all it is told, in every encoding.
+fn echoes(request: &str) -> Vec<MockResponse> {
     let sent: Vec<String> = form_urlencoded::parse(request.as_bytes()).map(|(_, value)| value.into_owned()).collect();
     let mut said: Vec<String> = [SECRET, PARAMETER, TOKEN, REFRESH].iter().flat_map(|mark| forms(mark)).collect();
     said.push(request.to_owned());
     said.push(format!("{sent:?}"));
     said.push(STANDARD_NO_PAD.encode(request));
     said.push(STANDARD_NO_PAD.encode(format!("abcde:{SECRET}")));
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for text in said {
         let tokens = token_response();
-        let mut with = |status: u16, body: String| {
-            answers.push(Response::builder().status(status).body(Bytes::from(body)).expect("a response"));
-        };
+        let mut with = |status: u16, body: String| responses.push(MockResponse::status(status).with_body(body));
         let mut oauth = tokens.clone();
         for name in ["error", "error_description", "error_uri"] {
             oauth[name] = text.clone().into();
@@ -191,38 +195,34 @@ fn echoes(request: &str) -> Vec<Response<Bytes>> {
         if is_token {
             continue;
         }
-        if let Ok(value) = http::HeaderValue::from_bytes(text.as_bytes()) {
+        if text.parse::<HeaderValue>().is_ok() {
             for (status, name) in
                 [(302, header::LOCATION), (200, header::CONTENT_TYPE), (200, header::CONTENT_ENCODING)]
             {
-                let response = Response::builder().status(status).header(name, value.clone());
-                answers.push(response.body(Bytes::from_static(b"<html>")).expect("a response"));
+                responses.push(MockResponse::status(status).with_header(name.as_str(), &text).with_body("<html>"));
             }
         }
-        if let Ok(host) =
-            http::HeaderValue::from_str(&format!("https://{}.example.com/", text.replace(['/', '\\'], "")))
-        {
-            let response = Response::builder().status(307).header(header::LOCATION, host);
-            answers.push(response.body(Bytes::new()).expect("a response"));
+        let location = format!("https://{}.example.com/", text.replace(['/', '\\'], ""));
+        if location.parse::<HeaderValue>().is_ok() {
+            responses.push(MockResponse::status(307).with_header("location", &location));
         }
     }
-    answers
+    responses
 }
 
 #[tokio::test]
 async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
     let mut output = Output::default();
     for authentication in authentications() {
-        let recorder = Recorder::issuing();
         let source = builder("https://auth.example.com/token", authentication.clone());
-        ask(&source.clone().http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
-        let request = recorder.last();
+        let request = sent(source.clone()).await;
         output.debug("the request", &request);
         let body = String::from_utf8(request.body().as_ref().to_vec()).expect("a form");
-        for answer in echoes(&body) {
-            let what = format!("{authentication:?}, {}", String::from_utf8_lossy(answer.body()));
-            let recorder = Recorder::new(move |_| Ok(answer.clone().map(SecretBody::from)));
-            let source = source.clone().http_client(recorder).build().expect("complete");
+        for response in echoes(&body) {
+            let what = format!("{authentication:?}, {response:?}");
+            let auth = AuthorizationServer::in_memory();
+            auth.respond_always(response);
+            let source = source.clone().http_client(auth).build().expect("complete");
             output.outcome(&what, ask(&source).await);
         }
     }
@@ -236,10 +236,9 @@ async fn one_form_of_writing_within_another_is_in_no_error() {
         for said in forms(SECRET).iter().flat_map(|form| forms(form)) {
             let body = serde_json::json!({"error": "invalid_request", "error_description": said}).to_string();
             let what = format!("{authentication:?}, {said}");
-            let recorder = Recorder::new(move |_| {
-                Ok(Response::builder().status(400).body(SecretBody::from(body.clone())).expect("a response"))
-            });
-            let source = builder("https://auth.example.com/token", authentication.clone()).http_client(recorder);
+            let auth = AuthorizationServer::in_memory();
+            auth.respond_always(MockResponse::status(400).with_body(body));
+            let source = builder("https://auth.example.com/token", authentication.clone()).http_client(auth);
             output.outcome(&what, ask(&source.build().expect("complete")).await);
         }
     }
@@ -248,27 +247,27 @@ async fn one_form_of_writing_within_another_is_in_no_error() {
 
 #[tokio::test]
 async fn an_assertion_that_a_server_repeats_is_in_no_error() {
-    fn sent(request: &Request<SecretBody>) -> [String; 2] {
-        let members = form(request.body().as_ref());
+    fn sent(request: &wiremock::Request) -> [String; 2] {
+        let members = form(&request.body);
         let assertion = members.into_iter().find(|(name, _)| name == "client_assertion").expect("an assertion").1;
         [assertion.rsplit('.').next().expect("a signature").to_owned(), assertion]
     }
     for authentication in assertions() {
         for number in 0..forms("a").len() {
             for status in [400, 401, 503] {
-                let recorder = Recorder::new(move |request| {
+                let server = responding(move |request: &wiremock::Request| {
                     let said = sent(request).map(|sent| forms(&sent)[number].clone());
                     let body = serde_json::json!({"error": "invalid_client", "error_description": said.join(" ")});
                     let message = serde_json::json!({"message": said.join(" ")});
-                    let body = if status == 503 { message } else { body }.to_string();
-                    Ok(Response::builder().status(status).body(SecretBody::from(body)).expect("a response"))
-                });
-                let source = ClientCredentials::builder("https://auth.example.com", "abcde", authentication.clone());
-                let source = source.any_origin().http_client(recorder.clone()).build().expect("complete");
+                    ResponseTemplate::new(status).set_body_json(if status == 503 { message } else { body })
+                })
+                .await;
+                let source = ClientCredentials::builder(server.uri(), "abcde", authentication.clone());
+                let source = source.any_origin().http_client(tower_client()).build().expect("complete");
                 let error = ask(&source).await.expect_err("a failure");
                 let text = format!("{error} {error:?}");
                 assert!(text.contains("[redacted]"), "{text}");
-                for form in sent(&recorder.last()).iter().flat_map(|sent| forms(sent)) {
+                for form in sent(&received(&server).await[0]).iter().flat_map(|sent| forms(sent)) {
                     assert!(!text.contains(&form), "{form} is in {text}");
                 }
             }
@@ -278,8 +277,7 @@ async fn an_assertion_that_a_server_repeats_is_in_no_error() {
 
 #[tokio::test]
 async fn nothing_is_logged_counted_or_shown_on_any_path() {
-    let log = Log::default();
-    let _guard = log.capture();
+    let (log, _guard) = Log::of_every_crate();
     #[cfg(feature = "metrics")]
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     #[cfg(feature = "metrics")]
@@ -288,24 +286,22 @@ async fn nothing_is_logged_counted_or_shown_on_any_path() {
     for (name, client) in clients() {
         let ours = client.is_none();
         for authentication in authentications().into_iter().chain(assertions().into_iter().filter(|_| ours)) {
-            let api = support::Server::start(|request| async move {
-                let good = request.headers().get(header::AUTHORIZATION).is_some();
-                support::answer(if good { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, "")
+            let api = responding(|request: &wiremock::Request| {
+                let has_token = request.headers.contains_key(header::AUTHORIZATION);
+                ResponseTemplate::new(if has_token { 401 } else { 200 })
             })
             .await;
-            let auth = support::Server::start(|request| async move {
-                // Each second answer is a failure that repeats the request.
-                let body = String::from_utf8_lossy(request.body()).into_owned();
-                if request.uri().query().is_some() {
-                    let body = serde_json::json!({"error": "invalid_client", "error_description": body});
-                    let mut response = support::json(&body.to_string());
-                    *response.status_mut() = StatusCode::UNAUTHORIZED;
-                    return response;
+            // To a URL with a query, it fails and repeats the request.
+            let auth = responding(|request: &wiremock::Request| {
+                let body = String::from_utf8_lossy(&request.body);
+                let repeated = serde_json::json!({"error": "invalid_client", "error_description": body});
+                match request.url.query() {
+                    Some(_) => ResponseTemplate::new(401).set_body_json(repeated),
+                    None => ResponseTemplate::new(200).set_body_json(token_response()),
                 }
-                support::json(&token_response().to_string())
             })
             .await;
-            let url = format!("{}/token", auth.origin());
+            let url = format!("{}/token", auth.uri());
             let source = || with_client(builder(&url, authentication.clone()), client.clone());
             output.debug(name, &source());
             output.debug(name, &source().build().expect("complete"));
@@ -320,19 +316,19 @@ async fn nothing_is_logged_counted_or_shown_on_any_path() {
             output.debug(name, &middleware);
             output.debug(name, &layer);
             let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
-            output.debug(name, &client.get(api.origin()).send().await.expect("an answer"));
-            let service = tower::ServiceBuilder::new().layer(layer).service(support::hyper_client());
+            output.debug(name, &client.get(api.uri()).send().await.expect("a response"));
+            let service = tower::ServiceBuilder::new().layer(layer).service(hyper_client());
             output.debug(name, &service);
-            output.debug(name, &service.oneshot(support::get(&api.origin())).await.expect("an answer"));
+            output.debug(name, &service.oneshot(get(&api.uri())).await.expect("a response"));
             output.outcome(name, TokenCache::from(failing.build().expect("complete")).token().await);
-            for request in api.seen() {
-                output.debug(name, &request.uri());
+            for request in received(&api).await {
+                output.debug(name, &request.url);
             }
         }
     }
     output.0.push(("the log".to_owned(), log.text()));
     assert!(log.text().contains("invalid_client") && log.text().contains("TRACE"));
-    assert!(log.text().contains("token_request{") && log.text().contains("close"), "spans, too");
+    assert!(log.text().contains("open token_request:"), "spans, too");
     #[cfg(feature = "metrics")]
     {
         let exposition = recorder.handle().render();
@@ -344,14 +340,16 @@ async fn nothing_is_logged_counted_or_shown_on_any_path() {
 
 #[tokio::test]
 async fn nothing_is_in_the_failures_of_the_transport() {
-    let log = Log::default();
-    let _guard = log.capture();
+    let (log, _guard) = Log::of_every_crate();
     let mut output = Output::default();
-    let refused = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
-    let closing = endpoint::tcp_server(|stream| async move { drop(stream) }).await;
-    let silent = endpoint::silent_server().await;
-    let urls =
-        [format!("http://{refused}"), closing, silent, "https://127.0.0.1:1".into(), "http://none.invalid".into()];
+    let nobody = Nobody::new();
+    let urls = [
+        nobody.origin(),
+        nobody.origin().replace("http://", "https://"),
+        sockets::closing().await.origin(),
+        sockets::silent().await.origin(),
+        "http://none.invalid".into(),
+    ];
     for (name, client) in clients() {
         for url in &urls {
             for authentication in authentications() {
@@ -392,14 +390,16 @@ fn no_debug_and_no_refusal_shows_anything() {
     output.debug("a request of it", &Request::new(SecretBody::from(SECRET)));
     let held = token.clone();
     output.debug("a closure that holds it", &token_fn(move |_| std::future::ready(Ok(held.clone()))));
-    output.debug("a client", &TowerClient::<_, http_body_util::Full<Bytes>>::new(support::hyper_client()));
+    output.debug("a client", &TowerClient::<_, http_body_util::Full<Bytes>>::new(hyper_client()));
     for bad in [format!("{TOKEN}\n"), format!("\u{fc}{TOKEN}"), format!("{TOKEN} {TOKEN}")] {
         output.error("a token that cannot be sent", &AccessToken::new(bad).expect_err("refused"));
     }
     let secret = utf8_percent_encode(SECRET, NON_ALPHANUMERIC).to_string();
     for url in ["https://abcde:{}@auth.example.com", "https://{}@auth.example.com", "https://auth.example.com/#{}"] {
         let url = url.replace("{}", &secret);
-        let source = ClientCredentials::builder(&url, "abcde", SECRET).any_origin().http_client(Recorder::issuing());
+        let source = ClientCredentials::builder(&url, "abcde", SECRET)
+            .any_origin()
+            .http_client(AuthorizationServer::in_memory());
         output.error("a URL with a secret", &source.build().expect_err("refused"));
         if url.contains('@') {
             output.error("an origin with a secret", &Origins::new([url]).expect_err("refused"));

@@ -15,7 +15,7 @@ use tower_http::follow_redirect::FollowRedirectLayer;
 #[cfg(feature = "reqwest")]
 use wiremock::ResponseTemplate;
 
-/// Sends from `https://api.example.com/start` to `location`, and answers 200 there.
+/// Sends from `https://api.example.com/start` to `location`, and responds with 200 there.
 fn redirecting(location: &'static str) -> Api {
     Api::new(move |request| match request.uri().path() {
         "/start" => redirect(location),
@@ -50,8 +50,8 @@ async fn a_redirect_layer_outside_does_not_carry_the_token_to_another_origin() {
             .layer(FollowRedirectLayer::new())
             .layer(BearerAuthLayer::new(builder.build().expect("a cache")).with_replay(TryClone))
             .service(api.clone());
-        let answer = service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK, "{location}");
+        let response = service.oneshot(get("https://api.example.com/start")).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK, "{location}");
         let seen = api.seen();
         assert_eq!(seen.len(), 2, "{location}");
         assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (with, expected), "{location}");
@@ -82,8 +82,8 @@ async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
     });
     let layer = BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache"));
     let service = FollowRedirectLayer::new().layer(layer.with_replay(TryClone).layer(api.clone()));
-    let answer = service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(get("https://api.example.com/start")).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
     let seen = api.seen();
     let hops: Vec<_> = seen.iter().map(|request| (request.uri().path(), bearer(request))).collect();
     assert_eq!(hops, [("/start", Some("token-1")), ("/end", Some("token-1")), ("/end", Some("token-2"))]);
@@ -102,7 +102,7 @@ async fn behind_a_redirect_to_another_host_the_token_is_that_of_the_handle() {
         let service = FollowRedirectLayer::new().layer(BearerAuthLayer::new(tokens).layer(api.clone()));
         let mut request = get("https://api.example.com/start");
         request.extensions_mut().insert(scope("request"));
-        service.oneshot(request).await.expect("an answer");
+        service.oneshot(request).await.expect("a response");
         let seen = api.seen();
         assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), Some(own)), "{location}");
     }
@@ -117,7 +117,7 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
         .layer(BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache")))
         .layer(FollowRedirectLayer::new())
         .service(api.clone());
-    service.oneshot(get("https://api.example.com/start")).await.expect("an answer");
+    service.oneshot(get("https://api.example.com/start")).await.expect("a response");
     let seen = api.seen();
     assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (Some("token-1"), None));
 }
@@ -127,52 +127,39 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
 #[tokio::test]
 async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_rejects_nothing() {
     use client_credentials::BearerAuthMiddleware;
-    use std::sync::{Arc, OnceLock};
+    use client_credentials::testing::AuthorizationServer;
+    use wiremock::{Mock, MockServer, matchers::path};
 
-    let (home, away) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
-    let to = |origin: &Arc<OnceLock<String>>, path: &str| {
-        let location = format!("{}{path}", origin.get().expect("it was started"));
-        Response::builder().status(307).header("location", location).body(bytes::Bytes::new()).expect("a response")
-    };
-    let (there, back) = (Arc::clone(&away), Arc::clone(&home));
-    let auth = support::AuthorizationServer::start(std::time::Duration::from_secs(3600)).await;
-    let issued = auth.issued();
-    let api = support::Server::start(move |request| {
-        let response = match request.uri().path() {
-            "/away" => to(&there, "/"),
-            "/here" => to(&back, "/end"),
-            _ => issued.check(&request),
-        };
-        async move { response }
-    })
-    .await;
-    let elsewhere = Arc::clone(&home);
-    let other = support::Server::start(move |_| {
-        let response = to(&elsewhere, "/end");
-        async move { response }
-    })
-    .await;
-    home.set(api.origin()).expect("once");
-    away.set(other.origin()).expect("once");
+    let auth = AuthorizationServer::start().await;
+    let (api, other) = (support::protected_api(&auth).await, MockServer::start().await);
+    let to = |location: String| ResponseTemplate::new(307).insert_header("location", location);
+    for (server, from, location) in [
+        (&api, "/away", format!("{}/back", other.uri())),
+        (&other, "/back", format!("{}/end", api.uri())),
+        (&api, "/here", format!("{}/end", api.uri())),
+    ] {
+        Mock::given(path(from)).respond_with(to(location)).with_priority(1).mount(server).await;
+    }
     let source = client_credentials::ClientCredentials::builder(auth.token_url(), "abcde", "12345");
-    let source = source.origin(api.origin()).build().expect("a source");
+    let source = source.origin(api.uri()).build().expect("a source");
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
         .with(BearerAuthMiddleware::new(source.into()))
         .build();
     let status = |path: &str| {
-        let sent = client.get(format!("{}{path}", api.origin())).send();
+        let sent = client.get(format!("{}{path}", api.uri())).send();
         async { sent.await.expect("a response").status() }
     };
 
     assert_eq!(status("/away").await, StatusCode::UNAUTHORIZED);
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-    assert_eq!((other.count(), api.count(), auth.token_requests()), (1, 2, 1), "neither renewed nor sent again");
+    let counts = (support::received(&other).await.len(), support::received(&api).await.len());
+    assert_eq!((counts, auth.token_requests().len()), ((1, 2), 1), "neither renewed nor sent again");
 
     // Within one origin the header stays, and what is said of it counts.
     assert_eq!(status("/here").await, StatusCode::OK);
     auth.revoke_all();
     assert_eq!(status("/here").await, StatusCode::OK);
-    assert_eq!(auth.token_requests(), 2);
+    assert_eq!(auth.token_requests().len(), 2);
 }
 
 /// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones,
@@ -189,12 +176,12 @@ async fn neither_reqwests_own_redirects_nor_a_layers_carry_the_token_to_another_
 
     let url = api.uri().parse().expect("a URL");
     let service = layer.layer(reqwest::Client::new());
-    let answer = service.oneshot(reqwest::Request::new(http::Method::GET, url)).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(reqwest::Request::new(http::Method::GET, url)).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(support::tokens_seen(&elsewhere).await, ["none"]);
     let service = ServiceBuilder::new().layer(FollowRedirectLayer::new()).layer(layer).service(support::hyper_client());
-    let answer = service.oneshot(get(&api.uri())).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(get(&api.uri())).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(support::tokens_seen(&elsewhere).await, ["none", "none"]);
     assert_eq!(support::tokens_seen(&api).await, ["abcde12345", "abcde12345"]);
 }

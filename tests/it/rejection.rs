@@ -25,20 +25,20 @@ async fn a_rejected_token_is_renewed_and_the_request_sent_once_more() {
         let (tokens, count) = api_tokens();
         let api = Api::accepting("token-2", challenge);
         let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
-        let answer = service.oneshot(get(URL)).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK, "{challenge:?}");
+        let response = service.oneshot(get(URL)).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK, "{challenge:?}");
         assert_eq!(count.get(), 2);
         assert_eq!(api.count(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_rejection_is_the_answer() {
+async fn a_second_rejection_reaches_the_caller() {
     let (tokens, count) = api_tokens();
     let api = Api::accepting("none", EXPLICIT);
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
-    let answer = service.oneshot(get(URL)).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let response = service.oneshot(get(URL)).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!((count.get(), api.count()), (2, 2));
 }
 
@@ -51,7 +51,7 @@ async fn a_hundred_rejected_in_flight_make_one_token_request() {
         let api = Api::accepting("token-2", challenge);
         // All are on their way when the first of them is rejected, and come back one after the other.
         let order = Arc::new(Mutex::new(0));
-        let slow = tower::ServiceBuilder::new().map_future(move |answer| {
+        let slow = tower::ServiceBuilder::new().map_future(move |response| {
             let order = Arc::clone(&order);
             async move {
                 let place = {
@@ -60,13 +60,13 @@ async fn a_hundred_rejected_in_flight_make_one_token_request() {
                     *order
                 };
                 sleep(Duration::from_millis(10 * place)).await;
-                answer.await
+                response.await
             }
         });
         let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(slow.service(api.clone()));
         let callers: Vec<_> = (0..100).map(|_| tokio::spawn(service.clone().oneshot(get(URL)))).collect();
         for caller in callers {
-            assert_eq!(caller.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
+            assert_eq!(caller.await.expect("no panic").expect("a response").status(), StatusCode::OK);
         }
         assert_eq!(count.get(), 2, "one to begin with, one for all of them");
         assert_eq!(api.count(), 200);
@@ -83,7 +83,7 @@ async fn a_rejection_that_comes_after_the_cache_moved_on_fetches_nothing() {
     tokens.reject(&old);
     let api = Api::accepting("token-2", EXPLICIT);
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
-    assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
     assert_eq!(count.get(), 2);
 }
 
@@ -97,8 +97,8 @@ async fn an_api_that_rejects_everything_does_not_make_us_hammer_the_token_endpoi
         // A thousand a second while it is new, and then enough to notice every chance.
         while start.elapsed() < Duration::from_secs(3600) {
             let pause = if first_minute.is_none() { pause } else { 1000 };
-            let answer = service.clone().oneshot(get(URL)).await.expect("an answer");
-            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+            let response = service.clone().oneshot(get(URL)).await.expect("a response");
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
             sleep(Duration::from_millis(pause)).await;
             if start.elapsed() >= Duration::from_secs(60) {
                 first_minute.get_or_insert(count.get());
@@ -132,8 +132,8 @@ async fn two_apis_never_notice_that_a_third_one_rejects_their_token() {
         while start.elapsed() < Duration::from_secs(60) {
             for url in ["https://a.example.com", "https://b.example.com"] {
                 let sent = Instant::now();
-                let answer = service.clone().oneshot(get(url)).await.expect("an answer");
-                assert_eq!(answer.status(), StatusCode::OK);
+                let response = service.clone().oneshot(get(url)).await.expect("a response");
+                assert_eq!(response.status(), StatusCode::OK);
                 longest = longest.max(sent.elapsed());
             }
             sleep(Duration::from_millis(10)).await;
@@ -147,8 +147,8 @@ async fn two_apis_never_notice_that_a_third_one_rejects_their_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_not_about_the_token_cause_neither_renewal_nor_replay() {
-    let answer = |status: u16, challenge: Option<&str>| {
+async fn responses_that_are_not_about_the_token_cause_neither_renewal_nor_replay() {
+    let response = |status: u16, challenge: Option<&str>| {
         let mut response = rejection(challenge);
         *response.status_mut() = StatusCode::from_u16(status).expect("a status");
         response
@@ -164,9 +164,9 @@ async fn answers_that_are_not_about_the_token_cause_neither_renewal_nor_replay()
     ];
     for (status, challenge) in table {
         let (tokens, count) = api_tokens();
-        let api = Api::new(move |_| answer(status, challenge));
+        let api = Api::new(move |_| response(status, challenge));
         let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
-        assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), status);
+        assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), status);
         sleep(Duration::from_secs(5)).await;
         assert_eq!((count.get(), api.count()), (1, 1), "{status} {challenge:?}");
     }
@@ -181,7 +181,7 @@ async fn a_rejection_of_the_callers_own_header_is_none_of_ours() {
     // Even where it repeats our token.
     let mut request = get(URL);
     request.headers_mut().insert(AUTHORIZATION, "Bearer token-1".parse().expect("a value"));
-    assert_eq!(service.oneshot(request).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(service.oneshot(request).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
     sleep(Duration::from_secs(5)).await;
     assert_eq!((count.get(), api.count()), (1, 1));
 }
@@ -191,17 +191,17 @@ async fn a_renewal_that_fails_leaves_the_401_to_the_caller_with_its_body() {
     let source = Source::new();
     let tokens = source.cache();
     tokens.token().await.expect("a token");
-    source.answer(down());
+    source.respond(down());
     let api = Api::accepting("token-2", EXPLICIT);
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
-    let answer = service.clone().oneshot(get(URL)).await.expect("an answer, not an error");
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(answer.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
-    assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
+    let response = service.clone().oneshot(get(URL)).await.expect("a response, not an error");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(response.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+    assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
     // While renewals are held back, the rejection costs the caller nothing.
     let sent = Instant::now();
-    let answer = service.oneshot(get(URL)).await.expect("an answer");
-    assert_eq!((answer.status(), sent.elapsed()), (StatusCode::UNAUTHORIZED, Duration::ZERO));
+    let response = service.oneshot(get(URL)).await.expect("a response");
+    assert_eq!((response.status(), sent.elapsed()), (StatusCode::UNAUTHORIZED, Duration::ZERO));
     assert_eq!(api.count(), 2);
 }
 
@@ -213,11 +213,11 @@ async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_ne
         advance(Duration::from_secs(60)).await;
         let api = Api::accepting("token-2", challenge);
         let once = BearerAuthLayer::new(tokens).layer(api.clone());
-        assert_eq!(once.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(once.clone().oneshot(get(URL)).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
         assert_eq!(api.count(), 1);
         // After a 401 that gives no reason, the old token stays in use until there is a new one.
         sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
-        assert_eq!(once.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!(once.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
         assert_eq!((api.count(), count.get()), (2, 2));
     }
 }
@@ -229,20 +229,20 @@ async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_w
         tokens.token().await.expect("a token");
         advance(Duration::from_secs(60)).await;
         let api = Api::accepting("token-2", challenge);
-        let slow = tower::ServiceBuilder::new().map_future(|answer| async {
+        let slow = tower::ServiceBuilder::new().map_future(|response| async {
             sleep(Duration::from_millis(10)).await;
-            answer.await
+            response.await
         });
         let service = BearerAuthLayer::new(tokens).layer(slow.service(api.clone()));
         let callers: Vec<_> = (0..100).map(|_| tokio::spawn(service.clone().oneshot(get(URL)))).collect();
         for caller in callers {
-            let answer = caller.await.expect("no panic").expect("an answer");
-            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-            assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
+            let response = caller.await.expect("no panic").expect("a response");
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "who are you?");
             // Whoever has the 401 finds the new token, whatever becomes of the others; after one that gives no reason,
             // as soon as there is one.
             sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
-            assert_eq!(service.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+            assert_eq!(service.clone().oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
         }
         assert_eq!((count.get(), api.count()), (2, 200));
     }
@@ -255,8 +255,8 @@ async fn a_replay_function_says_which_requests_are_sent_again() {
     let only_get = replay_fn(|request: &Request<Body>| (request.method() == Method::GET).then(|| request.clone()));
     let service = BearerAuthLayer::new(tokens).with_replay(only_get).layer(api.clone());
     let post = Request::post(URL).body(Full::from("once")).expect("a request");
-    assert_eq!(service.clone().oneshot(post).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(service.clone().oneshot(post).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
     assert_eq!(api.seen().iter().filter(|request| request.method() == Method::POST).count(), 1);
 }
 
@@ -276,7 +276,7 @@ async fn the_request_that_is_sent_again_is_the_original_one() {
         .body(Full::from("the body"))
         .expect("a request");
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
-    assert_eq!(service.oneshot(request).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(service.oneshot(request).await.expect("a response").status(), StatusCode::OK);
     let seen = api.seen();
     assert_eq!(seen.len(), 2);
     for (request, token) in seen.into_iter().zip(["Bearer token-1", "Bearer token-2"]) {
@@ -298,13 +298,13 @@ async fn a_source_that_gives_the_same_token_again_causes_no_replay_and_no_loop()
     let api = Api::accepting("another", EXPLICIT);
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
     for _ in 0..3 {
-        assert_eq!(service.clone().oneshot(get(URL)).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(service.clone().oneshot(get(URL)).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
     }
     assert_eq!(api.count(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_predicate_counts_other_answers_as_rejections() {
+async fn a_predicate_counts_other_responses_as_rejections() {
     let (tokens, count) = api_tokens();
     let api = Api::new(|request| {
         match bearer(request) {
@@ -315,15 +315,15 @@ async fn a_predicate_counts_other_answers_as_rejections() {
     });
     let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
     let plain = layer.clone().layer(api.clone());
-    assert_eq!(plain.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::FORBIDDEN);
+    assert_eq!(plain.oneshot(get(URL)).await.expect("a response").status(), StatusCode::FORBIDDEN);
     let layer = layer.with_rejection(|status, headers| {
         status == StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "expired")
     });
-    assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
     assert_eq!(count.get(), 2);
 }
 
-/// Some servers answer a dead token with a challenge of another scheme.
+/// Some servers respond to a dead token with a challenge of another scheme.
 #[tokio::test(start_paused = true)]
 async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_gives_another_reason() {
     for challenge in ["Token", "Basic realm=\"api\"", "Bearer error=\"expired_token\""] {
@@ -331,7 +331,7 @@ async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_giv
         let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
         let layer = layer.with_rejection(|status, _| status == StatusCode::UNAUTHORIZED);
         let service = layer.layer(Api::accepting("token-2", Some(challenge)));
-        assert_eq!(service.oneshot(get(URL)).await.expect("an answer").status(), StatusCode::OK, "{challenge}");
+        assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK, "{challenge}");
         assert_eq!(count.get(), 2);
     }
 }
@@ -350,14 +350,14 @@ async fn grpc_status_16_without_trailers_counts_where_it_was_asked_for() {
         let (tokens, count) = api_tokens();
         let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
         let layer = if asked_for { layer.with_rejection(grpc_unauthenticated) } else { layer };
-        layer.layer(Api::new(grpc(status))).oneshot(get(URL)).await.expect("an answer");
+        layer.layer(Api::new(grpc(status))).oneshot(get(URL)).await.expect("a response");
         sleep(Duration::from_secs(5)).await;
         assert_eq!(count.get() == 2, renewed, "asked for: {asked_for}, status {status}");
     }
-    // An answer with a body has its status in the trailers; a plain 200 says nothing.
+    // A response with a body has its status in the trailers; a plain 200 says nothing.
     let (tokens, count) = api_tokens();
     let layer = BearerAuthLayer::new(tokens).with_replay(TryClone).with_rejection(grpc_unauthenticated);
-    layer.layer(Api::open()).oneshot(get(URL)).await.expect("an answer");
+    layer.layer(Api::open()).oneshot(get(URL)).await.expect("a response");
     sleep(Duration::from_secs(5)).await;
     assert_eq!(count.get(), 1);
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::source::{Answer, Source, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
 use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::runtime::{Builder, Runtime};
 
@@ -63,7 +63,7 @@ fn a_static_cache_serves_many_short_lived_runtimes() {
 fn a_runtime_that_ends_in_the_middle_of_a_fetch_leaves_it_to_the_next_caller() {
     for runtime in [current_thread, multi_thread] {
         let source = Source::new();
-        source.answer(Answer::Hangs);
+        source.respond(Outcome::Hangs);
         let tokens = cache(&source);
         let first = runtime();
         first.block_on(async {
@@ -71,7 +71,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_fetch_leaves_it_to_the_next_caller() {
         });
         assert_eq!(source.in_flight(), 1);
         first.shutdown_background();
-        source.answer(Answer::Lives(hours(1)));
+        source.respond(Outcome::Lives(hours(1)));
         assert_eq!(runtime().block_on(token(&tokens)).expect("a token"), "token-2");
     }
 }
@@ -79,7 +79,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_fetch_leaves_it_to_the_next_caller() {
 #[test]
 fn callers_elsewhere_take_over_when_the_runtime_of_a_fetch_ends() {
     let source = Source::new();
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     let tokens = cache(&source);
     let first = multi_thread();
     first.block_on(async {
@@ -90,7 +90,7 @@ fn callers_elsewhere_take_over_when_the_runtime_of_a_fetch_ends() {
         std::thread::spawn(move || current_thread().block_on(token(&tokens)))
     };
     std::thread::sleep(millis(50));
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     first.shutdown_background();
     assert_eq!(waiting.join().expect("no panic").expect("a token"), "token-2");
 }
@@ -133,7 +133,7 @@ fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
     let tokens = cache(&source);
     let scope = |key: usize| TokenRequest::builder().scope(format!("s{key}")).build().expect("a token request");
     let frozen = current_thread();
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     {
         let _entered = frozen.enter();
         for key in 0..40 {
@@ -142,7 +142,7 @@ fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
     }
     frozen.block_on(tokio::task::yield_now());
     assert_eq!(source.in_flight(), 16);
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     let begun = Instant::now();
     for key in 30..50 {
         current_thread().block_on(tokens.token_for(&scope(key))).expect("a token");
@@ -154,7 +154,7 @@ fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
 #[test]
 fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
     let source = Source::new();
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     let tokens = cache(&source);
     let first = std::thread::spawn({
         let tokens = tokens.clone();
@@ -171,7 +171,7 @@ fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
         move || current_thread().block_on(token(&tokens))
     });
     std::thread::sleep(millis(50));
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     assert!(first.join().is_err());
     assert_eq!(waiting.join().expect("no panic").expect("a token"), "token-2");
 }
@@ -186,7 +186,7 @@ fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_it_thaws() {
         assert!(tokens.try_token().is_none());
     }
     clock.jump_wall_clock(60_000);
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     let visit = || driven.block_on(async { tokio::time::timeout(millis(20), tokens.token()).await.is_err() });
     assert!(visit(), "it waits for the second flight");
     frozen.block_on(async { tokio::time::sleep(millis(20)).await });
@@ -245,7 +245,7 @@ fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
 #[test]
 fn outside_of_a_runtime_an_aging_token_is_served() {
     let source = Source::new();
-    source.answer(Answer::Lives(minutes(5)));
+    source.respond(Outcome::Lives(minutes(5)));
     let tokens = source.builder().clock(Clock::default()).renewal_share(0.9).build().expect("complete");
     current_thread().block_on(token(&tokens)).expect("a token");
     let first = tokens.try_token().expect("a token");
@@ -271,24 +271,24 @@ fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error
 #[test]
 fn a_local_set_is_a_place_like_any_other() {
     let source = Source::new();
-    source.takes(millis(5));
+    source.delay(millis(5));
     let tokens = cache(&source);
     let set = tokio::task::LocalSet::new();
     let runtime = current_thread();
-    let answers = set.block_on(&runtime, async {
+    let outcomes = set.block_on(&runtime, async {
         let callers: Vec<_> = (0..10)
             .map(|_| {
                 let tokens = tokens.clone();
                 tokio::task::spawn_local(async move { token(&tokens).await })
             })
             .collect();
-        let mut answers = Vec::new();
+        let mut outcomes = Vec::new();
         for caller in callers {
-            answers.push(caller.await.expect("no panic").expect("a token"));
+            outcomes.push(caller.await.expect("no panic").expect("a token"));
         }
-        answers
+        outcomes
     });
-    assert!(answers.iter().all(|token| token == "token-1"));
+    assert!(outcomes.iter().all(|token| token == "token-1"));
     assert_eq!(source.count(), 1);
 }
 

@@ -1,29 +1,30 @@
 //! The layer and the middleware over, under and between what people really stack, against servers on loopback.
 
-use crate::support;
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use crate::support::{AuthorizationServer, Server, get, hyper_client};
+use crate::support::{Nobody, bearer as token_of, checked_by, get, hyper_client, protected_api, responding};
 use bytes::Bytes;
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, Error, ErrorKind, TokenCache, TryClone, replay_fn,
+    testing::{AuthorizationServer, MockResponse},
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::{sync::Barrier, task::JoinSet};
+use tokio::task::JoinSet;
 use tower::{
     BoxError, Layer, Service, ServiceBuilder, ServiceExt, retry::Policy, spawn_ready::SpawnReadyLayer,
     util::BoxCloneSyncService,
 };
 use tower_http::follow_redirect::FollowRedirectLayer;
+use wiremock::MockServer;
 
 /// Sends a GET through a stack.
 type Send = Arc<
@@ -147,17 +148,17 @@ fn copy_of_a_get<B>(request: &Request<B>, empty: B) -> Option<Request<B>> {
     (request.method() == http::Method::GET).then_some(copy)
 }
 
-trait Answered {
+trait Status {
     fn status(&self) -> StatusCode;
 }
 
-impl<B> Answered for Response<B> {
+impl<B> Status for Response<B> {
     fn status(&self) -> StatusCode {
         self.status()
     }
 }
 
-impl Answered for reqwest::Response {
+impl Status for reqwest::Response {
     fn status(&self) -> StatusCode {
         self.status()
     }
@@ -166,7 +167,7 @@ impl Answered for reqwest::Response {
 fn over<S, Req>(service: S, request: fn(&str) -> Req) -> Send
 where
     S: Service<Req> + Clone + Sync + std::marker::Send + 'static,
-    S::Response: Answered,
+    S::Response: Status,
     S::Error: Into<BoxError>,
     S::Future: std::marker::Send,
     Req: std::marker::Send + 'static,
@@ -177,7 +178,7 @@ where
     })
 }
 
-/// Three attempts in all where the answer is a server error.
+/// Three attempts in all where the response is a server error.
 #[derive(Clone)]
 struct OnServerErrors {
     left: usize,
@@ -187,7 +188,7 @@ impl<B: Clone, Res> Policy<Request<B>, Response<Res>, BoxError> for OnServerErro
     type Future = std::future::Ready<()>;
 
     fn retry(&mut self, _: &mut Request<B>, result: &mut Result<Response<Res>, BoxError>) -> Option<Self::Future> {
-        let again = result.as_ref().is_ok_and(|answer| answer.status().is_server_error()) && self.left > 1;
+        let again = result.as_ref().is_ok_and(|response| response.status().is_server_error()) && self.left > 1;
         self.left -= 1;
         again.then(|| std::future::ready(()))
     }
@@ -201,24 +202,18 @@ fn cache(auth: &AuthorizationServer, api: &str) -> TokenCache {
     ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api).build().expect("a source").into()
 }
 
-/// Under `/work` it waits until `together` requests are there, revokes their token, and then answers them all.
-async fn revoking_api(auth: Arc<AuthorizationServer>, together: usize) -> Server {
-    let issued = auth.issued();
-    let (all_there, all_revoked) = (Arc::new(Barrier::new(together)), Arc::new(Barrier::new(together)));
-    let revoked = Arc::new(AtomicBool::new(false));
-    Server::start(move |request| {
-        let (auth, issued, revoked) = (Arc::clone(&auth), issued.clone(), Arc::clone(&revoked));
-        let (all_there, all_revoked) = (Arc::clone(&all_there), Arc::clone(&all_revoked));
-        async move {
-            if request.uri().path() == "/work" && !revoked.load(Ordering::SeqCst) {
-                if all_there.wait().await.is_leader() {
-                    auth.revoke_all();
-                    revoked.store(true, Ordering::SeqCst);
-                }
-                all_revoked.wait().await;
-            }
-            issued.check(&request)
+/// Revokes its token at the first request to `/work`. The 401s of the first `together` requests take a while, so that
+/// all of them are in flight before the first is rejected.
+async fn revoking_api(auth: &AuthorizationServer, together: usize) -> MockServer {
+    let (auth, rejected) = (auth.clone(), AtomicUsize::new(0));
+    responding(move |request: &wiremock::Request| {
+        if request.url.path() == "/work" && token_of(&request.headers) == Some("token-1") {
+            auth.revoke("token-1");
+            let is_early = rejected.fetch_add(1, Ordering::SeqCst) < together;
+            let delay = if is_early { Duration::from_millis(200) } else { Duration::ZERO };
+            return checked_by(&auth)(request).set_delay(delay);
         }
+        checked_by(&auth)(request)
     })
     .await
 }
@@ -234,69 +229,68 @@ async fn over_every_stack<F: Future<Output = ()> + std::marker::Send + 'static>(
 }
 
 #[tokio::test]
-async fn a_hundred_requests_in_flight_while_their_token_is_revoked_are_answered_for_one_token_request() {
+async fn a_hundred_requests_in_flight_while_their_token_is_revoked_succeed_after_one_token_request() {
     over_every_stack(|(_, together, build)| async move {
-        let auth = Arc::new(AuthorizationServer::start(Duration::from_secs(3600)).await);
-        let api = revoking_api(Arc::clone(&auth), together).await;
-        let send = build(cache(&auth, &api.origin()));
-        assert_eq!(send(api.origin()).await.expect("an answer"), StatusCode::OK);
+        let auth = AuthorizationServer::start().await;
+        let api = revoking_api(&auth, together).await;
+        let send = build(cache(&auth, &api.uri()));
+        assert_eq!(send(api.uri()).await.expect("a response"), StatusCode::OK);
         let mut callers = JoinSet::new();
         for _ in 0..100 {
-            callers.spawn(send(format!("{}/work", api.origin())));
+            callers.spawn(send(format!("{}/work", api.uri())));
         }
-        while let Some(answer) = callers.join_next().await {
-            assert_eq!(answer.expect("no panic").expect("an answer"), StatusCode::OK);
+        while let Some(status) = callers.join_next().await {
+            assert_eq!(status.expect("no panic").expect("a response"), StatusCode::OK);
         }
-        assert_eq!(auth.token_requests(), 2, "the first token, and one for all");
+        assert_eq!(auth.token_requests().len(), 2, "the first token, and one for all");
     })
     .await;
 }
 
 /// Many at a time, of one service that is not cloned for each of them.
 #[tokio::test]
-async fn a_stream_of_requests_through_one_service_is_answered_across_a_revocation() {
-    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
-    let api = auth.protected_api().await;
-    let service = layer(cache(&auth, &api.origin())).concurrency_limit(3).service(hyper_client());
+async fn a_stream_of_requests_through_one_service_succeeds_across_a_revocation() {
+    let auth = AuthorizationServer::start().await;
+    let api = protected_api(&auth).await;
+    let service = layer(cache(&auth, &api.uri())).concurrency_limit(3).service(hyper_client());
     for _ in 0..2 {
-        let url = api.origin();
+        let url = api.uri();
         let requests = tokio_stream::iter((0..50).map(move |_| get(&url)));
-        let mut answers = service.clone().call_all(requests).unordered();
-        while let Some(answer) = tokio_stream::StreamExt::next(&mut answers).await {
-            assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
+        let mut responses = service.clone().call_all(requests).unordered();
+        while let Some(response) = tokio_stream::StreamExt::next(&mut responses).await {
+            assert_eq!(response.expect("a response").status(), StatusCode::OK);
         }
         auth.revoke_all();
     }
-    assert_eq!(auth.token_requests(), 2);
+    assert_eq!(auth.token_requests().len(), 2);
 }
 
 /// An application under test, without a socket: its requests have no authority.
 #[tokio::test]
 async fn axums_router_is_a_service_like_any_other() {
-    let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
-    let issued = auth.issued();
-    let application = axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
-        let answer = issued.check(&request.map(|_| Bytes::new()));
-        async move { answer.map(axum::body::Body::from) }
+    let auth = AuthorizationServer::start().await;
+    let application = axum::Router::new().fallback({
+        let auth = auth.clone();
+        move |headers: http::HeaderMap| {
+            let is_accepted = token_of(&headers).is_some_and(|token| auth.accepts(token));
+            async move { if is_accepted { StatusCode::OK } else { StatusCode::UNAUTHORIZED } }
+        }
     });
     let layer = bearer(cache(&auth, "https://api.example.com")).for_origin("https://api.example.com");
     let service = layer.expect("an origin").layer(application.into_service());
     for _ in 0..2 {
-        assert_eq!(service.clone().oneshot(get("/stats")).await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!(service.clone().oneshot(get("/stats")).await.expect("a response").status(), StatusCode::OK);
         auth.revoke_all();
     }
-    assert_eq!(auth.token_requests(), 2);
+    assert_eq!(auth.token_requests().len(), 2);
 }
 
 #[tokio::test]
 async fn why_there_is_no_token_is_found_in_the_error_of_every_stack() {
     over_every_stack(|(_, _, build)| async move {
-        let refuses = Server::start(|_| async {
-            support::answer(StatusCode::UNAUTHORIZED, r#"{"error":"invalid_client","error_description":"who?"}"#)
-        })
-        .await;
-        let source = ClientCredentials::builder(refuses.origin(), "abcde", "12345").any_origin().build();
-        let send = build(source.expect("a source").into());
+        let auth = AuthorizationServer::start().await;
+        auth.respond_always(MockResponse::oauth_error("invalid_client"));
+        let send = build(cache(&auth, "https://api.example.com"));
         let error = send("https://api.example.com".into()).await.expect_err("no token");
         let error = Error::find(&*error).expect("ours");
         assert_eq!(error.kind(), ErrorKind::ErrorResponse);
@@ -309,8 +303,8 @@ async fn why_there_is_no_token_is_found_in_the_error_of_every_stack() {
 #[tokio::test]
 async fn an_error_that_is_not_ours_is_not_taken_for_ours() {
     over_every_stack(|(_, _, build)| async move {
-        let auth = AuthorizationServer::start(Duration::from_secs(3600)).await;
-        let nobody = support::Nobody::new();
+        let auth = AuthorizationServer::start().await;
+        let nobody = Nobody::new();
         let send = build(cache(&auth, &nobody.origin()));
         let error = send(nobody.origin()).await.expect_err("nobody listens there");
         assert!(Error::find(&*error).is_none(), "{error:?}");

@@ -1,6 +1,6 @@
 //! What a readiness probe is told.
 
-use crate::support::source::{Answer, Source, down, hours, minutes, seconds};
+use crate::support::source::{Outcome, Source, down, hours, minutes, seconds};
 use client_credentials::{ErrorKind, TokenCache, TokenRequest};
 use tokio::time::{advance, sleep};
 
@@ -38,7 +38,7 @@ async fn a_failing_renewal_leaves_an_instance_ready_as_long_as_its_token_lives()
     let source = Source::new();
     let tokens = source.cache();
     tokens.token().await.expect("a token");
-    source.answer(down());
+    source.respond(down());
     advance(minutes(50)).await;
     tokens.token().await.expect("the old token");
     sleep(seconds(1)).await;
@@ -53,11 +53,11 @@ async fn a_failing_renewal_leaves_an_instance_ready_as_long_as_its_token_lives()
 async fn a_renewal_that_brings_the_same_token_again_shows_as_a_failure() {
     for (rejected, expected) in [(true, "after an API rejected it"), (false, "without extending its lifetime")] {
         let source = Source::new();
-        source.answer(Answer::Named("the-same", hours(1)));
+        source.respond(Outcome::Named("the-same", hours(1)));
         let tokens = source.cache();
         let first = tokens.token().await.expect("a token");
         advance(minutes(46)).await;
-        source.answer(Answer::Named("the-same", minutes(14)));
+        source.respond(Outcome::Named("the-same", minutes(14)));
         if rejected {
             tokens.reject(&first);
         }
@@ -73,7 +73,7 @@ async fn a_renewal_that_brings_the_same_token_again_shows_as_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn probes_alone_bring_a_failed_instance_back_and_ask_no_more_than_traffic_would() {
     let source = Source::new();
-    source.answer(down());
+    source.respond(down());
     let tokens = source.cache();
     tokens.token().await.expect_err("down");
     let status = tokens.status();
@@ -85,7 +85,7 @@ async fn probes_alone_bring_a_failed_instance_back_and_ask_no_more_than_traffic_
         sleep(seconds(1)).await;
     }
     assert!(source.count() > 20 && source.count() <= 10 + 9 * 4, "{} token requests in ten minutes", source.count());
-    source.answer(Answer::Lives(hours(1)));
+    source.respond(Outcome::Lives(hours(1)));
     sleep(seconds(31)).await;
     tokens.status();
     sleep(seconds(1)).await;
@@ -96,7 +96,7 @@ async fn probes_alone_bring_a_failed_instance_back_and_ask_no_more_than_traffic_
 async fn what_the_endpoint_said_to_three_other_keys_shows() {
     let source = Source::new();
     let wait = seconds(60);
-    source.answer(Answer::Fails(client_credentials::Error::transient("busy").with_retry_after(wait)));
+    source.respond(Outcome::Fails(client_credentials::Error::transient("busy").with_retry_after(wait)));
     let tokens = source.cache();
     for (key, ready) in [("a", true), ("b", true), ("c", false)] {
         let other = TokenRequest::builder().scope(key).build().expect("a scope");

@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt};
 use crate::support::{
     fake::Api,
     get,
-    source::{Answer, Source, hours, millis, minutes, seconds},
+    source::{Outcome, Source, hours, millis, minutes, seconds},
     tenants::{Asked, Reply, Tenants, call, call_steadily},
 };
 
@@ -34,7 +34,7 @@ async fn waiting(tokens: &TokenCache) -> (String, Duration) {
 async fn a_rejection_within_a_second_of_the_tokens_issue_holds_until_another_was_asked_for() {
     for quiet in [millis(1), millis(900), seconds(6), minutes(10)] {
         let source = Source::new();
-        source.takes(millis(50));
+        source.delay(millis(50));
         let tokens = source.cache();
         let first = tokens.token().await.expect("a token");
         tokens.reject(&first);
@@ -52,11 +52,11 @@ async fn a_rejection_while_token_requests_are_held_back_holds_until_another_was_
     let tokens = source.cache();
     let first = tokens.token().await.expect("a token");
     sleep(minutes(46)).await;
-    source.answer(Answer::Fails(Error::permanent("no such client")));
+    source.respond(Outcome::Fails(Error::permanent("no such client")));
     assert_eq!(token(&tokens).await, "token-1");
     sleep(seconds(1)).await;
-    source.answer(Answer::Lives(hours(1)));
-    source.takes(millis(50));
+    source.respond(Outcome::Lives(hours(1)));
+    source.delay(millis(50));
     tokens.reject(&first);
     assert_eq!(waiting(&tokens).await, ("token-1".to_owned(), Duration::ZERO), "no other can be had");
     // The hold of ten seconds ends, and so would a wait that began with the rejection.
@@ -90,7 +90,7 @@ async fn whoever_comes_to_a_rejected_token_waits_at_most_five_seconds_from_the_f
     let source = Source::new();
     let tokens = source.cache();
     let first = tokens.token().await.expect("a token");
-    source.answer(Answer::Hangs);
+    source.respond(Outcome::Hangs);
     sleep(millis(400)).await;
     // The renewal may not start before a second has passed since the last token request.
     tokens.reject(&first);
@@ -113,7 +113,7 @@ async fn with_a_copy_a_401_is_returned_after_five_seconds_while_the_renewal_hang
         let tokens = source.cache();
         tokens.token().await.expect("a token");
         sleep(minutes(1)).await;
-        source.answer(Answer::Hangs);
+        source.respond(Outcome::Hangs);
         let api = Api::accepting("token-2", challenge);
         let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
         let sent = Instant::now();

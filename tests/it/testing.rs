@@ -24,8 +24,8 @@ impl Shop {
     }
 
     async fn order(&self, what: &'static str) -> Result<String, reqwest_middleware::Error> {
-        let answer = self.client.post(format!("{}/orders", self.api)).body(what).send().await?;
-        Ok(answer.error_for_status()?.text().await?)
+        let response = self.client.post(format!("{}/orders", self.api)).body(what).send().await?;
+        Ok(response.error_for_status()?.text().await?)
     }
 }
 
@@ -36,7 +36,7 @@ async fn a_small_application_is_tested_in_twenty_lines() {
     let source = ClientCredentials::builder(auth.token_url(), "shop", "hunter2").scope("orders").origin(api.origin());
     let shop = Shop::new(source.build().expect("the settings are complete").into(), api.origin());
 
-    assert_eq!(shop.order("a book").await.expect("an answer"), "a book");
+    assert_eq!(shop.order("a book").await.expect("a response"), "a book");
     auth.revoke_all();
     assert_eq!(shop.order("a pen").await.expect("renewed, and sent again"), "a pen");
     api.respond_next(MockResponse::status(500));
@@ -56,8 +56,8 @@ fn tokens(auth: &AuthorizationServer, secret: impl Into<ClientAuthentication>, s
     TokenCache::builder(source).clock(Clock::tokio()).build().expect("the source names its origins")
 }
 
-async fn failure(auth: &AuthorizationServer, answer: MockResponse) -> Error {
-    auth.respond_always(answer);
+async fn failure(auth: &AuthorizationServer, response: MockResponse) -> Error {
+    auth.respond_always(response);
     tokens(auth, "hunter2", "orders").token().await.expect_err("a failure")
 }
 
@@ -110,7 +110,7 @@ async fn credentials_are_read_as_they_are_written_in_a_form_and_in_a_basic_heade
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_are_answered_by_script() {
+async fn respond_next_and_respond_always_replace_the_usual_response() {
     let auth = AuthorizationServer::in_memory();
     let table = [
         (MockResponse::status(503).with_retry_after(Duration::from_secs(60)), ErrorKind::Status),
@@ -119,9 +119,9 @@ async fn faults_are_answered_by_script() {
         (MockResponse::disconnect(), ErrorKind::Reset),
         (MockResponse::hang(), ErrorKind::Timeout),
     ];
-    for (answer, kind) in table {
-        let error = failure(&auth, answer.clone()).await;
-        assert_eq!(error.kind(), kind, "{answer:?}: {error}");
+    for (response, kind) in table {
+        let error = failure(&auth, response.clone()).await;
+        assert_eq!(error.kind(), kind, "{response:?}: {error}");
     }
     auth.respond_always(MockResponse::usual());
     auth.respond_next(MockResponse::status(502));
@@ -158,9 +158,10 @@ async fn tokens_end_by_time_and_by_revocation_and_an_api_says_so_by_rfc_6750() {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request,
         };
-        let answer = api.call(request.body(String::new()).expect("a request")).await.expect("an answer");
-        let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().expect("text").to_owned());
-        (answer.status().as_u16(), challenge)
+        let response = api.call(request.body(String::new()).expect("a request")).await.expect("a response");
+        let challenge =
+            response.headers().get("www-authenticate").map(|value| value.to_str().expect("text").to_owned());
+        (response.status().as_u16(), challenge)
     };
     let invalid = || (401, Some("Bearer realm=\"api\", error=\"invalid_token\"".to_owned()));
     assert_eq!(ask(None).await, (401, Some("Bearer realm=\"api\"".to_owned())));
@@ -176,7 +177,7 @@ async fn tokens_end_by_time_and_by_revocation_and_an_api_says_so_by_rfc_6750() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_that_requires_a_scope_answers_403_without_it() {
+async fn an_api_that_requires_a_scope_responds_with_403_without_it() {
     let auth = AuthorizationServer::in_memory();
     let api = ProtectedApi::in_memory(&auth);
     api.require_scope("admin");
@@ -184,6 +185,6 @@ async fn an_api_that_requires_a_scope_answers_403_without_it() {
         let layer = BearerAuthLayer::new(tokens(&auth, "hunter2", scope));
         let service = tower::ServiceBuilder::new().layer(layer).service(api.clone());
         let request = http::Request::get("https://api.test/").body(String::new()).expect("a request");
-        assert_eq!(service.oneshot(request).await.expect("an answer").status(), status, "{scope}");
+        assert_eq!(service.oneshot(request).await.expect("a response").status(), status, "{scope}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is made of the token endpoint's answer (RFC 6749 section 5.1), as servers really write it.
+//! How the token endpoint's response is read (RFC 6749 section 5.1), as servers really write it.
 
 use std::time::Duration;
 
@@ -337,8 +337,7 @@ async fn a_lifetime_of_zero_is_the_assumed_one_and_said_once() {
     use client_credentials::{Clock, TokenCache};
 
     for written in ["0", "-1"] {
-        let log = crate::support::endpoint::Log::default();
-        let _guard = log.capture();
+        let (log, _guard) = crate::support::log::Log::start();
         let body = format!(r#"{{"access_token":"t","expires_in":{written}}}"#);
         let auth = AuthorizationServer::in_memory();
         auth.respond_always(MockResponse::status(200).with_body(body));
@@ -370,8 +369,7 @@ async fn a_scope_that_is_dropped_or_replaced_is_said_once_for_each_scope() {
         (r#""c""#, true),
         (r#""""#, true),
     ] {
-        let log = crate::support::endpoint::Log::default();
-        let _guard = log.capture();
+        let (log, _guard) = crate::support::log::Log::start();
         let body = format!(r#"{{"access_token":"t","scope":{granted}}}"#);
         let server = responding(response(200, "application/json", body)).await;
         let source = source(server.uri()).scope("a b").build().expect("complete");
@@ -414,14 +412,14 @@ async fn the_type_of_a_token_is_what_only_a_person_can_mend() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_that_nobody_decodes_is_named() {
+async fn a_compressed_response_that_nobody_decodes_is_named() {
     let server = responding(response(200, "", [0x1b, 0x0f]).insert_header("content-encoding", "br")).await;
     let error = ask(&source(server.uri()).build().expect("complete")).await.expect_err("no token");
     assert!(error.to_string().contains("br"), "{error}");
 }
 
 #[tokio::test]
-async fn a_form_encoded_answer_is_understood() {
+async fn a_form_encoded_response_is_understood() {
     for content_type in [
         "application/x-www-form-urlencoded",
         "application/x-www-form-urlencoded; charset=utf-8",

@@ -1,6 +1,5 @@
 //! The layer around tonic's channel: real calls, to gRPC's health service on loopback.
 
-use crate::support;
 use std::{
     sync::{
         Arc,
@@ -9,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{AuthorizationServer, Server};
 use bytes::Bytes;
 use client_credentials::{
     BearerAuthLayer, ClientCredentials, Error, ErrorKind, GrpcStatusLayer, TokenCache, TokenRequest, TryClone,
     WithoutToken,
+    testing::{AuthorizationServer, MockResponse},
 };
 use http_body_util::{BodyExt, Full};
 use tokio::task::JoinSet;
@@ -27,14 +26,15 @@ use tonic::{
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
 
-const HOUR: Duration = Duration::from_secs(3600);
+/// No call gets as far as there.
+const NOWHERE: &str = "https://orders.example.com";
 
 /// A health service that refuses every call whose token was not issued, and where it is.
 async fn health(auth: &AuthorizationServer) -> String {
-    let issued = auth.issued();
+    let auth = auth.clone();
     let check = move |call: Request<()>| {
         let header = call.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        if header.is_some_and(|header| issued.is_good(header)) {
+        if header.and_then(|header| header.strip_prefix("Bearer ")).is_some_and(|token| auth.accepts(token)) {
             Ok(call)
         } else {
             Err(Status::unauthenticated("who are you?"))
@@ -68,7 +68,7 @@ fn ask() -> HealthCheckRequest {
 
 #[tokio::test]
 async fn unary_and_streaming_calls_carry_the_token_beside_interceptors() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let seen = Arc::new(AtomicBool::new(false));
     let saw = Arc::clone(&seen);
@@ -86,46 +86,46 @@ async fn unary_and_streaming_calls_carry_the_token_beside_interceptors() {
         .service(channel(&origin));
     let mut client = HealthClient::new(stack);
     for _ in 0..3 {
-        client.check(ask()).await.expect("an answer");
+        client.check(ask()).await.expect("a response");
     }
     let mut watched = client.watch(ask()).await.expect("a stream").into_inner();
     watched.message().await.expect("a message").expect("the first one");
     assert!(seen.load(Ordering::SeqCst), "the inner interceptor sees what was added outside of it");
-    assert_eq!(auth.token_requests(), 1);
+    assert_eq!(auth.token_requests().len(), 1);
 }
 
 #[tokio::test]
 async fn metadata_of_the_caller_named_authorization_wins() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
     let mut call = Request::new(ask());
     call.metadata_mut().insert("authorization", "Bearer mine".parse().expect("a value"));
     let refused = HealthClient::new(stack).check(call).await.expect_err("not a good token");
-    assert_eq!((refused.code(), auth.token_requests()), (Code::Unauthenticated, 0));
+    assert_eq!((refused.code(), auth.token_requests().len()), (Code::Unauthenticated, 0));
 }
 
 #[tokio::test]
 async fn an_extension_of_the_call_says_which_token_it_wants() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
     let mut client = HealthClient::new(stack);
     for _ in 0..2 {
         let mut call = Request::new(ask());
         call.extensions_mut().insert(TokenRequest::builder().scope("orders").build().expect("a token request"));
-        client.check(call).await.expect("an answer");
+        client.check(call).await.expect("a response");
     }
-    let asked = auth.received();
+    let asked = auth.token_requests();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].scope(), Some("orders"));
 }
 
 #[tokio::test]
 async fn a_channel_whose_origin_was_not_named_gets_no_token() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
-    let tokens = cache(&auth, "https://orders.example.com");
+    let tokens = cache(&auth, NOWHERE);
     // Nobody said where it goes: not sent, and the error says what to write.
     let stack = ServiceBuilder::new().layer(BearerAuthLayer::new(tokens.clone())).service(channel(&origin));
     let refused = HealthClient::new(stack.clone()).check(ask()).await.expect_err("not sent");
@@ -137,50 +137,50 @@ async fn a_channel_whose_origin_was_not_named_gets_no_token() {
     // A client that was given its origin writes it into each request.
     let mut client = HealthClient::with_origin(stack, origin.parse().expect("a URI"));
     assert_eq!(client.check(ask()).await.expect_err("no token").code(), Code::Unauthenticated);
-    assert_eq!(auth.token_requests(), 0);
+    assert_eq!(auth.token_requests().len(), 0);
 }
 
 #[tokio::test]
 async fn a_call_may_go_without_a_token() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
     let mut call = Request::new(ask());
     call.extensions_mut().insert(WithoutToken);
     let refused = HealthClient::new(stack).check(call).await.expect_err("no token");
-    assert_eq!((refused.code(), auth.token_requests()), (Code::Unauthenticated, 0));
+    assert_eq!((refused.code(), auth.token_requests().len()), (Code::Unauthenticated, 0));
 }
 
 #[tokio::test]
 async fn a_calls_own_time_limit_bounds_its_wait_for_a_token() {
     let hangs = client_credentials::token_fn(|_| std::future::pending());
     let tokens = TokenCache::builder(hangs).any_origin().build().expect("a cache");
-    let layer = BearerAuthLayer::new(tokens).for_origin("https://orders.example.com").expect("an origin");
+    let layer = BearerAuthLayer::new(tokens).for_origin(NOWHERE).expect("an origin");
     let mut call = Request::new(ask());
     call.set_timeout(Duration::from_millis(20));
-    let stack = ServiceBuilder::new().layer(layer).service(channel("http://127.0.0.1:9"));
+    let stack = ServiceBuilder::new().layer(layer).service(channel(NOWHERE));
     let error = HealthClient::new(stack).check(call).await.expect_err("no token");
     assert!(Error::find(&error).expect("ours").is_timeout(), "{error}");
 }
 
 #[tokio::test]
 async fn a_refused_call_renews_the_token_and_the_next_call_succeeds() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let mut client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
-    client.check(ask()).await.expect("an answer");
+    client.check(ask()).await.expect("a response");
     auth.revoke_all();
     assert_eq!(client.check(ask()).await.expect_err("revoked").code(), Code::Unauthenticated);
-    client.check(ask()).await.expect("an answer to a new token");
-    assert_eq!(auth.token_requests(), 2);
+    client.check(ask()).await.expect("a response to a new token");
+    assert_eq!(auth.token_requests().len(), 2);
 }
 
 #[tokio::test]
 async fn a_hundred_calls_in_flight_while_their_token_is_revoked_make_one_token_request() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
-    client.clone().check(ask()).await.expect("an answer");
+    client.clone().check(ask()).await.expect("a response");
     auth.revoke_all();
     let mut callers = JoinSet::new();
     for _ in 0..100 {
@@ -189,20 +189,20 @@ async fn a_hundred_calls_in_flight_while_their_token_is_revoked_make_one_token_r
             match client.check(ask()).await {
                 // tonic's bodies cannot be copied, so that it is the caller who calls again.
                 Err(status) if status.code() == Code::Unauthenticated => client.check(ask()).await,
-                answer => answer,
+                response => response,
             }
         });
     }
-    while let Some(answer) = callers.join_next().await {
-        answer.expect("no panic").expect("an answer");
+    while let Some(response) = callers.join_next().await {
+        response.expect("no panic").expect("a response");
     }
-    assert_eq!(auth.token_requests(), 2);
+    assert_eq!(auth.token_requests().len(), 2);
 }
 
 /// Unary calls alone: their body is collected before it reaches us, so that it can be copied.
 #[tokio::test]
 async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
-    let auth = AuthorizationServer::start(HOUR).await;
+    let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
     let stack = ServiceBuilder::new()
         .filter_async(|request: http::Request<Body>| async {
@@ -217,27 +217,27 @@ async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
     // general enough").
     let stack = ServiceBuilder::new().layer(GrpcStatusLayer).service(stack);
     let client = HealthClient::new(BoxCloneSyncService::new(stack));
-    client.clone().check(ask()).await.expect("an answer");
+    client.clone().check(ask()).await.expect("a response");
     auth.revoke_all();
     let mut callers = JoinSet::new();
     for _ in 0..100 {
         let mut client = client.clone();
         callers.spawn(async move { client.check(ask()).await });
     }
-    while let Some(answer) = callers.join_next().await {
-        answer.expect("no panic").expect("an answer, without calling again");
+    while let Some(response) = callers.join_next().await {
+        response.expect("no panic").expect("a response, without calling again");
     }
-    assert_eq!(auth.token_requests(), 2);
+    assert_eq!(auth.token_requests().len(), 2);
 }
 
 /// `grpc_status.rs` has what the layer around it makes of that.
 #[tokio::test]
 async fn without_a_token_the_status_is_unknown_with_our_error_in_it() {
-    let refuses =
-        Server::start(|_| async { support::answer(http::StatusCode::UNAUTHORIZED, r#"{"error":"invalid_client"}"#) });
-    let source = ClientCredentials::builder(refuses.await.origin(), "abcde", "12345").any_origin().build();
-    let layer = BearerAuthLayer::new(TokenCache::from(source.expect("a source"))).for_origin("http://127.0.0.1:9");
-    let stack = ServiceBuilder::new().layer(layer.expect("an origin")).service(channel("http://127.0.0.1:9"));
+    let auth = AuthorizationServer::in_memory();
+    auth.respond_always(MockResponse::oauth_error("invalid_client"));
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").any_origin().http_client(auth);
+    let layer = BearerAuthLayer::new(TokenCache::from(source.build().expect("a source"))).for_origin(NOWHERE);
+    let stack = ServiceBuilder::new().layer(layer.expect("an origin")).service(channel(NOWHERE));
     let status = HealthClient::new(stack).check(ask()).await.expect_err("no token");
     assert_eq!(status.code(), Code::Unknown);
     assert!(Error::find(&status).is_some(), "ours is found in the status");

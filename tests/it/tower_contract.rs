@@ -10,7 +10,7 @@ use std::{
 use crate::support::{
     fake::{Body, api_tokens, bearer, rejection},
     get,
-    source::{Answer, Source},
+    source::{Outcome, Source},
 };
 use client_credentials::{BearerAuthLayer, Error, TryClone};
 use http::{Request, Response, StatusCode};
@@ -36,10 +36,10 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     assert!(service.poll_ready().is_ready());
     // Without a token: the ready service waits along.
     let waiting = tokio::spawn(service.call(get(URL)));
-    let (request, answer) = handle.next_request().await.expect("a request");
+    let (request, response) = handle.next_request().await.expect("a request");
     assert_eq!(bearer(&request), Some("token-1"));
-    answer.send_response(Response::default());
-    waiting.await.expect("no panic").expect("an answer");
+    response.send_response(Response::default());
+    waiting.await.expect("no panic").expect("a response");
     // The one that stayed must be polled again, and with a token it is called at once.
     assert!(service.poll_ready().is_pending());
     handle.allow(1);
@@ -56,22 +56,22 @@ async fn readiness_is_asked_for_again_before_a_replay() {
     let (mut service, mut handle) = mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
-    let answered = tokio::spawn(service.call(get(URL)));
-    let (_, answer) = handle.next_request().await.expect("a request");
-    answer.send_response(rejection(None));
+    let sent = tokio::spawn(service.call(get(URL)));
+    let (_, response) = handle.next_request().await.expect("a request");
+    response.send_response(rejection(None));
     tokio::time::sleep(Duration::from_secs(5)).await;
     // The new token is there long since, but nobody was allowed to send again.
-    assert!(!answered.is_finished());
+    assert!(!sent.is_finished());
     handle.allow(1);
-    let (request, answer) = handle.next_request().await.expect("the replay");
+    let (request, response) = handle.next_request().await.expect("the replay");
     assert_eq!(bearer(&request), Some("token-2"));
-    answer.send_response(Response::default());
-    assert_eq!(answered.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
+    response.send_response(Response::default());
+    assert_eq!(sent.await.expect("no panic").expect("a response").status(), StatusCode::OK);
 }
 
-/// A client in whose pool there is one connection: an unread answer holds it.
+/// A client in whose pool there is one connection: an unread response holds it.
 #[tokio::test(start_paused = true)]
-async fn the_rejected_answer_is_dropped_before_readiness_is_asked_for() {
+async fn the_rejected_response_is_dropped_before_readiness_is_polled() {
     let (tokens, _) = api_tokens();
     let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
     let inner = tower::service_fn({
@@ -88,8 +88,8 @@ async fn the_rejected_answer_is_dropped_before_readiness_is_asked_for() {
         }
     });
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(inner);
-    let answer = tokio::time::timeout(Duration::from_secs(60), service.oneshot(get(URL))).await;
-    assert_eq!(answer.expect("no deadlock").expect("an answer").status(), StatusCode::OK);
+    let response = tokio::time::timeout(Duration::from_secs(60), service.oneshot(get(URL))).await;
+    assert_eq!(response.expect("no deadlock").expect("a response").status(), StatusCode::OK);
 }
 
 #[derive(Debug, PartialEq)]
@@ -122,7 +122,7 @@ async fn an_error_of_the_service_passes_through_as_it_was() {
 #[tokio::test(start_paused = true)]
 async fn readiness_is_that_of_the_service_and_knows_nothing_of_tokens() {
     let source = Source::new();
-    source.answer(Answer::Fails(Error::permanent("no token for you")));
+    source.respond(Outcome::Fails(Error::permanent("no token for you")));
     let layer = BearerAuthLayer::new(source.cache());
     let (mut service, mut handle) = mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
     handle.allow(2);
@@ -152,8 +152,8 @@ async fn nothing_of_ours_starts_before_the_future_is_polled() {
 
 #[tokio::test(start_paused = true)]
 async fn the_future_may_be_dropped_at_any_point() {
-    // Dropped after so many polls, with time passing between them: while it waits for a token, for the answer, for
-    // another token, for readiness, for the second answer.
+    // Dropped after so many polls, with time passing between them: while it waits for a token, for the response, for
+    // another token, for readiness, for the second response.
     for polls in 0..40 {
         let (tokens, count) = api_tokens();
         let inner = tower::service_fn(|request: Request<Body>| async move {
@@ -171,8 +171,8 @@ async fn the_future_may_be_dropped_at_any_point() {
                 tokio::time::sleep(Duration::from_millis(40)).await;
             }
         }
-        let answer = service.oneshot(get(URL)).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK, "after {polls} polls");
+        let response = service.oneshot(get(URL)).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::OK, "after {polls} polls");
         assert_eq!(count.get(), 2);
     }
 }
@@ -187,8 +187,8 @@ async fn a_refused_call_gives_back_the_permit_that_it_was_polled_ready_with() {
     let other = service.clone();
     let refused = service.ready().await.expect("ready").call(get("http://api.example.com/")).await;
     assert!(Error::find(&*refused.expect_err("plain http")).is_some());
-    let answer = tokio::time::timeout(Duration::from_secs(60), other.oneshot(get(URL))).await;
-    assert_eq!(answer.expect("the permit is free").expect("a response").status(), StatusCode::OK);
+    let response = tokio::time::timeout(Duration::from_secs(60), other.oneshot(get(URL))).await;
+    assert_eq!(response.expect("the permit is free").expect("a response").status(), StatusCode::OK);
     drop(service);
 }
 

@@ -3,15 +3,19 @@
 use std::{error::Error as _, io, sync::Arc};
 
 use bytes::Bytes;
-use client_credentials::{Error, ErrorKind, HttpClient, IntoHttpClient, TokenCache, TowerClient, async_trait};
-use http::{Request, Response};
+use client_credentials::{Error, ErrorKind, HttpClient, IntoHttpClient, TokenCache, TowerClient};
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{
-    endpoint::{self, ask, clients, source, tcp_server, with_client},
-    faults::{self, Http2, fail_http2, server},
+    Nobody,
+    endpoint::{self, Failing, ask, clients, source, with_client},
+    sockets::{
+        self,
+        http2::{Http2, fail_http2},
+        server,
+    },
 };
 
 type Clients = Vec<(&'static str, Option<Arc<dyn HttpClient>>)>;
@@ -33,9 +37,9 @@ fn said(error: &Error) -> String {
 
 #[tokio::test]
 async fn a_refused_connection_is_told_apart() {
-    let port = faults::closed_port().await;
+    let nobody = Nobody::new();
     for (name, client) in clients() {
-        let error = failure(name, &format!("http://127.0.0.1:{port}/token?secret=no"), client).await;
+        let error = failure(name, &format!("{}/token?secret=no", nobody.origin()), client).await;
         assert_eq!(error.kind(), ErrorKind::Connect, "{name}: {error:?}");
         assert!(error.is_transient(), "{name}");
         // No proxy leads to loopback.
@@ -47,13 +51,19 @@ async fn a_refused_connection_is_told_apart() {
 
 #[tokio::test]
 async fn a_reset_is_told_apart() {
-    let reset = tcp_server(|stream| async move { faults::reset(stream) }).await;
-    let closed = tcp_server(|stream| async move { drop(stream) }).await;
-    let short = tcp_server(|mut stream| async move {
+    let reset = server(|mut stream| async move {
+        sockets::read_some(&mut stream).await;
+        sockets::reset(stream);
+    })
+    .await;
+    let closed = sockets::closing().await;
+    let short = server(|mut stream| async move {
+        sockets::read_some(&mut stream).await;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"access").await;
     })
     .await;
-    for (url, began) in [(&reset, false), (&closed, false), (&short, true)] {
+    for (server, began) in [(&reset, false), (&closed, false), (&short, true)] {
+        let url = &server.origin();
         for (name, client) in clients() {
             let error = failure(name, url, client).await;
             assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {url}: {error:?}");
@@ -75,12 +85,13 @@ async fn a_host_without_an_address_is_told_apart() {
 async fn garbage_instead_of_http_is_a_failure_of_the_transport() {
     // Of a mail server, and the alert of one that speaks TLS.
     for garbage in [&b"220 mail.example.com ESMTP\r\n"[..], &[0x15, 3, 1, 0, 2, 2, 70]] {
-        let url = tcp_server(move |mut stream| async move {
+        let server = server(move |mut stream| async move {
+            sockets::read_some(&mut stream).await;
             let _ = stream.write_all(garbage).await;
         })
         .await;
         for (name, client) in clients() {
-            let error = failure(name, &url, client).await;
+            let error = failure(name, &server.origin(), client).await;
             assert_eq!(error.kind(), ErrorKind::Transport, "{name}: {error:?}");
             assert!(error.is_transient());
             let says = "the response is not HTTP (if the port speaks TLS, write the URL with `https`)";
@@ -127,9 +138,9 @@ const HTTP2_FAULTS: [Http2; 6] = [
 async fn a_stream_or_a_connection_that_http2_ends_is_a_reset() {
     for fault in HTTP2_FAULTS {
         for within in [false, true] {
-            let (port, _) = server(move |stream| async move { fail_http2(stream, fault, within).await }).await;
+            let server = server(move |stream| async move { fail_http2(stream, fault, within).await }).await;
             for (name, client) in http2_clients() {
-                let error = failure(name, &format!("http://127.0.0.1:{port}/token"), client).await;
+                let error = failure(name, &server.origin(), client).await;
                 assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {fault:?}, {within}: {error:?}");
                 // What a server says with GOAWAY may be what it was sent.
                 assert!(!said(&error).contains("12345"), "{name}, {fault:?}: {error:?}");
@@ -141,37 +152,23 @@ async fn a_stream_or_a_connection_that_http2_ends_is_a_reset() {
 /// With pings, as the documents want them.
 #[tokio::test]
 async fn a_dead_connection_of_http2_is_a_reset() {
-    let (port, _) = server(|stream| fail_http2(stream, Http2::Hangs, false)).await;
+    let server = server(|stream| fail_http2(stream, Http2::Hangs, false)).await;
     let ping = std::time::Duration::from_millis(50);
     let client = reqwest::Client::builder().http2_prior_knowledge();
     let client = client.http2_keep_alive_interval(ping).http2_keep_alive_timeout(ping);
     let client = client.into_http_client().expect("a client");
-    let error = failure("dead", &format!("http://127.0.0.1:{port}/token"), Some(client)).await;
+    let error = failure("dead", &server.origin(), Some(client)).await;
     assert_eq!(error.kind(), ErrorKind::Reset, "{error:?}");
 }
 
 #[tokio::test]
 async fn a_fault_of_http2_is_tried_again_like_a_reset() {
-    let (port, connections) =
+    let server =
         server(move |stream| async move { fail_http2(stream, Http2::ResetStream(REFUSED_STREAM), false).await }).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().pool_max_idle_per_host(0);
-    let source = source(format!("http://127.0.0.1:{port}/token")).http_client(client).build().expect("complete");
+    let source = source(server.origin()).http_client(client).build().expect("complete");
     TokenCache::from(source).token().await.expect_err("refused three times");
-    assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 3);
-}
-
-/// A client of the application's own around another library's, as `docs/other-clients.md` has it.
-struct Reqwest012(fn() -> io::Error, bool);
-
-#[async_trait]
-impl HttpClient for Reqwest012 {
-    async fn send(
-        &self,
-        _: Request<client_credentials::SecretBody>,
-    ) -> Result<Response<client_credentials::SecretBody>, Error> {
-        let cause = io::Error::other((self.0)());
-        Err(if self.1 { Error::transient(cause) } else { Error::permanent(cause) })
-    }
+    assert_eq!(server.connections(), 3);
 }
 
 #[tokio::test]
@@ -201,13 +198,16 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             || io::Error::other("error sending request for url (https://tls-handshake.example.com/)"),
             true,
             ErrorKind::Transport,
-            "`Reqwest012` failed",
+            "`Failing` failed",
         ),
-        (|| io::Error::other("out of luck"), true, ErrorKind::Transport, "`Reqwest012` failed"),
-        (|| io::ErrorKind::ConnectionReset.into(), false, ErrorKind::Refused, "`Reqwest012` refused"),
+        (|| io::Error::other("out of luck"), true, ErrorKind::Transport, "`Failing` failed"),
+        (|| io::ErrorKind::ConnectionReset.into(), false, ErrorKind::Refused, "`Failing` refused"),
     ] {
         for shared in [false, true] {
-            let client = Reqwest012(cause, transient);
+            let client = Failing(move || {
+                let cause = io::Error::other(cause());
+                if transient { Error::transient(cause) } else { Error::permanent(cause) }
+            });
             let builder = source("https://auth.example.com/token");
             let builder = if shared {
                 builder.http_client(Arc::new(client) as Arc<dyn HttpClient>)
@@ -217,7 +217,7 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             let error = ask(&builder.build().expect("complete")).await.expect_err("failing");
             assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{error:?}");
             let text = error.to_string();
-            assert!(text.contains("failed: the HTTP client `Reqwest012` ") && text.contains(says), "{text}");
+            assert!(text.contains("failed: the HTTP client `Failing` ") && text.contains(says), "{text}");
             assert!(!said(&error).contains("12345"), "{error:?}");
         }
     }
@@ -232,9 +232,17 @@ mod tls {
 
     use super::*;
     use crate::support::{
-        self,
-        faults::{Identity, tls_server},
+        endpoint::token_response,
+        responding,
+        sockets::{
+            Listening,
+            tls::{Identity, tls_server},
+        },
     };
+
+    fn https(server: &Listening) -> String {
+        format!("https://localhost:{}/token", server.port)
+    }
 
     /// Every client that has TLS, and trusts `identity`.
     fn tls_clients(identity: &Identity) -> Clients {
@@ -271,16 +279,16 @@ mod tls {
 
     #[tokio::test]
     async fn a_connection_that_is_closed_within_the_handshake_is_a_reset() {
-        let (at_once, _) = server(|stream| async move { drop(stream) }).await;
-        let (after_hello, _) = server(|mut stream| async move { faults::read_some(&mut stream).await }).await;
-        let (reset, _) = server(|mut stream| async move {
-            faults::read_some(&mut stream).await;
-            faults::reset(stream);
+        let at_once = server(|stream| async move { drop(stream) }).await;
+        let after_hello = sockets::closing().await;
+        let reset = server(|mut stream| async move {
+            sockets::read_some(&mut stream).await;
+            sockets::reset(stream);
         })
         .await;
-        for (how, port) in [("at once", at_once), ("after its hello", after_hello), ("by a reset", reset)] {
+        for (how, server) in [("at once", at_once), ("after its hello", after_hello), ("by a reset", reset)] {
             for (name, client) in with_default(tls_clients(&Identity::new())) {
-                let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+                let error = failure(name, &https(&server), client).await;
                 assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {how}: {error:?}");
             }
         }
@@ -288,21 +296,21 @@ mod tls {
 
     #[tokio::test]
     async fn a_closed_handshake_is_tried_again() {
-        let (port, connections) = server(|stream| async move { drop(stream) }).await;
-        let source = source(format!("https://127.0.0.1:{port}/token")).build().expect("complete");
+        let server = server(|stream| async move { drop(stream) }).await;
+        let source = source(https(&server)).build().expect("complete");
         TokenCache::from(source).token().await.expect_err("closed three times");
-        assert_eq!(connections.load(std::sync::atomic::Ordering::SeqCst), 3);
+        assert_eq!(server.connections(), 3);
     }
 
     #[tokio::test]
     async fn a_port_that_does_not_speak_tls_is_named() {
-        let http = support::Server::start(|_| async { support::json(endpoint::TOKEN) }).await;
-        let (mail, _) = server(|mut stream| async move {
+        let http = responding(token_response()).await;
+        let mail = server(|mut stream| async move {
             let _ = stream.write_all(b"220 mail.example.com ESMTP\r\n").await;
-            faults::read_some(&mut stream).await;
+            sockets::read_some(&mut stream).await;
         })
         .await;
-        for url in [http.origin().replace("http://", "https://"), format!("https://localhost:{mail}/token")] {
+        for url in [http.uri().replace("http://", "https://"), https(&mail)] {
             for (name, client) in with_default(tls_clients(&Identity::new())) {
                 let error = failure(name, &url, client).await;
                 assert_eq!(error.kind(), ErrorKind::Tls, "{name}, {url}: {error:?}");
@@ -314,9 +322,9 @@ mod tls {
 
     #[tokio::test]
     async fn plain_http_to_a_port_of_tls_is_named() {
-        let port = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
+        let server = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
         for (name, client) in clients() {
-            let error = failure(name, &format!("http://localhost:{port}/token"), client).await;
+            let error = failure(name, &server.origin(), client).await;
             assert_eq!(error.kind(), ErrorKind::Transport, "{name}: {error:?}");
             assert!(error.to_string().contains("write the URL with `https`"), "{name}: {error}");
         }
@@ -324,10 +332,10 @@ mod tls {
 
     #[tokio::test]
     async fn a_certificate_that_nobody_signed_is_told_apart() {
-        let port = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
+        let server = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
         for (name, client) in with_default(tls_clients(&Identity::new())) {
             let own = client.is_none();
-            let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+            let error = failure(name, &https(&server), client).await;
             assert_eq!(error.kind(), ErrorKind::Tls, "{name}: {error:?}");
             assert!(error.to_string().contains("the TLS connection failed"), "{name}: {error}");
             assert_eq!(error.to_string().contains(".http_client(..)"), own, "{name}: {error}");
@@ -337,13 +345,13 @@ mod tls {
     #[tokio::test]
     async fn a_record_that_cannot_be_decrypted_is_a_failure_of_tls() {
         let identity = Identity::new();
-        let port = tls_server(identity.acceptor(&[&TLS13], "http/1.1", false), |mut stream| async move {
-            faults::read_some(&mut stream).await;
+        let server = tls_server(identity.acceptor(&[&TLS13], "http/1.1", false), |mut stream| async move {
+            sockets::read_some(&mut stream).await;
             let _ = stream.get_mut().0.write_all(&[&[23, 3, 3, 0, 20][..], &[7; 20]].concat()).await;
         })
         .await;
         for (name, client) in tls_clients(&identity) {
-            let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+            let error = failure(name, &https(&server), client).await;
             assert_eq!(error.kind(), ErrorKind::Tls, "{name}: {error:?}");
         }
     }
@@ -353,10 +361,10 @@ mod tls {
     async fn a_demanded_certificate_of_the_client_is_always_a_matter_of_tls() {
         let identity = Identity::new();
         for (versions, alpn) in [(&TLS13, "http/1.1"), (&TLS13, "h2"), (&TLS12, "http/1.1"), (&TLS12, "h2")] {
-            let port = tls_server(identity.acceptor(&[versions], alpn, true), |_| async {}).await;
+            let server = tls_server(identity.acceptor(&[versions], alpn, true), |_| async {}).await;
             for (name, client) in tls_clients(&identity) {
                 for _ in 0..10 {
-                    let error = failure(name, &format!("https://localhost:{port}/token"), client.clone()).await;
+                    let error = failure(name, &https(&server), client.clone()).await;
                     assert_eq!(error.kind(), ErrorKind::Tls, "{name}, {versions:?}, {alpn}: {error:?}");
                     let text = error.to_string();
                     assert!(text.contains("client certificate") && text.contains(".http_client(..)"), "{text}");
@@ -370,9 +378,9 @@ mod tls {
         let identity = Identity::new();
         for fault in HTTP2_FAULTS {
             let acceptor = identity.acceptor(&[&TLS13], "h2", false);
-            let port = tls_server(acceptor, move |stream| async move { fail_http2(stream, fault, true).await }).await;
+            let server = tls_server(acceptor, move |stream| async move { fail_http2(stream, fault, true).await }).await;
             for (name, client) in tls_clients(&identity) {
-                let error = failure(name, &format!("https://localhost:{port}/token"), client).await;
+                let error = failure(name, &https(&server), client).await;
                 assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {fault:?}: {error:?}");
             }
         }
@@ -385,14 +393,12 @@ mod tls {
         let acceptor = identity.acceptor(&[&TLS13], "http/1.1", false);
         let connections = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let count = Arc::clone(&connections);
-        let port = tls_server(acceptor, move |mut stream| {
+        let server = tls_server(acceptor, move |mut stream| {
             let first = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
             async move {
                 if !first {
-                    faults::read_some(&mut stream).await;
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", endpoint::TOKEN.len());
-                    let _ = stream.write_all(head.as_bytes()).await;
-                    let _ = stream.write_all(endpoint::TOKEN.as_bytes()).await;
+                    sockets::read_some(&mut stream).await;
+                    let _ = stream.write_all(sockets::response(endpoint::TOKEN).as_bytes()).await;
                 }
                 let _ = stream.shutdown().await;
             }
@@ -400,8 +406,7 @@ mod tls {
         .await;
         for (name, client) in tls_clients(&identity) {
             connections.store(0, std::sync::atomic::Ordering::SeqCst);
-            let source =
-                with_client(source(format!("https://localhost:{port}/token")), client).build().expect("complete");
+            let source = with_client(source(https(&server)), client).build().expect("complete");
             TokenCache::from(source).token().await.expect(name);
         }
     }

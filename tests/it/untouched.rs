@@ -1,11 +1,11 @@
-//! What is not ours to touch: upgrades, proxies, answers without an end, uploads that have not ended.
+//! What is not ours to touch: upgrades, proxies, responses without an end, uploads that have not ended.
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use crate::support::{bearer, get, head_server, hyper_client, received, responding};
+use crate::support::{bearer, get, hyper_client, received, responding, sockets};
 use bytes::Bytes;
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone, testing::AuthorizationServer,
@@ -35,15 +35,15 @@ async fn cache(auth: &AuthorizationServer, origin: &str) -> TokenCache {
 async fn echoes(origin: &str, io: impl AsyncReadExt + AsyncWriteExt) {
     let mut io = std::pin::pin!(io);
     io.write_all(b"hello").await.expect("it is open");
-    let mut answer = [0; 5];
-    io.read_exact(&mut answer).await.expect("it is open");
-    assert_eq!(&answer, b"hello", "{origin}");
+    let mut response = [0; 5];
+    io.read_exact(&mut response).await.expect("it is open");
+    assert_eq!(&response, b"hello", "{origin}");
 }
 
 #[tokio::test]
 async fn an_upgrade_gets_its_token_and_becomes_the_callers_connection() {
     let auth = AuthorizationServer::in_memory();
-    let origin = head_server(|head, mut stream| async move {
+    let origin = sockets::after_head(|head, mut stream| async move {
         assert!(head.contains("authorization: bearer token-1\r\n") && head.contains("upgrade: websocket\r\n"));
         stream
             .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
@@ -51,26 +51,27 @@ async fn an_upgrade_gets_its_token_and_becomes_the_callers_connection() {
         let (mut read, mut write) = stream.split();
         tokio::io::copy(&mut read, &mut write).await.map(|_| ())
     })
-    .await;
+    .await
+    .origin();
     let tokens = cache(&auth, &origin).await;
 
     let mut request = get(&origin);
     request.headers_mut().insert("connection", "upgrade".parse().expect("a value"));
     request.headers_mut().insert("upgrade", "websocket".parse().expect("a value"));
     let service = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone).layer(hyper_client());
-    let answer = service.oneshot(request).await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
-    echoes("hyper", TokioIo::new(hyper::upgrade::on(answer).await.expect("an upgrade"))).await;
+    let response = service.oneshot(request).await.expect("a response");
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    echoes("hyper", TokioIo::new(hyper::upgrade::on(response).await.expect("an upgrade"))).await;
 
     let client =
         reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(BearerAuthMiddleware::new(tokens)).build();
     let request = client.get(&origin).header("connection", "upgrade").header("upgrade", "websocket");
-    let answer = request.send().await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
-    echoes("reqwest", answer.upgrade().await.expect("an upgrade")).await;
+    let response = request.send().await.expect("a response");
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    echoes("reqwest", response.upgrade().await.expect("an upgrade")).await;
 }
 
-/// What comes in, connection by connection, up to the end of a body of five bytes. Answers 401 to the first token.
+/// What comes in, connection by connection, up to the end of a body of five bytes. Responds with 401 to the first token.
 async fn bytes_server(seen: Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
     let origin = format!("http://{}", listener.local_addr().expect("a bound address"));
@@ -83,8 +84,8 @@ async fn bytes_server(seen: Arc<Mutex<Vec<String>>>) -> String {
             let text = String::from_utf8(bytes).expect("ASCII");
             let status = if text.contains("token-1") { "401 Unauthorized" } else { "200 OK" };
             seen.lock().expect("no panic").push(text);
-            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.expect("it is open");
+            let response = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(response.as_bytes()).await.expect("it is open");
         }
     });
     origin
@@ -102,12 +103,12 @@ async fn the_second_attempt_is_the_first_one_to_the_byte_but_for_the_token() {
             let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
             let client = client.with(BearerAuthMiddleware::new(tokens)).build();
             let request = client.put(url).header("X-Two", "first").header("x-one", "1").header("X-Two", "second");
-            request.body("hello").send().await.expect("an answer").status()
+            request.body("hello").send().await.expect("a response").status()
         } else {
             let request = Request::put(url).header("X-Two", "first").header("x-one", "1").header("X-Two", "second");
             let request = request.body(Full::new(Bytes::from("hello"))).expect("a request");
             let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(hyper_client());
-            service.oneshot(request).await.expect("an answer").status()
+            service.oneshot(request).await.expect("a response").status()
         };
         assert_eq!(status, StatusCode::OK);
         let seen = seen.lock().expect("no panic").clone();
@@ -127,15 +128,15 @@ async fn a_proxys_407_is_the_callers_affair() {
     let client = reqwest_middleware::ClientBuilder::new(through.expect("a client"))
         .with(BearerAuthMiddleware::new(tokens))
         .build();
-    let refused = client.get("http://api.test/").send().await.expect("an answer");
+    let refused = client.get("http://api.test/").send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::PROXY_AUTHENTICATION_REQUIRED);
     sleep(Duration::from_millis(1200)).await;
     assert_eq!((received(&proxy).await.len(), auth.token_requests().len()), (1, 1));
 }
 
-/// Answers 401 with a body that never ends, until somebody hangs up, to every token but the second.
+/// Responds with 401 and a body that never ends, until somebody hangs up, to every token but the second.
 async fn endless(hung_up: Arc<Notify>) -> String {
-    head_server(move |head, mut stream| {
+    sockets::after_head(move |head, mut stream| {
         let hung_up = Arc::clone(&hung_up);
         async move {
             if head.contains("bearer token-2\r\n") {
@@ -150,6 +151,7 @@ async fn endless(hung_up: Arc<Notify>) -> String {
         }
     })
     .await
+    .origin()
 }
 
 #[tokio::test]
@@ -163,10 +165,10 @@ async fn a_401_without_an_end_is_hung_up_on_and_sent_again() {
             if middleware {
                 let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
                 let client = client.with(BearerAuthMiddleware::new(tokens)).build();
-                client.get(&origin).send().await.expect("an answer").status()
+                client.get(&origin).send().await.expect("a response").status()
             } else {
                 let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(hyper_client());
-                service.oneshot(get(&origin)).await.expect("an answer").status()
+                service.oneshot(get(&origin)).await.expect("a response").status()
             }
         });
         assert_eq!(status.await.expect("in time"), StatusCode::OK);
@@ -179,15 +181,15 @@ async fn a_401_without_an_end_reaches_the_caller_where_nothing_is_sent_again() {
     let auth = AuthorizationServer::in_memory();
     let origin = endless(Arc::default()).await;
     let service = BearerAuthLayer::new(cache(&auth, &origin).await).layer(hyper_client());
-    let mut answer = timeout(SOON, service.oneshot(get(&origin))).await.expect("in time").expect("an answer");
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    let frame = answer.body_mut().frame().await.expect("a frame").expect("no error");
+    let mut response = timeout(SOON, service.oneshot(get(&origin))).await.expect("in time").expect("a response");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let frame = response.body_mut().frame().await.expect("a frame").expect("no error");
     assert!(frame.into_data().expect("data").starts_with(b"hello"));
 }
 
-/// Answers 401 to the head of a request, and reads the body only of those with the second token.
+/// Responds with 401 to the head of a request, and reads the body only of those with the second token.
 async fn hasty() -> String {
-    head_server(|head, mut stream| async move {
+    sockets::after_head(|head, mut stream| async move {
         if !head.contains("bearer token-2\r\n") {
             stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await?;
             // Open, but unread.
@@ -203,6 +205,7 @@ async fn hasty() -> String {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
     })
     .await
+    .origin()
 }
 
 #[tokio::test]
@@ -216,18 +219,18 @@ async fn a_401_before_the_upload_has_ended_is_sent_again_from_the_beginning() {
             if middleware {
                 let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
                 let client = client.with(BearerAuthMiddleware::new(tokens)).build();
-                client.post(&origin).body(large.clone()).send().await.expect("an answer").status()
+                client.post(&origin).body(large.clone()).send().await.expect("a response").status()
             } else {
                 let request = Request::post(&origin).body(Full::new(large.clone())).expect("a request");
                 let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(hyper_client());
-                service.oneshot(request).await.expect("an answer").status()
+                service.oneshot(request).await.expect("a response").status()
             }
         });
         assert_eq!(status.await.expect("in time"), StatusCode::OK, "middleware: {middleware}");
     }
 }
 
-/// The streams share a connection, and those that were answered early are reset.
+/// The streams share a connection, and those with an early response are reset.
 #[tokio::test]
 async fn a_401_before_the_upload_has_ended_is_sent_again_over_http_2_as_well() {
     let auth = AuthorizationServer::in_memory();
@@ -241,9 +244,9 @@ async fn a_401_before_the_upload_has_ended_is_sent_again_over_http_2_as_well() {
                 let good = issuer.accepts(bearer(request.headers()).expect("a token"));
                 async move {
                     let read = if good { request.into_body().collect().await?.to_bytes().len() } else { 0 };
-                    let mut answer = http::Response::new(Full::new(Bytes::from(read.to_string())));
-                    *answer.status_mut() = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
-                    Ok::<_, hyper::Error>(answer)
+                    let mut response = http::Response::new(Full::new(Bytes::from(read.to_string())));
+                    *response.status_mut() = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+                    Ok::<_, hyper::Error>(response)
                 }
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -260,10 +263,10 @@ async fn a_401_before_the_upload_has_ended_is_sent_again_over_http_2_as_well() {
         let request = Request::post(&origin).body(Full::new(large.clone())).expect("a request");
         callers.spawn(service.clone().oneshot(request));
     }
-    while let Some(answer) = timeout(SOON, callers.join_next()).await.expect("in time") {
-        let answer = answer.expect("no panic").expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), large.len().to_string());
+    while let Some(response) = timeout(SOON, callers.join_next()).await.expect("in time") {
+        let response = response.expect("no panic").expect("a response");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), large.len().to_string());
     }
     assert_eq!(auth.token_requests().len(), 2);
 }
@@ -277,6 +280,6 @@ async fn a_401_before_an_endless_upload_has_ended_reaches_the_caller() {
     let request = Request::post(&origin).body(BoxBody::new(StreamBody::new(endless))).expect("a request");
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
     let service = BearerAuthLayer::new(cache(&auth, &origin).await).layer(client);
-    let answer = timeout(SOON, service.oneshot(request)).await.expect("in time").expect("an answer");
-    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let response = timeout(SOON, service.oneshot(request)).await.expect("in time").expect("a response");
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }

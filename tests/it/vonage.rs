@@ -85,7 +85,7 @@ async fn authorization(tokens: &TokenCache, url: &str) -> Option<String> {
     });
     let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens.clone())).service(service);
     let request = Request::get(url).body(String::new()).expect("a request");
-    service.oneshot(request).await.expect("an answer").into_body()
+    service.oneshot(request).await.expect("a response").into_body()
 }
 
 #[tokio::test]
@@ -138,8 +138,7 @@ async fn errors_come_in_two_shapes() {
 #[cfg(feature = "tracing")]
 #[tokio::test]
 async fn a_new_token_that_is_rejected_hints_at_a_missing_scope() {
-    let log = endpoint::Log::default();
-    let _guard = log.capture();
+    let (log, _guard) = crate::support::log::Log::start();
     let tokens = TokenCache::from(vonage(Region::Emea).http_client(issuing("Bearer")).build().expect("complete"));
     let service = tower::service_fn(|_: Request<String>| async {
         let mut response = Response::new(String::new());
@@ -148,8 +147,8 @@ async fn a_new_token_that_is_rejected_hints_at_a_missing_scope() {
     });
     let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(tokens)).service(service);
     let request = Request::get(Region::Emea.api_url()).body(String::new()).expect("a request");
-    let answer = service.oneshot(request).await.expect("an answer");
-    assert_eq!(answer.status(), http::StatusCode::UNAUTHORIZED);
-    let log = log.text();
+    let response = service.oneshot(request).await.expect("a response");
+    assert_eq!(response.status(), http::StatusCode::UNAUTHORIZED);
+    let log = log.all();
     assert!(log.contains("a scope may be missing") && log.contains("https://emea.api.cc.vonage.com"), "{log}");
 }

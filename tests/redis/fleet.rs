@@ -20,7 +20,7 @@ use tokio::{
 };
 use tracing::Level;
 
-use crate::{round_trips::Monitor, server::Server, told::Log};
+use crate::{log::Log, round_trips::Monitor, server::Server};
 
 const LIFETIME: Duration = Duration::from_secs(2);
 const CLIENT: &str = "the-clients-id";

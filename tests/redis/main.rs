@@ -10,14 +10,14 @@ mod contract;
 mod deadlines;
 mod faults;
 mod fleet;
+#[path = "../it/support/log.rs"]
+mod log;
 mod permissions;
 mod proxy;
 mod round_trips;
 mod runtimes;
 mod server;
 mod settings;
-#[path = "../it/support/told.rs"]
-mod told;
 
 use std::time::Duration;
 

@@ -83,8 +83,8 @@ impl Server {
 
     /// What the API says about the token that it gets.
     async fn api(&self, token: &AccessToken) -> Value {
-        let answer = http().get(self.url("/api")).header("authorization", token.authorization()).send().await;
-        json(answer.expect("an answer")).await
+        let response = http().get(self.url("/api")).header("authorization", token.authorization()).send().await;
+        json(response.expect("a response")).await
     }
 
     async fn post(&self, path: &str, client: (&str, &str), form: &[(&str, &str)]) -> reqwest::Response {
@@ -92,7 +92,7 @@ impl Server {
         let (id, secret) = client;
         let request = http().post(self.url(path)).basic_auth(id, Some(secret));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
-        request.send().await.expect("an answer").error_for_status().expect("success")
+        request.send().await.expect("a response").error_for_status().expect("success")
     }
 }
 
@@ -101,9 +101,9 @@ fn http() -> reqwest::Client {
     reqwest::Client::builder().tls_backend_rustls().tls_certs_only([]).build().expect("a client")
 }
 
-async fn json(answer: reqwest::Response) -> Value {
-    let answer = answer.error_for_status().expect("success");
-    serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
+async fn json(response: reqwest::Response) -> Value {
+    let response = response.error_for_status().expect("success");
+    serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON")
 }
 
 async fn ask(client: ClientCredentialsBuilder) -> Result<AccessToken, Error> {
@@ -156,7 +156,7 @@ async fn assert_renewed_beside_the_traffic(client: ClientCredentialsBuilder, api
         callers.spawn(async move {
             while started.elapsed() < Duration::from_secs(6) {
                 let sent = Instant::now();
-                let status = client.get(&api).send().await.expect("an answer").status();
+                let status = client.get(&api).send().await.expect("a response").status();
                 // Where the machine stood still for as long as such a token lives, a new one can be too old as well.
                 assert!(status == StatusCode::OK || sent.elapsed() > Duration::from_secs(1), "{status}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -178,10 +178,18 @@ async fn assert_revocation_goes_unnoticed(
     let endpoint = Counted::new();
     let tokens = TokenCache::from(client.http_client(endpoint.clone()).build().expect("complete"));
     let client = with_tokens(tokens.clone());
-    let send = async || client.get(api).send().await.expect("an answer").status();
+    let send = async || client.get(api).send().await.expect("a response").status();
     assert_eq!(send().await, StatusCode::OK);
     revoke(&tokens.token().await.expect("a token")).await;
     assert_eq!(send().await, StatusCode::OK);
     assert_eq!(send().await, StatusCode::OK);
     assert_eq!(endpoint.count(), 2);
+}
+
+/// This client's token endpoint fails twice before it issues a token.
+async fn assert_two_faults_are_overcome(client: ClientCredentialsBuilder) {
+    let endpoint = Counted::new();
+    let client = client.http_client(endpoint.clone()).build().expect("complete");
+    TokenCache::from(client).token().await.expect("a token");
+    assert_eq!(endpoint.count(), 3);
 }

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, TokenCache};
+use client_credentials::{ClientAuthentication, ClientCredentials, ClientCredentialsBuilder};
 
-use crate::{Counted, Server, ask, assert_refused, assert_renewed_beside_the_traffic};
+use crate::{Server, ask, assert_refused, assert_renewed_beside_the_traffic, assert_two_faults_are_overcome};
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(["node", "oauth2-mock-server/server.mjs"], ""));
 
@@ -50,10 +50,7 @@ async fn a_client_that_a_listener_refuses_is_refused_by_its_code() {
 #[tokio::test]
 #[ignore = "first tests/servers/set-up"]
 async fn faults_of_a_listener_are_overcome() {
-    let endpoint = Counted::new();
-    let client = SERVER.client("faults", "a-secret").http_client(endpoint.clone());
-    TokenCache::from(client.build().expect("complete")).token().await.expect("a token");
-    assert_eq!(endpoint.count(), 3);
+    assert_two_faults_are_overcome(SERVER.client("faults", "a-secret")).await;
 }
 
 #[tokio::test]

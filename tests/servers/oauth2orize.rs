@@ -3,11 +3,12 @@
 
 use std::sync::LazyLock;
 
-use client_credentials::{AccessToken, ClientAuthentication, TokenCache};
+use client_credentials::{AccessToken, ClientAuthentication};
 use http::StatusCode;
 
 use crate::{
-    Counted, Server, ask, assert_refused, assert_renewed_beside_the_traffic, assert_revocation_goes_unnoticed,
+    Server, ask, assert_refused, assert_renewed_beside_the_traffic, assert_revocation_goes_unnoticed,
+    assert_two_faults_are_overcome,
 };
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| Server::start(["node", "oauth2orize/server.mjs"], ""));
@@ -69,10 +70,7 @@ async fn a_token_without_anything_else_is_used() {
 #[tokio::test]
 #[ignore = "first tests/servers/set-up"]
 async fn its_own_faults_are_overcome() {
-    let endpoint = Counted::new();
-    let client = SERVER.client("faults", "a-secret").http_client(endpoint.clone());
-    TokenCache::from(client.build().expect("complete")).token().await.expect("a token");
-    assert_eq!(endpoint.count(), 3);
+    assert_two_faults_are_overcome(SERVER.client("faults", "a-secret")).await;
 }
 
 #[tokio::test]

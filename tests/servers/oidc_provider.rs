@@ -180,10 +180,10 @@ async fn certificates_are_accepted_and_the_tokens_are_bound_to_them() {
         let api = format!("{}/api", SERVER.server.origins[1]);
         let middleware = client_credentials::BearerAuthMiddleware::new(tokens);
         let client = reqwest_middleware::ClientBuilder::new(http).with(middleware).build();
-        assert_eq!(json(client.get(&api).send().await.expect("an answer")).await["client_id"], id);
+        assert_eq!(json(client.get(&api).send().await.expect("a response")).await["client_id"], id);
         for other in [None, Some(&SERVER.stranger)] {
             let request = https(other).get(&api).header("authorization", token.authorization());
-            assert_eq!(request.send().await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+            assert_eq!(request.send().await.expect("a response").status(), StatusCode::UNAUTHORIZED);
         }
     }
 }

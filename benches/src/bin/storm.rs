@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use benches::endpoint::{Answer, Endpoint};
+use benches::endpoint::{Endpoint, Outcome};
 use client_credentials::{ClientCredentials, TokenCache};
 use tokio::{
     runtime::Runtime,
@@ -38,26 +38,26 @@ fn main() {
     println!("| {:-<40} | {:-<21} | -----: | -----: | -------: | -------------: | -------------: |", "", "");
     let mut wrong = Vec::new();
     for herd in herds() {
-        let (figures, asked) = run(herd.answer, |url| meet(ours(url), herd.first_goes_away));
+        let (figures, asked) = run(herd.outcome, |url| meet(ours(url), herd.first_goes_away));
         print(herd.name, OURS, &figures, asked);
         let all_or_none = if herd.fails { figures.served } else { figures.errors };
         if all_or_none + figures.unserved != 0 || asked > herd.most {
             wrong.push(herd.name);
         }
         for (name, start) in peers().into_iter().filter(|_| herd.peers) {
-            let (figures, asked) = run(herd.answer, |url| meet(start(url), herd.first_goes_away));
+            let (figures, asked) = run(herd.outcome, |url| meet(start(url), herd.first_goes_away));
             print(herd.name, name, &figures, asked);
         }
     }
-    for (name, answer, most) in [
-        ("2 000 requests/s through 30 renewals", (|number| token(number, 2)) as fn(usize) -> Answer, RENEWALS + 5),
+    for (name, outcome, most) in [
+        ("2 000 requests/s through 30 renewals", (|number| token(number, 2)) as fn(usize) -> Outcome, RENEWALS + 5),
         (
             "the same, every third token request fails",
-            |number| if number % 3 == 2 { Answer::Status(503, "") } else { token(number, 2) },
+            |number| if number % 3 == 2 { Outcome::Status(503, "") } else { token(number, 2) },
             2 * RENEWALS,
         ),
     ] {
-        let (figures, asked) = run(answer, |url| steady(cache(&url)));
+        let (figures, asked) = run(outcome, |url| steady(cache(&url)));
         print(name, OURS, &figures, asked);
         if figures.errors != 0 || asked > most {
             wrong.push(name);
@@ -68,7 +68,7 @@ fn main() {
 
 struct Herd {
     name: &'static str,
-    answer: fn(usize) -> Answer,
+    outcome: fn(usize) -> Outcome,
     first_goes_away: bool,
     /// Whether everybody is to fail, or nobody.
     fails: bool,
@@ -81,7 +81,7 @@ struct Herd {
 fn herds() -> Vec<Herd> {
     let cold = Herd {
         name: "cold",
-        answer: |number| token(number, 3600),
+        outcome: |number| token(number, 3600),
         first_goes_away: false,
         fails: false,
         most: 1,
@@ -91,23 +91,29 @@ fn herds() -> Vec<Herd> {
         Herd { ..cold },
         Herd { name: "first caller dropped", first_goes_away: true, ..cold },
         Herd {
-            name: "first answer 500",
-            answer: |number| if number == 1 { Answer::Status(500, "") } else { token(number, 3600) },
+            name: "first outcome 500",
+            outcome: |number| if number == 1 { Outcome::Status(500, "") } else { token(number, 3600) },
             most: 2,
             ..cold
         },
         Herd {
-            name: "every answer 401",
-            answer: |_| Answer::Status(401, r#"{"error":"invalid_client"}"#),
+            name: "every outcome 401",
+            outcome: |_| Outcome::Status(401, r#"{"error":"invalid_client"}"#),
             fails: true,
             ..cold
         },
-        Herd { name: "the server hangs (time limit 3 s)", answer: |_| Answer::Hang, fails: true, peers: false, ..cold },
+        Herd {
+            name: "the server hangs (time limit 3 s)",
+            outcome: |_| Outcome::Hang,
+            fails: true,
+            peers: false,
+            ..cold
+        },
     ]
 }
 
-fn token(number: usize, seconds: u64) -> Answer {
-    Answer::Token { token: format!("token-{number}"), seconds }
+fn token(number: usize, seconds: u64) -> Outcome {
+    Outcome::Token { token: format!("token-{number}"), seconds }
 }
 
 fn ours(url: String) -> Tokens {
@@ -155,8 +161,8 @@ fn print(herd: &str, name: &str, figures: &Figures, asked: usize) {
 }
 
 /// A runtime for each, so that what one leaves behind does not meet the next.
-fn run<F: Future<Output = Figures>>(answer: fn(usize) -> Answer, run: impl FnOnce(String) -> F) -> (Figures, usize) {
-    let endpoint = Endpoint::start(EXCHANGE, answer);
+fn run<F: Future<Output = Figures>>(outcome: fn(usize) -> Outcome, run: impl FnOnce(String) -> F) -> (Figures, usize) {
+    let endpoint = Endpoint::start(EXCHANGE, outcome);
     let callers = Runtime::new().expect("a runtime");
     let figures = callers.block_on(async { run(endpoint.url()).await });
     let asked = endpoint.count();

@@ -1,7 +1,5 @@
 //! How the token endpoint is reached: proxies, certificate authorities and client certificates from the file.
 
-use std::process::Command;
-
 use client_credentials::{ClientCredentialsBuilder, ErrorKind};
 use serde_json::{Value, json};
 use wiremock::{
@@ -10,7 +8,7 @@ use wiremock::{
 };
 
 use super::{SECRET, TempFile, ask, parsed, read, with};
-use crate::support::endpoint::TOKEN;
+use crate::support::{endpoint::token_response, process, received, responding};
 
 /// A token endpoint that only a proxy finds.
 fn behind_a_proxy(http: &Value) -> Value {
@@ -21,20 +19,18 @@ fn behind_a_proxy(http: &Value) -> Value {
 async fn token_requests_go_through_the_proxy_with_its_credentials() {
     let proxy = MockServer::start().await;
     // `user:pass` in base64.
-    let response = ResponseTemplate::new(200).set_body_string(TOKEN);
     let of_user = header("proxy-authorization", "Basic dXNlcjpwYXNz");
-    Mock::given(method("POST")).and(of_user).respond_with(response).expect(1).mount(&proxy).await;
+    Mock::given(method("POST")).and(of_user).respond_with(token_response()).expect(1).mount(&proxy).await;
     let url = proxy.uri().replace("http://", "http://user:pass@");
     let source = read(&behind_a_proxy(&json!({"proxy": url}))).build().expect("complete");
     ask(&source).await.expect("a token");
-    let asked = &proxy.received_requests().await.expect("recorded")[0];
+    let asked = &received(&proxy).await[0];
     assert_eq!(asked.url.host_str(), Some("auth.invalid"));
 }
 
 #[tokio::test]
 async fn the_password_of_a_proxy_is_not_shown() {
-    let proxy = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(ResponseTemplate::new(407)).mount(&proxy).await;
+    let proxy = responding(ResponseTemplate::new(407)).await;
     let url = proxy.uri().replace("http://", &format!("http://user:{SECRET}@"));
     for url in [url, format!("http://user:{SECRET}@127.0.0.1:1")] {
         let builder = read(&behind_a_proxy(&json!({"proxy": url})));
@@ -45,35 +41,29 @@ async fn the_password_of_a_proxy_is_not_shown() {
     }
 }
 
-/// What a process prints that has this proxy in its environment.
+/// What becomes of a token request in a process that has this proxy in its environment.
 fn with_proxy_in_the_environment(proxy: &str, settings: &Value) -> String {
-    let mut child = Command::new(std::env::current_exe().expect("this program"));
-    child.args(["--exact", "configuration::connection::child", "--ignored", "--nocapture"]);
-    let output = child.env("http_proxy", proxy).env("CONNECTION_TEST", settings.to_string()).output();
-    let text = String::from_utf8(output.expect("it runs").stdout).expect("UTF-8");
-    text.split_once("outcome: ").unwrap_or_else(|| panic!("{text}")).1.lines().next().unwrap_or_default().to_owned()
+    let variables = [("http_proxy", proxy), ("CONNECTION_TEST", &settings.to_string())];
+    process::outcome("configuration::connection::in_a_process_a_token_is_requested", &variables)
 }
 
-/// Not a test, but what the one below runs, since the environment is the process's.
 #[tokio::test]
-#[ignore = "run by the test below, with a proxy in its environment"]
-async fn child() {
-    let settings = std::env::var("CONNECTION_TEST").unwrap_or_default();
-    let builder =
-        serde_json::from_str::<ClientCredentialsBuilder>(&settings).unwrap_or_else(|_| read(&with(&json!({}))));
+#[ignore = "for a process of its own"]
+async fn in_a_process_a_token_is_requested() {
+    let Ok(settings) = std::env::var("CONNECTION_TEST") else { return };
+    let builder = serde_json::from_str::<ClientCredentialsBuilder>(&settings).expect("settings");
     let outcome = ask(&builder.build().expect("complete")).await;
     println!("outcome: {:?}", outcome.map(|_| "a token").map_err(|error| error.kind()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_proxy_at_all_can_be_said() {
-    let proxy = MockServer::start().await;
-    let response = ResponseTemplate::new(200).set_body_string(TOKEN);
-    Mock::given(method("POST")).respond_with(response).expect(1).mount(&proxy).await;
+    let proxy = responding(token_response()).await;
     let outcome = with_proxy_in_the_environment(&proxy.uri(), &behind_a_proxy(&json!({})));
     assert_eq!(outcome, r#"Ok("a token")"#, "by the environment");
     let outcome = with_proxy_in_the_environment(&proxy.uri(), &behind_a_proxy(&json!({"proxy": "none"})));
     assert_eq!(outcome, "Err(Dns)", "nobody has such a host");
+    assert_eq!(received(&proxy).await.len(), 1);
 }
 
 #[test]
@@ -98,7 +88,7 @@ fn what_cannot_be_a_connection_is_refused_by_field() {
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates {
     use super::*;
-    use crate::support::tls::{Authority, TlsServer};
+    use crate::support::sockets::tls::{Authority, TlsServer};
 
     fn by_certificate(url: &str, http: &Value) -> Value {
         with(&json!({"token_url": url, "authentication": "tls_client_auth", "client_secret": null, "http": http}))

@@ -1,11 +1,10 @@
 //! From variables of the environment: by a library that layers them over a file, and without one.
 
-use std::process::Command;
-
 use client_credentials::ClientCredentialsBuilder;
 use config::{Config, Environment, File, FileFormat};
 
-use super::{SECRET, Settings, form, member, sent_by};
+use super::{AuthorizationServer, SECRET, Settings, form, member, sent_by};
+use crate::support::process;
 
 const FILE: &str = r#"
     [auth]
@@ -62,27 +61,19 @@ fn what_a_variable_has_wrong_is_named_without_its_value() {
     }
 }
 
-/// What `child` prints in a process that has these variables.
+/// What becomes of the settings in a process that has these variables.
 fn with_environment(variables: &[(&str, &str)]) -> String {
-    let mut child = Command::new(std::env::current_exe().expect("this program"));
-    child.args(["--exact", "configuration::environment::child", "--ignored", "--nocapture"]);
-    let output = child.envs(variables.iter().copied()).output().expect("it runs");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let (_, printed) = text.split_once("outcome: ").unwrap_or_else(|| panic!("{text}"));
-    printed.lines().next().unwrap_or_default().to_owned()
+    process::outcome("configuration::environment::in_a_process_the_settings_are_read", variables)
 }
 
-/// Not a test, but what those below run, since the environment is the process's.
 #[tokio::test]
-#[ignore = "run by the tests below, with variables of their own"]
-async fn child() {
+#[ignore = "for a process of its own"]
+async fn in_a_process_the_settings_are_read() {
     let builder = ClientCredentialsBuilder::from_env("CREDENTIALS_TEST_");
-    let recorder = super::Recorder::issuing();
-    match builder.http_client(recorder.clone()).build() {
+    match builder.clone().http_client(AuthorizationServer::in_memory()).build() {
         Err(error) => println!("outcome: {error}"),
         Ok(source) => {
-            super::ask(&source).await.expect("a token");
-            let request = recorder.last();
+            let request = sent_by(builder).await;
             let header = request.headers().get("x-merchant-id").map(|value| value.to_str().expect("ASCII").to_owned());
             println!("outcome: {} {:?} {header:?} {source:?}", request.uri(), form(request.body().as_ref()));
         }

@@ -7,9 +7,14 @@ mod refusals;
 
 use std::path::PathBuf;
 
-use crate::support::endpoint;
-use crate::support::endpoint::{Recorder, ask, form};
-use client_credentials::{ClientAuthentication, ClientCredentialsBuilder, Origins, TokenSource};
+use crate::support::{
+    endpoint::{TOKEN, ask, at, form, sent as sent_by},
+    received, responding,
+};
+use client_credentials::{
+    ClientAuthentication, ClientCredentialsBuilder, Origins, TokenSource,
+    testing::{AuthorizationServer, MockResponse},
+};
 use http::{Request, header};
 use serde_json::{Value, json};
 
@@ -50,12 +55,6 @@ fn with(changes: &Value) -> Value {
     }
     settings.as_object_mut().expect("a table").retain(|_, value| !value.is_null());
     settings
-}
-
-async fn sent_by(builder: ClientCredentialsBuilder) -> Request<client_credentials::SecretBody> {
-    let recorder = Recorder::issuing();
-    ask(&builder.http_client(recorder.clone()).build().expect("complete")).await.expect("a token");
-    recorder.last()
 }
 
 async fn sent(settings: &Value) -> Request<client_credentials::SecretBody> {
@@ -148,7 +147,7 @@ async fn numbers_commas_and_white_space_are_read_as_they_are_meant() {
     assert_eq!(member(&request, "client_id").as_deref(), Some("4711"));
     assert_eq!(member(&request, "client_secret").as_deref(), Some(SECRET));
     assert_eq!(member(&request, "account_id").as_deref(), Some("7"));
-    let source = read(&settings).http_client(Recorder::issuing()).build().expect("complete");
+    let source = read(&settings).http_client(AuthorizationServer::in_memory()).build().expect("complete");
     let origins = Origins::new(["https://api.example.com", "https://other.example.com"]).expect("origins");
     assert_eq!(source.origins(), Some(origins));
     assert_eq!(source.time_limit().as_millis(), 2750);
@@ -156,10 +155,9 @@ async fn numbers_commas_and_white_space_are_read_as_they_are_meant() {
 
 #[tokio::test]
 async fn token_types_and_plain_http_are_allowed_by_the_file() {
-    let recorder = Recorder::new(|_| {
-        let body = r#"{"access_token":"abcde12345","token_type":"BearerToken"}"#;
-        Ok(http::Response::new(body.into()))
-    });
+    let auth = AuthorizationServer::in_memory();
+    let response = MockResponse::status(200);
+    auth.respond_always(response.with_body(r#"{"access_token":"abcde12345","token_type":"BearerToken"}"#));
     let settings = with(&json!({
         "token_url": "http://auth.example.com/oauth2/token",
         "allow_plain_http": true,
@@ -167,14 +165,14 @@ async fn token_types_and_plain_http_are_allowed_by_the_file() {
         "any_origin": true,
         "origins": null,
     }));
-    let source = read(&settings).http_client(recorder).build().expect("complete");
+    let source = read(&settings).http_client(auth).build().expect("complete");
     assert_eq!(source.origins(), Some(Origins::any()));
     ask(&source).await.expect("a token");
 }
 
 #[test]
 fn the_origins_are_where_the_tokens_may_go() {
-    let build = |settings: &Value| read(settings).http_client(Recorder::issuing()).build();
+    let build = |settings: &Value| read(settings).http_client(AuthorizationServer::in_memory()).build();
     let source = build(&complete()).expect("complete");
     let origins = Origins::new(["https://api.example.com"]).expect("an origin");
     assert_eq!(source.origins(), Some(origins));
@@ -182,7 +180,7 @@ fn the_origins_are_where_the_tokens_may_go() {
     assert!(error.to_string().starts_with("origin: none"), "{error}");
     // What is not in the file is added in code.
     let builder = read(&with(&json!({"origins": null})));
-    builder.any_origin().http_client(Recorder::issuing()).build().expect("complete");
+    builder.any_origin().http_client(AuthorizationServer::in_memory()).build().expect("complete");
 }
 
 #[tokio::test]
@@ -200,8 +198,7 @@ async fn id_and_secret_can_be_in_files() {
 #[cfg(feature = "tracing")]
 #[tokio::test]
 async fn a_secret_wins_over_its_file_and_the_log_says_so() {
-    let log = endpoint::Log::default();
-    let _guard = log.capture();
+    let (log, _guard) = crate::support::log::Log::start();
     let builder = read(&with(&json!({"client_id_file": "/id", "client_secret_file": "/nowhere"})));
     assert_eq!(log.text(), "", "before a subscriber is set up");
     let request = sent_by(builder).await;
@@ -209,13 +206,13 @@ async fn a_secret_wins_over_its_file_and_the_log_says_so() {
     assert_eq!(member(&request, "client_secret").as_deref(), Some(SECRET));
     for field in ["client_id_file", "client_secret_file"] {
         let said = format!("{field} is ignored, since the settings contain the value itself");
-        assert!(log.text().contains(&said) && log.text().contains("INFO"), "{}", log.text());
+        assert!(log.text().contains(&format!("INFO client_credentials: {said}")), "{}", log.text());
     }
     assert!(!log.text().contains("s3cr3t"));
 }
 
 #[tokio::test]
-async fn the_client_authenticates_as_it_is_told() {
+async fn the_client_authenticates_by_the_method_in_the_file() {
     for (method, value) in [
         ("client_secret_basic", Some("Basic YWJjZGU6YSUyMGI=")),
         ("client_secret_basic_raw", Some("Basic YWJjZGU6YSBi")),
@@ -268,12 +265,14 @@ async fn a_private_key_its_name_and_its_certificate_are_in_files() {
         "private_key_file": key.0, "algorithm": "PS256", "key_id": "2026-11", "certificate_file": certificate.0,
         "assertion_audience": "https://auth.example.com", "assertion_lifetime": 300,
     }));
-    let recorder = Recorder::issuing();
-    let source = read(&settings).http_client(recorder.clone()).build().expect("complete");
+    let auth = AuthorizationServer::in_memory();
+    let source = read(&settings).http_client(auth.clone()).build().expect("complete");
     for current in &keys {
         std::fs::write(&key.0, current.pem()).expect("a file");
         ask(&source).await.expect("a token");
-        let jwt = Jwt::read(&member(&recorder.last(), "client_assertion").expect("an assertion"));
+        let requests = auth.token_requests();
+        let assertion = requests.last().and_then(|request| request.parameter("client_assertion"));
+        let jwt = Jwt::read(assertion.expect("an assertion"));
         assert!(current.signed(&jwt));
         assert_eq!((&jwt.header["alg"], &jwt.header["kid"]), (&json!("PS256"), &json!("2026-11")));
         assert!(jwt.header["x5t#S256"].is_string());
@@ -299,21 +298,21 @@ async fn a_region_of_vonage_brings_its_endpoint_and_its_origins() {
 #[tokio::test]
 async fn an_issuer_is_discovered() {
     let issuer = "https://auth.example.com/";
-    let recorder = Recorder::new(move |request| {
-        let alias = json!({"token_endpoint": "https://mtls.example.com/token"});
+    let server = responding(move |request: &wiremock::Request| {
         let document = json!({"issuer": issuer, "token_endpoint": "https://tokens.example.com/token",
-            "mtls_endpoint_aliases": alias});
-        let post = request.method() == http::Method::POST;
-        Ok(http::Response::new(if post { endpoint::TOKEN.into() } else { document.to_string().into() }))
-    });
+            "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.example.com/token"}});
+        let response = wiremock::ResponseTemplate::new(200);
+        if request.method == "POST" { response.set_body_string(TOKEN) } else { response.set_body_json(document) }
+    })
+    .await;
     let origins = "https://tokens.example.com,https://mtls.example.com";
     for (aliases, used) in [(false, "https://tokens.example.com/token"), (true, "https://mtls.example.com/token")] {
         let settings = with(&json!({
             "token_url": null, "issuer": issuer, "token_endpoint_origins": origins, "mtls_endpoint_aliases": aliases,
         }));
-        let source = read(&settings).http_client(recorder.clone()).build().expect("complete");
+        let source = read(&settings).http_client(at(&server)).build().expect("complete");
         ask(&source).await.expect("a token");
-        assert_eq!(recorder.last().uri(), used);
+        assert_eq!(received(&server).await.last().map(|request| request.url.as_str()), Some(used));
     }
 }
 

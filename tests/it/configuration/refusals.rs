@@ -3,7 +3,7 @@
 use client_credentials::{Error, ErrorKind};
 use serde_json::json;
 
-use super::{Recorder, SECRET, Settings, complete, parsed, with};
+use super::{AuthorizationServer, SECRET, Settings, complete, parsed, with};
 use serde_json::Value;
 
 fn message(error: &Error) -> String {
@@ -17,7 +17,7 @@ fn refused(settings: &Value) -> String {
     let [toml, json] = parsed(settings).map(|builder| {
         let shown = format!("{builder:?}");
         assert!(!shown.contains("s3cr3t"), "{shown}");
-        message(&builder.http_client(Recorder::issuing()).build().expect_err("refused"))
+        message(&builder.http_client(AuthorizationServer::in_memory()).build().expect_err("refused"))
     });
     assert_eq!(toml, json);
     toml
@@ -139,7 +139,7 @@ fn a_field_that_is_there_twice_is_refused() {
         (r#""http":{"proxy":"none","proxy":"none"}"#.to_owned(), "http.proxy"),
     ] {
         let settings: Settings = serde_json::from_str(&format!(r#"{{"auth":{table},{repeated}}}}}"#)).expect("JSON");
-        let error = message(&settings.auth.http_client(Recorder::issuing()).build().expect_err("refused"));
+        let error = message(&settings.auth.http_client(AuthorizationServer::in_memory()).build().expect_err("refused"));
         assert_eq!(error, format!("{field}: is set twice; set it once"));
     }
 }
@@ -198,6 +198,6 @@ fn a_value_of_another_type_is_named_and_not_quoted() {
 #[test]
 fn a_refusal_is_not_undone_in_code() {
     let [builder, _] = parsed(&with(&json!({"clientsecret": SECRET})));
-    let builder = builder.authentication("67890").any_origin().http_client(Recorder::issuing());
+    let builder = builder.authentication("67890").any_origin().http_client(AuthorizationServer::in_memory());
     assert!(message(&builder.build().expect_err("refused")).starts_with("`clientsecret` is not a field"));
 }

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use crate::support::{
         endpoint::ask,
-        tls::{Authority, TlsServer},
+        sockets::tls::{Authority, TlsServer},
     };
 
     #[tokio::test]

@@ -12,8 +12,8 @@ use tracing::Level;
 
 use crate::support::{
     instances::{Fleet, Instance, SECRET},
+    log::Log,
     source::{hours, millis, minutes, seconds},
-    told::Log,
 };
 
 fn key(byte: u8) -> EncryptionKey {

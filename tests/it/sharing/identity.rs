@@ -11,7 +11,7 @@ use client_credentials::{
 };
 use tracing::Level;
 
-use crate::support::{source::Source, told::Log};
+use crate::support::{log::Log, source::Source};
 
 fn credentials(secret: impl Into<ClientAuthentication>) -> ClientCredentialsBuilder {
     ClientCredentials::builder("https://auth.example.com/token", "abcde", secret)

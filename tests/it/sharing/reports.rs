@@ -6,8 +6,8 @@ use tracing::Level;
 
 use crate::support::{
     instances::{Fleet, Instance, together},
+    log::Log,
     source::{millis, minutes, seconds},
-    told::Log,
 };
 
 const OF_SOURCE: &str = r#"source="https://auth.example.com/token""#;

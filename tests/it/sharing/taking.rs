@@ -6,8 +6,8 @@ use tracing::Level;
 
 use crate::support::{
     instances::{Fleet, Instance, together},
+    log::Log,
     source::{hours, millis, minutes, seconds},
-    told::Log,
 };
 
 #[tokio::test(start_paused = true)]

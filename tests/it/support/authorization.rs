@@ -1,33 +1,29 @@
 //! APIs that check the tokens of `testing`'s authorization server.
 #![allow(dead_code, unreachable_pub)]
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use client_credentials::testing::{self, ReceivedTokenRequest};
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use client_credentials::testing::AuthorizationServer;
+use http::{HeaderMap, header};
 use wiremock::{MockServer, ResponseTemplate};
 
-use super::servers::{Server, answer, challenge, received, responding};
+use super::servers::{received, responding};
 
 /// What an API responds that accepts the tokens of this server: 200 and the request's body. To all others 401 with a
 /// challenge (RFC 6750).
-pub fn checked_by(auth: &testing::AuthorizationServer) -> impl Fn(&wiremock::Request) -> ResponseTemplate + use<> {
+pub fn checked_by(auth: &AuthorizationServer) -> impl Fn(&wiremock::Request) -> ResponseTemplate + use<> {
     let auth = auth.clone();
-    move |request| {
-        let rejection = |challenge: &str| {
-            ResponseTemplate::new(401).insert_header("www-authenticate", challenge).set_body_bytes("who are you?")
-        };
-        match bearer(&request.headers) {
-            Some(token) if auth.accepts(token) => ResponseTemplate::new(200).set_body_bytes(request.body.clone()),
-            Some(_) => rejection("Bearer realm=\"api\", error=\"invalid_token\""),
-            None => rejection("Bearer realm=\"api\""),
-        }
+    move |request| match bearer(&request.headers) {
+        Some(token) if auth.accepts(token) => ResponseTemplate::new(200).set_body_bytes(request.body.clone()),
+        Some(_) => challenge("Bearer realm=\"api\", error=\"invalid_token\""),
+        None => challenge("Bearer realm=\"api\""),
     }
 }
 
+pub fn challenge(value: &str) -> ResponseTemplate {
+    ResponseTemplate::new(401).insert_header("www-authenticate", value).set_body_bytes("who are you?")
+}
+
 /// Such an API.
-pub async fn protected_api(auth: &testing::AuthorizationServer) -> MockServer {
+pub async fn protected_api(auth: &AuthorizationServer) -> MockServer {
     responding(checked_by(auth)).await
 }
 
@@ -43,68 +39,4 @@ pub async fn tokens_seen(server: &MockServer) -> Vec<String> {
         None => "none".to_owned(),
     };
     received(server).await.iter().map(token).collect()
-}
-
-/// On loopback.
-#[derive(Clone)]
-pub struct AuthorizationServer(testing::AuthorizationServer);
-
-/// Which tokens are good, for the APIs that check them.
-#[derive(Clone)]
-pub struct Issued(testing::AuthorizationServer);
-
-impl AuthorizationServer {
-    /// Issues `token-1`, `token-2` … with this lifetime.
-    pub async fn start(lifetime: Duration) -> Self {
-        Self(testing::AuthorizationServer::builder().lifetime(lifetime).start().await)
-    }
-
-    pub fn token_url(&self) -> String {
-        self.0.token_url()
-    }
-
-    /// Token requests so far.
-    pub fn token_requests(&self) -> usize {
-        self.received().len()
-    }
-
-    pub fn received(&self) -> Vec<ReceivedTokenRequest> {
-        self.0.token_requests()
-    }
-
-    /// Makes every token worthless that was issued so far.
-    pub fn revoke_all(&self) {
-        self.0.revoke_all();
-    }
-
-    pub fn issued(&self) -> Issued {
-        Issued(self.0.clone())
-    }
-
-    /// An API that answers 200 to a good token and 401 with a challenge (RFC 6750) to anything else; over HTTP/1 and
-    /// HTTP/2.
-    pub async fn protected_api(&self) -> Server {
-        let issued = self.issued();
-        Server::start(move |request| {
-            let answer = issued.check(&request);
-            async move { answer }
-        })
-        .await
-    }
-}
-
-impl Issued {
-    pub fn check(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match header {
-            Some(authorization) if self.is_good(authorization) => answer(StatusCode::OK, request.body().clone()),
-            Some(_) => challenge("Bearer realm=\"api\", error=\"invalid_token\""),
-            None => challenge("Bearer realm=\"api\""),
-        }
-    }
-
-    /// Whether the value of an `Authorization` header has a token that is good now.
-    pub fn is_good(&self, authorization: &str) -> bool {
-        authorization.strip_prefix("Bearer ").is_some_and(|token| self.0.accepts(token))
-    }
 }

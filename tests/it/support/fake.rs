@@ -33,7 +33,7 @@ impl Count {
 /// Tokens `token-1`, `token-2` … that take 50 ms to get and live for an hour.
 pub fn tokens() -> (TokenCacheBuilder, Count) {
     let source = Source::new();
-    source.takes(Duration::from_millis(50));
+    source.delay(Duration::from_millis(50));
     (TokenCache::builder(source.clone()).clock(Clock::tokio()), Count(source))
 }
 
@@ -43,26 +43,26 @@ pub fn api_tokens() -> (TokenCache, Count) {
     (builder.origin("https://api.example.com").build().expect("the settings are complete"), count)
 }
 
-/// A service that remembers what it was asked, and answers at once.
+/// A service that remembers what it was asked, and responds at once.
 #[derive(Clone)]
 pub struct Api {
     seen: Arc<Mutex<Vec<Request<Body>>>>,
-    answer: Arc<Answer>,
+    respond: Arc<Respond>,
 }
 
-type Answer = dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync;
+type Respond = dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync;
 
 impl Api {
-    pub fn new(answer: impl Fn(&Request<Body>) -> Response<Body> + Send + Sync + 'static) -> Self {
-        Self { seen: Arc::default(), answer: Arc::new(answer) }
+    pub fn new(respond: impl Fn(&Request<Body>) -> Response<Body> + Send + Sync + 'static) -> Self {
+        Self { seen: Arc::default(), respond: Arc::new(respond) }
     }
 
-    /// Answers 200 to everything.
+    /// Responds with 200 to everything.
     pub fn open() -> Self {
         Self::new(|_| Response::default())
     }
 
-    /// Answers 401 with this challenge (none: without one) to every token but this one.
+    /// Responds with 401 and this challenge (`None`: without one) to every token but this one.
     pub fn accepting(token: &'static str, challenge: Option<&'static str>) -> Self {
         Self::new(
             move |request| if bearer(request) == Some(token) { Response::default() } else { rejection(challenge) },
@@ -92,7 +92,7 @@ impl Service<Request<Body>> for Api {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = (self.answer)(&request);
+        let response = (self.respond)(&request);
         self.seen.lock().expect("no panic").push(request);
         ready(Ok(response))
     }

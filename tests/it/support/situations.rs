@@ -32,7 +32,7 @@ use wiremock::ResponseTemplate;
 
 use super::{
     keys::{Key, pem},
-    told::Log,
+    log::Log,
 };
 use crate::support;
 
@@ -102,12 +102,12 @@ fn cache(auth: &AuthorizationServer) -> TokenCache {
     over(source(auth.token_url(), auth.clone()))
 }
 
-/// What a token endpoint answers.
+/// What a token endpoint responds.
 async fn endpoints(errors: &mut Errors) {
     let json = |body: &str| {
         MockResponse::status(200).with_header("content-type", "application/json").with_body(body.to_owned())
     };
-    let answers = [
+    let responses = [
         MockResponse::oauth_error("invalid_client"),
         MockResponse::oauth_error("unauthorized_client"),
         MockResponse::oauth_error("invalid_scope"),
@@ -129,9 +129,9 @@ async fn endpoints(errors: &mut Errors) {
         json(r#"{"token":"a"}"#),
         MockResponse::hang(),
     ];
-    for answer in answers {
+    for response in responses {
         let auth = AuthorizationServer::in_memory();
-        auth.respond_always(answer);
+        auth.respond_always(response);
         let tokens = cache(&auth);
         errors.outcome(tokens.token().await);
         // Of an exchange and a caller that waits as long for it, either may end first.
@@ -267,15 +267,15 @@ impl Signer for Kms {
 
 /// What an issuer's metadata says.
 async fn discoveries(errors: &mut Errors) {
-    let answers = [
+    let responses = [
         (404, ""),
         (200, "<html>"),
         (302, ""),
         (200, r#"{"issuer":"https://auth.example.com/","token_endpoint":"https://auth.example.com/token"}"#),
         (200, r#"{"issuer":"https://auth.example.com","token_endpoint":"https://login.example.com/token"}"#),
     ];
-    for answer in answers {
-        errors.outcome(discovering(move |_| answer).token().await);
+    for response in responses {
+        errors.outcome(discovering(move |_| response).token().await);
     }
 
     let asked = Arc::new(AtomicUsize::new(0));
@@ -289,9 +289,9 @@ async fn discoveries(errors: &mut Errors) {
     tokens.token().await.expect("a token from where the old document says");
 }
 
-fn discovering(answer: impl Fn(&Method) -> (u16, &'static str) + Clone + Send + Sync + 'static) -> TokenCache {
+fn discovering(response: impl Fn(&Method) -> (u16, &'static str) + Clone + Send + Sync + 'static) -> TokenCache {
     let service = tower::service_fn(move |request: Request<Bytes>| {
-        let (status, body) = answer(request.method());
+        let (status, body) = response(request.method());
         let response = Response::builder().status(status).body(body.to_owned());
         ready(Ok::<_, Infallible>(response.expect("a response")))
     });
@@ -356,21 +356,21 @@ async fn apis(errors: &mut Errors) {
         let request = if own_header { request.header("authorization", "Basic YTpi") } else { request };
         service.clone().oneshot(request.body(String::new()).expect("a request"))
     };
-    send("https://api.test/", false).await.expect("an answer");
-    send("https://elsewhere.test/", false).await.expect("an answer");
+    send("https://api.test/", false).await.expect("a response");
+    send("https://elsewhere.test/", false).await.expect("a response");
     errors.outcome(tokens.header_for("https://elsewhere.test/").await);
-    send("https://api.test/", true).await.expect("an answer");
+    send("https://api.test/", true).await.expect("a response");
     let error = send("http://api.test/", false).await.expect_err("refused");
     errors.push(&*error);
     let error = send("/without-a-host", false).await.expect_err("refused");
     errors.push(&*error);
     let elsewhere = Request::get("https://api.test/").header("host", "elsewhere.test").body(String::new());
-    service.clone().oneshot(elsewhere.expect("a request")).await.expect("an answer");
+    service.clone().oneshot(elsewhere.expect("a request")).await.expect("a response");
     errors.outcome(BearerAuthLayer::new(tokens.clone()).for_origin("https://elsewhere.test"));
     sleep(Duration::from_secs(3000)).await;
     for _ in 0..3 {
         auth.revoke_all();
-        send("https://api.test/", false).await.expect("an answer");
+        send("https://api.test/", false).await.expect("a response");
         sleep(Duration::from_secs(2)).await;
     }
     let forbidding = tower::service_fn(|_: Request<String>| async {
@@ -411,7 +411,7 @@ async fn redirects(errors: &mut Errors) {
     let tokens = source(auth.token_url(), auth.clone()).origin(start.uri());
     let middleware = BearerAuthMiddleware::new(tokens.build().expect("complete").into());
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(middleware).build();
-    client.get(start.uri()).send().await.expect("an answer");
+    client.get(start.uri()).send().await.expect("a response");
     // And one of a token endpoint, to a client that follows it.
     let redirecting = ClientCredentials::builder(start.uri(), "abcde", "12345").any_origin();
     let redirecting = redirecting.http_client(reqwest::Client::new()).build().expect("complete");

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 
 /// What the source does with one token request.
 #[derive(Clone)]
-pub enum Answer {
+pub enum Outcome {
     /// `token-n`, where n counts the token requests, with this lifetime.
     Lives(Duration),
     /// A token of this name, with this lifetime.
     Named(&'static str, Duration),
     Fails(Error),
-    /// Never answers.
+    /// Never ends.
     Hangs,
     Panics,
 }
@@ -49,8 +49,8 @@ pub struct Source(Arc<Mutex<State>>);
 
 struct State {
     made: Instant,
-    answer: Answer,
-    takes: Duration,
+    outcome: Outcome,
+    delay: Duration,
     time_limit: Duration,
     asked: Vec<Asked>,
     given: Vec<Given>,
@@ -76,17 +76,17 @@ pub fn millis(millis: u64) -> Duration {
 }
 
 /// A failure of the kind that passes by itself.
-pub fn down() -> Answer {
-    Answer::Fails(Error::transient("the authorization server is down"))
+pub fn down() -> Outcome {
+    Outcome::Fails(Error::transient("the authorization server is down"))
 }
 
 impl Source {
-    /// Answers at once, with tokens that live for an hour.
+    /// Responds at once, with tokens that live for an hour.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             made: Instant::now(),
-            answer: Answer::Lives(hours(1)),
-            takes: Duration::ZERO,
+            outcome: Outcome::Lives(hours(1)),
+            delay: Duration::ZERO,
             time_limit: seconds(30),
             asked: Vec::new(),
             given: Vec::new(),
@@ -97,13 +97,13 @@ impl Source {
     }
 
     /// From now on.
-    pub fn answer(&self, answer: Answer) {
-        self.state().answer = answer;
+    pub fn respond(&self, outcome: Outcome) {
+        self.state().outcome = outcome;
     }
 
-    /// How long an answer takes, from now on.
-    pub fn takes(&self, time: Duration) {
-        self.state().takes = time;
+    /// How long each token request takes, from now on.
+    pub fn delay(&self, delay: Duration) {
+        self.state().delay = delay;
     }
 
     pub fn with_time_limit(self, limit: Duration) -> Self {
@@ -173,24 +173,24 @@ impl Drop for InFlight {
 #[async_trait]
 impl TokenSource for Source {
     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        let (number, asked_at, answer, takes) = {
+        let (number, asked_at, outcome, delay) = {
             let mut state = self.state();
             let at = state.made.elapsed();
             state.asked.push(Asked { request: request.clone(), at });
             state.in_flight += 1;
             state.most_in_flight = state.most_in_flight.max(state.in_flight);
-            (state.asked.len(), at, state.answer.clone(), state.takes)
+            (state.asked.len(), at, state.outcome.clone(), state.delay)
         };
         let _in_flight = InFlight(self.clone());
-        if !takes.is_zero() {
-            tokio::time::sleep(takes).await;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
-        let (token, lifetime) = match answer {
-            Answer::Lives(lifetime) => (format!("token-{number}"), lifetime),
-            Answer::Named(name, lifetime) => (name.to_owned(), lifetime),
-            Answer::Fails(error) => return Err(error),
-            Answer::Hangs => std::future::pending().await,
-            Answer::Panics => panic!("a bug in the source"),
+        let (token, lifetime) = match outcome {
+            Outcome::Lives(lifetime) => (format!("token-{number}"), lifetime),
+            Outcome::Named(name, lifetime) => (name.to_owned(), lifetime),
+            Outcome::Fails(error) => return Err(error),
+            Outcome::Hangs => std::future::pending().await,
+            Outcome::Panics => panic!("a bug in the source"),
         };
         let given_at = self.now();
         self.state().given.push(Given { token: token.clone(), lifetime, asked_at, given_at });

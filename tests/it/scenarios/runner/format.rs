@@ -50,7 +50,7 @@ pub(super) struct Settings {
     pub(super) origin: Option<String>,
 }
 
-/// What the authorization server answers; of several that fit, the last one in the file counts.
+/// What the authorization server responds; of several that fit, the last one in the file counts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answer {
@@ -69,7 +69,7 @@ pub(super) struct Answer {
     pub(super) error: Option<String>,
     pub(super) body: Option<String>,
     pub(super) retry_after: Option<toml::Value>,
-    /// As a date, so far ahead of the answer's own.
+    /// As a date, so far ahead of the response's own.
     pub(super) retry_after_date: Option<Time>,
     /// By how much the server's clock, which its dates come from, is ahead of ours.
     pub(super) clock_ahead: Option<Step>,
@@ -112,7 +112,7 @@ pub(super) struct Revoke {
     pub(super) scope: Option<String>,
 }
 
-/// What an API answers; of several that fit, the last one in the file counts.
+/// What an API responds; of several that fit, the last one in the file counts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Api {

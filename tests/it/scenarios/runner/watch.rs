@@ -10,7 +10,7 @@ use super::{
     play::SECRET,
     seen::{Call, Outcome, Seen},
 };
-use crate::support::told::Log;
+use crate::support::log::Log;
 
 /// Plays, with a subscriber at its finest and a recorder, and counts as mistakes what they say otherwise than it was.
 pub(super) fn over(play: impl FnOnce() -> Result<(Scenario, Seen), String>) -> Result<(Scenario, Seen), String> {

@@ -31,7 +31,7 @@ struct State {
     /// What the monotonic clock missed.
     slept: Duration,
     seen: Seen,
-    /// How often each answer was given.
+    /// How often each response was given.
     given: HashMap<usize, u64>,
 }
 
