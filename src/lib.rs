@@ -87,7 +87,7 @@
 //! | renewals because of rejections | the first at once; while new tokens are rejected before they were accepted, 10 s, 20 s … 5 min apart, for each token and named origin (64 of them; others share one) | |
 //! | a token counts as accepted | when a request that is sent again with it is not rejected; else when its origin rejects no token for as long as the interval above, at least a minute if 401s give no reason | |
 //! | token requests in flight for a cache | 16, and 16 more that take longer than a second; up to 64 while callers wait longer than 5 s for their turn and the requests succeed no slower than at first | |
-//! | tokens in a cache, beside the default one | 1 000; the least recently used one is removed, unless it is in use. As many again may stay while they are held back | [`most_keys`](TokenCacheBuilder::most_keys) |
+//! | tokens in a cache, beside the default one | 1 000; the least recently used one is removed, unless it is waited for or has a handle. As many again may stay while requests use them or they are held back | [`most_keys`](TokenCacheBuilder::most_keys) |
 //! | a discovered token endpoint is looked up again | after a day; after a minute if it fails, except with an OAuth error code | |
 //! | the previous secret is tried too | for 10 min after a change | |
 //! | an assertion can be used | for 1 min; if the server's `Date` differs by more than 10 s, a refused assertion is made once more with the server's time, which is used from then on if that one is accepted | [`lifetime`](ClientAssertion::lifetime) |
@@ -153,6 +153,7 @@ mod client_credentials;
 pub mod docs;
 mod error;
 mod fault;
+mod fingerprint;
 #[cfg(feature = "tonic")]
 mod grpc_status;
 mod host;

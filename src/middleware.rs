@@ -127,17 +127,18 @@ impl Middleware for BearerAuthMiddleware {
         Self: 'future,
     {
         let deadline = request.deadline();
-        let spare = |request: &Request| self.spare(request, extensions, deadline);
-        match self.bearer.attach(&mut request, Some(extensions), spare) {
-            Attach::Not => next.run(request, extensions),
-            Attach::With(attached, spare) => Box::pin(send(request, attached, spare, extensions, next)),
+        let spare = self.spare(&request, extensions, deadline);
+        if let Some(attached) = self.bearer.attach_lease(&mut request, Some(extensions)) {
+            return Box::pin(send(request, attached, spare, extensions, next));
+        }
+        match self.bearer.attach(&mut request, Some(extensions)) {
+            Attach::Done(None) => next.run(request, extensions),
+            Attach::Done(Some(attached)) => Box::pin(send(request, attached, spare, extensions, next)),
             Attach::Wait(pending) => Box::pin(async move {
-                let attached = pending.token(deadline).await.map_err(failed)?;
-                let spare = self.spare(&request, extensions, deadline);
-                if !attached.set(&mut request, deadline) {
-                    return next.run(request, extensions).await;
+                match pending.token(deadline).await.map_err(failed)?.attach(&mut request, deadline) {
+                    Some(attached) => send(request, attached, spare, extensions, next).await,
+                    None => next.run(request, extensions).await,
                 }
-                send(request, attached, spare, extensions, next).await
             }),
         }
     }
@@ -186,15 +187,14 @@ async fn send_again(
         attached.reject(rejection);
         return Ok(response);
     };
-    let Some(attached) = attached.recover(rejection, deadline).await else { return Ok(response) };
+    let Some(obtained) = attached.recover(rejection, deadline).await else { return Ok(response) };
     // Dropped before the request is sent again: an unread body may hold the connection that it needs.
     drop(response);
-    // This cannot fail: the same request had room for the first token.
-    let _ = attached.set(&mut request, deadline);
+    let attached = obtained.attach(&mut request, deadline);
     *extensions = original;
     let response = next.run(request, extensions).await?;
     // This response is final, whatever it says.
-    let _ = attached.read(&response);
+    let _ = attached.and_then(|attached| attached.read(&response));
     Ok(response)
 }
 

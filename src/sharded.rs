@@ -1,40 +1,46 @@
 //! Copies of values that threads would contend for.
 
 use std::{
+    array,
     cell::Cell,
+    ops::Deref,
     sync::{
-        LazyLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    thread::available_parallelism,
 };
 
-/// A value in as many copies as threads can use at the same time.
+/// More than most machines have processors, so that two busy threads seldom share a copy. A power of two.
+const COPIES: usize = 32;
+
+/// A value in copies, of which each thread uses one. Each has a reference count of its own.
 ///
-/// A request counts references to its token and to the cache. If two threads count the same reference, that alone takes
-/// longer than the rest of attaching a token (`scripts/bench` shows it). Alternatives that were tried: an arc-swap in
-/// front of copies that threads make at first use costs about 50 more instructions per request, and some requests
-/// allocate; copies in thread-local memory would outlive their cache.
-pub(crate) struct Sharded<T>(Box<[Apart<T>]>);
+/// A request counts references to its token and to the settings of its adapter. If two threads count the same
+/// reference, that alone takes longer than the rest of attaching a token (`scripts/bench` shows it). Alternatives that
+/// were tried: an arc-swap in front of copies that threads make at first use costs about 50 more instructions per
+/// request, and some requests allocate; copies in thread-local memory would outlive their cache.
+pub(crate) struct Sharded<T>(Arc<[Arc<Apart<T>>; COPIES]>);
 
 /// Far enough apart that no processor loads a neighbour along with it.
 #[repr(align(128))]
-struct Apart<T>(T);
+pub(crate) struct Apart<T>(T);
 
 impl<T> Sharded<T> {
-    pub(crate) fn new(mut copy: impl FnMut() -> T) -> Self {
-        Self((0..*COPIES).map(|_| Apart(copy())).collect())
-    }
-
-    /// One copy for all threads.
-    pub(crate) fn single(copy: T) -> Self {
-        Self(Box::new([Apart(copy)]))
+    /// `copy` makes the copy of the threads with this number.
+    pub(crate) fn new(copy: impl Fn(usize) -> T) -> Self {
+        Self(Arc::new(array::from_fn(|thread| Arc::new(Apart(copy(thread))))))
     }
 
     /// This thread's copy.
     #[inline]
-    pub(crate) fn get(&self) -> &T {
-        &self.0[thread() & (self.0.len() - 1)].0
+    pub(crate) fn get(&self) -> &Arc<Apart<T>> {
+        self.at(thread())
+    }
+
+    /// The copy of the threads with this number.
+    #[inline]
+    pub(crate) fn at(&self, thread: usize) -> &Arc<Apart<T>> {
+        &self.0[thread % COPIES]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -42,9 +48,19 @@ impl<T> Sharded<T> {
     }
 }
 
-/// A power of two, at most 16: about twice the number of processors, so that two busy threads seldom share a copy.
-static COPIES: LazyLock<usize> =
-    LazyLock::new(|| (2 * available_parallelism().map_or(8, usize::from)).next_power_of_two().min(16));
+impl<T> Clone for Sharded<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 thread_local!(static THREAD: Cell<usize> = const { Cell::new(UNNUMBERED) });

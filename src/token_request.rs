@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-    sync::{Arc, LazyLock},
+    hash::{Hash, Hasher},
+    sync::Arc,
 };
 
-use crate::error::Error;
+use crate::{error::Error, fingerprint::Fingerprint};
 
 /// Says which token is meant: scope, resource, audience and further parameters of the token request.
 ///
@@ -14,6 +14,8 @@ use crate::error::Error;
 /// and repeated scopes make no difference. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct TokenRequest {
+    /// Of everything that is compared: a cache finds the request's token by it. Zero: nothing is set.
+    fingerprint: Fingerprint,
     inner: Arc<Parameters>,
 }
 
@@ -26,8 +28,6 @@ struct Parameters {
     resources: Vec<String>,
     audience: Option<String>,
     further: Vec<(String, String)>,
-    /// A hash of everything that is compared, by which a cache looks up the request's token. Zero: nothing is set.
-    fingerprint: u64,
 }
 
 impl Parameters {
@@ -45,20 +45,21 @@ impl Parameters {
             .field("parameters", &names)
             .finish()
     }
+}
 
-    fn fingerprinted(mut self) -> Self {
-        // Random for each process: a key may come from outside, and must not be made to collide with another.
-        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        let nothing = Self::default();
-        self.fingerprint = if self.key() == nothing.key() { 0 } else { KEYS.hash_one(self.key()) | 1 };
-        self
+impl From<Parameters> for TokenRequest {
+    fn from(parameters: Parameters) -> Self {
+        let nothing = Parameters::default();
+        let is_default = parameters.key() == nothing.key();
+        let fingerprint = if is_default { Fingerprint::default() } else { Fingerprint::of(&parameters.key()) };
+        Self { fingerprint, inner: Arc::new(parameters) }
     }
 }
 
 impl PartialEq for TokenRequest {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
-            || (self.inner.fingerprint == other.inner.fingerprint && self.inner.key() == other.inner.key())
+            || (self.fingerprint == other.fingerprint && self.inner.key() == other.inner.key())
     }
 }
 
@@ -66,7 +67,7 @@ impl Eq for TokenRequest {}
 
 impl Hash for TokenRequest {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.inner.fingerprint);
+        self.fingerprint.hash(state);
     }
 }
 
@@ -107,7 +108,12 @@ impl TokenRequest {
 
     /// Whether it leaves everything to the source.
     pub(crate) fn is_default(&self) -> bool {
-        self.inner.fingerprint == 0
+        self.fingerprint == Fingerprint::default()
+    }
+
+    #[inline]
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// This request, completed from `defaults`.
@@ -129,7 +135,7 @@ impl TokenRequest {
         }
         let own: Vec<_> = mine.further.iter().map(|(name, _)| name).collect();
         merged.further.extend(theirs.further.iter().filter(|(name, _)| !own.contains(&name)).cloned());
-        Self { inner: Arc::new(merged.fingerprinted()) }
+        merged.into()
     }
 }
 
@@ -216,7 +222,7 @@ impl TokenRequestBuilder {
     pub fn build(self) -> Result<TokenRequest, Error> {
         match self.refused {
             Some(error) => Err(error),
-            None => Ok(TokenRequest { inner: Arc::new(self.parameters.fingerprinted()) }),
+            None => Ok(self.parameters.into()),
         }
     }
 

@@ -69,6 +69,44 @@ async fn nor_does_one_in_another_header_or_for_a_service_of_one_origin_or_beside
 }
 
 #[tokio::test]
+async fn nor_does_one_with_a_key_but_for_the_first_one_of_each_thread() {
+    let inner = service_fn(|_: http::Request<()>| ready(Ok::<_, Infallible>(http::Response::new(()))));
+    let tokens = tokens().await;
+    let key = TokenRequest::builder().scope("a").build().expect("a token request");
+    tokens.token_for(&key).await.expect("a token");
+    let mut service = BearerAuthLayer::new(tokens).layer(inner);
+    let request = move || {
+        let request = http::Request::get("https://api.example.com/stats").header("accept", "application/json");
+        request.extension(key.clone()).body(()).expect("a request")
+    };
+    assert_eq!(allocations(&mut service, request()), 0);
+    let on_another_thread = move || {
+        assert!(allocations(&mut service, request()) > 0, "it copies the token");
+        (0..3).for_each(|_| assert_eq!(allocations(&mut service, request()), 0));
+    };
+    std::thread::spawn(on_another_thread).join().expect("no assertion failed");
+}
+
+#[test]
+fn a_cache_that_is_dropped_leaves_no_token_behind() {
+    let inner = service_fn(|_: http::Request<()>| ready(Ok::<_, Infallible>(http::Response::new(()))));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let use_and_drop = || {
+        let tokens = runtime.block_on(tokens());
+        let mut service = BearerAuthLayer::new(tokens.clone()).layer(inner);
+        for key in 0..100 {
+            let key = TokenRequest::builder().scope(format!("tenant-{key}")).build().expect("a token request");
+            runtime.block_on(tokens.token_for(&key)).expect("a token");
+            let request = http::Request::get("https://api.example.com/").header("accept", "application/json");
+            let request = request.extension(key).body(()).expect("a request");
+            assert_eq!(allocations(&mut service, request), 0);
+        }
+    };
+    use_and_drop();
+    assert_eq!(measure(use_and_drop).bytes_current, 0);
+}
+
+#[tokio::test]
 async fn a_request_of_another_origin_goes_on_without_an_allocation_of_ours_but_for_its_name() {
     let inner = service_fn(|_: http::Request<()>| ready(Ok::<_, Infallible>(http::Response::new(()))));
     let mut service = BearerAuthLayer::new(tokens().await).layer(inner);

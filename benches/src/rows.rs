@@ -16,6 +16,8 @@ pub struct Row {
     /// The row that sends the same and attaches nothing.
     pub base: &'static str,
     pub what: &'static str,
+    /// How many requests it sends in turn.
+    pub requests: usize,
     make: fn(usize) -> Senders,
 }
 
@@ -23,7 +25,11 @@ pub type Senders = Box<dyn Fn() -> Sender + Send + Sync>;
 
 impl Row {
     pub const fn new(name: &'static str, base: &'static str, what: &'static str, make: fn(usize) -> Senders) -> Self {
-        Self { name, base, what, make }
+        Self { name, base, what, requests: 1, make }
+    }
+
+    const fn sending(self, requests: usize) -> Self {
+        Self { requests, ..self }
     }
 
     /// Its senders, which have sent so much that nothing is done for the first time any more.
@@ -44,13 +50,19 @@ pub fn all() -> impl Iterator<Item = &'static Row> {
 
 /// As many as a cache holds by default.
 const KEYS: usize = 1000;
+const MANY_KEYS: usize = 10_000;
 
 const ROWS: &[Row] = &[
     Row::new("none", "none", "no layer", |_| senders(|| through(Echo, vec![request()]))),
     Row::new("none-cloned", "none-cloned", "no layer, cloned for each call", |_| {
         senders(|| through_clones(Echo, vec![request()]))
     }),
-    Row::new("none-keys", "none-keys", "no layer, 1 000 requests in turn", |_| senders(|| through(Echo, keyed(KEYS)))),
+    Row::new("none-keys", "none-keys", "no layer, 1 000 requests in turn", |_| senders(|| through(Echo, keyed(KEYS))))
+        .sending(KEYS),
+    Row::new("none-many-keys", "none-many-keys", "no layer, 10 000 requests in turn", |_| {
+        senders(|| through(Echo, keyed(MANY_KEYS)))
+    })
+    .sending(MANY_KEYS),
     Row::new("insert", "none", "`HeaderMap::insert` by hand, a shared value", |token| {
         let service = Insert(shared(token));
         senders(move || through(service.clone(), vec![request()]))
@@ -86,7 +98,13 @@ const ROWS: &[Row] = &[
     Row::new("layer-keys", "none-keys", "1 000 such requests in turn, each with a key of its own", |token| {
         let layer = BearerAuthLayer::new(cache(token));
         senders(move || through(layer.layer(Echo), keyed(KEYS)))
-    }),
+    })
+    .sending(KEYS),
+    Row::new("layer-many-keys", "none-many-keys", "10 000 such requests in turn", |token| {
+        let layer = BearerAuthLayer::new(cache_of(token, MANY_KEYS));
+        senders(move || through(layer.layer(Echo), keyed(MANY_KEYS)))
+    })
+    .sending(MANY_KEYS),
     Row::new("layer-replay", "none", "with replay (`TryClone`)", |token| {
         let layer = BearerAuthLayer::new(cache(token)).with_replay(TryClone);
         senders(move || through(layer.layer(Echo), vec![request()]))
@@ -111,15 +129,20 @@ fn set(value: HeaderValue) -> SetRequestHeader<Echo, HeaderValue> {
     SetRequestHeader::overriding(Echo, AUTHORIZATION, value)
 }
 
-/// A cache that holds the tokens of all requests that the rows send.
+/// A cache that holds the tokens of all requests that most rows send.
 pub fn cache(token: usize) -> TokenCache {
+    cache_of(token, KEYS)
+}
+
+fn cache_of(token: usize, keys: usize) -> TokenCache {
     let source = token_fn(move |_| async move {
         Ok(AccessToken::new("t".repeat(token))?.with_expires_in(Duration::from_secs(24 * 3600)))
     });
-    let cache = TokenCache::builder(source).origin(ORIGIN).build().expect("the settings are complete");
+    let builder = TokenCache::builder(source).origin(ORIGIN).most_keys(keys);
+    let cache = builder.build().expect("the settings are complete");
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(async {
         cache.token().await.expect("a token");
-        for number in 0..KEYS {
+        for number in 0..keys {
             cache.token_for(&key(number)).await.expect("a token");
         }
     });

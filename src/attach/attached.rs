@@ -14,19 +14,29 @@ use crate::{
     challenge::{Challenges, Rejection},
     origin::{Permission, PermittedBy, Target},
     report::log,
-    token::AccessToken,
+    sharded::Apart,
+    token::{AccessToken, TokenId},
 };
 
-/// The token of a request, and what is needed to read the response. (A fingerprint in place of the token saves a
-/// reference count, but was not faster: moving the header then costs some 30 instructions.)
+/// Which token a request carries, and what is needed to read the response.
 pub(crate) struct Attached {
-    token: AccessToken,
-    adapter: Arc<Adapter>,
+    id: TokenId,
+    adapter: Arc<Apart<Adapter>>,
     permitted_by: PermittedBy,
-    /// This is the second attempt, so its response is final.
-    is_replay: bool,
+    attempt: Attempt,
     /// The fingerprint of the request's URL. A `reqwest::Response` whose URL has another one was redirected.
     asked: u64,
+}
+
+/// As wide as what is beside it: padding costs some ten instructions for each request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Attempt {
+    /// The origin has accepted the token before.
+    Routine,
+    First,
+    /// Its response is final.
+    Second,
 }
 
 /// Whether a gRPC server refused the call as unauthenticated before it began: `grpc-status: 16` among the headers
@@ -40,26 +50,24 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 }
 
 impl Attached {
+    /// `is_routine`: the origin has accepted the token before.
     #[inline]
-    pub(super) fn new(token: AccessToken, permitted_by: PermittedBy, asked: u64, adapter: Arc<Adapter>) -> Self {
-        Self { token, adapter, permitted_by, is_replay: false, asked }
-    }
-
-    /// Puts the token on a request that has no header of its own, and sets the request's time limit to what remains
-    /// until `deadline`. `false`: the request has as many headers as it can hold.
-    pub(crate) fn set<Req: Request>(&self, request: &mut Req, deadline: Option<Instant>) -> bool {
-        if let Some(deadline) = deadline {
-            request.leave_until(deadline);
-        }
-        self.adapter.insert(&self.token, request.headers_mut())
+    pub(super) fn new(
+        id: TokenId,
+        is_routine: bool,
+        permitted_by: PermittedBy,
+        asked: u64,
+        adapter: &Arc<Apart<Adapter>>,
+    ) -> Self {
+        let attempt = if is_routine { Attempt::Routine } else { Attempt::First };
+        Self { id, adapter: Arc::clone(adapter), permitted_by, attempt, asked }
     }
 
     /// Whether the response rejects the token, and how.
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejection> {
         let is_plain = response.status() < StatusCode::BAD_REQUEST && response.version() < Version::HTTP_2;
-        let is_known = !self.is_replay && self.token.is_accepted_by(self.permitted_by.bit());
-        if is_plain && is_known && self.adapter.also_rejected.is_none() {
+        if is_plain && self.attempt == Attempt::Routine && self.adapter.also_rejected.is_none() {
             return None;
         }
         self.read_closely(response)
@@ -78,12 +86,12 @@ impl Attached {
         // A server error says nothing about the token: it may come from a proxy that did not check it.
         let accepted =
             carried && rejection.is_none() && status != StatusCode::UNAUTHORIZED && !status.is_server_error();
-        if self.is_replay {
+        if self.attempt == Attempt::Second {
             self.replayed(accepted, rejection);
             return None;
         }
-        if accepted {
-            self.adapter.tokens.accepted(&self.token, self.permitted_by);
+        if accepted && self.attempt == Attempt::First {
+            self.adapter.tokens.accepted(self.id, self.permitted_by);
         }
         rejection
     }
@@ -132,7 +140,7 @@ impl Attached {
         if rejection.is_some() {
             log::fresh_token_rejected(&self.origin());
         } else if accepted {
-            tokens.accepted_in_place(&self.token, self.permitted_by);
+            tokens.accepted_in_place(self.id, self.permitted_by);
         }
     }
 
@@ -140,19 +148,37 @@ impl Attached {
     pub(crate) fn reject(&self, rejection: Rejection) {
         log::not_sent_again(&self.origin());
         self.adapter.tokens.report().rejection(Some(rejection));
-        self.adapter.tokens.reject_at(&self.token, self.permitted_by, rejection);
+        self.adapter.tokens.reject_at(self.id, self.permitted_by, rejection);
     }
 
     /// A token other than the rejected one, if one can be obtained before the request's own deadline.
-    pub(crate) async fn recover(self, rejection: Rejection, deadline: Option<Instant>) -> Option<Self> {
+    pub(crate) async fn recover(self, rejection: Rejection, deadline: Option<Instant>) -> Option<Obtained> {
         let tokens = self.adapter.tokens.clone();
-        let token = before(deadline, tokens.recover(self.token, self.permitted_by, rejection)).await??;
-        Some(Self { token, is_replay: true, ..self })
+        let token = before(deadline, tokens.recover(self.id, self.permitted_by, rejection)).await??;
+        let id = self.adapter.tokens.id(&token);
+        Some(Obtained { token, attached: Self { id, attempt: Attempt::Second, ..self } })
     }
 
     /// The origin as it was named in the settings, where a wildcard is one origin.
     fn origin(&self) -> String {
         self.adapter.tokens.origins().name(self.permitted_by)
+    }
+}
+
+/// A token that a request has waited for.
+pub(crate) struct Obtained {
+    pub(super) token: AccessToken,
+    pub(super) attached: Attached,
+}
+
+impl Obtained {
+    /// Puts the token on a request that has no header of its own, and sets the request's time limit to what remains
+    /// until `deadline`. `None`: the request has as many headers as it can hold.
+    pub(crate) fn attach<Req: Request>(self, request: &mut Req, deadline: Option<Instant>) -> Option<Attached> {
+        if let Some(deadline) = deadline {
+            request.leave_until(deadline);
+        }
+        self.attached.adapter.insert(&self.token, request.headers_mut()).then_some(self.attached)
     }
 }
 

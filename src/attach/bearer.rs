@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     adapter::Adapter,
-    attached::Attached,
+    attached::{Attached, Obtained},
     deadline::before,
     header::TokenHeader,
     request::{GoesTo, sealed::Request},
@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind},
     http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
-    sharded::Sharded,
+    sharded::{Apart, Sharded},
     token::AccessToken,
     token_request::TokenRequest,
 };
@@ -35,14 +35,12 @@ pub struct WithoutToken;
 
 /// The settings of an adapter. Each thread has its own copy, so that requests do not contend for one reference count.
 #[derive(Clone)]
-pub(crate) struct Bearer(Arc<Sharded<Arc<Adapter>>>);
+pub(crate) struct Bearer(Sharded<Adapter>);
 
 /// What is done with a request.
-pub(crate) enum Attach<C> {
-    /// It is sent unchanged.
-    Not,
-    /// It has a token now. Its copy, which was made before, has none.
-    With(Attached, C),
+pub(crate) enum Attach {
+    /// It is sent, with a token or unchanged.
+    Done(Option<Attached>),
     /// No token is cached, or the request must not be sent.
     Wait(Pending),
 }
@@ -54,12 +52,13 @@ struct Wanted {
     request: Option<TokenRequest>,
     permitted_by: PermittedBy,
     asked: u64,
-    adapter: Arc<Adapter>,
+    adapter: Arc<Apart<Adapter>>,
 }
 
 impl Bearer {
     pub(crate) fn new(tokens: TokenCache) -> Self {
-        Self::of(&Adapter { tokens, also_rejected: None, header: None, inner: None })
+        let leases = tokens.leases_at(0);
+        Self::of(&Adapter { tokens, leases, also_rejected: None, header: None, inner: None })
     }
 
     /// Adds to what already counts as a rejection.
@@ -91,37 +90,68 @@ impl Bearer {
     }
 
     fn of(adapter: &Adapter) -> Self {
-        Self(Arc::new(Sharded::new(|| Arc::new(Adapter::clone(adapter)))))
+        let copy = |thread| Adapter { leases: adapter.tokens.leases_at(thread), ..adapter.clone() };
+        Self(Sharded::new(copy))
     }
 
-    /// Attaches the cached token, after `copy` has copied the request. `extensions` are those of a request whose type
-    /// has none. Starts no renewal, and waits for nothing.
+    /// Attaches the token that this thread has a lease of. Nearly every request passes here. Any other is left unchanged
+    /// for [`attach`](Self::attach): its URL does not begin as in the settings, it has a `Host` header or a header of
+    /// its own, or there is no lease. `beside` are the extensions of a request whose type has none.
     #[inline(always)]
-    pub(crate) fn attach<Req: Request, C>(
+    pub(crate) fn attach_lease<Req: Request>(
         &self,
         request: &mut Req,
-        extensions: Option<&Extensions>,
-        copy: impl FnOnce(&Req) -> C,
-    ) -> Attach<C> {
-        let extensions = extensions.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
+        beside: Option<&Extensions>,
+    ) -> Option<Attached> {
+        let extensions = beside.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
         if extensions.is_some_and(goes_without) {
-            return Attach::Not;
+            return None;
         }
-        let wanted = extensions.and_then(Extensions::get);
+        let key = extensions.and_then(Extensions::get).map(TokenRequest::fingerprint);
         let adapter = self.0.get();
-        if let Some(permitted_by) = request.permitted_as_written(adapter.tokens.origins(), adapter.inner)
-            && adapter.header.is_none()
-            && !request.headers().keys().any(|name| *name == HOST)
-            && let Some(token) = adapter.tokens.cached(wanted)
-        {
-            let copy = copy(request);
-            return match append(&adapter.tokens, &token, request.headers_mut()) {
-                true => Attach::With(Attached::new(token, permitted_by, request.asked(), Arc::clone(adapter)), copy),
-                false => Attach::Not,
-            };
+        let permitted_by = request.permitted_as_written(adapter.tokens.origins(), adapter.inner)?;
+        if adapter.header.is_some() || request.headers().keys().any(|name| *name == HOST) {
+            return None;
         }
-        let wanted = wanted.cloned();
-        adapter.attach(request, wanted, copy)
+        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
+        // `contains_key` before it 100.)
+        let append = |token: &AccessToken| {
+            let value = token.authorization().clone();
+            (request.headers_mut().try_append(AUTHORIZATION, value), token.is_accepted_by(permitted_by.bit()))
+        };
+        match adapter.tokens.leased(&adapter.leases, key, append)? {
+            ((Ok(false), is_routine), id) => {
+                Some(Attached::new(id, is_routine, permitted_by, request.asked(), adapter))
+            }
+            ((Ok(true), _), _) => take_back(request.headers_mut()),
+            // The request has as many headers as it can hold.
+            ((Err(_), _), _) => None,
+        }
+    }
+
+    /// Attaches the cached token. Starts no renewal, and waits for nothing.
+    #[cold]
+    pub(crate) fn attach<Req: Request>(&self, request: &mut Req, beside: Option<&Extensions>) -> Attach {
+        let adapter = self.0.get();
+        let extensions = beside.or_else(|| request.extensions());
+        if extensions.is_some_and(goes_without) || adapter.keeps_own(request) {
+            return Attach::Done(None);
+        }
+        let permitted_by = match adapter.permit(request) {
+            Ok(Some(permitted_by)) => permitted_by,
+            Ok(None) => return Attach::Done(None),
+            Err(error) => return Attach::Wait(Pending(Err(error))),
+        };
+        let (asked, wanted) = (request.asked(), extensions.and_then(Extensions::get));
+        let Some(token) = adapter.tokens.cached(wanted) else {
+            let adapter = Arc::clone(adapter);
+            let wanted = Wanted { request: wanted.cloned(), permitted_by, asked, adapter };
+            return Attach::Wait(Pending(Ok(wanted)));
+        };
+        let is_attached = adapter.insert(&token, request.headers_mut());
+        let is_routine = token.is_accepted_by(permitted_by.bit());
+        let attached = || Attached::new(adapter.tokens.id(&token), is_routine, permitted_by, asked, adapter);
+        Attach::Done(is_attached.then(attached))
     }
 }
 
@@ -131,36 +161,28 @@ fn goes_without(extensions: &Extensions) -> bool {
     extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
 }
 
+/// Removes the last of several headers, which is ours.
+#[cold]
+fn take_back<T>(headers: &mut HeaderMap) -> Option<T> {
+    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return None };
+    let mut own: Vec<_> = header.iter().cloned().collect();
+    own.pop();
+    let mut own = own.into_iter();
+    if let Some(first) = own.next() {
+        header.insert(first);
+    }
+    own.for_each(|value| header.append(value));
+    None
+}
+
 impl Adapter {
-    #[cold]
-    fn attach<Req: Request, C>(
-        self: &Arc<Self>,
-        request: &mut Req,
-        wanted: Option<TokenRequest>,
-        copy: impl FnOnce(&Req) -> C,
-    ) -> Attach<C> {
-        if request.headers().contains_key(self.header_name()) {
+    /// Whether the caller has set the header.
+    fn keeps_own<Req: Request>(&self, request: &Req) -> bool {
+        let is_set = request.headers().contains_key(self.header_name());
+        if is_set {
             self.tokens.own_header(self.header_name());
-            return Attach::Not;
         }
-        let permitted_by = match self.permit(request) {
-            Ok(Some(permitted_by)) => permitted_by,
-            Ok(None) => return Attach::Not,
-            Err(error) => return Attach::Wait(Pending(Err(error))),
-        };
-        match self.tokens.cached(wanted.as_ref()) {
-            Some(token) => {
-                let copy = copy(request);
-                if !self.insert(&token, request.headers_mut()) {
-                    return Attach::Not;
-                }
-                Attach::With(Attached::new(token, permitted_by, request.asked(), Arc::clone(self)), copy)
-            }
-            None => {
-                let (asked, adapter) = (request.asked(), Arc::clone(self));
-                Attach::Wait(Pending(Ok(Wanted { request: wanted, permitted_by, asked, adapter })))
-            }
-        }
+        is_set
     }
 
     /// What permits the token at the request's destination. `None`: nothing does.
@@ -180,10 +202,12 @@ impl Adapter {
 
 impl Pending {
     /// Waits for the token, at most until the request's own deadline.
-    pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Attached, Error> {
+    pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Obtained, Error> {
         let Wanted { request, permitted_by, asked, adapter } = self.0?;
         let token = before(deadline, adapter.tokens.clone().wait(request)).await.unwrap_or_else(|| Err(too_late()))?;
-        Ok(Attached::new(token, permitted_by, asked, adapter))
+        let is_routine = token.is_accepted_by(permitted_by.bit());
+        let attached = Attached::new(adapter.tokens.id(&token), is_routine, permitted_by, asked, &adapter);
+        Ok(Obtained { token, attached })
     }
 }
 
@@ -196,34 +220,6 @@ fn goes_anywhere() -> Error {
         "the request names no host, and the layer was not told where its requests go: write \
          `BearerAuthLayer::new(tokens).for_origin(\"https://orders.internal:50051\")?`",
     )
-}
-
-/// Puts the token on the request. `false`: it keeps a header of its own, or has as many headers as it can hold.
-#[inline]
-fn append(tokens: &TokenCache, token: &AccessToken, headers: &mut HeaderMap) -> bool {
-    // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
-    // `contains_key` before it 100.)
-    let Ok(occupied) = headers.try_append(AUTHORIZATION, token.authorization().clone()) else {
-        return false;
-    };
-    if occupied {
-        take_back(tokens, headers);
-    }
-    !occupied
-}
-
-/// Removes the last of several headers, which is ours.
-#[cold]
-fn take_back(tokens: &TokenCache, headers: &mut HeaderMap) {
-    tokens.own_header(&AUTHORIZATION);
-    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return };
-    let mut own: Vec<_> = header.iter().cloned().collect();
-    own.pop();
-    let mut own = own.into_iter();
-    if let Some(first) = own.next() {
-        header.insert(first);
-    }
-    own.for_each(|value| header.append(value));
 }
 
 impl fmt::Debug for Bearer {

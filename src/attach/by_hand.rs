@@ -155,7 +155,7 @@ impl BearerHeader {
         if self.replaces {
             return None;
         }
-        let token = self.tokens.another(&self.token).await?;
+        let token = self.tokens.another(self.tokens.id(&self.token)).await?;
         Some(Self { token, replaces: true, ..self })
     }
 
@@ -164,14 +164,14 @@ impl BearerHeader {
             log::fresh_token_rejected(&self.origin());
         }
         self.tokens.report().rejection(Some(rejection));
-        self.tokens.reject_at(&self.token, self.permitted_by, rejection);
+        self.tokens.reject_at(self.tokens.id(&self.token), self.permitted_by, rejection);
     }
 
     fn accepted(&self) {
         if self.replaces {
-            self.tokens.accepted_in_place(&self.token, self.permitted_by);
-        } else {
-            self.tokens.accepted(&self.token, self.permitted_by);
+            self.tokens.accepted_in_place(self.tokens.id(&self.token), self.permitted_by);
+        } else if !self.token.is_accepted_by(self.permitted_by.bit()) {
+            self.tokens.accepted(self.tokens.id(&self.token), self.permitted_by);
         }
     }
 

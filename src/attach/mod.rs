@@ -13,11 +13,6 @@ mod request;
 
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use self::request::sealed::Request;
-pub(crate) use self::{
-    attached::Attached,
-    bearer::{Attach, Bearer, Pending},
-    replay::sealed::Replay as SpareOf,
-};
 pub use self::{
     attached::grpc_unauthenticated,
     bearer::WithoutToken,
@@ -25,4 +20,9 @@ pub use self::{
     header::TokenHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},
+};
+pub(crate) use self::{
+    attached::{Attached, Obtained},
+    bearer::{Attach, Bearer, Pending},
+    replay::sealed::Replay as SpareOf,
 };

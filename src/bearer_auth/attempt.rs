@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
-    attach::{Attached, BearerRequest, Pending},
+    attach::{Attached, BearerRequest, Obtained, Pending},
     challenge::Rejection,
     error::{BoxError, Error},
 };
@@ -19,7 +19,7 @@ type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
 /// A request that waits for a token.
 pub(super) struct FirstAttempt<S, Req, Spare> {
-    token: Waiting<Result<Attached, Error>>,
+    token: Waiting<Result<Obtained, Error>>,
     deadline: Option<Instant>,
     /// The service that was polled ready, until it is called.
     kept: Option<(Req, S, Option<Spare>)>,
@@ -40,12 +40,10 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(S::Future, Option<Attached>, Option<Spare>), Error>> {
-        let attached = ready!(self.token.as_mut().poll(cx));
+        let obtained = ready!(self.token.as_mut().poll(cx));
         let (mut request, mut service, spare) = self.kept.take().unwrap_or_else(|| polled_again());
-        let attached = attached?;
-        let is_set = attached.set(&mut request, self.deadline);
-        let future = service.call(request);
-        Poll::Ready(Ok(if is_set { (future, Some(attached), spare) } else { (future, None, None) }))
+        let attached = obtained?.attach(&mut request, self.deadline);
+        Poll::Ready(Ok((service.call(request), attached, spare)))
     }
 }
 
@@ -59,13 +57,13 @@ pub(super) struct SecondAttempt<S, Req, Res> {
 
 enum SecondStage<Res> {
     /// The response is kept in case no other token can be obtained.
-    Token(Waiting<Option<Attached>>, Option<Res>),
+    Token(Waiting<Option<Obtained>>, Option<Res>),
     /// Readiness counts only once, so the service is polled again.
-    Service(Option<Attached>),
+    Service(Option<Obtained>),
 }
 
 pub(super) enum Retried<F, Res> {
-    Sent(F, Attached),
+    Sent(F, Option<Attached>),
     Not(Res),
 }
 
@@ -85,19 +83,18 @@ where
         S::Error: Into<BoxError>,
     {
         if let SecondStage::Token(token, response) = &mut self.stage {
-            let attached = ready!(token.as_mut().poll(cx));
-            if let (None, Some(response)) = (&attached, response.take()) {
+            let obtained = ready!(token.as_mut().poll(cx));
+            if let (None, Some(response)) = (&obtained, response.take()) {
                 return Poll::Ready(Ok(Retried::Not(response)));
             }
             // The response is dropped before the service is polled: an unread body may hold the connection that the
             // second attempt needs.
-            self.stage = SecondStage::Service(attached);
+            self.stage = SecondStage::Service(obtained);
         }
         ready!(self.service.poll_ready(cx)).map_err(Into::into)?;
-        let SecondStage::Service(attached) = &mut self.stage else { polled_again() };
-        let (Some(attached), Some(mut request)) = (attached.take(), self.request.take()) else { polled_again() };
-        // This cannot fail: the same request had room for the first token.
-        let _ = attached.set(&mut request, self.deadline);
+        let SecondStage::Service(obtained) = &mut self.stage else { polled_again() };
+        let (Some(obtained), Some(mut request)) = (obtained.take(), self.request.take()) else { polled_again() };
+        let attached = obtained.attach(&mut request, self.deadline);
         Poll::Ready(Ok(Retried::Sent(self.service.call(request), attached)))
     }
 }

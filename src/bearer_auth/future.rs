@@ -94,7 +94,7 @@ where
                     }
                 }
                 StageProjection::Recovering { second } => match ready!(second.poll_sent(cx))? {
-                    Retried::Sent(future, attached) => Stage::Sent { future, attached: Some(attached), spare: None },
+                    Retried::Sent(future, attached) => Stage::Sent { future, attached, spare: None },
                     Retried::Not(response) => return Poll::Ready(Ok(response)),
                 },
             };

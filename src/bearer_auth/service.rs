@@ -67,11 +67,26 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        match self.bearer.attach(&mut request, None, |request| self.replay.spare(request, &self.inner)) {
-            Attach::Not => ResponseFuture::sent(self.inner.call(request), None, None),
-            Attach::With(attached, spare) => ResponseFuture::sent(self.inner.call(request), Some(attached), spare),
+        let spare = self.replay.spare(&request, &self.inner);
+        let attached = self.bearer.attach_lease(&mut request, None);
+        if attached.is_none() {
+            return self.call_without_lease(request, spare);
+        }
+        ResponseFuture::sent(self.inner.call(request), attached, spare)
+    }
+}
+
+impl<S, R> BearerAuth<S, R> {
+    #[cold]
+    fn call_without_lease<Req>(&mut self, mut request: Req, spare: Option<R::Spare<S>>) -> ResponseFuture<S, Req, R>
+    where
+        S: Service<Req> + Clone,
+        Req: BearerRequest,
+        R: Replay<Req>,
+    {
+        match self.bearer.attach(&mut request, None) {
+            Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
             Attach::Wait(pending) => {
-                let spare = self.replay.spare(&request, &self.inner);
                 // The service that was polled ready must be the one that is called. It moves into the future and leaves
                 // a clone, which must be polled again. If the request is refused, dropping it gives back what it had
                 // reserved.

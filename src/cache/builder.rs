@@ -11,7 +11,7 @@ use super::{
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
-    lease::Leases,
+    lease::AllLeases,
     renewal::Settings,
     slot::Slot,
 };
@@ -125,7 +125,8 @@ impl TokenCacheBuilder {
     /// Sets how many tokens are kept beside the source's own, for requests that name another scope, resource, audience
     /// or parameter. The default is 1 000. For services with more tenants: beyond the limit, the least recently used
     /// token is removed, and requested again when it is needed. A token that a caller waits for, or that has a handle
-    /// of its own, stays; of the tokens that are held back after a failure, as many again may stay.
+    /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
+    /// stay. Each thread whose requests carry a token keeps a copy of it.
     pub fn most_keys(mut self, most: usize) -> Self {
         if most == 0 {
             self.refuse(Error::configuration("most_keys: zero; every such request would need a new token"));
@@ -208,12 +209,13 @@ impl TokenCacheBuilder {
             settings: self.settings,
             clock: self.clock,
             endpoint: Endpoint::default(),
+            leases: AllLeases::new(),
             streaks: AtomicUsize::new(0),
             #[cfg(feature = "store")]
             sharing: self.shared.sharing(&report),
             report,
         });
-        let default = Slot::new(Arc::clone(&context), TokenRequest::default(), Leases::copied());
+        let default = Slot::new(Arc::clone(&context), TokenRequest::default());
         let shared = Shared { context, origins: self.origins, default: Arc::clone(&default), keys };
         TokenCache { shared: Arc::new(shared), own: default }
     }

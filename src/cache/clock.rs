@@ -11,10 +11,10 @@ use std::{
 /// A point in time on both clocks. The monotonic clock stops while a machine sleeps; people can set the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// Since some point before the cache was built.
-    mono: Duration,
-    /// Since 1970.
-    wall: Duration,
+    /// Nanoseconds since some point before the cache was built.
+    mono: u64,
+    /// Nanoseconds since 1970.
+    wall: u64,
 }
 
 impl Moment {
@@ -26,25 +26,27 @@ impl Moment {
 
     /// How long until the first of the clocks reaches `at`.
     pub(crate) fn until(self, at: Self) -> Duration {
-        at.mono.saturating_sub(self.mono).min(at.wall.saturating_sub(self.wall))
+        Duration::from_nanos(at.mono.saturating_sub(self.mono).min(at.wall.saturating_sub(self.wall)))
     }
 
     pub(crate) fn wall(self) -> SystemTime {
-        SystemTime::UNIX_EPOCH.checked_add(self.wall).unwrap_or(SystemTime::UNIX_EPOCH)
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(self.wall)).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     pub(crate) fn after(self, wait: Duration) -> Self {
+        let wait = nanoseconds(wait);
         Self { mono: self.mono.saturating_add(wait), wall: self.wall.saturating_add(wait) }
     }
 
     /// How long ago `earlier` was, on the clock that says more.
     #[cfg(feature = "store")]
     pub(crate) fn since(self, earlier: Self) -> Duration {
-        self.mono.saturating_sub(earlier.mono).max(self.wall.saturating_sub(earlier.wall))
+        Duration::from_nanos(self.mono.saturating_sub(earlier.mono).max(self.wall.saturating_sub(earlier.wall)))
     }
 
     #[cfg(feature = "store")]
     pub(crate) fn before(self, time: Duration) -> Self {
+        let time = nanoseconds(time);
         Self { mono: self.mono.saturating_sub(time), wall: self.wall.saturating_sub(time) }
     }
 
@@ -112,7 +114,7 @@ impl Manual {
     fn now(&self) -> Moment {
         let mut now = self.start.after(self.tokio_start.elapsed());
         let ahead = self.wall_ahead.load(Ordering::Relaxed);
-        let jump = Duration::from_millis(ahead.unsigned_abs());
+        let jump = nanoseconds(Duration::from_millis(ahead.unsigned_abs()));
         now.wall = if ahead < 0 { now.wall.saturating_sub(jump) } else { now.wall.saturating_add(jump) };
         now
     }
@@ -120,12 +122,24 @@ impl Manual {
 
 #[inline]
 fn system() -> Moment {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     let (mono, wall) = ticks();
-    Moment {
-        mono: mono.unwrap_or_else(|| START.elapsed()),
-        wall: wall.unwrap_or_else(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
-    }
+    Moment { mono: mono.unwrap_or_else(exact_mono), wall: wall.unwrap_or_else(exact_wall) }
+}
+
+#[cold]
+fn exact_mono() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    nanoseconds(START.elapsed())
+}
+
+#[cold]
+fn exact_wall() -> u64 {
+    nanoseconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Five centuries at most.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The longest time between two ticks.
@@ -135,17 +149,19 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// exact time takes three times as long.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
-fn ticks() -> (Option<Duration>, Option<Duration>) {
-    use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
+fn ticks() -> (Option<u64>, Option<u64>) {
+    use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
 
     // Unlike `clock_gettime`, this function does not panic if a kernel lacks the clock.
     let read = |clock| {
-        clock_gettime_dynamic(DynamicClockId::Known(clock)).ok().and_then(|time: Timespec| time.try_into().ok())
+        let time = clock_gettime_dynamic(DynamicClockId::Known(clock)).ok()?;
+        // The kernel accepts no time before 1970.
+        Some((time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64))
     };
     (read(ClockId::MonotonicCoarse), read(ClockId::RealtimeCoarse))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn ticks() -> (Option<Duration>, Option<Duration>) {
+fn ticks() -> (Option<u64>, Option<u64>) {
     (None, None)
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{clock::Clock, endpoint::Endpoint, renewal::Settings, streaks::Streaks};
+use super::{clock::Clock, endpoint::Endpoint, lease::AllLeases, renewal::Settings, streaks::Streaks};
 #[cfg(feature = "store")]
 use crate::store::Sharing;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
@@ -19,6 +19,7 @@ pub(super) struct Context {
     pub clock: Clock,
     pub endpoint: Endpoint,
     pub report: Reporter,
+    pub leases: AllLeases,
     /// How many origins have a streak of rejections, over all tokens.
     pub streaks: AtomicUsize,
     /// The store in which instances share tokens.

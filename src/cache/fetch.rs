@@ -28,7 +28,7 @@ use crate::{
         span::{Caller, Span},
     },
     runtime::{self, Panicked},
-    token::AccessToken,
+    token::{AccessToken, TokenNumber},
 };
 
 tokio::task_local! {
@@ -43,7 +43,7 @@ pub(super) fn is_source_of(slot: &Arc<Slot>) -> bool {
 
 /// What a caller does now; starts what is due on the caller's runtime. A caller whose token was rejected does not want
 /// the same token again.
-pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
+pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     let runtime = runtime::with_timer();
     let (step, departure) = slot.next(unwanted, runtime.is_some());
     // Not under the slot's lock: a runtime that has ended drops the task here, and its guard takes that lock.

@@ -54,6 +54,11 @@ impl Task {
     pub(super) fn handle(&self) -> Arc<OnceLock<AbortHandle>> {
         Arc::clone(&self.0)
     }
+
+    /// Lets the task end by itself. A handle would keep its memory, of more than a kilobyte.
+    pub(super) fn let_go(&mut self) {
+        self.0 = Arc::default();
+    }
 }
 
 impl Drop for Task {

@@ -15,7 +15,7 @@ const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
 
 /// Starts the task in this runtime, unless it already runs.
 pub(super) fn ensure(slot: &Arc<Slot>) {
-    if !slot.context().settings.keep_warm || !slot.request().is_default() {
+    if !slot.is_kept_warm() {
         return;
     }
     let Some(runtime) = runtime::with_timer() else { return };

@@ -30,7 +30,7 @@ impl TokenCache {
         loop {
             match slot.remaining(&token, time, since) {
                 Remaining::Enough => break,
-                Remaining::TooLittle => token = self.acquire(slot, Some(&token), self.wait_limit()).await?,
+                Remaining::TooLittle => token = self.acquire(slot, Some(token.number()), self.wait_limit()).await?,
                 Remaining::NeverEnough(left) => return Err(too_short(left, time)),
             }
         }

@@ -1,52 +1,97 @@
-//! What a request reads: a token that it may attach without any decision, until a point in time.
+//! What a request reads: tokens that it may attach without any decision, until a point in time.
 //!
-//! Leases are stored while the slot's state is locked, in a copy for each thread. No request waits for a lease: a
-//! request that finds it locked for storing locks the state instead, and so sees the result. Meanwhile, another thread
-//! may still read the old lease, but never beyond its time, and never after the state has been unlocked.
+//! A slot lends its token to the thread that asks for it, and ends all its leases when a decision is due. It does both
+//! under its own lock, so once that is released, no thread has a lease that the slot's state does not allow. No request
+//! waits for the leases: one that finds them locked, or finds none of its token, asks the slot.
 
-use std::sync::{PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use super::clock::{Clock, Moment};
-use crate::{sharded::Sharded, token::AccessToken};
+use super::clock::Moment;
+use crate::{
+    fingerprint::{ByFingerprint, Fingerprint},
+    sharded::{Apart, Sharded},
+    token::AccessToken,
+};
 
-pub(super) struct Leases(Sharded<RwLock<Option<Lease>>>);
+pub(super) struct AllLeases(Sharded<Leases>);
+
+/// The leases of one thread, by the fingerprint of the token request.
+#[derive(Default)]
+pub(crate) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 
 struct Lease {
     token: AccessToken,
     until: Moment,
+    /// Whether a request has used it without asking its slot, since [`AllLeases::were_used`] last asked.
+    was_used: AtomicBool,
+}
+
+impl AllLeases {
+    pub(super) fn new() -> Self {
+        Self(Sharded::new(|_| Leases::default()))
+    }
+
+    /// This thread's.
+    pub(super) fn here(&self) -> &Leases {
+        self.0.get()
+    }
+
+    /// Those of the threads with this number.
+    pub(super) fn at(&self, thread: usize) -> Arc<Apart<Leases>> {
+        Arc::clone(self.0.at(thread))
+    }
+
+    /// Ends the leases of this token, in all threads.
+    pub(super) fn end(&self, key: Fingerprint) {
+        self.0.iter().for_each(|leases| leases.end(key));
+    }
+
+    /// Whether a request has used a lease of this token since this was last asked.
+    pub(super) fn were_used(&self, key: Fingerprint) -> bool {
+        // Not `any`, which stops at the first: asking resets them.
+        self.0.iter().filter(|leases| leases.was_used(key)).count() > 0
+    }
 }
 
 impl Leases {
-    /// A copy for each thread.
-    pub(super) fn copied() -> Self {
-        Self(Sharded::new(RwLock::default))
+    /// What `attach` returns for the token, if there is a lease. Never waits. `attach` must not lock anything.
+    #[inline(always)]
+    pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&AccessToken) -> T) -> Option<T> {
+        self.read(key, now, |lease| {
+            lease.was_used.store(true, Ordering::Relaxed);
+            attach(&lease.token)
+        })
     }
 
-    pub(super) fn single() -> Self {
-        Self(Sharded::single(RwLock::default()))
+    /// The token, for those who have asked its slot.
+    pub(super) fn token(&self, key: Fingerprint, now: Moment) -> Option<AccessToken> {
+        self.read(key, now, |lease| lease.token.clone())
     }
 
-    /// The token, if no decision is due. Never waits.
-    #[inline]
-    pub(super) fn current(&self, clock: &Clock) -> Option<AccessToken> {
-        let lease = self.0.get().try_read().ok()?;
-        let lease = lease.as_ref()?;
-        (!clock.now().reached(lease.until)).then(|| lease.token.clone())
+    #[inline(always)]
+    fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
+        let leases = self.0.try_read().ok()?;
+        leases.get(&key).filter(|lease| !now.reached(lease.until)).map(read)
     }
 
-    pub(super) fn lend(&self, token: &AccessToken, until: Moment) {
-        self.store(|| Some(Lease { token: token.copied(), until }));
+    pub(super) fn lend(&self, key: Fingerprint, token: AccessToken, until: Moment) {
+        let lease = Lease { token, until, was_used: AtomicBool::new(false) };
+        // The previous lease is dropped, and its token wiped, after the lock is released.
+        let _previous = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, lease);
     }
 
-    pub(super) fn end(&self) {
-        self.store(|| None);
+    fn end(&self, key: Fingerprint) {
+        let _ended = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
-    fn store(&self, lease: impl Fn() -> Option<Lease>) {
-        for stored in self.0.iter() {
-            // The new lease is made before the lock is taken, and the old one is dropped after.
-            let mut lease = lease();
-            std::mem::swap(&mut *stored.write().unwrap_or_else(PoisonError::into_inner), &mut lease);
-        }
+    fn was_used(&self, key: Fingerprint) -> bool {
+        let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        leases.get(&key).is_some_and(|lease| lease.was_used.swap(false, Ordering::Relaxed))
     }
 }

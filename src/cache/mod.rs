@@ -32,6 +32,7 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
+pub(crate) use self::lease::Leases;
 #[cfg(not(feature = "store"))]
 use self::not_sharing as sharing;
 pub use self::{
@@ -42,18 +43,19 @@ use self::{
     clock::Moment,
     context::Context,
     keys::Keys,
-    lease::Leases,
     slot::{SUSPECT_WAIT, Slot, Step},
 };
 use crate::{
     challenge::Rejection,
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
+    fingerprint::Fingerprint,
     origin::{Origins, PermittedBy},
     report::Reporter,
     runtime,
+    sharded::Apart,
     source::TokenSource,
-    token::AccessToken,
+    token::{AccessToken, TokenId, TokenNumber},
     token_request::TokenRequest,
 };
 
@@ -134,7 +136,7 @@ impl TokenCache {
     ///
     /// Like [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        self.hand_out(&self.slot(Some(request))).await
+        self.hand_out(&self.slot(request)).await
     }
 
     /// Returns a handle of this cache for another token: [`token`](Self::token) returns it, and adapters attach it to
@@ -158,7 +160,7 @@ impl TokenCache {
     /// ```
     #[must_use]
     pub fn with_request(&self, request: &TokenRequest) -> Self {
-        Self { shared: Arc::clone(&self.shared), own: self.slot_of(request, Leases::copied) }
+        Self { shared: Arc::clone(&self.shared), own: self.slot(request) }
     }
 
     /// Returns the status of this handle's token, for readiness probes and status pages.
@@ -185,13 +187,13 @@ impl TokenCache {
     /// While new tokens are rejected before that, renewals are at least 10, 20, 40 … seconds apart.
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
-        self.reject_by(BY_HAND, 0, token, Rejection::Explicit);
+        self.reject_by(BY_HAND, 0, self.id(token), Rejection::Explicit);
     }
 
     /// Like [`try_token`](Self::try_token), with the reason if no token request is in flight.
     pub(crate) fn try_hand_out(&self) -> Result<Option<AccessToken>, Error> {
         let slot = &self.own;
-        let cached = match slot.current().map_or_else(|| step(slot, None), Step::Serve) {
+        let cached = match slot.leased().map_or_else(|| step(slot, None), Step::Serve) {
             Step::Serve(token) => Some(token),
             Step::Fail(error) => return Err(error),
             _ => None,
@@ -199,31 +201,57 @@ impl TokenCache {
         Ok(cached.inspect(|token| self.handed_out(slot, token)))
     }
 
-    /// The token to attach, if no decision is due. Starts nothing.
-    #[inline]
+    /// The leases of the threads with this number.
+    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Leases>> {
+        self.shared.context.leases.at(thread)
+    }
+
+    /// What `attach` returns for the token to attach, and which one that is; `None` if there is no lease of it. Starts
+    /// nothing, and never waits. `attach` must not lock anything.
+    #[inline(always)]
+    pub(crate) fn leased<T>(
+        &self,
+        leases: &Leases,
+        key: Option<Fingerprint>,
+        attach: impl FnOnce(&AccessToken) -> T,
+    ) -> Option<(T, TokenId)> {
+        let key = key.unwrap_or(self.own.key());
+        let attach = |token: &AccessToken| (attach(token), TokenId { key, number: token.number() });
+        leases.with(key, self.shared.context.clock.now(), attach)
+    }
+
+    /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        match request {
-            None => self.own.current(),
-            Some(request) => self.slot(Some(request)).current(),
-        }
+        let here = self.shared.context.leases.here();
+        let lease = self.leased(here, request.map(TokenRequest::fingerprint), AccessToken::clone);
+        lease.map(|(token, _)| token).or_else(|| {
+            let slot = self.slot_of(request);
+            slot.leased().or_else(|| slot.lend())
+        })
     }
 
     /// The token to attach. May wait.
     pub(crate) async fn wait(self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
         let limit = self.wait_limit();
-        self.acquire(&self.slot(request.as_ref()), None, limit).await
+        self.acquire(&self.slot_of(request.as_ref()), None, limit).await
+    }
+
+    /// Which token this is. One that names no request is this handle's.
+    pub(crate) fn id(&self, token: &AccessToken) -> TokenId {
+        let key = token.request().map_or(self.own.key(), TokenRequest::fingerprint);
+        TokenId { key, number: token.number() }
     }
 
     /// Notes that an origin rejected a token, and starts its renewal if that may start.
-    pub(crate) fn reject_at(&self, token: &AccessToken, origin: PermittedBy, rejection: Rejection) -> bool {
-        self.reject_by(&self.origins().name(origin), origin.bit(), token, rejection)
+    pub(crate) fn reject_at(&self, id: TokenId, origin: PermittedBy, rejection: Rejection) -> bool {
+        self.reject_by(&self.origins().name(origin), origin.bit(), id, rejection)
     }
 
-    fn reject_by(&self, origin: &str, bit: u64, token: &AccessToken, rejection: Rejection) -> bool {
-        let slot = self.slot(token.request());
-        let renews = slot.reject(token, origin, bit, rejection);
+    fn reject_by(&self, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
+        let Some(slot) = self.find(id.key) else { return false };
+        let renews = slot.reject(id.number, origin, bit, rejection);
         if renews {
-            let _ = step(&slot, Some(token));
+            let _ = step(&slot, Some(id.number));
         }
         renews
     }
@@ -231,23 +259,23 @@ impl TokenCache {
     /// Another token than the rejected one, if one can be obtained within five seconds.
     pub(crate) async fn recover(
         self,
-        rejected: AccessToken,
+        rejected: TokenId,
         origin: PermittedBy,
         rejection: Rejection,
     ) -> Option<AccessToken> {
         self.report().rejection(Some(rejection));
-        if !self.reject_at(&rejected, origin, rejection) {
+        if !self.reject_at(rejected, origin, rejection) {
             return None;
         }
-        self.another(&rejected).await
+        self.another(rejected).await
     }
 
     /// Another token than this one, which was rejected, if one can be obtained within five seconds.
-    pub(crate) async fn another(&self, rejected: &AccessToken) -> Option<AccessToken> {
-        let slot = self.slot(rejected.request());
+    pub(crate) async fn another(&self, rejected: TokenId) -> Option<AccessToken> {
+        let slot = self.find(rejected.key)?;
         let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(&slot, Some(rejected), limit).await.ok()?;
-        (!token.is_same_as(rejected)).then_some(token)
+        let token = self.acquire(&slot, Some(rejected.number), limit).await.ok()?;
+        (token.number() != rejected.number).then_some(token)
     }
 
     /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
@@ -257,17 +285,20 @@ impl TokenCache {
 
     /// The origin accepted this token. What it accepts next is of interest only while it has a streak of rejections.
     #[cold]
-    pub(crate) fn accepted(&self, token: &AccessToken, origin: PermittedBy) {
-        let settled = !self.has_streaks() || self.slot(token.request()).accepted(token, &self.origins().name(origin));
-        if settled {
-            token.note_accepted_by(origin.bit());
+    pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
+        let Some(slot) = self.find(id.key) else { return };
+        if self.has_streaks() {
+            slot.accepted(id.number, &self.origins().name(origin), origin.bit());
+        } else {
+            slot.note_accepted(id.number, origin.bit());
         }
     }
 
     /// The origin accepted this token, which replaced a rejected one.
-    pub(crate) fn accepted_in_place(&self, token: &AccessToken, origin: PermittedBy) {
-        self.slot(token.request()).accepted_in_place(&self.origins().name(origin));
-        token.note_accepted_by(origin.bit());
+    pub(crate) fn accepted_in_place(&self, id: TokenId, origin: PermittedBy) {
+        if let Some(slot) = self.find(id.key) {
+            slot.accepted_in_place(id.number, &self.origins().name(origin), origin.bit());
+        }
     }
 
     /// Where the tokens may be sent.
@@ -280,18 +311,20 @@ impl TokenCache {
         &self.shared.context.report
     }
 
-    fn slot(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
-        match request {
-            None => Arc::clone(&self.own),
-            Some(request) => self.slot_of(request, Leases::single),
-        }
+    /// The slot of a request that may leave the choice to this handle.
+    fn slot_of(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
+        request.map_or_else(|| Arc::clone(&self.own), |request| self.slot(request))
     }
 
-    fn slot_of(&self, request: &TokenRequest, leases: fn() -> Leases) -> Arc<Slot> {
-        if request.is_default() {
-            return Arc::clone(&self.shared.default);
-        }
-        self.shared.keys.slot(request, &self.shared.default, &self.shared.context, leases)
+    fn slot(&self, request: &TokenRequest) -> Arc<Slot> {
+        let Shared { context, default, keys, .. } = &*self.shared;
+        if request.is_default() { Arc::clone(default) } else { keys.slot(request, default, context) }
+    }
+
+    /// The slot with this key; `None`: it has made room for others since.
+    fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
+        let kept = [&self.own, &self.shared.default].into_iter().find(|slot| slot.key() == key);
+        kept.map(Arc::clone).or_else(|| self.shared.keys.find(key))
     }
 
     fn wait_limit(&self) -> Duration {
@@ -308,17 +341,17 @@ impl TokenCache {
     /// A token that is handed out counts as accepted until it is reported.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
         if self.has_streaks() {
-            let _ = slot.accepted(token, BY_HAND);
+            slot.accepted(token.number(), BY_HAND, 0);
         }
     }
 
     async fn acquire(
         &self,
         slot: &Arc<Slot>,
-        unwanted: Option<&AccessToken>,
+        unwanted: Option<TokenNumber>,
         limit: Duration,
     ) -> Result<AccessToken, Error> {
-        if let (None, Some(token)) = (unwanted, slot.current()) {
+        if let (None, Some(token)) = (unwanted, slot.leased()) {
             return Ok(token);
         }
         let next = match step(slot, unwanted) {
@@ -335,7 +368,7 @@ impl TokenCache {
         &self,
         mut next: Step,
         slot: &Arc<Slot>,
-        unwanted: Option<&AccessToken>,
+        unwanted: Option<TokenNumber>,
         limit: Duration,
     ) -> Result<AccessToken, Error> {
         // On the monotonic clock alone: setting the wall clock does not end a caller's wait.
@@ -377,7 +410,7 @@ impl TokenCache {
 }
 
 /// What a caller does now; starts what is due.
-fn step(slot: &Arc<Slot>, unwanted: Option<&AccessToken>) -> Step {
+fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     let step = fetch::step(slot, unwanted);
     keep_warm::ensure(slot);
     step

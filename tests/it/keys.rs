@@ -25,7 +25,8 @@ async fn token(tokens: &TokenCache, request: &TokenRequest) -> String {
 }
 
 fn small(source: &Source, most: usize) -> TokenCache {
-    source.builder().clock(Clock::tokio()).most_keys(most).build().expect("the settings are complete")
+    let builder = source.builder().origin("https://api.example.com").clock(Clock::tokio());
+    builder.most_keys(most).build().expect("the settings are complete")
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,6 +196,71 @@ async fn beyond_the_bound_the_least_used_goes_first_and_the_sources_own_never_do
     let before = source.count();
     tokens.token().await.expect("a token");
     assert_eq!(source.count(), before, "the source's own is still there");
+}
+
+/// Sends a request with this key, and returns the token that it carried.
+async fn send(tokens: &TokenCache, key: &TokenRequest) -> String {
+    let api = Api::open();
+    let mut request = get("https://api.example.com");
+    request.extensions_mut().insert(key.clone());
+    BearerAuthLayer::new(tokens.clone()).layer(api.clone()).oneshot(request).await.expect("a response");
+    bearer(&api.seen()[0]).expect("a token").to_owned()
+}
+
+/// Requests do not ask the cache while they have a lease; it has to notice all the same that a token is used.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_requests_use_stays_and_one_that_none_uses_makes_room() {
+    let source = Source::new();
+    let tokens = small(&source, 3);
+    for key in ["a", "b", "c"] {
+        token(&tokens, &scope(key)).await;
+    }
+    for key in 0..20 {
+        assert_eq!(send(&tokens, &scope("a")).await, "token-1");
+        token(&tokens, &scope(format!("s{key}"))).await;
+    }
+    assert_eq!(source.count(), 23, "its token was never requested again");
+    // Once no request uses it, it makes room.
+    for key in 20..30 {
+        token(&tokens, &scope(format!("s{key}"))).await;
+    }
+    assert_eq!(send(&tokens, &scope("a")).await, "token-34");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_all_in_use_are_kept_up_to_twice_the_bound() {
+    let source = Source::new();
+    let tokens = small(&source, 4);
+    for key in 0..8 {
+        for used in 0..=key {
+            send(&tokens, &scope(format!("s{used}"))).await;
+        }
+    }
+    assert_eq!(source.count(), 8, "none was requested twice");
+    for key in 8..50 {
+        for _ in 0..2 {
+            send(&tokens, &scope(format!("s{key}"))).await;
+        }
+    }
+    let before = source.count();
+    for key in (0..50).rev() {
+        send(&tokens, &scope(format!("s{key}"))).await;
+    }
+    let kept = before + 50 - source.count();
+    assert!((4..=9).contains(&kept), "{kept} of 50 were kept");
+}
+
+/// A response finds the token that its request carried by the key. If the key has made room, there is nothing to renew.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_of_a_token_that_is_no_longer_kept_requests_none() {
+    let source = Source::new();
+    let tokens = small(&source, 1);
+    let forgotten = tokens.token_for(&scope("a")).await.expect("a token");
+    token(&tokens, &scope("b")).await;
+    tokens.reject(&forgotten);
+    sleep(minutes(1)).await;
+    assert_eq!(source.count(), 2);
+    assert_eq!(token(&tokens, &scope("a")).await, "token-3");
 }
 
 #[tokio::test(start_paused = true)]

@@ -94,6 +94,8 @@ mod takeover;
 #[cfg(all(feature = "test-util", feature = "reqwest-middleware"))]
 mod testing;
 #[cfg(feature = "test-util")]
+mod threads;
+#[cfg(feature = "test-util")]
 mod token_header;
 #[cfg(feature = "reqwest-middleware")]
 mod token_request;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use client_credentials::{Clock, TokenCache};
+use client_credentials::{BearerAuthLayer, Clock, TokenCache};
 use tokio::{
     runtime::{Builder, Runtime},
     time::sleep,
 };
+use tower::{Layer, ServiceExt};
 
 use crate::support::{
+    fake::Api,
+    get,
     source::{Source, hours, minutes, seconds},
     tenants::{Asked, Reply, Tenants, call},
 };
@@ -58,6 +61,22 @@ fn keep_warm_goes_on_in_the_next_runtime_while_the_old_token_lives() {
         assert_eq!(try_token(&tokens), "token-2");
         sleep(hours(2)).await;
         assert!(source.count() >= 4, "and so it goes on: {}", source.count());
+    });
+}
+
+#[test]
+fn a_request_through_an_adapter_is_such_a_call_too() {
+    let (first, next) = (paused(), paused());
+    let source = Source::new();
+    let builder = source.builder().origin("https://api.example.com").clock(Clock::tokio());
+    let tokens = builder.keep_warm().build().expect("complete");
+    first.block_on(tokens.token()).expect("a token");
+    drop(first);
+    next.block_on(async {
+        let service = BearerAuthLayer::new(tokens.clone()).layer(Api::open());
+        service.oneshot(get("https://api.example.com")).await.expect("a response");
+        sleep(minutes(50)).await;
+        assert_eq!(source.count(), 2, "nobody asked");
     });
 }
 

@@ -14,7 +14,7 @@ use crate::{
         clock::Moment,
         flight::{Flight, Outcome, Task},
     },
-    token::AccessToken,
+    token::{AccessToken, TokenNumber},
 };
 
 /// Between two looks into the store while no token may be requested.
@@ -94,7 +94,7 @@ impl Slot {
         &self,
         state: &mut State,
         now: Moment,
-        unwanted: Option<&AccessToken>,
+        unwanted: Option<TokenNumber>,
         (renewal, departure): (Renewal, Option<Departure>),
     ) -> (Renewal, Option<Departure>) {
         let may_help = matches!(renewal, Renewal::Soon(_) | Renewal::HeldBack(_) | Renewal::NotDue);

@@ -91,7 +91,8 @@ impl Slot {
             from: ObtainedFrom::Source,
         });
         (state.failures, state.repeats, state.hold) = (0, 0, None);
-        self.leases.lend(&token, renew_at.min(expires_at));
+        state.task.let_go();
+        self.lend_new(&token, renew_at.min(expires_at));
         Ended::Obtained { token, until: expires_at.wall(), lifetime: life.expires_after }
     }
 
@@ -128,7 +129,7 @@ impl Slot {
         let reason = Reason::of(&error);
         state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
         // Leases last until the flight's deadline; the next attempt may be due before.
-        self.leases.end();
+        self.end_leases();
         if let Some(issued) = &mut state.issued {
             issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
         }
@@ -143,7 +144,7 @@ impl Slot {
         let before = state.last_start.is_none_or(|start| !start.reached(changed_at));
         if before && let Some(hold) = state.hold.as_mut().filter(|hold| hold.error.may_be_credentials()) {
             hold.until = now;
-            self.leases.end();
+            self.end_leases();
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod departure;
 mod landing;
+mod lending;
 mod rejection;
 mod remaining;
 #[cfg(feature = "store")]
@@ -24,15 +25,15 @@ use super::{
     clock::Moment,
     context::Context,
     flight::{Flight, Task},
-    lease::Leases,
     lock,
     status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
 };
 use crate::{
     error::{Error, ErrorKind},
+    fingerprint::Fingerprint,
     runtime,
-    token::AccessToken,
+    token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
 };
 
@@ -46,7 +47,6 @@ pub(super) struct Slot {
     request: TokenRequest,
     /// Stable for the slot, so that the instances of a fleet renew at different times.
     jitter: f64,
-    leases: Leases,
     state: Mutex<State>,
 }
 
@@ -104,8 +104,8 @@ pub(super) enum Step {
 }
 
 impl Slot {
-    pub(super) fn new(context: Arc<Context>, request: TokenRequest, leases: Leases) -> Arc<Self> {
-        Arc::new(Self { context, request, jitter: fastrand::f64(), leases, state: Mutex::default() })
+    pub(super) fn new(context: Arc<Context>, request: TokenRequest) -> Arc<Self> {
+        Arc::new(Self { context, request, jitter: fastrand::f64(), state: Mutex::default() })
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -116,14 +116,14 @@ impl Slot {
         &self.request
     }
 
-    /// The token, if no decision is due. Never waits.
+    /// By which it is found, and which its leases have.
     #[inline]
-    pub(super) fn current(&self) -> Option<AccessToken> {
-        self.leases.current(&self.context.clock)
+    pub(super) fn key(&self) -> Fingerprint {
+        self.request.fingerprint()
     }
 
     /// The token that callers get after its renewal has failed.
-    pub(super) fn usable(&self, unwanted: Option<&AccessToken>) -> Option<AccessToken> {
+    pub(super) fn usable(&self, unwanted: Option<TokenNumber>) -> Option<AccessToken> {
         let now = self.now();
         let state = self.lock();
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at))?;
@@ -132,14 +132,9 @@ impl Slot {
 
     /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
     /// token was rejected does not want the same token again.
-    pub(super) fn next(&self, unwanted: Option<&AccessToken>, can_start: bool) -> (Step, Option<Departure>) {
+    pub(super) fn next(&self, unwanted: Option<TokenNumber>, can_start: bool) -> (Step, Option<Departure>) {
         let now = self.now();
         let mut guard = self.lock();
-        // The previous holder of the lock may have stored it. If every caller that waited stored it again, more callers
-        // would find it locked and come here.
-        if let (None, Some(token)) = (unwanted, self.current()) {
-            return (Step::Serve(token), None);
-        }
         let state = &mut *guard;
         state.flight.take_if(|flight| now.reached(flight.deadline));
         let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
@@ -148,10 +143,7 @@ impl Slot {
         let is_rejected = issued.is_some_and(|issued| is_same(unwanted, &issued.token));
         // What the caller can use during the renewal.
         let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
-        let serve = |token: AccessToken, until: Moment| {
-            self.leases.lend(&token, until.min(expires_at));
-            Step::Serve(token)
-        };
+        let serve = |token: AccessToken, until: Moment| Step::Serve(self.lend_until(&token, until.min(expires_at)));
         if let Some(token) = usable.clone().filter(|_| !now.reached(due)) {
             return (serve(token, due), None);
         }
@@ -257,14 +249,14 @@ impl Slot {
     pub(super) fn cool_down(&self) {
         let mut state = self.lock();
         state.warm = None;
-        self.leases.end();
+        self.end_leases();
     }
 
     /// A flight ends without an outcome of its own.
     pub(super) fn abandon(&self, id: u64) {
         let mut state = self.lock();
         if state.flight.take_if(|flight| flight.id == id).is_some() {
-            self.leases.end();
+            self.end_leases();
         }
     }
 
@@ -292,11 +284,12 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         self.context.counted(&mut state.streaks, |streaks| *streaks = Streaks::default());
+        self.end_leases();
     }
 }
 
-fn is_same(unwanted: Option<&AccessToken>, token: &AccessToken) -> bool {
-    unwanted.is_some_and(|unwanted| unwanted.is_same_as(token))
+fn is_same(unwanted: Option<TokenNumber>, token: &AccessToken) -> bool {
+    unwanted == Some(token.number())
 }
 
 fn not_renewed() -> Error {

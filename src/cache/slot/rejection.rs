@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{SUSPECT_WAIT, Slot, State, Suspicion};
-use crate::{cache::streaks::Verdict, challenge::Rejection, report::log, token::AccessToken};
+use crate::{cache::streaks::Verdict, challenge::Rejection, report::log, token::TokenNumber};
 
 /// By hand, a token of this age was most likely accepted.
 const UNTIL_ACCEPTED: Duration = Duration::from_secs(60);
@@ -12,11 +12,11 @@ impl Slot {
     /// Notes that an API rejected `token`. Returns whether it makes sense to request another one.
     ///
     /// By the origin's `bit`, the token knows whether it accepted it. By hand there is none (0).
-    pub(in crate::cache) fn reject(&self, token: &AccessToken, origin: &str, bit: u64, rejection: Rejection) -> bool {
+    pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: &str, bit: u64, rejection: Rejection) -> bool {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.is_same_as(token)) else {
+        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.number() == token) else {
             // The cache has moved on: callers get another token.
             return true;
         };
@@ -47,7 +47,7 @@ impl Slot {
                     Rejection::Bare => Suspicion::Served,
                 });
                 issued.renew_at = now;
-                self.leases.end();
+                self.end_leases();
                 drop(guard);
                 log::rejected(source, &self.request, origin, age, was_accepted);
                 true
@@ -56,19 +56,34 @@ impl Slot {
     }
 
     /// `origin` accepted `token`, which may end a streak of rejections. Never waits: the next response will report the
-    /// same. Returns whether no streak of this origin is left.
-    pub(in crate::cache) fn accepted(&self, token: &AccessToken, origin: &str) -> bool {
-        let Ok(mut state) = self.state.try_lock() else { return false };
+    /// same. Once no streak of this origin is left, the token knows by the origin's `bit` that it was accepted.
+    pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: &str, bit: u64) {
+        let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();
         let State { issued, streaks, .. } = &mut *state;
-        if issued.as_ref().is_some_and(|issued| issued.suspicion.is_none() && issued.token.is_same_as(token)) {
+        let Some(issued) = issued.as_ref().filter(|issued| issued.token.number() == token) else { return };
+        if issued.suspicion.is_none() {
             self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
         }
-        streaks.is_over(origin)
+        if streaks.is_over(origin) {
+            issued.token.note_accepted_by(bit);
+        }
+    }
+
+    /// The origin with this `bit` accepted `token`, while no origin has a streak of rejections. Never waits.
+    pub(in crate::cache) fn note_accepted(&self, token: TokenNumber, bit: u64) {
+        let Ok(state) = self.state.try_lock() else { return };
+        if let Some(issued) = state.issued.as_ref().filter(|issued| issued.token.number() == token) {
+            issued.token.note_accepted_by(bit);
+        }
     }
 
     /// `origin` accepted a token that replaced a rejected one.
-    pub(in crate::cache) fn accepted_in_place(&self, origin: &str) {
-        self.context.counted(&mut self.lock().streaks, |streaks| streaks.end(origin));
+    pub(in crate::cache) fn accepted_in_place(&self, token: TokenNumber, origin: &str, bit: u64) {
+        let mut state = self.lock();
+        self.context.counted(&mut state.streaks, |streaks| streaks.end(origin));
+        if let Some(issued) = state.issued.as_ref().filter(|issued| issued.token.number() == token) {
+            issued.token.note_accepted_by(bit);
+        }
     }
 }

@@ -28,7 +28,7 @@ impl Slot {
             _ => {
                 // As if it had aged long ago. Where a store is down, a first renewal is postponed; here somebody waits.
                 (issued.ages_at, issued.renew_at) = (issued.issued_at, now);
-                self.leases.end();
+                self.end_leases();
                 Remaining::TooLittle
             }
         }

@@ -68,7 +68,8 @@ impl Slot {
             from: ObtainedFrom::Store,
         });
         (state.failures, state.repeats, state.hold) = (0, 0, None);
-        self.leases.lend(token, renew_at.min(expires_at));
+        state.task.let_go();
+        self.lend_new(token, renew_at.min(expires_at));
         (expires_at.wall(), life.expires_after)
     }
 
@@ -86,7 +87,7 @@ impl Slot {
         if state.flight.take_if(|flight| flight.id == id).is_some() {
             state.failures = state.failures.max(failure.in_a_row);
             state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
-            self.leases.end();
+            self.end_leases();
             if let Some(issued) = &mut state.issued {
                 issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
             }
@@ -109,7 +110,7 @@ impl Slot {
         };
         issued.renew_at = now.after((now.until(issued.expires_at) / 2).mul_f64(fastrand::f64()));
         state.flight.take_if(|flight| flight.id == id);
-        self.leases.end();
+        self.end_leases();
         true
     }
 

@@ -4,7 +4,7 @@ use std::{error::Error, process::Command};
 
 use benches::rows::Row;
 
-/// How often a row sends; once more before anything is counted, so that every key has been used.
+/// How often a row sends, at least; as often before anything is counted, so that every key has been used.
 const COUNT: usize = 4000;
 
 pub fn send(row: &Row, token: usize, count: usize) {
@@ -16,17 +16,19 @@ pub fn send(row: &Row, token: usize, count: usize) {
 
 pub fn allocations(row: &Row, token: usize) -> f64 {
     let mut send = row.senders(token)();
-    let mut all = || (0..COUNT).for_each(|_| send());
+    let count = COUNT.max(row.requests);
+    let mut all = || (0..count).for_each(|_| send());
     all();
-    allocation_counter::measure(all).count_total as f64 / COUNT as f64
+    allocation_counter::measure(all).count_total as f64 / count as f64
 }
 
 /// This program runs twice under callgrind, and sends twice as often in the second run: the difference is the
 /// requests'.
 pub fn instructions(row: &Row, token: usize) -> Result<f64, Box<dyn Error>> {
-    let once = collected(row, token, COUNT)?;
-    let twice = collected(row, token, 2 * COUNT)?;
-    Ok((twice - once) / COUNT as f64)
+    let count = COUNT.max(row.requests);
+    let once = collected(row, token, count)?;
+    let twice = collected(row, token, 2 * count)?;
+    Ok((twice - once) / count as f64)
 }
 
 pub fn has_valgrind() -> bool {

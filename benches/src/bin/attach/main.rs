@@ -4,6 +4,7 @@
 //! attach                      instructions and allocations of all rows
 //! attach layer set            of these
 //! attach --token 4096 layer   with a token of so many bytes
+//! attach --time layer set     how long these take, in the same rounds
 //! attach --check              the promised limits; fails where one is exceeded
 //! attach --report chart.svg   all figures, with three sizes of token, and a chart
 //! attach --row layer --count 10000
@@ -34,12 +35,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let (mut rows, mut token, mut count, mut checks, mut chart) = (Vec::new(), TOKEN, None, false, None);
+    let (mut rows, mut token, mut count, mut chart) = (Vec::new(), TOKEN, None, None);
+    let (mut checks, mut timed) = (false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} wants a value"));
         match argument.as_str() {
             "--check" => checks = true,
+            "--time" => timed = true,
             "--report" => chart = Some(value()?),
             "--row" => rows.push(row(&value()?)?),
             "--count" => count = Some(value()?.parse()?),
@@ -59,6 +62,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     if rows.is_empty() {
         rows.extend(rows::all());
+    }
+    if timed {
+        report::timed(&rows, token);
+        return Ok(());
     }
     match chart {
         Some(chart) => report::everything(&rows, &chart),

@@ -35,6 +35,15 @@ pub fn counts(rows: &[&'static Row], token: usize) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
+/// Prints how long a request takes with one, two and eight threads.
+pub fn timed(rows: &[&'static Row], token: usize) {
+    println!("| row | ns, 1 thread | 2 threads | 8 threads |");
+    println!("| --- | ---: | ---: | ---: |");
+    for (row, Times { one, two, eight }) in rows.iter().zip(times(rows, token)) {
+        println!("| `{}` | {} | {} | {} |", row.name, text(one, 0), text(two, 0), text(eight, 0));
+    }
+}
+
 /// Prints everything about these rows, and draws the instructions.
 pub fn everything(rows: &[&'static Row], file: &str) -> Result<(), Box<dyn Error>> {
     for token in [32, TOKEN, 4096] {

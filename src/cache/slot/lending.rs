@@ -1,0 +1,47 @@
+//! What a slot does with its leases. All but reading one happens while the state is locked.
+
+use super::Slot;
+use crate::{cache::clock::Moment, token::AccessToken};
+
+impl Slot {
+    /// The token that this thread has a lease of. Never waits.
+    pub(in crate::cache) fn leased(&self) -> Option<AccessToken> {
+        self.context.leases.here().token(self.key(), self.now())
+    }
+
+    /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
+    pub(in crate::cache) fn lend(&self) -> Option<AccessToken> {
+        let now = self.now();
+        let state = self.lock();
+        let issued = state.issued.as_ref()?;
+        let until = issued.renew_at.min(issued.expires_at);
+        let is_due = now.reached(until) || (self.is_kept_warm() && state.warm.is_none());
+        (!is_due).then(|| self.lend_until(&issued.token, until))
+    }
+
+    /// Whether a task renews the token with or without traffic.
+    pub(in crate::cache) fn is_kept_warm(&self) -> bool {
+        self.context.settings.keep_warm && self.request.is_default()
+    }
+
+    /// A copy, since threads would contend for the reference count of the token itself.
+    pub(super) fn lend_until(&self, token: &AccessToken, until: Moment) -> AccessToken {
+        self.context.leases.here().lend(self.key(), token.copied(), until);
+        token.clone()
+    }
+
+    /// Replaces what was lent before. This thread shares the slot's own copy.
+    pub(super) fn lend_new(&self, token: &AccessToken, until: Moment) {
+        self.end_leases();
+        self.context.leases.here().lend(self.key(), token.clone(), until);
+    }
+
+    pub(super) fn end_leases(&self) {
+        self.context.leases.end(self.key());
+    }
+
+    /// Whether requests have used its leases since this was last asked.
+    pub(in crate::cache) fn was_used(&self) -> bool {
+        self.context.leases.were_used(self.key())
+    }
+}
