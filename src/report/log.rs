@@ -131,17 +131,12 @@ pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
     );
 }
 
-fn hint(was_accepted: bool) -> &'static str {
-    if was_accepted {
-        "; it was accepted before, so it was most likely revoked"
-    } else {
-        "; a scope may be missing, or the audience may be wrong"
-    }
-}
+const NEVER_ACCEPTED: &str = "; a scope may be missing, or the audience may be wrong";
 
 /// `origin` is empty if the application reported the rejection.
 pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, was_accepted: bool) {
-    let hint = hint(was_accepted);
+    let hint =
+        if was_accepted { "; it was accepted before, so it was most likely revoked" } else { NEVER_ACCEPTED };
     token_event!(
         warn,
         source,
@@ -154,7 +149,7 @@ pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: 
 }
 
 pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration, was_accepted: bool) {
-    let hint = hint(was_accepted);
+    let hint = if was_accepted { "" } else { NEVER_ACCEPTED };
     token_event!(
         warn,
         source,
