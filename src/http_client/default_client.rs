@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    fault::chain,
     host::is_loopback,
 };
 
@@ -58,12 +59,42 @@ impl HttpClient for DefaultClient {
         let client = if loopback { self.direct()? } else { &self.client };
         client.send(request).await.map_err(|error| match error.kind() {
             ErrorKind::Tls => {
-                error.or_advice("to trust a private certificate authority, pass a client to `.http_client(..)`")
+                let is_about_time = chain(&error).any(|cause| is_about_time(&cause.to_string()));
+                error.or_advice(if is_about_time { DATES } else { AUTHORITY })
             }
             _ if is_connection_failure(&error) && !loopback => {
                 error.or_advice(format!("if a proxy is required, set `{variable}`"))
             }
             _ => error,
         })
+    }
+}
+
+const AUTHORITY: &str = "to trust a private certificate authority, pass a client to `.http_client(..)`";
+const DATES: &str = "check the dates of the server's certificate, and this machine's clock";
+
+/// Whether a TLS library says that the certificate is not valid now.
+fn is_about_time(said: &str) -> bool {
+    ["certificate expired", "certificate has expired", "not valid yet", "not yet valid"]
+        .iter()
+        .any(|part| said.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_valid_now_is_told_from_one_that_nobody_trusts() {
+        for (said, expected) in [
+            ("invalid peer certificate: certificate expired: verification time 1795649227 (UNIX)", true),
+            ("invalid peer certificate: certificate not valid yet: verification time 1795649227 (UNIX)", true),
+            ("certificate verify failed:../ssl/statem/statem_clnt.c:1889: (certificate has expired)", true),
+            ("certificate verify failed:../ssl/statem/statem_clnt.c:1889: (certificate is not yet valid)", true),
+            ("invalid peer certificate: UnknownIssuer", false),
+            ("invalid peer certificate: certificate not valid for name \"localhost\"", false),
+        ] {
+            assert_eq!(is_about_time(said), expected, "{said}");
+        }
     }
 }

@@ -135,8 +135,7 @@ const NEVER_ACCEPTED: &str = "; a scope may be missing, or the audience may be w
 
 /// `origin` is empty if the application reported the rejection.
 pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, was_accepted: bool) {
-    let hint =
-        if was_accepted { "; it was accepted before, so it was most likely revoked" } else { NEVER_ACCEPTED };
+    let hint = if was_accepted { "; it was accepted before, so it was most likely revoked" } else { NEVER_ACCEPTED };
     token_event!(
         warn,
         source,

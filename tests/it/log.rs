@@ -234,8 +234,8 @@ async fn a_rejection_names_the_origin_and_hints_at_the_scope_where_the_token_is_
     send(&tokens, url, 401).await;
     let told = log.take(Level::WARN);
     assert_eq!(told.len(), 1, "{told:?}");
-    let revoked = "an access token was rejected 10 min after it was issued; it was accepted before, so it was most likely \
-                   revoked: source=";
+    let revoked = "an access token was rejected 10 min after it was issued; it was accepted before, so it was most \
+                   likely revoked: source=";
     assert!(told[0].starts_with(revoked), "{told:?}");
     assert!(told[0].contains(r#"origin="https://api.example.com""#), "{told:?}");
 
