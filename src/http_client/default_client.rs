@@ -60,7 +60,11 @@ impl HttpClient for DefaultClient {
         client.send(request).await.map_err(|error| match error.kind() {
             ErrorKind::Tls => {
                 let is_about_time = chain(&error).any(|cause| is_about_time(&cause.to_string()));
-                error.or_advice(if is_about_time { DATES } else { AUTHORITY })
+                error.or_advice(if is_about_time {
+                    "check the dates of the server's certificate, and this machine's clock"
+                } else {
+                    "to trust a private certificate authority, pass a client to `.http_client(..)`"
+                })
             }
             _ if is_connection_failure(&error) && !loopback => {
                 error.or_advice(format!("if a proxy is required, set `{variable}`"))
@@ -70,14 +74,9 @@ impl HttpClient for DefaultClient {
     }
 }
 
-const AUTHORITY: &str = "to trust a private certificate authority, pass a client to `.http_client(..)`";
-const DATES: &str = "check the dates of the server's certificate, and this machine's clock";
-
 /// Whether a TLS library says that the certificate is not valid now.
 fn is_about_time(said: &str) -> bool {
-    ["certificate expired", "certificate has expired", "not valid yet", "not yet valid"]
-        .iter()
-        .any(|part| said.contains(part))
+    ["certificate expired", "has expired", "valid yet", "yet valid"].iter().any(|part| said.contains(part))
 }
 
 #[cfg(test)]
