@@ -23,7 +23,7 @@ const UNLISTED: [(&str, &str); 12] = [
 ];
 
 /// Parts of messages that say nothing without the rest, and texts that are read, not said.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 17] = [
     "-----BEGIN ",
     "before message completed",
     "connection error received: ",
@@ -38,6 +38,9 @@ const PARTS: [&str; 14] = [
     "another path on the same origin",
     "an HTML page without a title",
     "without a content type",
+    "client-credentials token store 1",
+    "can't run this command",
+    "TLS, the feature is not enabled",
 ];
 
 fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -56,14 +59,20 @@ fn literals(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let mut found = Vec::new();
     let mut rest = source;
-    while let Some(at) = rest.find(['"', '\'', '/', '#', 'c']) {
+    while let Some(at) = rest.find(['"', '\'', '/', '#', 'c', 'r']) {
         let here = &rest[at..];
-        let starts_word = source[..source.len() - here.len()].ends_with(['\n', ' ']);
+        let before = &source[..source.len() - here.len()];
+        let starts_word = before.ends_with(['\n', ' ']);
         rest = match here.as_bytes() {
             [b'/', b'/', ..] => here.split_once('\n').map_or("", |(_, rest)| rest),
             [b'#', b'[', ..] | [b'#', b'!', b'[', ..] => here.split_once("]\n").map_or("", |(_, rest)| rest),
             _ if starts_word && here.starts_with("const ") && !here.starts_with("const fn") => {
                 here.split_once(";\n").map_or("", |(_, rest)| rest)
+            }
+            [b'r', b'"', ..] if starts_word || before.ends_with('(') => {
+                let (text, rest) = here[2..].split_once('"').unwrap_or_default();
+                found.push(text.to_owned());
+                rest
             }
             [b'\'', b'\\', _, b'\'', ..] => &here[4..],
             [b'\'', ..] if here.chars().nth(2) == Some('\'') => {
