@@ -12,7 +12,10 @@ use client_credentials::{
     testing::{AuthorizationServer, MemoryStore, MockResponse, ProtectedApi},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 use tower::{Layer, ServiceExt};
 
 const STEP: Duration = Duration::from_secs(15);
@@ -43,17 +46,16 @@ impl Party {
         Self { auth, api, store, instances }
     }
 
-    async fn send(&self, tokens: &TokenCache) {
-        let layer = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone);
+    async fn send(tokens: TokenCache, api: ProtectedApi) {
+        let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
         let request = http::Request::get("https://api.example.com/stats").body(String::new()).expect("a request");
-        let _ = timeout(Duration::from_secs(10), layer.layer(self.api.clone()).oneshot(request)).await;
+        let _ = timeout(Duration::from_secs(10), layer.layer(api).oneshot(request)).await;
     }
 
     async fn traffic(&self, until: Instant) {
         while Instant::now() < until {
-            for tokens in &self.instances {
-                self.send(tokens).await;
-            }
+            let sent = self.instances.iter().map(|tokens| Self::send(tokens.clone(), self.api.clone()));
+            sent.collect::<JoinSet<_>>().join_all().await;
             sleep_until(Instant::now() + Duration::from_secs(1)).await;
         }
     }
