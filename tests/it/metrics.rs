@@ -199,7 +199,11 @@ async fn all_there_is() -> Vec<Sample> {
     hanging.respond(Outcome::Hangs);
     let _ = tokio::time::timeout(seconds(1), hanging.cache().token()).await;
     #[cfg(feature = "store")]
-    support::instances::Fleet::of(2).tokens().await;
+    {
+        let fleet = support::instances::Fleet::of(3);
+        tokio::join!(fleet.instances[0].token(), fleet.instances[1].token());
+        fleet.tokens().await;
+    }
     metrics.scrape()
 }
 
