@@ -177,3 +177,19 @@ fn the_table_of_other_messages_has_only_what_is_said() {
         assert!(said.iter().any(|text| text.contains(longest)), "nobody says {row:?}");
     }
 }
+
+#[test]
+fn the_table_of_what_happens_to_a_store_quotes_what_is_said() {
+    let said: Vec<_> = messages().into_iter().map(|(_, text)| text).collect();
+    let page = include_str!("../../docs/sharing-tokens.md");
+    let (_, table) =
+        page.split_once("| what happens | what callers notice | what the log says |\n").expect("the table");
+    let cells = table.lines().take_while(|line| line.starts_with('|')).filter_map(|line| line.rsplit(" | ").next());
+    let quotes: Vec<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(quotes.len() > 20, "{quotes:?}");
+    // What is between them varies, or is in a message of its own.
+    let pieces = quotes.iter().flat_map(|quote| quote.split(['…', ':'])).map(str::trim);
+    for piece in pieces.filter(|piece| piece.contains(' ')) {
+        assert!(said.iter().any(|text| text.contains(piece)), "nobody says {piece:?}");
+    }
+}

@@ -201,6 +201,7 @@ async fn all_there_is() -> Vec<Sample> {
     #[cfg(feature = "store")]
     {
         let fleet = support::instances::Fleet::of(3);
+        fleet.auth.respond_always(client_credentials::testing::MockResponse::usual().with_delay(millis(50)));
         tokio::join!(fleet.instances[0].token(), fleet.instances[1].token());
         fleet.tokens().await;
     }
