@@ -1,8 +1,9 @@
 //! Eight processes share one token: `cargo run --example fleet --features file,redis`. In files; or, if `REDIS_URL` is
-//! set, in Redis: `REDIS_URL=redis://localhost/`. Everything else is on loopback.
+//! set, in Redis: `REDIS_URL=redis://localhost/`. Everything else is on loopback. `RUST_LOG=client_credentials=info` shows
+//! what the processes log.
 
 use std::{
-    env, fs,
+    env, fs, io,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout_at},
 };
+use tracing_subscriber::EnvFilter;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -36,6 +38,7 @@ async fn main() -> Result<(), Error> {
 
 /// What each process of an application does. It says so whenever it has another token.
 async fn instance(token_url: String) -> Result<(), Error> {
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_writer(io::stderr).init();
     let source = ClientCredentials::builder(token_url, "abcde", "12345").any_origin().build()?;
     let key = EncryptionKey::from_env("FLEET_TOKEN_KEY")?;
     let builder = TokenCache::builder(source);

@@ -9,14 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-const COUNTERS: [(&str, &str); 5] = [
+const COUNTERS: [(&str, &str); 6] = [
     ("client_credentials_token_requests_total", "Exchanges with the token endpoint"),
     ("client_credentials_renewals_total", "Attempts to obtain a token, each with its quick retries"),
     ("client_credentials_hold_backs_total", "Failures that held back further token requests"),
     ("client_credentials_rejections_total", "Responses of APIs that rejected a token"),
     ("client_credentials_replays_total", "Requests that were sent again with another token"),
+    ("client_credentials_shared_tokens_total", "Tokens shared with other instances, obtained for them or from them"),
 ];
-const GAUGES: [(&str, &str); 2] = [
+const GAUGES: [(&str, &str); 3] = [
     (
         "client_credentials_token_expiry_timestamp_seconds",
         "Until when the source's own token can be used, as a Unix time",
@@ -25,6 +26,7 @@ const GAUGES: [(&str, &str); 2] = [
         "client_credentials_token_lifetime_seconds",
         "For how long the source's own token could be used when it was obtained",
     ),
+    ("client_credentials_token_store_up", "Whether the token store is up"),
 ];
 const HISTOGRAMS: [(&str, &str); 2] = [
     ("client_credentials_token_request_duration_seconds", "How long exchanges with the token endpoint took"),

@@ -199,7 +199,12 @@ async fn all_there_is() -> Vec<Sample> {
     hanging.respond(Outcome::Hangs);
     let _ = tokio::time::timeout(seconds(1), hanging.cache().token()).await;
     #[cfg(feature = "store")]
-    support::instances::Fleet::of(2).tokens().await;
+    {
+        let fleet = support::instances::Fleet::of(3);
+        fleet.auth.respond_always(client_credentials::testing::MockResponse::usual().with_delay(millis(50)));
+        tokio::join!(fleet.instances[0].token(), fleet.instances[1].token());
+        fleet.tokens().await;
+    }
     metrics.scrape()
 }
 
