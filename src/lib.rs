@@ -120,7 +120,7 @@
 //! | `rustls`, `native-tls` | | TLS for the default client; not needed if the application's reqwest 0.13 enables TLS |
 //! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
 //! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
-//! | `metrics` | | counters, histograms and a gauge, through the `metrics` facade |
+//! | `metrics` | | counters, histograms and gauges, through the `metrics` facade |
 //! | `tonic` | | a call without a token fails with a status code and the reason: `GrpcStatusLayer`, and `From<Error>` for `tonic::Status` |
 //! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file, and can be read from the environment |
 //! | `store`, `file`, `redis` | | tokens that are shared between processes: [`store`]; kept in files, or in Redis or Valkey |
