@@ -84,8 +84,8 @@ impl Error {
     }
 
     /// Whether the failure may pass on its own. `false` for an OAuth error code in a 4xx, for a 401, 403, 404 or 405
-    /// without one, for a redirect, a wrong issuer or token type, and for invalid settings: token requests are still tried
-    /// again, but seldom.
+    /// without one, for a redirect, a wrong issuer or token type, and for invalid settings: token requests are still
+    /// tried again, but seldom.
     pub fn is_transient(&self) -> bool {
         self.inner.transient
     }
