@@ -43,7 +43,7 @@ const TLS: Section = Section {
     title: "TLS is missing, or fails",
     sentences: &[
         "For a certificate of a private authority, set `http.ca_file` in the file of settings (the command's \
-         `--cacert`)",
+         `--cacert`).",
         "If the issuer is unknown on one machine only, a proxy there opens TLS, or the root certificates are missing \
          from the container image.",
         "For \"not valid yet\" or \"expired\", check the clock.",

@@ -98,9 +98,12 @@ fn lay_over(below: &mut Table, above: Table) {
     }
 }
 
-/// The fields of the file that variables replace, and no flag.
+/// The fields of the file that variables replace, and no flag; and those beside which the file has the value itself.
 fn replaced(file: &Table, variables: &Table, flags: &Table) -> Vec<String> {
-    let mut texts = Vec::new();
+    let of_values = ["client_id", "client_secret"].into_iter().filter(|name| file.contains_key(*name));
+    let files = of_values.map(|name| format!("{name}_file")).filter(|name| file.contains_key(name));
+    let mut texts: Vec<_> =
+        files.map(|name| format!("`{name}` is ignored, since the file contains the value itself")).collect();
     for name in variables.keys() {
         let one_of = ONE_OF.into_iter().find(|fields| fields.contains(&name.as_str()));
         let fields = one_of.unwrap_or(std::slice::from_ref(&name.as_str())).to_vec();
