@@ -83,9 +83,9 @@ impl Error {
         self.inner.kind
     }
 
-    /// Whether the failure may pass on its own. `false` for an OAuth error code in a 4xx, for a 401, 403 or 404 without
-    /// one, for a redirect, a wrong issuer or token type, and for invalid settings: token requests are still tried
-    /// again, but seldom.
+    /// Whether the failure may pass on its own. `false` for an OAuth error code in a 4xx, for a 401, 403, 404 or 405
+    /// without one, for a redirect, a wrong issuer or token type, and for invalid settings: token requests are still
+    /// tried again, but seldom.
     pub fn is_transient(&self) -> bool {
         self.inner.transient
     }
@@ -178,7 +178,7 @@ impl Error {
 
     /// Without an OAuth error code, the status decides whether only a person can fix the failure.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
-        let lasting = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&status);
+        let lasting = matches!(status.as_u16(), 401 | 403 | 404 | 405);
         self.with(|inner| {
             inner.status = Some(status);
             inner.transient &= !(lasting && inner.kind == ErrorKind::Status);

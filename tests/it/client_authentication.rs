@@ -431,6 +431,20 @@ async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_t
     }
 }
 
+#[tokio::test]
+async fn a_refused_secret_with_a_stray_space_or_line_break_is_named() {
+    let server = refusing("invalid_client", None);
+    for (secret, is_named) in [(" 12345", true), ("12345\n", true), ("12345\nabcde", true), ("12 345", false)] {
+        for authentication in
+            [ClientAuthentication::client_secret_post(secret), ClientAuthentication::client_secret_basic(secret)]
+        {
+            let error = ask(&source(authentication, &server)).await.expect_err("refused").to_string();
+            let said = "(check client_secret: it begins or ends with a space, or has a line break)";
+            assert_eq!(error.ends_with(said), is_named, "{error}");
+        }
+    }
+}
+
 /// As gateways and frameworks do before the server has a say, and glewlwyd itself.
 #[tokio::test]
 async fn a_refusal_without_a_code_says_what_to_check_too() {

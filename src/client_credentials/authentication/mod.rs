@@ -223,6 +223,11 @@ impl ClientAuthentication {
     /// What to check when the server rejects the client.
     pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
         match &self.0 {
+            Method::Post(_) | Method::Basic { .. }
+                if refused.client_secret.as_ref().is_some_and(|secret| has_stray_space(secret)) =>
+            {
+                "check client_secret: it begins or ends with a space, or has a line break"
+            }
             Method::Basic { raw: false, .. }
                 if is_encoded(&refused.client_id)
                     || refused.client_secret.as_ref().is_some_and(|secret| is_encoded(secret)) =>
@@ -367,6 +372,11 @@ fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof
 /// Whether a text changes in a Basic header that is not raw.
 fn is_encoded(text: &str) -> bool {
     !utf8_percent_encode(text, FORM).eq([text])
+}
+
+/// As one has that was copied by hand, or read by a program that leaves the end of the line.
+fn has_stray_space(secret: &str) -> bool {
+    secret.trim() != secret || secret.contains(['\r', '\n'])
 }
 
 fn encoded(client_id: &str, secret: &str, raw: bool) -> Zeroizing<String> {
