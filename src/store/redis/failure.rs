@@ -41,6 +41,10 @@ impl Failure {
         Self::new(text)
     }
 
+    pub(super) fn panicked(server: &str) -> Self {
+        Self::new(format!("connecting to {server} panicked (for TLS, rustls needs a crypto provider that is installed)"))
+    }
+
     pub(super) fn stalled() -> Self {
         let text = "the tokio runtime that drives the connection to Redis stands still";
         Self { text: text.into(), cause: Cause::Broken }
