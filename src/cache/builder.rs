@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Clock, Shared, TokenCache,
+    Clock, Core, TokenCache,
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
@@ -216,8 +216,8 @@ impl TokenCacheBuilder {
             report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
-        let shared = Shared { context, origins: self.origins, default: Arc::clone(&default), keys };
-        TokenCache { shared: Arc::new(shared), own: default }
+        let core = Core { context, origins: self.origins, default: Arc::clone(&default), keys };
+        TokenCache { core: Arc::new(core), own: default }
     }
 
     fn refuse(&mut self, error: Error) {

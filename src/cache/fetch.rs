@@ -17,7 +17,7 @@ use super::{
     clock::Moment,
     context::Context,
     endpoint::Turn,
-    flight::Outcome,
+    flight::TokenResult,
     sharing::Permit,
     slot::{Departure, FLIGHT_GRACE, Slot, Step},
 };
@@ -82,7 +82,7 @@ pub(super) struct Flying {
 
 /// The result of a flight's last exchange.
 struct Landing {
-    outcome: Outcome,
+    outcome: TokenResult,
     started_at: Moment,
     span: Span,
 }
@@ -152,7 +152,7 @@ impl Flying {
         }
     }
 
-    async fn exchange(&self, attempt: usize) -> (Outcome, Span) {
+    async fn exchange(&self, attempt: usize) -> (TokenResult, Span) {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
         let call = within(context.time_limit(), || context.source.token(&self.request));
@@ -195,7 +195,7 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
 pub(super) struct Guard {
     slot: Weak<Slot>,
     pub id: u64,
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<TokenResult>>,
     ended: bool,
 }
 
@@ -214,7 +214,7 @@ impl Guard {
     }
 
     /// The slot learns of the outcome. Returns what callers get.
-    fn finish(&mut self, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
+    fn finish(&mut self, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
         self.ended = true;
         match self.slot.upgrade() {
             Some(slot) => slot.finish(self.id, outcome, started_at),
@@ -223,7 +223,7 @@ impl Guard {
     }
 
     /// The callers learn of the outcome.
-    pub(super) fn publish(self, outcome: Option<Outcome>) {
+    pub(super) fn publish(self, outcome: Option<TokenResult>) {
         // Without an outcome, callers that wait see that the sender is gone, and try again.
         if let Some(outcome) = outcome {
             self.outcome.send_replace(Some(outcome));

@@ -75,7 +75,7 @@ impl ClientCredentials {
         let mut refused = Vec::new();
         let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
-            let attempt = Attempt { endpoint, request, deadline, mask, credentials: &credentials };
+            let attempt = TokenAttempt { endpoint, request, deadline, mask, credentials: &credentials };
             let error = match self.attempt(&attempt, refused.is_empty(), &mut secrets).await {
                 Ok(token) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
@@ -99,7 +99,7 @@ impl ClientCredentials {
     /// second result counts only if it is a success, because the `Date` may come from a proxy.
     async fn attempt(
         &self,
-        attempt: &Attempt<'_>,
+        attempt: &TokenAttempt<'_>,
         may_correct: bool,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<AccessToken, Error> {
@@ -121,7 +121,7 @@ impl ClientCredentials {
 
     async fn send(
         &self,
-        attempt: &Attempt<'_>,
+        attempt: &TokenAttempt<'_>,
         skew: Skew,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<Response<SecretBody>, Error> {
@@ -140,7 +140,7 @@ impl ClientCredentials {
 
     fn outcome(
         &self,
-        attempt: &Attempt<'_>,
+        attempt: &TokenAttempt<'_>,
         response: &Response<SecretBody>,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<AccessToken, Error> {
@@ -240,7 +240,7 @@ fn cut_out_query(mask: &mut Mask, query: &str) {
 }
 
 /// What all attempts of a call share, and the credentials of one attempt.
-struct Attempt<'a> {
+struct TokenAttempt<'a> {
     endpoint: &'a TokenEndpoint,
     request: &'a TokenRequest,
     deadline: Instant,

@@ -35,7 +35,7 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// Why a token is requested.
 #[derive(Clone, Copy)]
-pub(crate) enum Cause {
+pub(crate) enum RequestCause {
     Cold,
     Expired,
     Aging,
@@ -51,7 +51,7 @@ pub(crate) struct Exchange {
 }
 
 /// A caller's wait for a token, until it gets one, fails or goes away.
-pub(crate) struct Wait<'a> {
+pub(crate) struct TimedWait<'a> {
     source: &'a Arc<str>,
     began: tokio::time::Instant,
     outcome: &'static str,
@@ -96,12 +96,12 @@ impl Reporter {
     pub(crate) fn obtained(
         &self,
         request: &TokenRequest,
-        cause: Cause,
+        cause: RequestCause,
         token: &AccessToken,
         until: SystemTime,
         lifetime: Duration,
     ) {
-        log::obtained(&self.source, request, !matches!(cause, Cause::Cold), token);
+        log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), token);
         metrics::renewal(&self.source, cause.name(), true);
         if request.is_default() {
             metrics::expiry(&self.source, until, lifetime);
@@ -112,7 +112,7 @@ impl Reporter {
     pub(crate) fn failed(
         &self,
         request: &TokenRequest,
-        cause: Cause,
+        cause: RequestCause,
         error: &Error,
         reason: &'static str,
         remaining: Duration,
@@ -124,8 +124,8 @@ impl Reporter {
     }
 
     /// A caller finds no usable token and starts to wait.
-    pub(crate) fn wait(&self) -> Wait<'_> {
-        Wait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
+    pub(crate) fn wait(&self) -> TimedWait<'_> {
+        TimedWait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
     }
 
     /// A response rejected a token; `None`: the application reported it.
@@ -150,19 +150,19 @@ impl Mentions {
     }
 }
 
-impl Wait<'_> {
+impl TimedWait<'_> {
     pub(crate) fn ended(mut self, ok: bool) {
         self.outcome = if ok { "ok" } else { "error" };
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for TimedWait<'_> {
     fn drop(&mut self) {
         metrics::waited(self.source, self.outcome, self.began.elapsed());
     }
 }
 
-impl Cause {
+impl RequestCause {
     fn name(self) -> &'static str {
         match self {
             Self::Cold => "cold",

@@ -7,12 +7,12 @@ use crate::{
     cache::{
         backoff::{Failed, Hold, Reason},
         clock::Moment,
-        flight::Outcome,
+        flight::TokenResult,
         renewal::Life,
         status::ObtainedFrom,
     },
     error::{Error, ErrorKind},
-    report::Cause,
+    report::RequestCause,
     token::AccessToken,
 };
 
@@ -28,7 +28,7 @@ enum Ended {
 
 impl Slot {
     /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
-    pub(in crate::cache) fn finish(&self, id: u64, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
+    pub(in crate::cache) fn finish(&self, id: u64, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -36,10 +36,10 @@ impl Slot {
             return Some(outcome);
         }
         let cause = match &state.issued {
-            None => Cause::Cold,
-            Some(issued) if now.reached(issued.expires_at) => Cause::Expired,
-            Some(issued) if issued.suspicion.is_some() => Cause::Rejected,
-            Some(_) => Cause::Aging,
+            None => RequestCause::Cold,
+            Some(issued) if now.reached(issued.expires_at) => RequestCause::Expired,
+            Some(issued) if issued.suspicion.is_some() => RequestCause::Rejected,
+            Some(_) => RequestCause::Aging,
         };
         let ended = match outcome {
             Ok(token) => self.succeeded(state, token, started_at, now),

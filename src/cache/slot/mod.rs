@@ -24,7 +24,7 @@ use super::{
     backoff::Hold,
     clock::Moment,
     context::Context,
-    flight::{Flight, Task},
+    flight::{AbortOnDrop, Flight},
     lock,
     status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
@@ -56,9 +56,9 @@ struct State {
     flight: Option<Flight>,
     flights: u64,
     /// The task of the last flight. It is aborted when the slot is dropped or another flight starts.
-    task: Task,
+    task: AbortOnDrop,
     /// The task that keeps the token warm.
-    warm: Option<Task>,
+    warm: Option<AbortOnDrop>,
     last_start: Option<Moment>,
     /// When a flight last looked into the store without the permission to request a token.
     last_look: Option<Moment>,
@@ -241,7 +241,7 @@ impl Slot {
         if state.warm.is_some() {
             return None;
         }
-        Some(state.warm.insert(Task::default()).handle())
+        Some(state.warm.insert(AbortOnDrop::default()).handle())
     }
 
     /// The task that kept the token warm has ended. Ends the lease, so that the next call comes here and starts

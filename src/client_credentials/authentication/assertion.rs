@@ -264,9 +264,9 @@ fn unique() -> String {
 
 /// The difference to the server's clock. It stays zero until an assertion is accepted only with the server's time.
 #[derive(Default)]
-pub(crate) struct ServerClock(AtomicI64);
+pub(crate) struct KnownSkew(AtomicI64);
 
-impl ServerClock {
+impl KnownSkew {
     pub(crate) fn skew(&self) -> Skew {
         Skew(self.0.load(Ordering::Relaxed))
     }

@@ -25,7 +25,7 @@ pub(super) use self::key_file::KeyFile;
 pub use self::private_key::PrivateKey;
 pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
 pub(super) use self::{
-    assertion::{ServerClock, Skew},
+    assertion::{KnownSkew, Skew},
     credentials::{Credentials, History},
     secret::Id,
 };
@@ -58,13 +58,13 @@ enum Method {
     Post(Secret),
     Basic { secret: Secret, raw: bool },
     Jwt(ClientAssertion),
-    Function(Arc<Function>),
+    Function(Arc<AssertionFunction>),
     ReadyMade(Secret),
     Tls { self_signed: bool },
     None,
 }
 
-type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<ClientAssertion, Error>> + Send>> + Send + Sync;
+type AssertionFunction = dyn Fn() -> Pin<Box<dyn Future<Output = Result<ClientAssertion, Error>> + Send>> + Send + Sync;
 
 /// What authenticates one token request.
 #[derive(Default)]

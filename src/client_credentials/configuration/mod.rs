@@ -270,8 +270,8 @@ fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result
 }
 
 fn flags(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
-    type Method = fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder;
-    let methods: [(&str, Method); 4] = [
+    type Setter = fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder;
+    let methods: [(&str, Setter); 4] = [
         ("any_origin", ClientCredentialsBuilder::any_origin),
         ("comma_separated_scopes", ClientCredentialsBuilder::comma_separated_scopes),
         ("mtls_endpoint_aliases", ClientCredentialsBuilder::mtls_endpoint_aliases),

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::Outcome;
+use super::Checked;
 use crate::store::{Entry, EntryName, TokenStore};
 
 /// Longer than any rule takes.
@@ -37,22 +37,22 @@ impl Bench {
         name
     }
 
-    pub(super) async fn load(&self, name: &EntryName) -> Outcome<Option<Entry>> {
+    pub(super) async fn load(&self, name: &EntryName) -> Checked<Option<Entry>> {
         let mut entries = self.load_all(std::slice::from_ref(name)).await?;
         Ok(entries.pop().flatten())
     }
 
-    pub(super) async fn load_all(&self, names: &[EntryName]) -> Outcome<Vec<Option<Entry>>> {
+    pub(super) async fn load_all(&self, names: &[EntryName]) -> Checked<Vec<Option<Entry>>> {
         let entries = self.store.load(names).await.map_err(|error| format!("load failed: {error}"))?;
         let (found, expected) = (entries.len(), names.len());
         if found == expected { Ok(entries) } else { Err(format!("load returned {found} entries for {expected} names")) }
     }
 
-    pub(super) async fn bytes(&self, name: &EntryName) -> Outcome<Option<Vec<u8>>> {
+    pub(super) async fn bytes(&self, name: &EntryName) -> Checked<Option<Vec<u8>>> {
         Ok(self.load(name).await?.map(|entry| entry.bytes.clone()))
     }
 
-    pub(super) async fn put(&self, name: &EntryName, old: Option<&[u8]>, new: &[u8]) -> Outcome<bool> {
+    pub(super) async fn put(&self, name: &EntryName, old: Option<&[u8]>, new: &[u8]) -> Checked<bool> {
         self.put_for(name, old, new, LIFE).await
     }
 
@@ -62,21 +62,21 @@ impl Bench {
         old: Option<&[u8]>,
         new: &[u8],
         life: Duration,
-    ) -> Outcome<bool> {
+    ) -> Checked<bool> {
         self.store.put(name, old, new, life, LIMIT).await.map_err(|error| format!("put failed: {error}"))
     }
 
-    pub(super) async fn remove(&self, name: &EntryName, old: &[u8]) -> Outcome<bool> {
+    pub(super) async fn remove(&self, name: &EntryName, old: &[u8]) -> Checked<bool> {
         self.store.remove(name, old).await.map_err(|error| format!("remove failed: {error}"))
     }
 
     /// Stores where nothing is.
-    pub(super) async fn store(&self, name: &EntryName, new: &[u8], life: Duration) -> Outcome {
+    pub(super) async fn store(&self, name: &EntryName, new: &[u8], life: Duration) -> Checked {
         let stored = self.put_for(name, None, new, life).await?;
         expect(stored, || "put returned false although nothing was stored".into())
     }
 
-    pub(super) async fn expect_stored(&self, name: &EntryName, expected: Option<&[u8]>, when: &str) -> Outcome {
+    pub(super) async fn expect_stored(&self, name: &EntryName, expected: Option<&[u8]>, when: &str) -> Checked {
         let found = self.bytes(name).await?;
         expect(found.as_deref() == expected, || {
             format!("{when}, load returned {} instead of {}", shown(found.as_deref()), shown(expected))
@@ -97,7 +97,7 @@ impl Bench {
     }
 }
 
-pub(super) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Outcome {
+pub(super) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
 
