@@ -97,14 +97,14 @@ impl Flying {
     async fn request(mut self, mut permit: Permit) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
-        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
-            Ok(turn) => turn,
-            Err(error) => return self.guard.ground(error),
-        };
         if let Some(token) = self.rejected.take() {
             let reported = within(limit, || context.source.rejected(&self.request, &token));
             let _ = self.of_source(reported).await;
         }
+        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
+            Ok(turn) => turn,
+            Err(error) => return self.guard.ground(error),
+        };
         permit.begins();
         let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
@@ -126,7 +126,6 @@ impl Flying {
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.guard.begin()?;
-            turn.extend(started_at.after(time));
             tried += 1;
             let (outcome, span) = self.exchange(tried).await;
             let now = context.clock.now();

@@ -272,8 +272,8 @@ impl ClientAuthentication {
         match &self.0 {
             Method::Post(_) => "client_secret_post",
             Method::Basic { .. } => "client_secret_basic",
-            Method::Jwt(assertion) if assertion.client_secret().is_some() => "client_secret_jwt",
-            Method::Jwt(_) | Method::Function(_) => "private_key_jwt",
+            Method::Jwt(assertion) => assertion.name(),
+            Method::Function(_) => "private_key_jwt",
             Method::ReadyMade(_) => "client_assertion",
             Method::Tls { self_signed: false } => "tls_client_auth",
             Method::Tls { self_signed: true } => "self_signed_tls_client_auth",
@@ -397,15 +397,9 @@ impl From<ClientAssertion> for ClientAuthentication {
 impl fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Method::Post(_) => "client_secret_post",
-            Method::Basic { raw: false, .. } => "client_secret_basic",
             Method::Basic { raw: true, .. } => "client_secret_basic (raw)",
-            Method::Jwt(assertion) => assertion.name(),
             Method::Function(_) => "assertion function",
-            Method::ReadyMade(_) => "client_assertion",
-            Method::Tls { self_signed: false } => "tls_client_auth",
-            Method::Tls { self_signed: true } => "self_signed_tls_client_auth",
-            Method::None => "none",
+            _ => self.method(),
         })
     }
 }

@@ -3,6 +3,7 @@
 mod authentication;
 #[cfg(feature = "reqwest")]
 mod certificates;
+#[cfg(feature = "reqwest")]
 mod http;
 mod names;
 mod setting;
@@ -212,7 +213,9 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
         builder = builder.timeout(limit);
     }
     #[cfg(not(feature = "reqwest"))]
-    http::refuse(&mut table)?;
+    if table.has("http") {
+        return Err(table.refuse("http", "needs the feature `reqwest`"));
+    }
     #[cfg(feature = "reqwest")]
     if let Some(settings) = http::read(&mut table)? {
         builder.transport = Transport::Configured(Box::new(settings));
