@@ -217,7 +217,7 @@ impl Error {
     }
 
     /// The message, with those of its causes that add to it.
-    #[cfg(any(feature = "store", feature = "tracing"))]
+    #[cfg(any(feature = "store", feature = "tonic", feature = "tracing"))]
     pub(crate) fn chain(&self) -> String {
         said_once(self)
     }
