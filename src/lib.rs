@@ -158,6 +158,7 @@ mod fingerprint;
 mod grpc_status;
 mod host;
 mod http_client;
+mod lock;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;

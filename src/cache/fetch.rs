@@ -134,12 +134,13 @@ impl Flying {
                 return Some(Landing { outcome, started_at, span });
             };
             let source = context.report.source();
-            if turn.failed(&self.request, error, self.is_first, source, now) {
+            if turn.failed(&self.request, error, source, now) {
                 log::about_all_tokens(source, error);
             }
-            let is_quick = self.is_first && turn.is_calm;
-            let wait = is_quick.then(|| backoff::quick_retry(error, tried, waited, fastrand::f64())).flatten();
-            let Some(wait) = wait else { return Some(Landing { outcome, started_at, span }) };
+            let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
+            let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else {
+                return Some(Landing { outcome, started_at, span });
+            };
             span.clone().within(|| self.guard.pause(error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;

@@ -24,7 +24,7 @@ mod streaks;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -50,6 +50,7 @@ use crate::{
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
+    lock::lock,
     origin::{Origins, PermittedBy},
     report::Reporter,
     runtime,
@@ -421,11 +422,6 @@ fn waits_for_itself() -> Error {
         "the token request would wait for itself: the token source sends it through the adapter that waits \
          for its token; pass the source a client of its own",
     )
-}
-
-/// No code that can panic runs under these locks; a poisoned one would still hold a consistent state.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<ClientCredentials> for TokenCache {

@@ -60,17 +60,18 @@ pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: 
     }
 }
 
-/// Counts a renewal, with its quick retries. `cause` is `cold`, `expired`, `aging` or `rejected`.
-pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, ok: bool) {
+/// Counts a renewal, with its quick retries. `cause` is `cold`, `expired`, `aging` or `rejected`, `outcome` is `ok` or
+/// `error`.
+pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     {
-        let count = |cause, ok| {
+        let count = |cause, outcome| {
             metrics::counter!("client_credentials_renewals_total",
-                "source" => Arc::clone(source), "cause" => cause, "outcome" => outcome(ok))
+                "source" => Arc::clone(source), "cause" => cause, "outcome" => outcome)
         };
-        count(cause, ok).increment(1);
+        count(cause, outcome).increment(1);
         // Prometheus' `increase` misses the step from no series to 1, which the first failed renewal would be.
-        count("aging", false).increment(0);
+        count("aging", "error").increment(0);
     }
 }
 
@@ -132,10 +133,6 @@ pub(crate) fn store_is_up(source: &Arc<str>, is_up: bool) {
     #[cfg(feature = "metrics")]
     metrics::gauge!("client_credentials_token_store_up", "source" => Arc::clone(source))
         .set(f64::from(u8::from(is_up)));
-}
-
-fn outcome(ok: bool) -> &'static str {
-    if ok { "ok" } else { "error" }
 }
 
 #[cfg(feature = "metrics")]

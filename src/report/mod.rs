@@ -9,14 +9,14 @@ pub(crate) mod store;
 use std::{
     collections::HashSet,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use http::StatusCode;
 
 use self::span::{Caller, Span};
-use crate::{challenge::Rejection, error::Error, token::AccessToken, token_request::TokenRequest};
+use crate::{challenge::Rejection, error::Error, lock::lock, token::AccessToken, token_request::TokenRequest};
 
 /// Reports about the tokens of one source.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Reporter {
         lifetime: Duration,
     ) {
         log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), token);
-        metrics::renewal(&self.source, cause.name(), true);
+        metrics::renewal(&self.source, cause.name(), "ok");
         if request.is_default() {
             metrics::expiry(&self.source, until, lifetime);
         }
@@ -119,7 +119,7 @@ impl Reporter {
         wait: Duration,
     ) {
         log::failed(&self.source, request, error, remaining, wait);
-        metrics::renewal(&self.source, cause.name(), false);
+        metrics::renewal(&self.source, cause.name(), "error");
         metrics::hold_back(&self.source, reason);
     }
 
@@ -145,7 +145,7 @@ impl Reporter {
 
 impl Mentions {
     pub(crate) fn is_first(&self, what: &str) -> bool {
-        let mut mentioned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mentioned = lock(&self.0);
         mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
     }
 }

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     error::Error,
     http_client::{HttpClient, SecretBody},
+    lock::lock,
 };
 
 /// A token endpoint that issues `token-1`, `token-2` …, records its requests, and fails when a test wants it to.
@@ -164,7 +165,7 @@ impl AuthorizationServer {
     }
 
     fn state(&self) -> MutexGuard<'_, ServerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -2,14 +2,17 @@ use std::{
     collections::HashMap,
     fmt,
     future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use crate::store::{BoxError, Entry, EntryName, TokenStore};
+use crate::{
+    lock::lock,
+    store::{BoxError, Entry, EntryName, TokenStore},
+};
 
 /// A [`TokenStore`] in memory, for tests: several caches that are built with clones of it share tokens as processes do.
 ///
@@ -136,9 +139,8 @@ impl MemoryStore {
         Ok(effect(&mut self.state()))
     }
 
-    /// No code that can panic runs while it is held.
     fn state(&self) -> MutexGuard<'_, Contents> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

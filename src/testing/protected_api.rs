@@ -2,7 +2,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use tower_service::Service;
 
 use super::{AuthorizationServer, MockResponse, mock_response::Responses, server::Server};
-use crate::error::BoxError;
+use crate::{error::BoxError, lock::lock};
 
 /// An API that accepts the tokens of an [`AuthorizationServer`], and rejects others with the challenges of RFC 6750.
 ///
@@ -112,7 +112,7 @@ impl ProtectedApi {
     }
 
     fn state(&self) -> MutexGuard<'_, ApiState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -16,20 +16,16 @@ mod deadlines;
 mod discovery;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing"))]
 mod documents;
-#[cfg(feature = "tracing")]
-mod echoes;
 #[cfg(feature = "reqwest-middleware")]
 mod errors;
+mod fairness;
 #[cfg(target_os = "linux")]
 mod faketime;
-mod figures;
 mod fleet;
 #[cfg(feature = "tonic")]
 mod grpc_status;
 #[cfg(feature = "reqwest-middleware")]
 mod hand_written;
-#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing"))]
-mod hints;
 #[cfg(feature = "reqwest-middleware")]
 mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
@@ -39,6 +35,8 @@ mod lasting;
 mod links;
 #[cfg(feature = "tracing")]
 mod log;
+#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing"))]
+mod log_hints;
 mod messages;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -59,6 +57,8 @@ mod recipes;
 mod redaction;
 mod redirects;
 mod rejection;
+#[cfg(feature = "tracing")]
+mod repeated_secrets;
 mod reqwest_0_12;
 mod runtimes;
 mod scenarios;

@@ -64,8 +64,10 @@ pub(super) struct Turn<'a> {
     endpoint: &'a Endpoint,
     id: u64,
     began_at: Moment,
+    /// Whether nothing had failed for this token before.
+    is_first: bool,
     /// Whether there is no trouble, so that quick retries do not add to an outage.
-    pub is_calm: bool,
+    is_calm: bool,
 }
 
 impl Endpoint {
@@ -98,7 +100,7 @@ impl Endpoint {
             let next = self.lock().turn(came, clock.now(), time, yields);
             let wait = match next {
                 Ok(Admission::Turn { id, began_at, is_calm }) => {
-                    return Ok(Turn { endpoint: self, id, began_at, is_calm });
+                    return Ok(Turn { endpoint: self, id, began_at, is_first, is_calm });
                 }
                 Ok(Admission::Wait(wait)) => wait,
                 Err(error) => {
@@ -203,17 +205,14 @@ impl Turn<'_> {
         }
     }
 
-    /// An exchange failed; `is_first`: nothing had failed for this token before. Returns whether this shows that token
-    /// requests fail for all tokens.
-    pub(super) fn failed(
-        &self,
-        token: &TokenRequest,
-        error: &Error,
-        is_first: bool,
-        source: &str,
-        now: Moment,
-    ) -> bool {
-        let failure = FailedExchange { token, error, began_at: self.began_at, is_first, source };
+    /// Whether the same exchange may be tried again at once.
+    pub(super) fn allows_quick_retry(&self) -> bool {
+        self.is_first && self.is_calm
+    }
+
+    /// An exchange failed. Returns whether this shows that token requests fail for all tokens.
+    pub(super) fn failed(&self, token: &TokenRequest, error: &Error, source: &str, now: Moment) -> bool {
+        let failure = FailedExchange { token, error, began_at: self.began_at, is_first: self.is_first, source };
         let finding = Finding::of(error);
         let mut turns = self.endpoint.lock();
         turns.line.failed(finding == Some(Finding::Busy), now);

@@ -26,6 +26,7 @@ use super::{
     context::Context,
     flight::{AbortOnDrop, Flight},
     lock,
+    renewal::Life,
     status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
 };
@@ -270,6 +271,27 @@ impl Slot {
 }
 
 impl Issued {
+    /// `after` says when so much time since its token request has passed.
+    fn new(
+        token: &AccessToken,
+        life: &Life,
+        issued_at: Moment,
+        after: impl Fn(Duration) -> Moment,
+        from: ObtainedFrom,
+    ) -> Self {
+        let renew_at = after(life.renew_after);
+        Self {
+            token: token.clone(),
+            issued_at,
+            ages_at: renew_at,
+            renew_at,
+            expires_at: after(life.expires_after),
+            ends_at: after(life.lifetime),
+            suspicion: None,
+            from,
+        }
+    }
+
     /// Until when callers wait for its replacement, if they do.
     fn awaited_until(&self, now: Moment) -> Option<Moment> {
         match self.suspicion? {

@@ -1,12 +1,15 @@
 //! The store under test, with operations that say what went wrong.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use super::Checked;
-use crate::store::{Entry, EntryName, TokenStore};
+use crate::{
+    lock::lock,
+    store::{Entry, EntryName, TokenStore},
+};
 
 /// Longer than any rule takes.
 pub(super) const LIFE: Duration = Duration::from_secs(120);
@@ -93,7 +96,7 @@ impl Bench {
     }
 
     fn used(&self) -> MutexGuard<'_, Vec<EntryName>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.used)
     }
 }
 
