@@ -103,7 +103,6 @@ impl ClientAuthentication {
     /// let authentication = ClientAuthentication::client_secret_jwt("12345").audience("https://auth.example.com");
     /// ```
     #[cfg(feature = "jwt")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
     pub fn client_secret_jwt(secret: impl Into<Secret>) -> ClientAssertion {
         ClientAssertion::new(Signing::Secret(secret.into()))
     }

@@ -116,7 +116,6 @@ const FIELDS: &[&str] = &[
 /// that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable can
 /// override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a duplicate
 /// key in TOML.)
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Setting::deserialize(deserializer)? {
@@ -147,7 +146,6 @@ impl ClientCredentialsBuilder {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
     pub fn from_env(prefix: &str) -> Self {
         let mut fields = Fields::new();
         for (name, value) in env::vars_os() {
