@@ -132,6 +132,7 @@
 //!
 //! wasm is not supported: token requests run as tokio tasks, with threads and clocks that a browser does not have.
 #![forbid(unsafe_code)]
+// It marks what needs a feature.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attach;
@@ -151,6 +152,7 @@ mod client_credentials;
         feature = "tonic"
     )
 ))]
+#[cfg_attr(docsrs, doc(auto_cfg = false))]
 pub mod docs;
 mod error;
 mod fault;
@@ -159,6 +161,7 @@ mod fingerprint;
 mod grpc_status;
 mod host;
 mod http_client;
+mod lock;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;
@@ -168,10 +171,8 @@ mod secret_file;
 mod sharded;
 mod source;
 #[cfg(feature = "store")]
-#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
 pub mod store;
 #[cfg(feature = "test-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
 mod token_identity;
@@ -182,16 +183,12 @@ pub mod vonage;
 pub use async_trait::async_trait;
 
 #[cfg(feature = "test-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use crate::cache::Clock;
 #[cfg(feature = "jwt")]
-#[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
 pub use crate::client_credentials::PrivateKey;
 #[cfg(feature = "tonic")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub use crate::grpc_status::{GrpcStatus, GrpcStatusFuture, GrpcStatusLayer};
 #[cfg(feature = "reqwest-middleware")]
-#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
     attach::{

@@ -11,7 +11,7 @@ pub use self::kind::{ErrorKind, ErrorResponse};
 use crate::fault::{Fault, chain, without_debug_data};
 
 /// Longer waits are cut to this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_STATED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -69,7 +69,7 @@ impl Error {
     /// day counts as a day.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
-        let wait = Some(retry_after.min(LONGEST_RETRY_AFTER)).filter(|wait| !wait.is_zero());
+        let wait = Some(retry_after.min(LONGEST_STATED_WAIT)).filter(|wait| !wait.is_zero());
         self.with(|inner| inner.retry_after = wait)
     }
 
@@ -217,7 +217,7 @@ impl Error {
     }
 
     /// The message, with those of its causes that add to it.
-    #[cfg(feature = "tracing")]
+    #[cfg(any(feature = "store", feature = "tonic", feature = "tracing"))]
     pub(crate) fn chain(&self) -> String {
         said_once(self)
     }

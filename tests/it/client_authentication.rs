@@ -135,7 +135,6 @@ fn what_no_assertion_can_have_is_refused_when_it_is_built() {
     assert!(error.to_string().starts_with("client_assertion: "), "{error}");
 }
 
-#[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn every_attempt_has_a_fresh_assertion_quick_retries_too() {
     let server = AuthorizationServer::in_memory();
