@@ -70,19 +70,19 @@ impl HttpClient for DefaultClient {
     }
 }
 
-const AUTHORITY: &str =
+static AUTHORITY: &str =
     "to trust a private certificate authority, set `http.ca_file`, or pass a client to `.http_client(..)`";
-const DATES: &str = "check the dates of the server's certificate, and this machine's clock";
+static DATES: &str = "check the dates of the server's certificate, and this machine's clock";
 
 /// What to do, in view of the words of rustls and of OpenSSL. `None`: the certificate is of another host.
 fn advice(error: &Error) -> Option<&'static str> {
     let says = |words: &[&str]| {
         chain(error).map(ToString::to_string).any(|cause| words.iter().any(|word| cause.contains(word)))
     };
-    if says(&["certificate expired", "certificate has expired", "not valid yet", "not yet valid"]) {
+    if says(&["certificate expired", "has expired", "valid yet", "yet valid"]) {
         return Some(DATES);
     }
-    (!says(&["not valid for name", "mismatch"])).then_some(AUTHORITY)
+    (!says(&["valid for name", "mismatch"])).then_some(AUTHORITY)
 }
 
 #[cfg(test)]
