@@ -82,7 +82,7 @@ fn advice(error: &Error) -> Option<&'static str> {
     if says(&["certificate expired", "has expired", "valid yet", "yet valid"]) {
         return Some(DATES);
     }
-    (!says(&["valid for name", "mismatch"])).then_some(AUTHORITY)
+    (!says(&["for name", "mismatch"])).then_some(AUTHORITY)
 }
 
 #[cfg(test)]
