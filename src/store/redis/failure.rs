@@ -42,9 +42,7 @@ impl Failure {
     }
 
     pub(super) fn panicked(server: &str) -> Self {
-        Self::new(format!(
-            "connecting to {server} panicked (for TLS, rustls needs a crypto provider that is installed)"
-        ))
+        Self::new(format!("connecting to {server} panicked (for TLS, rustls needs a crypto provider)"))
     }
 
     pub(super) fn stalled() -> Self {
