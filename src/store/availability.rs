@@ -20,7 +20,7 @@ const WAITED_FOR: Duration = Duration::from_millis(250);
 const BESIDE_TRAFFIC: Duration = Duration::from_secs(2);
 const CONNECTING: Duration = Duration::from_secs(2);
 /// Limits are counted in steps of this length.
-const STEP: Duration = Duration::from_millis(25);
+const STEP: Duration = Duration::from_millis(10);
 /// How long a store that failed is left alone.
 const LEAST_ALONE: Duration = Duration::from_secs(5);
 const MOST_ALONE: Duration = Duration::from_secs(60);
