@@ -20,8 +20,8 @@ use crate::{
 
 /// How long it may take to read what identifies a token.
 const IDENTIFIED_WITHIN: Duration = Duration::from_secs(2);
-/// The part of a caller's wait that is for another instance. The rest is for a token request of its own: a server that is
-/// slow for one is no faster for all.
+/// The part of a caller's wait that is for another instance. A server that is slow for one is no faster for all. The
+/// rest is for a token request of its own.
 const PATIENCE_SHARE: f64 = 0.8;
 
 impl Context {

@@ -98,8 +98,8 @@ impl Folder {
         Ok(written)
     }
 
-    /// Waits for the lock. It is polled, at least once: a thread that blocks in `flock` while its holder is stopped could
-    /// not be ended.
+    /// Waits for the lock. It is polled, at least once: a thread that blocks in `flock` while its holder is stopped
+    /// could not be ended.
     pub(super) fn lock(&self, limit: &Limit) -> Result<Lock, Failure> {
         let (path, mut waited) = (self.path.join(LOCK), Duration::ZERO);
         let failed = |error: Errno| Failure::of(&path, "cannot be locked", error);
