@@ -9,14 +9,14 @@ pub(crate) mod store;
 use std::{
     collections::HashSet,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use http::StatusCode;
 
 use self::span::{Caller, Span};
-use crate::{challenge::Rejection, error::Error, token::AccessToken, token_request::TokenRequest};
+use crate::{challenge::Rejection, error::Error, lock::lock, token::AccessToken, token_request::TokenRequest};
 
 /// Reports about the tokens of one source.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// Why a token is requested.
 #[derive(Clone, Copy)]
-pub(crate) enum Cause {
+pub(crate) enum RequestCause {
     Cold,
     Expired,
     Aging,
@@ -47,11 +47,12 @@ pub(crate) struct Exchange {
     source: Arc<str>,
     pub span: Span,
     started_at: tokio::time::Instant,
-    ended: bool,
+    /// The failure and the status of the response, once it has ended.
+    ended: Option<(Option<&'static str>, Option<StatusCode>)>,
 }
 
 /// A caller's wait for a token, until it gets one, fails or goes away.
-pub(crate) struct Wait<'a> {
+pub(crate) struct TimedWait<'a> {
     source: &'a Arc<str>,
     began: tokio::time::Instant,
     outcome: &'static str,
@@ -68,7 +69,7 @@ impl Reporter {
             source: Arc::clone(&self.source),
             span: Span::token_request(&self.source, request, attempt, caller),
             started_at: tokio::time::Instant::now(),
-            ended: false,
+            ended: None,
         }
     }
 
@@ -92,17 +93,17 @@ impl Reporter {
         call.await
     }
 
-    /// A token, which can be used until `until`, for `lifetime` after it was requested.
+    /// A token, which can be used until a time, for so long after it was requested.
     pub(crate) fn obtained(
         &self,
         request: &TokenRequest,
-        cause: Cause,
+        cause: RequestCause,
         token: &AccessToken,
-        until: SystemTime,
-        lifetime: Duration,
+        was_failing: bool,
+        (until, lifetime): (SystemTime, Duration),
     ) {
-        log::obtained(&self.source, request, !matches!(cause, Cause::Cold), token);
-        metrics::renewal(&self.source, cause.name(), true);
+        log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), was_failing, token);
+        metrics::renewal(&self.source, cause.name(), "ok");
         if request.is_default() {
             metrics::expiry(&self.source, until, lifetime);
         }
@@ -112,20 +113,20 @@ impl Reporter {
     pub(crate) fn failed(
         &self,
         request: &TokenRequest,
-        cause: Cause,
+        cause: RequestCause,
         error: &Error,
         reason: &'static str,
         remaining: Duration,
         wait: Duration,
     ) {
         log::failed(&self.source, request, error, remaining, wait);
-        metrics::renewal(&self.source, cause.name(), false);
+        metrics::renewal(&self.source, cause.name(), "error");
         metrics::hold_back(&self.source, reason);
     }
 
     /// A caller finds no usable token and starts to wait.
-    pub(crate) fn wait(&self) -> Wait<'_> {
-        Wait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
+    pub(crate) fn wait(&self) -> TimedWait<'_> {
+        TimedWait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
     }
 
     /// A response rejected a token; `None`: the application reported it.
@@ -145,24 +146,29 @@ impl Reporter {
 
 impl Mentions {
     pub(crate) fn is_first(&self, what: &str) -> bool {
-        let mut mentioned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mentioned = lock(&self.0);
         mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
     }
 }
 
-impl Wait<'_> {
-    pub(crate) fn ended(mut self, ok: bool) {
-        self.outcome = if ok { "ok" } else { "error" };
+impl TimedWait<'_> {
+    /// A caller whose token was `rejected` has its first response, whatever the outcome.
+    pub(crate) fn ended(mut self, ok: bool, rejected: bool) {
+        self.outcome = match (ok, rejected) {
+            (true, _) => "ok",
+            (false, true) => "rejected",
+            (false, false) => "error",
+        };
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for TimedWait<'_> {
     fn drop(&mut self) {
         metrics::waited(self.source, self.outcome, self.began.elapsed());
     }
 }
 
-impl Cause {
+impl RequestCause {
     fn name(self) -> &'static str {
         match self {
             Self::Cold => "cold",
@@ -174,23 +180,32 @@ impl Cause {
 }
 
 impl Exchange {
+    /// Runs `function` within the span.
+    pub(crate) fn within<T>(&self, function: impl FnOnce() -> T) -> T {
+        self.span.within(function)
+    }
+
     pub(crate) fn ended(&mut self, outcome: &Result<AccessToken, Error>) {
         let failure = outcome.as_ref().err();
         self.end(failure.map(Error::type_name), failure.and_then(Error::status));
     }
 
     fn end(&mut self, failure: Option<&'static str>, status: Option<StatusCode>) {
-        if !std::mem::replace(&mut self.ended, true) {
-            let duration = self.started_at.elapsed();
-            self.span.ended(failure, status, duration);
-            metrics::token_request(&self.source, failure.unwrap_or("ok"), duration);
-        }
+        let duration = self.started_at.elapsed();
+        self.span.took(duration);
+        metrics::token_request(&self.source, failure.unwrap_or("ok"), duration);
+        self.ended = Some((failure, status));
     }
 }
 
 impl Drop for Exchange {
-    /// Its runtime ended, or no caller needs the token any more.
     fn drop(&mut self) {
-        self.end(Some("abandoned"), None);
+        if self.ended.is_none() {
+            // Its runtime ended, or no caller needs the token any more.
+            self.end(Some("abandoned"), None);
+        }
+        if let Some((failure, status)) = self.ended {
+            self.span.ended(failure, status);
+        }
     }
 }

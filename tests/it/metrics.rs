@@ -114,6 +114,18 @@ async fn a_life_is_counted_as_it_went() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejection_that_no_other_token_follows_is_no_request_without_a_token() {
+    let recorder = recorder();
+    let (metrics, _guard) = Metrics::start(&recorder);
+    let source = Source::new();
+    let tokens = source.cache();
+    tokens.token().await.expect("a token");
+    source.respond(Outcome::Fails(Error::permanent("refused")));
+    send(&tokens, &Api::accepting("no token at all", Some("Bearer error=\"invalid_token\""))).await;
+    assert_eq!(metrics.values("wait_duration_seconds"), counted([("ok", 1), ("rejected", 1)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn callers_that_do_not_wait_for_the_end_are_counted_with_how_long_they_waited() {
     let recorder = recorder();
     let (metrics, _guard) = Metrics::start(&recorder);
@@ -179,6 +191,8 @@ async fn every_metric_has_a_description_and_promtool_finds_no_fault() {
     let (metrics, _guard) = Metrics::start(&recorder);
     let source = Source::new();
     a_life(&source, &source.cache()).await;
+    #[cfg(feature = "store")]
+    support::instances::Fleet::of(2).tokens().await;
     let text = metrics.0.render();
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(names.len() > 8, "{names:?}");
@@ -199,7 +213,12 @@ async fn all_there_is() -> Vec<Sample> {
     hanging.respond(Outcome::Hangs);
     let _ = tokio::time::timeout(seconds(1), hanging.cache().token()).await;
     #[cfg(feature = "store")]
-    support::instances::Fleet::of(2).tokens().await;
+    {
+        let fleet = support::instances::Fleet::of(3);
+        fleet.auth.respond_always(client_credentials::testing::MockResponse::usual().with_delay(millis(50)));
+        tokio::join!(fleet.instances[0].token(), fleet.instances[1].token());
+        fleet.tokens().await;
+    }
     metrics.scrape()
 }
 
