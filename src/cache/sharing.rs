@@ -20,8 +20,9 @@ use crate::{
 
 /// How long it may take to read what identifies a token.
 const IDENTIFIED_WITHIN: Duration = Duration::from_secs(2);
-/// The part of a caller's wait that is for another instance. The rest is for a token request of its own.
-const PATIENCE_SHARE: u32 = 2;
+/// The part of a caller's wait that is for another instance. A server that is slow for one is no faster for all. The
+/// rest is for a token request of its own.
+const PATIENCE_SHARE: f64 = 0.8;
 
 impl Context {
     /// Whether another instance may have a token.
@@ -69,7 +70,7 @@ impl Flying {
             urgency,
             rejected: rejected.filter(|_| self.may_request),
             may_request: self.may_request,
-            patience: self.context.settings.wait_limit / PATIENCE_SHARE,
+            patience: self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE),
             takes: &takes,
             waits: &waits,
         };

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,6 +19,8 @@ use crate::{
 const WAITED_FOR: Duration = Duration::from_millis(250);
 const BESIDE_TRAFFIC: Duration = Duration::from_secs(2);
 const CONNECTING: Duration = Duration::from_secs(2);
+/// Limits are counted in steps of this length.
+const STEP: Duration = Duration::from_millis(10);
 /// How long a store that failed is left alone.
 const LEAST_ALONE: Duration = Duration::from_secs(5);
 const MOST_ALONE: Duration = Duration::from_secs(60);
@@ -108,11 +111,11 @@ impl Bounded {
         if !self.may_try(began, CONNECTING + limit) {
             return Err(Down);
         }
-        match timeout(CONNECTING, caught(|| self.store.connect())).await {
+        match within(CONNECTING, caught(|| self.store.connect())).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => return Err(self.failed(false, began, &error.to_string())),
             Ok(Err(_)) => return Err(self.failed(false, began, "it panicked")),
-            Err(_) => return Err(self.failed(false, began, &format!("no connection within {CONNECTING:?}"))),
+            Err(Late) => return Err(self.failed(false, began, &format!("no connection within {CONNECTING:?}"))),
         }
         let tries = async {
             match caught(&operation).await {
@@ -120,13 +123,13 @@ impl Bounded {
                 _ => caught(&operation).await.unwrap_or_else(|_| Err("it panicked".into())),
             }
         };
-        match timeout(limit, tries).await {
+        match within(limit, tries).await {
             Ok(Ok(output)) => {
                 self.succeeded(is_put, began);
                 Ok(output)
             }
             Ok(Err(error)) => Err(self.failed(is_put, began, &error.to_string())),
-            Err(_) => Err(self.failed(is_put, began, &format!("no result within {limit:?}"))),
+            Err(Late) => Err(self.failed(is_put, began, &format!("no result within {limit:?}"))),
         }
     }
 
@@ -185,4 +188,21 @@ impl Bounded {
     fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+struct Late;
+
+/// Like `timeout`, except that a step which takes longer counts as one: where a process gets no processor, or stood
+/// still, its store is not what is late.
+async fn within<T>(limit: Duration, operation: impl Future<Output = T>) -> Result<T, Late> {
+    let mut operation = pin!(operation);
+    let mut left = limit;
+    while !left.is_zero() {
+        let step = left.min(STEP);
+        if let Ok(output) = timeout(step, &mut operation).await {
+            return Ok(output);
+        }
+        left -= step;
+    }
+    Err(Late)
 }

@@ -133,8 +133,8 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Removes the entry of that name, in one atomic step, if it equals `old`. Returns whether it was removed.
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError>;
 
-    /// Connects, if that is needed. The cache calls this before an operation, and gives it 2 seconds of its own, so that
-    /// a slow connection does not make the operation late. By default, it does nothing.
+    /// Connects, if that is needed. The cache calls this before an operation, and gives it 2 seconds of its own, so
+    /// that a slow connection does not make the operation late. By default, it does nothing.
     async fn connect(&self) -> Result<(), BoxError> {
         Ok(())
     }

@@ -41,10 +41,10 @@ pub(super) struct Names {
 /// One entry, as it was seen.
 pub(super) enum Found<T> {
     /// Nothing that counts. With the bytes of garbage, which a new entry replaces.
-    Free(Option<Vec<u8>>),
+    Free(Option<Zeroizing<Vec<u8>>>),
     Read {
         value: T,
-        bytes: Vec<u8>,
+        bytes: Zeroizing<Vec<u8>>,
         life: Duration,
     },
     /// Written with another key or by a later version. Left alone while it lives.
@@ -70,7 +70,7 @@ impl<T> Found<T> {
     /// What a new entry replaces.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self {
-            Self::Free(bytes) => bytes.as_deref(),
+            Self::Free(bytes) => bytes.as_ref().map(|bytes| &bytes[..]),
             Self::Read { bytes, .. } => Some(bytes),
             Self::Foreign => None,
         }
@@ -100,7 +100,7 @@ impl Shelf {
     }
 
     /// `None`: it cannot be encrypted.
-    pub(super) fn seal(&self, name: &EntryName, plain: &Zeroizing<Vec<u8>>) -> Option<Vec<u8>> {
+    pub(super) fn seal(&self, name: &EntryName, plain: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         self.seal.seal(name, plain).ok()
     }
 
@@ -111,8 +111,8 @@ impl Shelf {
         mentions: bool,
         read: impl FnOnce(&[u8], Duration) -> Option<T>,
     ) -> Found<T> {
-        let Some(mut entry) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
-        let (bytes, life) = (std::mem::take(&mut entry.bytes), entry.life);
+        let Some(Entry { bytes, life }) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
+        let bytes = Zeroizing::new(bytes);
         let why = match self.seal.open(name, &bytes) {
             Opened::Plain(plain) => match read(&plain, life) {
                 Some(value) => return Found::Read { value, bytes, life },

@@ -10,6 +10,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep},
 };
+use zeroize::Zeroizing;
 
 use super::{
     availability::{Down, Urgency},
@@ -26,9 +27,9 @@ const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
 pub(super) struct Claim {
     pub shelf: Arc<Shelf>,
     pub names: Arc<Names>,
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     /// Other bytes, for its last second: an extension that arrives late no longer finds the lease.
-    last_bytes: Vec<u8>,
+    last_bytes: Zeroizing<Vec<u8>>,
 }
 
 /// A claim that the store granted. Given back when it is dropped.
@@ -54,7 +55,7 @@ impl Claim {
 
     /// Whether the store granted it without our knowing: the result was lost.
     pub(super) fn is_granted(&self, stored: Option<&[u8]>) -> bool {
-        stored == Some(&self.bytes)
+        stored == Some(&self.bytes[..])
     }
 
     /// Takes the place of what is stored, which is nothing or garbage. `false`: another instance was faster.

@@ -44,7 +44,8 @@
 //! # When the store is down
 //!
 //! The store is an optimisation. No request with a usable token waits for it. An operation that callers wait for ends
-//! after 250 ms, one beside the traffic after 2 seconds; before that, connecting may take 2 seconds. If an operation
+//! after 250 ms, one beside the traffic after 2 seconds; before that, connecting may take 2 seconds. (Where a machine
+//! is short of processors, they take longer, as everything does: that is not counted as the store's.) If an operation
 //! fails, it is tried once more; then the log says that the store is down, and it is left alone for 5 to 60 seconds. In
 //! the meantime, each instance requests its own tokens: at once if it has none that is usable, else at a random moment
 //! in the first half of what is left of its token, so that a fleet does not turn to the authorization server at once.
@@ -54,8 +55,8 @@
 //! Three entries for each token: the token with everything that the server said about it, the lease and the last
 //! failure. They are encrypted, unless the cache is built with
 //! [`shared_in_the_clear`](crate::TokenCacheBuilder::shared_in_the_clear); an entry that was moved to another name, or
-//! changed, does not count and is replaced. An entry that is encrypted with a key that this instance does not have, or
-//! written by a later version, is left alone; the instance then requests its own tokens.
+//! (if encrypted) changed, does not count and is replaced. An entry that is encrypted with a key that this instance
+//! does not have, or written by a later version, is left alone; the instance then requests its own tokens.
 //!
 //! Names are SHA-256 hashes, without a key, so that a rotated key does not split the instances in two. Whoever reads
 //! the store and guesses everything that identifies a token can confirm the guess.

@@ -95,7 +95,7 @@ impl Shared {
             // What was there before was removed in the meantime, or has ended.
             Found::Free(_) => self.put(&seen, &bytes, life()).await,
             // Another instance stored a token in the meantime, which may be the newer one.
-            _ => Ok(seen.bytes() == Some(&bytes)),
+            _ => Ok(seen.bytes() == Some(&bytes[..])),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an entry looks like in a store.
 //!
 //! ```text
-//! clear:   "cct" | version 1 | 0 | content
+//! clear:   "cct" | version 1 | 0 | name | line feed | content
 //! sealed:  "cct" | version 1 | 1 | id of the key, 8 bytes | nonce, 12 bytes | content, encrypted | tag, 16 bytes
 //! ```
 //!
@@ -40,8 +40,11 @@ pub(crate) enum Opened {
 
 impl Seal {
     /// The bytes to store under `name`.
-    pub(crate) fn seal(&self, name: &EntryName, plain: &[u8]) -> Result<Vec<u8>, BoxError> {
-        let Self::Keys(keys) = self else { return Ok([MARK, &[VERSION, CLEAR], plain].concat()) };
+    pub(crate) fn seal(&self, name: &EntryName, plain: &[u8]) -> Result<Zeroizing<Vec<u8>>, BoxError> {
+        let Self::Keys(keys) = self else {
+            let parts = [MARK, &[VERSION, CLEAR], name.as_str().as_bytes(), b"\n", plain];
+            return Ok(Zeroizing::new(parts.concat()));
+        };
         let key = keys.first().ok_or("there is no key")?;
         let header = [MARK, &[VERSION, AES_256_GCM_SIV], &key.id].concat();
         // Enough capacity from the start: growing would leave a copy behind.
@@ -51,7 +54,7 @@ impl Seal {
             .aead
             .seal_in_place_append_tag(Aad::from(authenticated(&header, name)), &mut *sealed)
             .map_err(|_| "encrypting failed")?;
-        Ok([&header[..], nonce.as_ref(), &sealed].concat())
+        Ok(Zeroizing::new([&header[..], nonce.as_ref(), &sealed].concat()))
     }
 
     /// What is stored under `name`.
@@ -61,7 +64,7 @@ impl Seal {
         };
         match (*version, rest.split_first(), self) {
             (0, ..) | (VERSION, None, _) => Opened::Garbage("cut off"),
-            (VERSION, Some((&CLEAR, plain)), Self::Clear) => Opened::Plain(Zeroizing::new(plain.to_vec())),
+            (VERSION, Some((&CLEAR, named)), Self::Clear) => open_clear(name, named),
             (VERSION, Some((&CLEAR, _)), Self::Keys(_)) => Opened::Garbage("not encrypted"),
             (VERSION, Some((&AES_256_GCM_SIV, _)), Self::Clear) => {
                 Opened::Foreign("encrypted, and this instance has no key".into())
@@ -69,6 +72,13 @@ impl Seal {
             (VERSION, Some((&AES_256_GCM_SIV, sealed)), Self::Keys(keys)) => open(keys, name, stored, sealed),
             _ => Opened::Foreign("written by a later version".into()),
         }
+    }
+}
+
+fn open_clear(name: &EntryName, named: &[u8]) -> Opened {
+    match named.strip_prefix(name.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"\n")) {
+        Some(plain) => Opened::Plain(Zeroizing::new(plain.to_vec())),
+        None => Opened::Garbage("cut off, or stored under another name"),
     }
 }
 
@@ -117,7 +127,7 @@ mod tests {
     }
 
     fn sealed(seal: &Seal) -> Vec<u8> {
-        seal.seal(&name("token"), PLAIN).expect("sealed")
+        seal.seal(&name("token"), PLAIN).expect("sealed").to_vec()
     }
 
     fn opened(seal: &Seal, what: &str, stored: &[u8]) -> Result<Vec<u8>, String> {
@@ -155,6 +165,8 @@ mod tests {
     fn encrypted_and_clear_entries_are_not_mistaken_for_each_other() {
         let (clear, keyed) = (Seal::Clear, Seal::Keys(key(1)));
         assert_eq!(opened(&clear, "token", &sealed(&clear)), Ok(PLAIN.to_vec()));
+        let moved = "garbage: cut off, or stored under another name";
+        assert_eq!(opened(&clear, "lease", &sealed(&clear)), Err(moved.into()));
         assert_eq!(opened(&keyed, "token", &sealed(&clear)), Err("garbage: not encrypted".into()));
         let foreign = "foreign: encrypted, and this instance has no key";
         assert_eq!(opened(&clear, "token", &sealed(&keyed)), Err(foreign.into()));

@@ -132,7 +132,7 @@ impl Approach<'_> {
                 return Next::Request(Permit::new(self.claim, Some(lease), seen, self.wish.urgency));
             }
             if let Found::Free(garbage) = &mut seen.lease {
-                match self.claim.put(garbage.take().as_deref(), self.wish.urgency).await {
+                match self.claim.put(garbage.take().as_ref().map(|bytes| &bytes[..]), self.wish.urgency).await {
                     // It looks once more: the previous holder may have stored a token in between.
                     Ok(true) => self.lease = Some(Lease::new(Arc::clone(&self.claim))),
                     Ok(false) => {}

@@ -1,8 +1,9 @@
 //! Where tokens are kept from call to call.
 
 use std::{
+    future::Future,
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use client_credentials::{
@@ -11,6 +12,8 @@ use client_credentials::{
 };
 
 const FOLDER: &str = "client-credentials";
+/// What is dropped after a shorter time is no longer needed.
+const LONG: Duration = Duration::from_millis(200);
 
 /// The user's folder. `None`: it cannot be used, which is said and is no failure.
 pub(super) fn open() -> Option<Said<FileStore>> {
@@ -34,20 +37,42 @@ pub(super) struct Said<S> {
 }
 
 impl<S> Said<S> {
-    fn noted<T>(&self, outcome: Result<T, BoxError>) -> Result<T, BoxError> {
-        if let Err(error) = &outcome
-            && !self.once.swap(true, Ordering::Relaxed)
-        {
-            say(&error.to_string());
+    async fn noted<T>(&self, operation: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
+        let mut hanging = Hanging { once: &self.once, since: Some(Instant::now()) };
+        let outcome = operation.await;
+        hanging.since = None;
+        if let Err(error) = &outcome {
+            say_once(&self.once, &error.to_string());
         }
         outcome
+    }
+}
+
+/// An operation that the cache drops, since it takes too long.
+struct Hanging<'a> {
+    once: &'a AtomicBool,
+    /// `None`: it has ended.
+    since: Option<Instant>,
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() > LONG) {
+            say_once(self.once, "its folder is locked, or the disk does not respond");
+        }
+    }
+}
+
+fn say_once(once: &AtomicBool, why: &str) {
+    if !once.swap(true, Ordering::Relaxed) {
+        say(why);
     }
 }
 
 #[async_trait]
 impl<S: TokenStore> TokenStore for Said<S> {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        self.noted(self.store.load(names).await)
+        self.noted(self.store.load(names)).await
     }
 
     async fn put(
@@ -58,11 +83,11 @@ impl<S: TokenStore> TokenStore for Said<S> {
         life: Duration,
         limit: Duration,
     ) -> Result<bool, BoxError> {
-        self.noted(self.store.put(name, old, new, life, limit).await)
+        self.noted(self.store.put(name, old, new, life, limit)).await
     }
 
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        self.noted(self.store.remove(name, old).await)
+        self.noted(self.store.remove(name, old)).await
     }
 
     fn name(&self) -> &str {

@@ -181,3 +181,25 @@ async fn a_store_that_cannot_be_used_is_no_failure() {
     assert_eq!(ended.stdout, "token-2\n");
     assert!(ended.stderr.starts_with("the token is not kept for the next call: "), "{ended:?}");
 }
+
+/// As when the process that holds the lock was stopped (Ctrl-Z) at the worst moment.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_store_that_hangs_is_no_failure_and_is_said() {
+    use std::{io::Read, process};
+
+    let server = numbered(3600, Duration::ZERO).await;
+    let caller = Caller::of(&server);
+    caller.gets(&[]);
+    let lock = caller.cache.join("client-credentials/tokens/lock");
+    let mut holder = process::Command::new("flock");
+    holder.arg("--no-fork").arg(lock).args(["sh", "-c", "echo started; exec sleep 600"]);
+    let mut holder = holder.stdout(process::Stdio::piped()).spawn().expect("flock");
+    let started = holder.stdout.as_mut().expect("its output").read(&mut [0; 8]).expect("locked");
+    assert_eq!(started, 8);
+    let ended = caller.token(&["--scope", "orders"]).succeeds();
+    holder.kill().and_then(|()| holder.wait()).expect("killed");
+    assert_eq!(ended.stdout, "token-2\n");
+    let why = "its folder is locked, or the disk does not respond";
+    assert_eq!(ended.stderr, format!("the token is not kept for the next call: {why}\n"));
+}

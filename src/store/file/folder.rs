@@ -20,8 +20,8 @@ use rustix::{
 use zeroize::Zeroizing;
 
 use super::{
-    Deadline,
     failure::Failure,
+    limit::Limit,
     record::{self, Record},
 };
 use crate::store::contract::EntryName;
@@ -98,10 +98,10 @@ impl Folder {
         Ok(written)
     }
 
-    /// Waits for the lock until the deadline, at least once. It is polled: a thread that blocks in `flock` while its
-    /// holder is stopped could not be ended.
-    pub(super) fn lock(&self, deadline: &Deadline) -> Result<Lock, Failure> {
-        let path = self.path.join(LOCK);
+    /// Waits for the lock. It is polled, at least once: a thread that blocks in `flock` while its holder is stopped
+    /// could not be ended.
+    pub(super) fn lock(&self, limit: &Limit) -> Result<Lock, Failure> {
+        let (path, mut waited) = (self.path.join(LOCK), Duration::ZERO);
         let failed = |error: Errno| Failure::of(&path, "cannot be locked", error);
         loop {
             let fd = self.open_file(LOCK, OFlags::RDWR | OFlags::CREATE).map_err(|error| not_opened(&path, error))?;
@@ -119,10 +119,12 @@ impl Folder {
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {}
                 Err(error) => return Err(failed(error)),
             }
-            if deadline.has_passed() {
-                return Err(Failure::new(format!("{} was locked for {:?}", path.display(), deadline.limit)));
+            if limit.has_passed(waited) {
+                return Err(Failure::new(format!("{} was locked for {:?}", path.display(), limit.most)));
             }
-            thread::sleep(Duration::from_micros(fastrand::u64(100..2_000)));
+            let pause = Duration::from_micros(fastrand::u64(100..2_000));
+            thread::sleep(pause);
+            waited += pause;
         }
     }
 

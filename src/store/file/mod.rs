@@ -2,6 +2,7 @@
 
 mod failure;
 mod folder;
+mod limit;
 mod location;
 mod record;
 mod sweep;
@@ -10,14 +11,14 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use self::{failure::Failure, folder::Folder, record::Record};
+use self::{failure::Failure, folder::Folder, limit::Limit, record::Record};
 use super::contract::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
 
@@ -124,13 +125,14 @@ impl TokenStore for FileStore {
         life: Duration,
         limit: Duration,
     ) -> Result<bool, BoxError> {
-        let deadline = Deadline::new(limit);
+        let (limit, _waiting) = Limit::new(limit);
         let change = Change {
             name: name.clone(),
             old: old.map(|old| Zeroizing::new(old.to_vec())),
-            new: record::encode(name, new, life, deadline.wall),
+            // Its life begins now, however late it is written.
+            new: record::encode(name, new, life, SystemTime::now()),
         };
-        let (stored, is_sweep_due) = self.run(move |path| put(path, &change, &deadline)).await?;
+        let (stored, is_sweep_due) = self.run(move |path| put(path, &change, &limit)).await?;
         if is_sweep_due {
             self.sweep();
         }
@@ -171,24 +173,6 @@ impl From<Record> for Entry {
     }
 }
 
-/// On both clocks: the monotonic one stops while the machine sleeps.
-struct Deadline {
-    mono: Instant,
-    wall: SystemTime,
-    limit: Duration,
-}
-
-impl Deadline {
-    fn new(limit: Duration) -> Self {
-        Self { mono: Instant::now(), wall: SystemTime::now(), limit }
-    }
-
-    fn has_passed(&self) -> bool {
-        let is_over = |elapsed| elapsed >= self.limit;
-        is_over(self.mono.elapsed()) || self.wall.elapsed().is_ok_and(is_over)
-    }
-}
-
 fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure> {
     match Folder::open(path)? {
         Some(folder) => names.iter().map(|name| Ok(folder.read(name)?.map(Entry::from))).collect(),
@@ -197,7 +181,7 @@ fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure>
 }
 
 /// Whether it was stored, and whether the folder should be swept.
-fn put(path: &Path, change: &Change, deadline: &Deadline) -> Result<(bool, bool), Failure> {
+fn put(path: &Path, change: &Change, limit: &Limit) -> Result<(bool, bool), Failure> {
     let folder = Folder::open_or_create(path)?;
     // Without the lock: most of those who lose need not wait for it.
     if !change.replaces(folder.read(&change.name)?.as_ref()) {
@@ -205,12 +189,12 @@ fn put(path: &Path, change: &Change, deadline: &Deadline) -> Result<(bool, bool)
     }
     // Before the lock is taken, so that it is held for as short as possible.
     let file = folder.write(&change.new)?;
-    let lock = folder.lock(deadline)?;
+    let lock = folder.lock(limit)?;
     if !change.replaces(folder.read(&change.name)?.as_ref()) {
         return Ok((false, false));
     }
-    if deadline.has_passed() {
-        return Err(folder.failure(&format!("cannot be written to within {:?}", deadline.limit)));
+    if limit.has_passed(Duration::ZERO) {
+        return Err(folder.failure("was not written to: nobody waits for it any longer"));
     }
     file.replace(&change.name)?;
     Ok((true, sweep::is_due(&lock)))
@@ -222,7 +206,8 @@ fn remove(path: &Path, name: &EntryName, old: &[u8]) -> Result<bool, Failure> {
     if !is_stored()? {
         return Ok(false);
     }
-    let _lock = folder.lock(&Deadline::new(REMOVE_LIMIT))?;
+    let (limit, _waiting) = Limit::new(REMOVE_LIMIT);
+    let _lock = folder.lock(&limit)?;
     let removes = is_stored()?;
     if removes {
         folder.remove(name.as_str())?;

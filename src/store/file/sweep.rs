@@ -3,12 +3,12 @@
 use std::{
     fs::{self, DirEntry},
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
-    Deadline,
     folder::{Folder, Lock, TEMPORARY},
+    limit::Limit,
 };
 use crate::store::contract::EntryName;
 
@@ -29,9 +29,9 @@ pub(super) fn is_due(lock: &Lock) -> bool {
 
 /// Removes entries whose life has ended, and files that were never completed.
 pub(super) fn sweep(path: &Path) {
-    let deadline = Deadline::new(LONGEST);
+    let began = Instant::now();
     let (Ok(Some(folder)), Ok(files)) = (Folder::open(path), fs::read_dir(path)) else { return };
-    for file in files.flatten().take_while(|_| !deadline.has_passed()) {
+    for file in files.flatten().take_while(|_| began.elapsed() < LONGEST) {
         let name = file.file_name();
         let Some(name) = name.to_str() else { continue };
         if name.starts_with(TEMPORARY) {
@@ -39,7 +39,7 @@ pub(super) fn sweep(path: &Path) {
                 let _ = folder.remove(name);
             }
         } else if let Ok(name) = name.parse() {
-            remove_if_dead(&folder, &name, &deadline);
+            remove_if_dead(&folder, &name);
         }
     }
 }
@@ -49,13 +49,14 @@ fn is_left_behind(file: &DirEntry) -> bool {
     modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= LEFT_BEHIND))
 }
 
-fn remove_if_dead(folder: &Folder, name: &EntryName, deadline: &Deadline) {
+fn remove_if_dead(folder: &Folder, name: &EntryName) {
     let is_dead = || matches!(folder.read(name), Ok(None));
     if !is_dead() {
         return;
     }
+    let (limit, _waiting) = Limit::new(LONGEST);
     // Somebody may have replaced it since.
-    if let Ok(_lock) = folder.lock(deadline)
+    if let Ok(_lock) = folder.lock(&limit)
         && is_dead()
     {
         let _ = folder.remove(name.as_str());

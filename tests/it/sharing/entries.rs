@@ -127,9 +127,16 @@ async fn with_a_key_clear_text_does_not_count() {
 
 #[tokio::test(start_paused = true)]
 async fn entries_that_were_swapped_do_not_count() {
+    for key in [Some(key(1)), None] {
+        do_not_count_when_swapped(&key).await;
+    }
+}
+
+async fn do_not_count_when_swapped(key: &Option<EncryptionKey>) {
     let fleet = Fleet::of(0);
+    let instance = || key.clone().map_or_else(|| fleet.instance(), |key| with_key(&fleet, key));
     let scoped = TokenRequest::builder().scope("stats").build().expect("a scope");
-    let first = with_key(&fleet, key(1));
+    let first = instance();
     first.token().await;
     first.tokens.token_for(&scoped).await.expect("a token");
     sleep(seconds(2)).await;
@@ -139,7 +146,7 @@ async fn entries_that_were_swapped_do_not_count() {
         let put = fleet.store.put(name, Some(&old.bytes), &new.bytes, hours(1), seconds(1)).await;
         assert!(put.expect("up"));
     }
-    let second = with_key(&fleet, key(1));
+    let second = instance();
     assert_eq!(second.token().await, "token-3");
     let token = second.tokens.token_for(&scoped).await.expect("a token");
     assert_eq!(token.expose_secret(), "token-4");

@@ -9,11 +9,11 @@ use std::{
 };
 
 use client_credentials::{
-    async_trait,
+    TokenRequest, async_trait,
     store::{BoxError, Entry, EntryName, TokenStore},
     testing::{MemoryStore, MockResponse, StoreOperation},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tracing::Level;
 
 use crate::support::{
@@ -44,6 +44,21 @@ async fn a_store_that_hangs_costs_a_caller_a_quarter_of_a_second_once() {
     let came = Instant::now();
     fleet.tokens().await;
     assert!(came.elapsed() < millis(1), "it is left alone: {:?}", came.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_which_the_process_stood_still_does_not_count_against_the_store() {
+    let (log, _guard) = Log::start();
+    let fleet = Fleet::of(1);
+    fleet.instances[0].token().await;
+    sleep(seconds(2)).await;
+    let instance = fleet.instance_over(StandsStill { store: fleet.store.clone() });
+    assert_eq!(instance.token().await, "token-1");
+    let scoped = TokenRequest::builder().scope("stats").build().expect("a scope");
+    instance.tokens.token_for(&scoped).await.expect("a token");
+    assert!(log.take(Level::WARN).is_empty());
+    let tokens = fleet.store.entries().into_keys().filter(|name| name.as_str().ends_with(".token"));
+    assert_eq!(tokens.count(), 2, "what it requested is stored");
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,6 +212,41 @@ impl TokenStore for Filling {
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
         self.store.remove(name, old).await
     }
+}
+
+/// For a moment in each operation, as a process does that gets no processor.
+struct StandsStill {
+    store: MemoryStore,
+}
+
+#[async_trait]
+impl TokenStore for StandsStill {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        stand_still().await;
+        self.store.load(names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        stand_still().await;
+        self.store.put(name, old, new, life, limit).await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        stand_still().await;
+        self.store.remove(name, old).await
+    }
+}
+
+async fn stand_still() {
+    advance(millis(300)).await;
+    sleep(millis(10)).await;
 }
 
 /// The results of its puts do not arrive.

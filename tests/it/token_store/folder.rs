@@ -4,15 +4,17 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Does not exist at first, and is removed at the end.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// `name` is different in each test.
     pub(super) fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("client-credentials-{name}-{}", process::id()));
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (process, count) = (process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(format!("client-credentials-{name}-{process}-{count}"));
         let _ = fs::remove_dir_all(&path);
         Self(path)
     }

@@ -1,6 +1,8 @@
 //! Stores of shared tokens: the contract, encryption, files.
 
 mod contract;
+#[cfg(all(feature = "file", feature = "reqwest", feature = "tracing", unix))]
+mod crowds;
 mod encryption_key;
 #[cfg(all(feature = "file", feature = "reqwest", feature = "tracing", unix))]
 mod file_fleet;

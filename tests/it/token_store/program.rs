@@ -7,11 +7,6 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use tokio::sync::Mutex;
-
-/// Held by a test with many processes, so that they do not wait for each other's.
-pub(super) static ONE_CROWD: Mutex<()> = Mutex::const_new(());
-
 /// Runs the ignored test of that name, with `FOLDER` in its environment.
 pub(super) fn of(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(env::current_exe().expect("this program"));
