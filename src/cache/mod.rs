@@ -32,7 +32,7 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub(crate) use self::lease::Leases;
+pub(crate) use self::lease::{Lease, Leases};
 #[cfg(not(feature = "store"))]
 use self::not_sharing as sharing;
 pub use self::{
@@ -206,24 +206,24 @@ impl TokenCache {
         self.shared.context.leases.at(thread)
     }
 
-    /// What `attach` returns for the token to attach, and which one that is; `None` if there is no lease of it. Starts
-    /// nothing, and never waits. `attach` must not lock anything.
+    /// What `attach` returns for the lease of the token to attach, and which token that is; `None` if there is no lease.
+    /// Starts nothing, and never waits. `attach` must not lock anything.
     #[inline(always)]
     pub(crate) fn leased<T>(
         &self,
         leases: &Leases,
         key: Option<Fingerprint>,
-        attach: impl FnOnce(&AccessToken) -> T,
+        attach: impl FnOnce(&Lease) -> T,
     ) -> Option<(T, TokenId)> {
         let key = key.unwrap_or(self.own.key());
-        let attach = |token: &AccessToken| (attach(token), TokenId { key, number: token.number() });
+        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.attachable.number });
         leases.with(key, self.shared.context.clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
         let here = self.shared.context.leases.here();
-        let lease = self.leased(here, request.map(TokenRequest::fingerprint), AccessToken::clone);
+        let lease = self.leased(here, request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
         lease.map(|(token, _)| token).or_else(|| {
             let slot = self.slot_of(request);
             slot.leased().or_else(|| slot.lend())
@@ -248,33 +248,42 @@ impl TokenCache {
     }
 
     fn reject_by(&self, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
-        let Some(slot) = self.find(id.key) else { return false };
+        self.find(id.key).is_some_and(|slot| self.reject_in(&slot, origin, bit, id, rejection))
+    }
+
+    fn reject_in(&self, slot: &Arc<Slot>, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
         let renews = slot.reject(id.number, origin, bit, rejection);
         if renews {
-            let _ = step(&slot, Some(id.number));
+            let _ = step(slot, Some(id.number));
         }
         renews
     }
 
-    /// Another token than the rejected one, if one can be obtained within five seconds.
+    /// Another token than the rejected one, if one can be obtained within five seconds. `request` named the token.
     pub(crate) async fn recover(
         self,
         rejected: TokenId,
+        request: Option<TokenRequest>,
         origin: PermittedBy,
         rejection: Rejection,
     ) -> Option<AccessToken> {
         self.report().rejection(Some(rejection));
-        if !self.reject_at(rejected, origin, rejection) {
+        let slot = self.find_again(rejected.key, request.as_ref())?;
+        if !self.reject_in(&slot, &self.origins().name(origin), origin.bit(), rejected, rejection) {
             return None;
         }
-        self.another(rejected).await
+        self.another(&slot, rejected).await
     }
 
     /// Another token than this one, which was rejected, if one can be obtained within five seconds.
-    pub(crate) async fn another(&self, rejected: TokenId) -> Option<AccessToken> {
-        let slot = self.find(rejected.key)?;
+    pub(crate) async fn instead_of(&self, rejected: &AccessToken) -> Option<AccessToken> {
+        let id = self.id(rejected);
+        self.another(&self.find(id.key)?, id).await
+    }
+
+    async fn another(&self, slot: &Arc<Slot>, rejected: TokenId) -> Option<AccessToken> {
         let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(&slot, Some(rejected.number), limit).await.ok()?;
+        let token = self.acquire(slot, Some(rejected.number), limit).await.ok()?;
         (token.number() != rejected.number).then_some(token)
     }
 
@@ -325,6 +334,11 @@ impl TokenCache {
     fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
         let kept = [&self.own, &self.shared.default].into_iter().find(|slot| slot.key() == key);
         kept.map(Arc::clone).or_else(|| self.shared.keys.find(key))
+    }
+
+    /// The slot with this key, or a new one if it has made room for others since and `request` tells what it was for.
+    fn find_again(&self, key: Fingerprint, request: Option<&TokenRequest>) -> Option<Arc<Slot>> {
+        self.find(key).or_else(|| Some(self.slot(request.filter(|request| request.fingerprint() == key)?)))
     }
 
     fn wait_limit(&self) -> Duration {
