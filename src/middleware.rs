@@ -127,18 +127,14 @@ impl Middleware for BearerAuthMiddleware {
         Self: 'future,
     {
         let deadline = request.deadline();
-        let mut spare = None;
         if let Some(permitted) = self.bearer.permit(&request, Some(extensions)) {
-            spare = self.spare(&request, extensions, deadline);
+            let spare = self.spare(&request, extensions, deadline);
             if let Some(attached) = permitted.attach_lease(&mut request) {
                 return Box::pin(send(request, attached, spare, extensions, next));
             }
         }
-        let copy = |request: &Request| {
-            if spare.is_none() {
-                spare = self.spare(request, extensions, deadline);
-            }
-        };
+        let mut spare = None;
+        let copy = |request: &Request| spare = self.spare(request, extensions, deadline);
         match self.bearer.attach(&mut request, Some(extensions), copy) {
             Attach::Done(None) => next.run(request, extensions),
             Attach::Done(Some(attached)) => Box::pin(send(request, attached, spare, extensions, next)),

@@ -67,31 +67,27 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let mut spare = None;
         if let Some(permitted) = self.bearer.permit(&request, None) {
-            spare = self.replay.spare(&request, &self.inner);
+            let spare = self.replay.spare(&request, &self.inner);
             let attached = permitted.attach_lease(&mut request);
             if attached.is_some() {
                 return ResponseFuture::sent(self.inner.call(request), attached, spare);
             }
         }
-        self.call_without_lease(request, spare)
+        self.call_without_lease(request)
     }
 }
 
 impl<S, R> BearerAuth<S, R> {
     #[cold]
-    fn call_without_lease<Req>(&mut self, mut request: Req, mut spare: Option<R::Spare<S>>) -> ResponseFuture<S, Req, R>
+    fn call_without_lease<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Req, R>
     where
         S: Service<Req> + Clone,
         Req: BearerRequest,
         R: Replay<Req>,
     {
-        let copy = |request: &Req| {
-            if spare.is_none() {
-                spare = self.replay.spare(request, &self.inner);
-            }
-        };
+        let mut spare = None;
+        let copy = |request: &Req| spare = self.replay.spare(request, &self.inner);
         match self.bearer.attach(&mut request, None, copy) {
             Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
             Attach::Wait(pending) => {

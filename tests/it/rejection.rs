@@ -270,7 +270,7 @@ async fn a_replay_function_says_which_requests_are_sent_again() {
 
 /// A copy allocates, and the function may do more than that.
 #[tokio::test(start_paused = true)]
-async fn only_a_request_that_gets_a_token_is_copied_and_only_once() {
+async fn only_a_request_that_gets_a_token_is_copied() {
     let (tokens, _) = api_tokens();
     let copies = Arc::new(AtomicUsize::new(0));
     let counted = copies.clone();
@@ -286,11 +286,12 @@ async fn only_a_request_that_gets_a_token_is_copied_and_only_once() {
     with_host.headers_mut().insert(HOST, HeaderValue::from_static("api.example.com"));
     let foreign = get("https://elsewhere.example.com");
     // The first request with a token waits for it, the second one does not.
-    for (request, copied) in [(foreign, 0), (get(URL), 1), (get(URL), 1), (with_host, 1), (public, 0)] {
+    for (request, copied) in [(foreign, false), (get(URL), true), (get(URL), true), (with_host, true), (public, false)]
+    {
         copies.store(0, Ordering::Relaxed);
         let uri = request.uri().clone();
         service.clone().oneshot(request).await.expect("a response");
-        assert_eq!(copies.load(Ordering::Relaxed), copied, "{uri}");
+        assert_eq!(copies.load(Ordering::Relaxed) > 0, copied, "{uri}");
     }
 }
 
