@@ -155,7 +155,7 @@ impl BearerHeader {
         if self.replaces {
             return None;
         }
-        let token = self.tokens.instead_of(&self.token).await?;
+        let token = self.tokens.another(self.tokens.id(&self.token)).await?;
         Some(Self { token, replaces: true, ..self })
     }
 

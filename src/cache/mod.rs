@@ -206,7 +206,7 @@ impl TokenCache {
         self.shared.context.leases.at(thread)
     }
 
-    /// What `attach` returns for the lease of the token to attach, and which token that is; `None` if there is no lease.
+    /// What `attach` returns for the lease of the token to attach, and which token it is; `None` if there is no lease.
     /// Starts nothing, and never waits. `attach` must not lock anything.
     #[inline(always)]
     pub(crate) fn leased<T>(
@@ -248,13 +248,10 @@ impl TokenCache {
     }
 
     fn reject_by(&self, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
-        self.find(id.key).is_some_and(|slot| self.reject_in(&slot, origin, bit, id, rejection))
-    }
-
-    fn reject_in(&self, slot: &Arc<Slot>, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
+        let Some(slot) = self.find(id.key) else { return false };
         let renews = slot.reject(id.number, origin, bit, rejection);
         if renews {
-            let _ = step(slot, Some(id.number));
+            let _ = step(&slot, Some(id.number));
         }
         renews
     }
@@ -268,22 +265,19 @@ impl TokenCache {
         rejection: Rejection,
     ) -> Option<AccessToken> {
         self.report().rejection(Some(rejection));
-        let slot = self.find_again(rejected.key, request.as_ref())?;
-        if !self.reject_in(&slot, &self.origins().name(origin), origin.bit(), rejected, rejection) {
+        // Held, so that it does not make room meanwhile.
+        let _slot = self.find_again(rejected.key, request.as_ref())?;
+        if !self.reject_at(rejected, origin, rejection) {
             return None;
         }
-        self.another(&slot, rejected).await
+        self.another(rejected).await
     }
 
     /// Another token than this one, which was rejected, if one can be obtained within five seconds.
-    pub(crate) async fn instead_of(&self, rejected: &AccessToken) -> Option<AccessToken> {
-        let id = self.id(rejected);
-        self.another(&self.find(id.key)?, id).await
-    }
-
-    async fn another(&self, slot: &Arc<Slot>, rejected: TokenId) -> Option<AccessToken> {
+    pub(crate) async fn another(&self, rejected: TokenId) -> Option<AccessToken> {
+        let slot = self.find(rejected.key)?;
         let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(slot, Some(rejected.number), limit).await.ok()?;
+        let token = self.acquire(&slot, Some(rejected.number), limit).await.ok()?;
         (token.number() != rejected.number).then_some(token)
     }
 
