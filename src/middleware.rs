@@ -127,11 +127,15 @@ impl Middleware for BearerAuthMiddleware {
         Self: 'future,
     {
         let deadline = request.deadline();
-        let spare = self.spare(&request, extensions, deadline);
-        if let Some(attached) = self.bearer.attach_lease(&mut request, Some(extensions)) {
-            return Box::pin(send(request, attached, spare, extensions, next));
+        if let Some(permitted) = self.bearer.permit(&request, Some(extensions)) {
+            let spare = self.spare(&request, extensions, deadline);
+            if let Some(attached) = permitted.attach_lease(&mut request) {
+                return Box::pin(send(request, attached, spare, extensions, next));
+            }
         }
-        match self.bearer.attach(&mut request, Some(extensions)) {
+        let mut spare = None;
+        let copy = |request: &Request| spare = self.spare(request, extensions, deadline);
+        match self.bearer.attach(&mut request, Some(extensions), copy) {
             Attach::Done(None) => next.run(request, extensions),
             Attach::Done(Some(attached)) => Box::pin(send(request, attached, spare, extensions, next)),
             Attach::Wait(pending) => Box::pin(async move {
@@ -187,7 +191,7 @@ async fn send_again(
         attached.reject(rejection);
         return Ok(response);
     };
-    let Some(obtained) = attached.recover(rejection, deadline).await else { return Ok(response) };
+    let Some(obtained) = attached.recover(rejection, Some(&original), deadline).await else { return Ok(response) };
     // Dropped before the request is sent again: an unread body may hold the connection that it needs.
     drop(response);
     let attached = obtained.attach(&mut request, deadline);

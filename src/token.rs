@@ -49,14 +49,20 @@ pub struct AccessToken {
     inner: Arc<Inner>,
 }
 
-/// What a request reads comes first, in one line of the processor's cache.
+/// What a request reads of a token when it gets it.
 #[derive(Clone)]
-#[repr(C, align(64))]
-struct Inner {
+pub(crate) struct Attachable {
     /// `Bearer` and the token. This header value is the only copy of the token.
-    authorization: HeaderValue,
-    number: TokenNumber,
-    /// The same with another prefix: the first one that an adapter used.
+    pub authorization: HeaderValue,
+    pub number: TokenNumber,
+    /// The origins that have accepted it and not rejected it since, as bits. All copies share them.
+    accepted_by: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    attachable: Attachable,
+    /// The header value with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,
     expires_in: Option<Duration>,
     /// The upper bound of the lifetime if none is stated.
@@ -66,8 +72,6 @@ struct Inner {
     members: BTreeMap<String, Zeroizing<String>>,
     /// Which of a cache's tokens this is; `None`: the source's own.
     request: Option<TokenRequest>,
-    /// The origins that have accepted it and not rejected it since, as bits. All copies share them.
-    accepted_by: Arc<AtomicU64>,
 }
 
 impl AccessToken {
@@ -91,8 +95,11 @@ impl AccessToken {
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                authorization,
-                number: TokenNumber(fingerprint::hash(&token.as_str())),
+                attachable: Attachable {
+                    authorization,
+                    number: TokenNumber(fingerprint::hash(&token.as_str())),
+                    accepted_by: Arc::default(),
+                },
                 prefixed: OnceLock::new(),
                 expires_in: None,
                 expires_within: None,
@@ -100,7 +107,6 @@ impl AccessToken {
                 scope: None,
                 members: BTreeMap::new(),
                 request: None,
-                accepted_by: Arc::default(),
             }),
         })
     }
@@ -132,21 +138,23 @@ impl AccessToken {
 
     /// The token itself. Keep it out of logs.
     pub fn expose_secret(&self) -> &str {
-        let value = &self.inner.authorization.as_bytes()[SCHEME.len()..];
+        let value = &self.inner.attachable.authorization.as_bytes()[SCHEME.len()..];
         // Made from a `String` in `new`.
         std::str::from_utf8(value).unwrap_or_default()
     }
 
     /// The value for an `Authorization` header, marked sensitive.
     pub fn authorization(&self) -> &HeaderValue {
-        &self.inner.authorization
+        &self.inner.attachable.authorization
     }
 
     /// The value with another prefix than `Bearer`, of visible ASCII and spaces. The value for the first such prefix is
     /// made only once.
     pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderValue {
-        let make =
-            || sensitive_header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone());
+        let make = || {
+            sensitive_header(&[prefix, self.expose_secret()])
+                .unwrap_or_else(|| self.inner.attachable.authorization.clone())
+        };
         let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), make()));
         if of == prefix { value.clone() } else { make() }
     }
@@ -190,7 +198,11 @@ impl AccessToken {
 
     #[inline]
     pub(crate) fn number(&self) -> TokenNumber {
-        self.inner.number
+        self.inner.attachable.number
+    }
+
+    pub(crate) fn attachable(&self) -> &Attachable {
+        &self.inner.attachable
     }
 
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
@@ -198,26 +210,25 @@ impl AccessToken {
     }
 
     /// Whether an origin has accepted it. `origin` is the origin's bit.
-    #[inline]
     pub(crate) fn is_accepted_by(&self, origin: u64) -> bool {
-        self.inner.accepted_by.load(Ordering::Relaxed) & origin != 0
+        self.inner.attachable.is_accepted_by(origin)
     }
 
     pub(crate) fn note_accepted_by(&self, origin: u64) {
         if !self.is_accepted_by(origin) {
-            self.inner.accepted_by.fetch_or(origin, Ordering::Relaxed);
+            self.inner.attachable.accepted_by.fetch_or(origin, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn note_rejected_by(&self, origin: u64) {
-        self.inner.accepted_by.fetch_and(!origin, Ordering::Relaxed);
+        self.inner.attachable.accepted_by.fetch_and(!origin, Ordering::Relaxed);
     }
 
     /// A copy that shares nothing with this token that is written often, not even its reference count.
     pub(crate) fn copied(&self) -> Self {
         let mut inner = Inner::clone(&self.inner);
         if let Some(authorization) = sensitive_header(&[SCHEME, self.expose_secret()]) {
-            inner.authorization = authorization;
+            inner.attachable.authorization = authorization;
             inner.prefixed = OnceLock::new();
         }
         Self { inner: Arc::new(inner) }
@@ -234,6 +245,14 @@ impl AccessToken {
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self
+    }
+}
+
+impl Attachable {
+    /// Whether an origin has accepted the token. `origin` is the origin's bit.
+    #[inline]
+    pub(crate) fn is_accepted_by(&self, origin: u64) -> bool {
+        self.accepted_by.load(Ordering::Relaxed) & origin != 0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode, Version, header::CONTENT_TYPE};
+use http::{Extensions, HeaderMap, StatusCode, Version, header::CONTENT_TYPE};
 use tokio::time::Instant;
 
 use super::{
@@ -151,12 +151,22 @@ impl Attached {
         self.adapter.tokens.reject_at(self.id, self.permitted_by, rejection);
     }
 
-    /// A token other than the rejected one, if one can be obtained before the request's own deadline.
-    pub(crate) async fn recover(self, rejection: Rejection, deadline: Option<Instant>) -> Option<Obtained> {
-        let tokens = self.adapter.tokens.clone();
-        let token = before(deadline, tokens.recover(self.id, self.permitted_by, rejection)).await??;
-        let id = self.adapter.tokens.id(&token);
-        Some(Obtained { token, attached: Self { id, attempt: Attempt::Second, ..self } })
+    /// A token other than the rejected one, if one can be obtained before the request's own deadline. `extensions` are
+    /// the request's.
+    pub(crate) fn recover(
+        self,
+        rejection: Rejection,
+        extensions: Option<&Extensions>,
+        deadline: Option<Instant>,
+    ) -> impl Future<Output = Option<Obtained>> + Send + Sync + use<> {
+        let request = extensions.and_then(Extensions::get).cloned();
+        async move {
+            let tokens = self.adapter.tokens.clone();
+            let recovered = tokens.recover(self.id, request, self.permitted_by, rejection);
+            let token = before(deadline, recovered).await??;
+            let id = self.adapter.tokens.id(&token);
+            Some(Obtained { token, attached: Self { id, attempt: Attempt::Second, ..self } })
+        }
     }
 
     /// The origin as it was named in the settings, where a wildcard is one origin.

@@ -16,12 +16,12 @@ use super::{
     request::{GoesTo, sealed::Request},
 };
 use crate::{
-    cache::TokenCache,
+    cache::{Lease, TokenCache},
     error::{Error, ErrorKind},
+    fingerprint::Fingerprint,
     http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
     sharded::{Apart, Sharded},
-    token::AccessToken,
     token_request::TokenRequest,
 };
 
@@ -36,6 +36,14 @@ pub struct WithoutToken;
 /// The settings of an adapter. Each thread has its own copy, so that requests do not contend for one reference count.
 #[derive(Clone)]
 pub(crate) struct Bearer(Sharded<Adapter>);
+
+/// A request may get a token.
+pub(crate) struct Permitted<'a> {
+    adapter: &'a Arc<Apart<Adapter>>,
+    /// `None`: that of the adapter's handle.
+    key: Option<Fingerprint>,
+    permitted_by: PermittedBy,
+}
 
 /// What is done with a request.
 pub(crate) enum Attach {
@@ -94,15 +102,11 @@ impl Bearer {
         Self(Sharded::new(copy))
     }
 
-    /// Attaches the token that this thread has a lease of. Nearly every request passes here. Any other is left unchanged
-    /// for [`attach`](Self::attach): its URL does not begin as in the settings, it has a `Host` header or a header of
-    /// its own, or there is no lease. `beside` are the extensions of a request whose type has none.
+    /// A quick look at a request, which nearly every one passes. `None` leaves it to [`attach`](Self::attach): its URL
+    /// does not begin as in the settings, it has a `Host` header, or it gets no token at all. `beside` are the
+    /// extensions of a request whose type has none.
     #[inline(always)]
-    pub(crate) fn attach_lease<Req: Request>(
-        &self,
-        request: &mut Req,
-        beside: Option<&Extensions>,
-    ) -> Option<Attached> {
+    pub(crate) fn permit<Req: Request>(&self, request: &Req, beside: Option<&Extensions>) -> Option<Permitted<'_>> {
         let extensions = beside.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
         if extensions.is_some_and(goes_without) {
             return None;
@@ -110,28 +114,19 @@ impl Bearer {
         let key = extensions.and_then(Extensions::get).map(TokenRequest::fingerprint);
         let adapter = self.0.get();
         let permitted_by = request.permitted_as_written(adapter.tokens.origins(), adapter.inner)?;
-        if adapter.header.is_some() || request.headers().keys().any(|name| *name == HOST) {
-            return None;
-        }
-        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
-        // `contains_key` before it 100.)
-        let append = |token: &AccessToken| {
-            let value = token.authorization().clone();
-            (request.headers_mut().try_append(AUTHORIZATION, value), token.is_accepted_by(permitted_by.bit()))
-        };
-        match adapter.tokens.leased(&adapter.leases, key, append)? {
-            ((Ok(false), is_routine), id) => {
-                Some(Attached::new(id, is_routine, permitted_by, request.asked(), adapter))
-            }
-            ((Ok(true), _), _) => take_back(request.headers_mut()),
-            // The request has as many headers as it can hold.
-            ((Err(_), _), _) => None,
-        }
+        let is_usual = adapter.header.is_none() && !request.headers().keys().any(|name| *name == HOST);
+        is_usual.then_some(Permitted { adapter, key, permitted_by })
     }
 
-    /// Attaches the cached token. Starts no renewal, and waits for nothing.
+    /// Attaches the cached token, after `copy` has seen a request that gets one. Starts no renewal, and waits
+    /// for nothing.
     #[cold]
-    pub(crate) fn attach<Req: Request>(&self, request: &mut Req, beside: Option<&Extensions>) -> Attach {
+    pub(crate) fn attach<Req: Request>(
+        &self,
+        request: &mut Req,
+        beside: Option<&Extensions>,
+        copy: impl FnOnce(&Req),
+    ) -> Attach {
         let adapter = self.0.get();
         let extensions = beside.or_else(|| request.extensions());
         if extensions.is_some_and(goes_without) || adapter.keeps_own(request) {
@@ -142,6 +137,7 @@ impl Bearer {
             Ok(None) => return Attach::Done(None),
             Err(error) => return Attach::Wait(Pending(Err(error))),
         };
+        copy(request);
         let (asked, wanted) = (request.asked(), extensions.and_then(Extensions::get));
         let Some(token) = adapter.tokens.cached(wanted) else {
             let adapter = Arc::clone(adapter);
@@ -152,6 +148,29 @@ impl Bearer {
         let is_routine = token.is_accepted_by(permitted_by.bit());
         let attached = || Attached::new(adapter.tokens.id(&token), is_routine, permitted_by, asked, adapter);
         Attach::Done(is_attached.then(attached))
+    }
+}
+
+impl Permitted<'_> {
+    /// Attaches the token that this thread has a lease of. Leaves the request unchanged if there is none, or if the
+    /// request has a header of its own.
+    #[inline(always)]
+    pub(crate) fn attach_lease<Req: Request>(self, request: &mut Req) -> Option<Attached> {
+        let Self { adapter, key, permitted_by } = self;
+        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
+        // `contains_key` before it 100.)
+        let append = |Lease { attachable, .. }: &Lease| {
+            let value = attachable.authorization.clone();
+            (request.headers_mut().try_append(AUTHORIZATION, value), attachable.is_accepted_by(permitted_by.bit()))
+        };
+        match adapter.tokens.leased(&adapter.leases, key, append)? {
+            ((Ok(false), is_routine), id) => {
+                Some(Attached::new(id, is_routine, permitted_by, request.asked(), adapter))
+            }
+            ((Ok(true), _), _) => take_back(request.headers_mut()),
+            // The request has as many headers as it can hold.
+            ((Err(_), _), _) => None,
+        }
     }
 }
 

@@ -74,7 +74,7 @@ where
 {
     pub(super) fn new(attached: Attached, rejection: Rejection, response: Res, (request, service): (Req, S)) -> Self {
         let deadline = request.deadline();
-        let token = Box::pin(attached.recover(rejection, deadline));
+        let token = Box::pin(attached.recover(rejection, request.extensions(), deadline));
         Self { stage: SecondStage::Token(token, Some(response)), deadline, request: Some(request), service }
     }
 

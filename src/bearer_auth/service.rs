@@ -67,24 +67,28 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let spare = self.replay.spare(&request, &self.inner);
-        let attached = self.bearer.attach_lease(&mut request, None);
-        if attached.is_none() {
-            return self.call_without_lease(request, spare);
+        if let Some(permitted) = self.bearer.permit(&request, None) {
+            let spare = self.replay.spare(&request, &self.inner);
+            let attached = permitted.attach_lease(&mut request);
+            if attached.is_some() {
+                return ResponseFuture::sent(self.inner.call(request), attached, spare);
+            }
         }
-        ResponseFuture::sent(self.inner.call(request), attached, spare)
+        self.call_without_lease(request)
     }
 }
 
 impl<S, R> BearerAuth<S, R> {
     #[cold]
-    fn call_without_lease<Req>(&mut self, mut request: Req, spare: Option<R::Spare<S>>) -> ResponseFuture<S, Req, R>
+    fn call_without_lease<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Req, R>
     where
         S: Service<Req> + Clone,
         Req: BearerRequest,
         R: Replay<Req>,
     {
-        match self.bearer.attach(&mut request, None) {
+        let mut spare = None;
+        let copy = |request: &Req| spare = self.replay.spare(request, &self.inner);
+        match self.bearer.attach(&mut request, None, copy) {
             Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
             Attach::Wait(pending) => {
                 // The service that was polled ready must be the one that is called. It moves into the future and leaves

@@ -68,7 +68,7 @@ impl Keys {
             }
             let Some((key, slot)) = slots.pop_lru() else { break };
             let is_held = Arc::strong_count(&slot) > 1 || slot.is_flying();
-            if is_held || (slots.len() < 2 * self.most && (slot.was_used() || slot.holds_back())) {
+            if is_held || (slots.len() + 1 < 2 * self.most && (slot.was_used() || slot.holds_back())) {
                 slots.push(key, slot);
             } else {
                 forgotten += 1;

@@ -32,7 +32,7 @@ use tokio::time::{Instant, Sleep};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub(crate) use self::lease::Leases;
+pub(crate) use self::lease::{Lease, Leases};
 #[cfg(not(feature = "store"))]
 use self::not_sharing as sharing;
 pub use self::{
@@ -207,24 +207,24 @@ impl TokenCache {
         self.core.context.leases.at(thread)
     }
 
-    /// What `attach` returns for the token to attach, and which one that is; `None` if there is no lease of it. Starts
-    /// nothing, and never waits. `attach` must not lock anything.
+    /// What `attach` returns for the lease of the token to attach, and which token it is; `None` if there is no lease.
+    /// Starts nothing, and never waits. `attach` must not lock anything.
     #[inline(always)]
     pub(crate) fn leased<T>(
         &self,
         leases: &Leases,
         key: Option<Fingerprint>,
-        attach: impl FnOnce(&AccessToken) -> T,
+        attach: impl FnOnce(&Lease) -> T,
     ) -> Option<(T, TokenId)> {
         let key = key.unwrap_or(self.own.key());
-        let attach = |token: &AccessToken| (attach(token), TokenId { key, number: token.number() });
+        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.attachable.number });
         leases.with(key, self.core.context.clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
         let here = self.core.context.leases.here();
-        let lease = self.leased(here, request.map(TokenRequest::fingerprint), AccessToken::clone);
+        let lease = self.leased(here, request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
         lease.map(|(token, _)| token).or_else(|| {
             let slot = self.slot_of(request);
             slot.leased().or_else(|| slot.lend())
@@ -257,14 +257,17 @@ impl TokenCache {
         renews
     }
 
-    /// Another token than the rejected one, if one can be obtained within five seconds.
+    /// Another token than the rejected one, if one can be obtained within five seconds. `request` named the token.
     pub(crate) async fn recover(
         self,
         rejected: TokenId,
+        request: Option<TokenRequest>,
         origin: PermittedBy,
         rejection: Rejection,
     ) -> Option<AccessToken> {
         self.report().rejection(Some(rejection));
+        // Held, so that it does not make room meanwhile.
+        let _slot = self.find_again(rejected.key, request.as_ref())?;
         if !self.reject_at(rejected, origin, rejection) {
             return None;
         }
@@ -326,6 +329,11 @@ impl TokenCache {
     fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
         let kept = [&self.own, &self.core.default].into_iter().find(|slot| slot.key() == key);
         kept.map(Arc::clone).or_else(|| self.core.keys.find(key))
+    }
+
+    /// The slot with this key, or a new one if it has made room for others since and `request` tells what it was for.
+    fn find_again(&self, key: Fingerprint, request: Option<&TokenRequest>) -> Option<Arc<Slot>> {
+        self.find(key).or_else(|| Some(self.slot(request.filter(|request| request.fingerprint() == key)?)))
     }
 
     fn wait_limit(&self) -> Duration {

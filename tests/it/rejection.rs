@@ -1,7 +1,10 @@
 //! A token that an API rejects before it expired: replaced once for all, and the request sent again.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,8 +13,13 @@ use crate::support::{
     get,
     source::{Source, down},
 };
-use client_credentials::{AccessToken, BearerAuthLayer, TokenCache, TryClone, grpc_unauthenticated, replay_fn};
-use http::{Method, Request, Response, StatusCode, Version, header::AUTHORIZATION};
+use client_credentials::{
+    AccessToken, BearerAuthLayer, TokenCache, TryClone, WithoutToken, grpc_unauthenticated, replay_fn,
+};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{AUTHORIZATION, HOST},
+};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt};
@@ -258,6 +266,33 @@ async fn a_replay_function_says_which_requests_are_sent_again() {
     assert_eq!(service.clone().oneshot(post).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
     assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
     assert_eq!(api.seen().iter().filter(|request| request.method() == Method::POST).count(), 1);
+}
+
+/// A copy allocates, and the function may do more than that.
+#[tokio::test(start_paused = true)]
+async fn only_a_request_that_gets_a_token_is_copied() {
+    let (tokens, _) = api_tokens();
+    let copies = Arc::new(AtomicUsize::new(0));
+    let counted = copies.clone();
+    let counting = replay_fn(move |request: &Request<Body>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        assert!(!request.headers().contains_key(AUTHORIZATION), "it is copied without the token");
+        Some(request.clone())
+    });
+    let service = BearerAuthLayer::new(tokens).with_replay(counting).layer(Api::open());
+    let mut public = get(URL);
+    public.extensions_mut().insert(WithoutToken);
+    let mut with_host = get(URL);
+    with_host.headers_mut().insert(HOST, HeaderValue::from_static("api.example.com"));
+    let foreign = get("https://elsewhere.example.com");
+    // The first request with a token waits for it, the second one does not.
+    for (request, copied) in [(foreign, false), (get(URL), true), (get(URL), true), (with_host, true), (public, false)]
+    {
+        copies.store(0, Ordering::Relaxed);
+        let uri = request.uri().clone();
+        service.clone().oneshot(request).await.expect("a response");
+        assert_eq!(copies.load(Ordering::Relaxed) > 0, copied, "{uri}");
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

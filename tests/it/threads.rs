@@ -4,7 +4,11 @@ use std::{
     convert::Infallible,
     future::{Future, ready},
     pin::pin,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
     task::{Context, Poll, Waker},
     thread,
 };
@@ -18,27 +22,30 @@ const THREADS: usize = 40;
 /// What one request carries if it is sent at once; `None`: it waits.
 type Carried = Option<String>;
 
-/// A thread that sends a request whenever it is told to.
-fn sender(tokens: &TokenCache, key: &TokenRequest) -> (Sender<()>, Receiver<Carried>) {
-    let (go, told) = channel();
-    let (tell, carried) = channel();
+/// Sends a request with this key.
+fn send(layer: &BearerAuthLayer, key: &TokenRequest) -> Carried {
     let inner = service_fn(|request: http::Request<()>| {
         let token = request.headers()["authorization"].to_str().expect("visible ASCII").to_owned();
         ready(Ok::<_, Infallible>(http::Response::new(token)))
     });
+    let mut request = http::Request::get("https://api.example.com").body(()).expect("a request");
+    request.extensions_mut().insert(key.clone());
+    match pin!(layer.layer(inner).call(request)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(response) => Some(response.expect("a response").into_body()),
+        Poll::Pending => None,
+    }
+}
+
+/// A thread that sends a request whenever it is told to.
+fn sender(tokens: &TokenCache, key: &TokenRequest) -> (Sender<()>, Receiver<Carried>) {
+    let (go, told) = channel();
+    let (tell, carried) = channel();
     let (layer, key) = (BearerAuthLayer::new(tokens.clone()), key.clone());
     let runtime = tokio::runtime::Handle::current();
     thread::spawn(move || {
         let _in_the_runtime = runtime.enter();
-        let mut service = layer.layer(inner);
         while told.recv().is_ok() {
-            let mut request = http::Request::get("https://api.example.com").body(()).expect("a request");
-            request.extensions_mut().insert(key.clone());
-            let sent = match pin!(service.call(request)).poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(response) => Some(response.expect("a response").into_body()),
-                Poll::Pending => None,
-            };
-            tell.send(sent).expect("the test waits for it");
+            tell.send(send(&layer, &key)).expect("the test waits for it");
         }
     });
     (go, carried)
@@ -65,5 +72,42 @@ async fn no_thread_attaches_a_token_after_it_was_rejected_and_all_attach_the_nex
         for _ in 0..2 {
             assert_eq!(send_all(&threads), vec![Some("Bearer token-2".to_owned()); THREADS]);
         }
+    }
+}
+
+/// Threads send without a pause, and others come and go. As above, no renewal ends in between.
+#[tokio::test]
+async fn threads_that_send_while_a_token_is_rejected_do_not_attach_it_afterwards() {
+    let tokens = Source::new().builder().origin("https://api.example.com").build().expect("complete");
+    let layer = BearerAuthLayer::new(tokens.clone());
+    let runtime = tokio::runtime::Handle::current();
+    for round in 0..100 {
+        let key = TokenRequest::builder().scope(format!("s{round}")).build().expect("a token request");
+        let token = tokens.token_for(&key).await.expect("a token");
+        let (rejected, started) = (AtomicBool::new(false), Barrier::new(5));
+        let sends_on = || {
+            let _in_the_runtime = runtime.enter();
+            assert!(send(&layer, &key).is_some());
+            started.wait();
+            loop {
+                let was_rejected = rejected.load(Ordering::SeqCst);
+                let carried = send(&layer, &key);
+                assert!(carried.is_none() || !was_rejected, "round {round}");
+                if carried.is_none() {
+                    return;
+                }
+            }
+        };
+        thread::scope(|threads| {
+            (0..4).for_each(|_| drop(threads.spawn(sends_on)));
+            started.wait();
+            tokens.reject(&token);
+            rejected.store(true, Ordering::SeqCst);
+            let newcomer = threads.spawn(|| {
+                let _in_the_runtime = runtime.enter();
+                send(&layer, &key)
+            });
+            assert_eq!(newcomer.join().expect("no panic"), None, "round {round}");
+        });
     }
 }
