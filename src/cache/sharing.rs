@@ -93,7 +93,8 @@ impl Flying {
         let token = taken.token.clone().with_request(self.request.clone());
         let was_failing = slot.failures() > 0;
         let usable = slot.take(self.guard.id, &token, taken.age);
-        report::taken(&self.context.report, &self.request, sharing.store(), taken, was_failing, usable);
+        let when = (taken.age, taken.waited);
+        report::taken(&self.context.report, &self.request, sharing.store(), &token, when, was_failing, usable);
         self.guard.publish(Some(Ok(token)));
     }
 

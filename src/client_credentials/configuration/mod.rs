@@ -183,6 +183,9 @@ fn put(fields: &mut Fields, table: &str, name: String, value: Setting) {
 
 /// Calls the builder's method for each field.
 fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
+    if cfg!(not(feature = "reqwest")) && table.has("http") {
+        return Err(table.refuse("http", "needs the feature `reqwest`"));
+    }
     let mut overridden = Vec::new();
     let client_id = one_of(&mut table, ["client_id", "client_id_file"], &mut overridden)?
         .ok_or_else(|| table.refuse("client_id", "missing"))?;
@@ -209,10 +212,6 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
     }
     if let Some(limit) = table.seconds("timeout")? {
         builder = builder.timeout(limit);
-    }
-    #[cfg(not(feature = "reqwest"))]
-    if table.has("http") {
-        return Err(table.refuse("http", "needs the feature `reqwest`"));
     }
     #[cfg(feature = "reqwest")]
     if let Some(settings) = http::read(&mut table)? {
