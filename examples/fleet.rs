@@ -76,26 +76,47 @@ async fn fleet() -> Result<(), Error> {
         processes.push(process);
     }
 
-    println!("F: the process fetched its token; s: it shares the one of another process\n");
-    println!("time     token requests   without sharing   processes");
-    let start = Instant::now();
-    let (mut marks, mut without) = ([' '; PROCESSES], 0);
-    for second in 1..=DURATION.as_secs() {
-        let until = start + Duration::from_secs(second);
-        while let Ok(Some((number, mark))) = timeout_at(until.into(), heard.recv()).await {
-            marks[number] = mark;
-            without += 1;
-        }
-        println!("{second:>4} s {:>16} {without:>17}   {}", auth.token_requests().len(), String::from_iter(marks));
-    }
-
+    let store = env::var("REDIS_URL").map_or("files", |_| "Redis");
+    println!("{PROCESSES} processes share tokens of {LIFETIME:?} in {store}; Ctrl-C ends them.");
+    println!("F: the process fetched its token. s: it shares the token that another process fetched.\n");
+    println!("time   token requests   without sharing   each process");
+    let mut table = Table { start: Instant::now(), marks: [' '; PROCESSES], without: 0 };
+    let is_interrupted = tokio::select! {
+        () = table.show(&auth, &mut heard) => false,
+        _ = tokio::signal::ctrl_c() => true,
+    };
     let ended = processes.iter_mut().filter_map(|process| process.try_wait().transpose()).count();
     drop(processes);
     let _ = fs::remove_dir_all(&folder);
-    if ended > 0 || auth.token_requests().len() * 2 > without {
+    let requests = auth.token_requests().len();
+    println!("\n{requests} token requests instead of {}", table.without);
+    if !is_interrupted && (ended > 0 || requests * 2 > table.without) {
         return Err("an unexpected result".into());
     }
     Ok(())
+}
+
+struct Table {
+    start: Instant,
+    /// Of each process: how it obtained its token.
+    marks: [char; PROCESSES],
+    /// How many token requests there would have been without sharing.
+    without: usize,
+}
+
+impl Table {
+    /// A line each second.
+    async fn show(&mut self, auth: &AuthorizationServer, heard: &mut mpsc::UnboundedReceiver<(usize, char)>) {
+        for second in 1..=DURATION.as_secs() {
+            let until = self.start + Duration::from_secs(second);
+            while let Ok(Some((number, mark))) = timeout_at(until.into(), heard.recv()).await {
+                self.marks[number] = mark;
+                self.without += 1;
+            }
+            let (requests, marks) = (auth.token_requests().len(), String::from_iter(self.marks));
+            println!("{second:>2} s {requests:>16} {:>17}   {marks}", self.without);
+        }
+    }
 }
 
 /// Passes on what a process says of its tokens.

@@ -179,6 +179,8 @@ async fn every_metric_has_a_description_and_promtool_finds_no_fault() {
     let (metrics, _guard) = Metrics::start(&recorder);
     let source = Source::new();
     a_life(&source, &source.cache()).await;
+    #[cfg(feature = "store")]
+    support::instances::Fleet::of(2).tokens().await;
     let text = metrics.0.render();
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(names.len() > 8, "{names:?}");
