@@ -76,7 +76,7 @@ mod rejection;
 mod reqwest_0_12;
 #[cfg(feature = "test-util")]
 mod runtimes;
-#[cfg(feature = "test-util")]
+#[cfg(all(feature = "metrics", feature = "store", feature = "test-util", feature = "tracing"))]
 mod scenarios;
 #[cfg(feature = "reqwest-middleware")]
 mod secrets;
