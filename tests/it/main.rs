@@ -30,6 +30,8 @@ mod faketime;
 mod figures;
 #[cfg(feature = "test-util")]
 mod fleet;
+#[cfg(all(feature = "store", feature = "test-util"))]
+mod fleet_with_a_store;
 #[cfg(all(feature = "tonic", feature = "test-util"))]
 mod grpc_status;
 #[cfg(all(feature = "reqwest-middleware", feature = "test-util"))]
@@ -56,6 +58,8 @@ mod middleware;
 mod middleware_tracing;
 #[cfg(feature = "test-util")]
 mod model;
+#[cfg(all(feature = "store", feature = "test-util"))]
+mod model_of_a_fleet;
 #[cfg(feature = "test-util")]
 mod model_of_several;
 #[cfg(feature = "test-util")]
