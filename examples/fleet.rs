@@ -1,8 +1,9 @@
 //! Eight processes share one token: `cargo run --example fleet --features file,redis`. In files; or, if `REDIS_URL` is
-//! set, in Redis: `REDIS_URL=redis://localhost/`. Everything else is on loopback.
+//! set, in Redis: `REDIS_URL=redis://localhost/`. Everything else is on loopback. `RUST_LOG=client_credentials=info` shows
+//! what the processes log.
 
 use std::{
-    env, fs,
+    env, fs, io,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout_at},
 };
+use tracing_subscriber::EnvFilter;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -36,6 +38,7 @@ async fn main() -> Result<(), Error> {
 
 /// What each process of an application does. It says so whenever it has another token.
 async fn instance(token_url: String) -> Result<(), Error> {
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_writer(io::stderr).init();
     let source = ClientCredentials::builder(token_url, "abcde", "12345").any_origin().build()?;
     let key = EncryptionKey::from_env("FLEET_TOKEN_KEY")?;
     let builder = TokenCache::builder(source);
@@ -73,26 +76,47 @@ async fn fleet() -> Result<(), Error> {
         processes.push(process);
     }
 
-    println!("F: the process fetched its token; s: it shares the one of another process\n");
-    println!("time     token requests   without sharing   processes");
-    let start = Instant::now();
-    let (mut marks, mut without) = ([' '; PROCESSES], 0);
-    for second in 1..=DURATION.as_secs() {
-        let until = start + Duration::from_secs(second);
-        while let Ok(Some((number, mark))) = timeout_at(until.into(), heard.recv()).await {
-            marks[number] = mark;
-            without += 1;
-        }
-        println!("{second:>4} s {:>16} {without:>17}   {}", auth.token_requests().len(), String::from_iter(marks));
-    }
-
+    let store = env::var("REDIS_URL").map_or("files", |_| "Redis");
+    println!("{PROCESSES} processes share tokens of {LIFETIME:?} in {store}; Ctrl-C ends them.");
+    println!("F: the process fetched its token. s: it shares the token that another process fetched.\n");
+    println!("time   token requests   without sharing   each process");
+    let mut table = Table { start: Instant::now(), marks: [' '; PROCESSES], without: 0 };
+    let is_interrupted = tokio::select! {
+        () = table.show(&auth, &mut heard) => false,
+        _ = tokio::signal::ctrl_c() => true,
+    };
     let ended = processes.iter_mut().filter_map(|process| process.try_wait().transpose()).count();
     drop(processes);
     let _ = fs::remove_dir_all(&folder);
-    if ended > 0 || auth.token_requests().len() * 2 > without {
+    let requests = auth.token_requests().len();
+    println!("\n{requests} token requests instead of {}", table.without);
+    if !is_interrupted && (ended > 0 || requests * 2 > table.without) {
         return Err("an unexpected result".into());
     }
     Ok(())
+}
+
+struct Table {
+    start: Instant,
+    /// Of each process: how it obtained its token.
+    marks: [char; PROCESSES],
+    /// How many token requests there would have been without sharing.
+    without: usize,
+}
+
+impl Table {
+    /// A line each second.
+    async fn show(&mut self, auth: &AuthorizationServer, heard: &mut mpsc::UnboundedReceiver<(usize, char)>) {
+        for second in 1..=DURATION.as_secs() {
+            let until = self.start + Duration::from_secs(second);
+            while let Ok(Some((number, mark))) = timeout_at(until.into(), heard.recv()).await {
+                self.marks[number] = mark;
+                self.without += 1;
+            }
+            let (requests, marks) = (auth.token_requests().len(), String::from_iter(self.marks));
+            println!("{second:>2} s {requests:>16} {:>17}   {marks}", self.without);
+        }
+    }
 }
 
 /// Passes on what a process says of its tokens.

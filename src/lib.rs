@@ -36,7 +36,8 @@
 //! - To start: [authorization servers](docs::providers), [from hand-written token code](docs::from_hand_written_code),
 //!   [several APIs and tenants](docs::several_apis_and_tenants), [other clients](docs::other_clients),
 //!   [blocking programs](docs::blocking_programs), [recipes](docs::recipes).
-//! - To run it: [in production](docs::in_production), [when it does not work](docs::when_it_does_not_work).
+//! - To run it: [in production](docs::in_production), [sharing tokens between instances](docs::sharing_tokens), [when it
+//!   does not work](docs::when_it_does_not_work).
 //! - To build on it: [testing your application](docs::testing), [for authors of SDKs](docs::for_sdk_authors),
 //!   [upgrading](docs::upgrading).
 //!
@@ -78,7 +79,7 @@
 //! | a caller's wait after an API called the token invalid | until another one is requested, then at most 5 s; after that the old token stays in use | |
 //! | quick retries | two, after 50–250 ms and 250 ms–1 s; when the connection fails, for 500, 502, 503 and 504, and for a 200 that is empty, an HTML page or cut off; only if nothing failed before. A `Retry-After` is waited out for at most 5 s in total | |
 //! | between attempts after a failure | about 1, 2, 4 … s from the start of the last one, at most 30 s; while a token is usable, at most a quarter of its remaining time, within 30 s to 5 min | |
-//! | … after an OAuth error code in a 4xx, or a 401, 403 or 404 without one | 10, 20, 40, 60 s; after `invalid_client`, and after a 401 or 403 without a code, the hold-back ends when the client's [`Secret`] has changed (a file is checked every second, a function is called every 10 s), at most once a minute | |
+//! | … after an OAuth error code in a 4xx, or a 401, 403, 404 or 405 without one | 10, 20, 40, 60 s; after `invalid_client`, and after a 401 or 403 without a code, the hold-back ends when the client's [`Secret`] has changed (a file is checked every second, a function is called every 10 s), at most once a minute | |
 //! | … after another 4xx without such a code | as after a failure, at most 60 s | |
 //! | … after `Retry-After` | what it says, and up to as much again, within 4 to 5 min if it says more; at most half of the remaining time of a usable token | |
 //! | … while a token is usable | in addition, once more 5 s before it expires | |
@@ -120,7 +121,7 @@
 //! | `rustls`, `native-tls` | | TLS for the default client; not needed if the application's reqwest 0.13 enables TLS |
 //! | `tracing` | yes | log events, and a span for each token request, with the target `client_credentials` |
 //! | `jwt` | | signing with keys in PEM: `PrivateKey`, `ClientAuthentication::client_secret_jwt` |
-//! | `metrics` | | counters, histograms and a gauge, through the `metrics` facade |
+//! | `metrics` | | counters, histograms and gauges, through the `metrics` facade |
 //! | `tonic` | | a call without a token fails with a status code and the reason: `GrpcStatusLayer`, and `From<Error>` for `tonic::Status` |
 //! | `serde` | | `ClientCredentialsBuilder` is `Deserialize`, for the settings in an application's own file, and can be read from the environment |
 //! | `store`, `file`, `redis` | | tokens that are shared between processes: [`store`]; kept in files, or in Redis or Valkey |
@@ -131,6 +132,7 @@
 //!
 //! wasm is not supported: token requests run as tokio tasks, with threads and clocks that a browser does not have.
 #![forbid(unsafe_code)]
+// It marks what needs a feature.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attach;
@@ -150,6 +152,7 @@ mod client_credentials;
         feature = "tonic"
     )
 ))]
+#[cfg_attr(docsrs, doc(auto_cfg = false))]
 pub mod docs;
 mod error;
 mod fault;
@@ -158,6 +161,7 @@ mod fingerprint;
 mod grpc_status;
 mod host;
 mod http_client;
+mod lock;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;
@@ -167,10 +171,8 @@ mod secret_file;
 mod sharded;
 mod source;
 #[cfg(feature = "store")]
-#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
 pub mod store;
 #[cfg(feature = "test-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod testing;
 mod token;
 mod token_identity;
@@ -181,16 +183,12 @@ pub mod vonage;
 pub use async_trait::async_trait;
 
 #[cfg(feature = "test-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub use crate::cache::Clock;
 #[cfg(feature = "jwt")]
-#[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
 pub use crate::client_credentials::PrivateKey;
 #[cfg(feature = "tonic")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub use crate::grpc_status::{GrpcStatus, GrpcStatusFuture, GrpcStatusLayer};
 #[cfg(feature = "reqwest-middleware")]
-#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
     attach::{

@@ -86,18 +86,6 @@ impl FromStr for Region {
 
 impl<'de> Deserialize<'de> for Region {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Region;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`emea`, `usa` (or `nam`) or `apac`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Region, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_str(Visitor)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Spellings of a flag that would have the secret as its value.
-const SECRETS: [&str; 4] = ["--client-secret", "--client_secret", "--secret", "--password"];
+const SECRETS: [&str; 5] = ["--client-secret", "--client_secret", "--secret", "--password", "--user"];
 
 const ABOUT: &str = "Gets OAuth 2.0 client_credentials tokens, and tries token endpoints out";
 
@@ -62,9 +62,7 @@ Tokens are kept in the user's cache folder, so that many calls make one token re
 /// Reads the arguments. Prints the help, and ends, if that is wanted.
 pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<ArgMatches, Failure> {
     let arguments: Vec<_> = arguments.collect();
-    let texts = arguments.iter().filter_map(|argument| argument.to_str());
-    let names = texts.map(|text| text.split('=').next().unwrap_or_default());
-    if names.into_iter().any(|name| SECRETS.contains(&name)) {
+    if arguments.iter().filter_map(|argument| argument.to_str()).any(has_secret) {
         return Err(Failure::usage(SECRET_AS_FLAG));
     }
     command().try_get_matches_from(arguments).map_err(|error| {
@@ -78,6 +76,12 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<ArgMatch
     })
 }
 
+/// Whether the argument has the secret, or is the flag before it. `-u` and a form's field are curl's.
+fn has_secret(argument: &str) -> bool {
+    let name = argument.split('=').next().unwrap_or_default();
+    SECRETS.contains(&name) || argument.starts_with("-u") || argument.contains("client_secret=")
+}
+
 const SECRET_AS_FLAG: &str = "\
 a secret is not accepted as a flag: it is in your shell's history now, and was in the list of processes. If others can \
 read those, replace the secret at the server.
@@ -88,7 +92,11 @@ CLIENT_CREDENTIALS_CLIENT_SECRET.";
 fn unknown(error: &clap::Error) -> Failure {
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument)) if argument.starts_with('-') => argument.as_str(),
-        _ => return Failure::usage("an argument that belongs to no flag; see `--help`"),
+        _ => {
+            return Failure::usage(
+                "an argument that belongs to no flag (a token URL is `--token-url URL`); see `--help`",
+            );
+        }
     };
     let name = argument.trim_start_matches('-');
     let field = settings::meant(name).or_else(|| Some(name.to_owned()));

@@ -31,6 +31,6 @@ impl Demo {
             ("origins", self.api.origin()),
         ];
         let fields = fields.map(|(field, value)| (field.to_owned(), Value::String(value)));
-        Settings { table: Table::from_iter(fields), flags: Table::new(), name: "auth".to_owned() }
+        Settings { table: Table::from_iter(fields), flags: Table::new(), name: "auth".to_owned(), replaced: Vec::new() }
     }
 }

@@ -42,6 +42,8 @@ const UNREADABLE_CREDENTIALS: Section = Section {
 const TLS: Section = Section {
     title: "TLS is missing, or fails",
     sentences: &[
+        "For a certificate of a private authority, set `http.ca_file` in the file of settings (the command's \
+         `--cacert`).",
         "If the issuer is unknown on one machine only, a proxy there opens TLS, or the root certificates are missing \
          from the container image.",
         "For \"not valid yet\" or \"expired\", check the clock.",
@@ -50,7 +52,7 @@ const TLS: Section = Section {
 const NO_RESPONSE: Section = Section {
     title: "The token endpoint does not respond",
     sentences: &[
-        "Try `curl -v` with the URL in `source`, from the same machine or container.",
+        "Try `curl -v` with that URL, from the same machine or container.",
         "If it fails, check the name, the network policy and the firewall.",
     ],
 };

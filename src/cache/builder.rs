@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Clock, Shared, TokenCache,
+    Clock, Core, TokenCache,
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
@@ -149,7 +149,6 @@ impl TokenCacheBuilder {
     /// # }
     /// ```
     #[cfg(feature = "store")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     pub fn shared(mut self, store: impl TokenStore, key: EncryptionKey) -> Self {
         self.shared.store = Some((Arc::new(store), Seal::Keys(key)));
         self
@@ -158,7 +157,6 @@ impl TokenCacheBuilder {
     /// Shares the tokens like [`shared`](Self::shared), without encryption: whoever reads the store has them. For a
     /// folder that only this user can read.
     #[cfg(feature = "store")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     pub fn shared_in_the_clear(mut self, store: impl TokenStore) -> Self {
         self.shared.store = Some((Arc::new(store), Seal::Clear));
         self
@@ -168,7 +166,6 @@ impl TokenCacheBuilder {
     /// source that does not say [what identifies its tokens](TokenSource::identity); for others it keeps apart what
     /// would be the same token, such as those of two environments.
     #[cfg(feature = "store")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "store")))]
     pub fn namespace(mut self, name: impl Into<String>) -> Self {
         self.shared.namespace = Some(name.into());
         self
@@ -176,7 +173,6 @@ impl TokenCacheBuilder {
 
     /// Sets the clock that the cache reads; for tests.
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
@@ -216,8 +212,8 @@ impl TokenCacheBuilder {
             report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
-        let shared = Shared { context, origins: self.origins, default: Arc::clone(&default), keys };
-        TokenCache { shared: Arc::new(shared), own: default }
+        let core = Core { context, origins: self.origins, default: Arc::clone(&default), keys };
+        TokenCache { core: Arc::new(core), own: default }
     }
 
     fn refuse(&mut self, error: Error) {

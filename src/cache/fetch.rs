@@ -17,7 +17,7 @@ use super::{
     clock::Moment,
     context::Context,
     endpoint::Turn,
-    flight::Outcome,
+    flight::TokenResult,
     sharing::Permit,
     slot::{Departure, FLIGHT_GRACE, Slot, Step},
 };
@@ -82,7 +82,7 @@ pub(super) struct Flying {
 
 /// The result of a flight's last exchange.
 struct Landing {
-    outcome: Outcome,
+    outcome: TokenResult,
     started_at: Moment,
     span: Span,
 }
@@ -97,14 +97,14 @@ impl Flying {
     async fn request(mut self, mut permit: Permit) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
-        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
-            Ok(turn) => turn,
-            Err(error) => return self.guard.ground(error),
-        };
         if let Some(token) = self.rejected.take() {
             let reported = within(limit, || context.source.rejected(&self.request, &token));
             let _ = self.of_source(reported).await;
         }
+        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
+            Ok(turn) => turn,
+            Err(error) => return self.guard.ground(error),
+        };
         permit.begins();
         let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
@@ -126,7 +126,6 @@ impl Flying {
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.guard.begin()?;
-            turn.extend(started_at.after(time));
             tried += 1;
             let (outcome, span) = self.exchange(tried).await;
             let now = context.clock.now();
@@ -135,12 +134,13 @@ impl Flying {
                 return Some(Landing { outcome, started_at, span });
             };
             let source = context.report.source();
-            if turn.failed(&self.request, error, self.is_first, source, now) {
+            if turn.failed(&self.request, error, source, now) {
                 log::about_all_tokens(source, error);
             }
-            let is_quick = self.is_first && turn.is_calm;
-            let wait = is_quick.then(|| backoff::quick_retry(error, tried, waited, fastrand::f64())).flatten();
-            let Some(wait) = wait else { return Some(Landing { outcome, started_at, span }) };
+            let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
+            let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else {
+                return Some(Landing { outcome, started_at, span });
+            };
             span.clone().within(|| self.guard.pause(error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;
@@ -152,7 +152,7 @@ impl Flying {
         }
     }
 
-    async fn exchange(&self, attempt: usize) -> (Outcome, Span) {
+    async fn exchange(&self, attempt: usize) -> (TokenResult, Span) {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
         let call = within(context.time_limit(), || context.source.token(&self.request));
@@ -195,7 +195,7 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
 pub(super) struct Guard {
     slot: Weak<Slot>,
     pub id: u64,
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<TokenResult>>,
     ended: bool,
 }
 
@@ -214,7 +214,7 @@ impl Guard {
     }
 
     /// The slot learns of the outcome. Returns what callers get.
-    fn finish(&mut self, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
+    fn finish(&mut self, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
         self.ended = true;
         match self.slot.upgrade() {
             Some(slot) => slot.finish(self.id, outcome, started_at),
@@ -223,7 +223,7 @@ impl Guard {
     }
 
     /// The callers learn of the outcome.
-    pub(super) fn publish(self, outcome: Option<Outcome>) {
+    pub(super) fn publish(self, outcome: Option<TokenResult>) {
         // Without an outcome, callers that wait see that the sender is gone, and try again.
         if let Some(outcome) = outcome {
             self.outcome.send_replace(Some(outcome));

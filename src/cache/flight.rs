@@ -12,18 +12,18 @@ use tokio::{sync::watch, task::AbortHandle, time::Sleep};
 use super::clock::Moment;
 use crate::{error::Error, token::AccessToken};
 
-pub(super) type Outcome = Result<AccessToken, Error>;
+pub(super) type TokenResult = Result<AccessToken, Error>;
 
 #[derive(Clone)]
 pub(super) struct Flight {
     pub id: u64,
     /// After it, nobody drives the flight's runtime any more, and the next caller takes over.
     pub deadline: Moment,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<TokenResult>>,
 }
 
 impl Flight {
-    pub(super) fn new(id: u64, deadline: Moment) -> (Self, watch::Sender<Option<Outcome>>) {
+    pub(super) fn new(id: u64, deadline: Moment) -> (Self, watch::Sender<Option<TokenResult>>) {
         let (sender, outcome) = watch::channel(None);
         (Self { id, deadline, outcome }, sender)
     }
@@ -34,7 +34,7 @@ impl Flight {
     }
 
     /// `None`: the caller's deadline has passed, or the flight's runtime has ended.
-    pub(super) async fn outcome(mut self, deadline: Sleep) -> Option<Outcome> {
+    pub(super) async fn outcome(mut self, deadline: Sleep) -> Option<TokenResult> {
         let mut deadline = pin!(deadline);
         let mut outcome = pin!(self.outcome.wait_for(Option::is_some));
         poll_fn(|cx| match outcome.as_mut().poll(cx) {
@@ -47,9 +47,9 @@ impl Flight {
 
 /// A task that is aborted when this value is dropped.
 #[derive(Default)]
-pub(super) struct Task(Arc<OnceLock<AbortHandle>>);
+pub(super) struct AbortOnDrop(Arc<OnceLock<AbortHandle>>);
 
-impl Task {
+impl AbortOnDrop {
     /// Where to store the handle of the task once it is spawned.
     pub(super) fn handle(&self) -> Arc<OnceLock<AbortHandle>> {
         Arc::clone(&self.0)
@@ -61,7 +61,7 @@ impl Task {
     }
 }
 
-impl Drop for Task {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         if let Some(task) = self.0.get() {
             task.abort();

@@ -25,7 +25,7 @@ impl TokenCache {
     /// Like [`token`](Self::token); also while the cached token can still be used, but not for as long as `time`. With
     /// [`ErrorKind::Configuration`], if not even a new token can.
     pub async fn token_valid_for(&self, time: Duration) -> Result<AccessToken, Error> {
-        let (slot, since) = (&self.own, self.shared.context.clock.now());
+        let (slot, since) = (&self.own, self.core.context.clock.now());
         let mut token = self.acquire(slot, None, self.wait_limit()).await?;
         loop {
             match slot.remaining(&token, time, since) {

@@ -24,7 +24,7 @@ mod streaks;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -50,6 +50,7 @@ use crate::{
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
+    lock::lock,
     origin::{Origins, PermittedBy},
     report::Reporter,
     runtime,
@@ -98,12 +99,12 @@ const BY_HAND: &str = "";
 /// in the repository computes these figures.)
 #[derive(Clone)]
 pub struct TokenCache {
-    shared: Arc<Shared>,
+    core: Arc<Core>,
     /// The token of this handle, for requests that name no other.
     own: Arc<Slot>,
 }
 
-struct Shared {
+struct Core {
     context: Arc<Context>,
     origins: Origins,
     default: Arc<Slot>,
@@ -160,7 +161,7 @@ impl TokenCache {
     /// ```
     #[must_use]
     pub fn with_request(&self, request: &TokenRequest) -> Self {
-        Self { shared: Arc::clone(&self.shared), own: self.slot(request) }
+        Self { core: Arc::clone(&self.core), own: self.slot(request) }
     }
 
     /// Returns the status of this handle's token, for readiness probes and status pages.
@@ -203,7 +204,7 @@ impl TokenCache {
 
     /// The leases of the threads with this number.
     pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Leases>> {
-        self.shared.context.leases.at(thread)
+        self.core.context.leases.at(thread)
     }
 
     /// What `attach` returns for the token to attach, and which one that is; `None` if there is no lease of it. Starts
@@ -217,12 +218,12 @@ impl TokenCache {
     ) -> Option<(T, TokenId)> {
         let key = key.unwrap_or(self.own.key());
         let attach = |token: &AccessToken| (attach(token), TokenId { key, number: token.number() });
-        leases.with(key, self.shared.context.clock.now(), attach)
+        leases.with(key, self.core.context.clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        let here = self.shared.context.leases.here();
+        let here = self.core.context.leases.here();
         let lease = self.leased(here, request.map(TokenRequest::fingerprint), AccessToken::clone);
         lease.map(|(token, _)| token).or_else(|| {
             let slot = self.slot_of(request);
@@ -280,7 +281,7 @@ impl TokenCache {
 
     /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
     fn has_streaks(&self) -> bool {
-        self.shared.context.streaks.load(Ordering::Relaxed) > 0
+        self.core.context.streaks.load(Ordering::Relaxed) > 0
     }
 
     /// The origin accepted this token. What it accepts next is of interest only while it has a streak of rejections.
@@ -304,11 +305,11 @@ impl TokenCache {
     /// Where the tokens may be sent.
     #[inline]
     pub(crate) fn origins(&self) -> &Origins {
-        &self.shared.origins
+        &self.core.origins
     }
 
     pub(crate) fn report(&self) -> &Reporter {
-        &self.shared.context.report
+        &self.core.context.report
     }
 
     /// The slot of a request that may leave the choice to this handle.
@@ -317,18 +318,18 @@ impl TokenCache {
     }
 
     fn slot(&self, request: &TokenRequest) -> Arc<Slot> {
-        let Shared { context, default, keys, .. } = &*self.shared;
+        let Core { context, default, keys, .. } = &*self.core;
         if request.is_default() { Arc::clone(default) } else { keys.slot(request, default, context) }
     }
 
     /// The slot with this key; `None`: it has made room for others since.
     fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
-        let kept = [&self.own, &self.shared.default].into_iter().find(|slot| slot.key() == key);
-        kept.map(Arc::clone).or_else(|| self.shared.keys.find(key))
+        let kept = [&self.own, &self.core.default].into_iter().find(|slot| slot.key() == key);
+        kept.map(Arc::clone).or_else(|| self.core.keys.find(key))
     }
 
     fn wait_limit(&self) -> Duration {
-        self.shared.context.settings.wait_limit
+        self.core.context.settings.wait_limit
     }
 
     /// For applications that attach tokens themselves.
@@ -395,7 +396,7 @@ impl TokenCache {
 
     fn waited_too_long(&self, limit: Duration) -> Error {
         let error = Error::new(ErrorKind::Timeout, format!("no token within {limit:?}; the token request continues"));
-        match self.shared.context.endpoint.trouble() {
+        match self.core.context.endpoint.trouble() {
             Some(cause) => error.caused_by(Box::new(cause)),
             None => error,
         }
@@ -404,7 +405,7 @@ impl TokenCache {
     /// A timer on the caller's runtime; an error if that has none.
     fn sleep(&self, until: Moment, give_up: Instant) -> Result<Sleep, Error> {
         let Some(_runtime) = runtime::with_timer() else { return Err(runtime::missing()) };
-        let until = Instant::now() + self.shared.context.clock.now().until(until);
+        let until = Instant::now() + self.core.context.clock.now().until(until);
         Ok(tokio::time::sleep_until(until.min(give_up)))
     }
 }
@@ -423,11 +424,6 @@ fn waits_for_itself() -> Error {
     )
 }
 
-/// No code that can panic runs under these locks; a poisoned one would still hold a consistent state.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl From<ClientCredentials> for TokenCache {
     fn from(source: ClientCredentials) -> Self {
         TokenCacheBuilder::new(source).with_origins_of_source().finish()
@@ -436,6 +432,6 @@ impl From<ClientCredentials> for TokenCache {
 
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenCache").field("origins", &self.shared.origins).finish_non_exhaustive()
+        f.debug_struct("TokenCache").field("origins", &self.core.origins).finish_non_exhaustive()
     }
 }

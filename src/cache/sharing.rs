@@ -7,7 +7,7 @@ use super::{
     clock::Moment,
     context::Context,
     fetch::{Flying, within},
-    flight::Outcome,
+    flight::TokenResult,
     renewal::Life,
 };
 pub(super) use crate::store::Permit;
@@ -108,7 +108,7 @@ impl Flying {
         &self,
         permit: Permit,
         error: Option<&Error>,
-        landed: Option<&Outcome>,
+        landed: Option<&TokenResult>,
         started_at: Moment,
     ) {
         let Some(sharing) = &self.context.sharing else { return };

@@ -11,7 +11,7 @@ const OTHERS: &str = "others";
 /// A 401 without a reason may be about a path rather than the token, so it takes longer to conclude that a token was
 /// accepted.
 const BARE_ACCEPTANCE: Duration = Duration::from_secs(60);
-const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+const STREAK_REMEMBERED: Duration = Duration::from_secs(60 * 60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// By origin, rejections of tokens whose replacements the origin has not accepted.
@@ -113,7 +113,7 @@ impl Streaks {
 
     /// What an origin responded an hour ago says nothing about its current tokens.
     fn forget(&mut self, now: Moment) {
-        let remembered = |streak: &Streak| !now.reached(streak.not_before.after(REMEMBERED));
+        let remembered = |streak: &Streak| !now.reached(streak.not_before.after(STREAK_REMEMBERED));
         self.explicit.retain(|_, streak| remembered(streak));
         self.bare.retain(|_, streak| remembered(streak));
     }

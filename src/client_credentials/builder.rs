@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::{
     ClientAuthentication, ClientCredentials, EndpointSource, Secret,
-    authentication::{History, Id, ServerClock},
+    authentication::{History, Id, KnownSkew},
     discovery::{Discovery, DiscoveryConfig},
     endpoint::TokenEndpoint,
     exchange::LastExchange,
@@ -316,7 +316,7 @@ impl ClientCredentialsBuilder {
             timeout: self.timeout,
             token_types: self.token_types,
             history: History::default(),
-            clock: ServerClock::default(),
+            clock: KnownSkew::default(),
             mentions: Mentions::default(),
             last_exchange: LastExchange::default(),
         };

@@ -1,7 +1,7 @@
 //! Finds the token endpoint in the metadata of an issuer (OpenID Connect Discovery 1.0, RFC 8414).
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -25,6 +25,7 @@ use crate::{
     error::{Error, ErrorKind},
     host::is_same_host,
     http_client::{self, HttpClient, IsTokenRequest, MAX_RESPONSE_BYTES, SecretBody, redirected, too_large},
+    lock::lock,
     origin::{Origins, Permission, Target},
     report::log,
 };
@@ -276,7 +277,7 @@ impl Discovery {
     }
 
     fn state(&self) -> MutexGuard<'_, LookUpState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

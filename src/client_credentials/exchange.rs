@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use http::{Response, header::DATE};
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     http_client::{self, SecretBody},
+    lock::lock,
     report::log,
     source::TokenSource,
     token::AccessToken,
@@ -37,11 +38,11 @@ pub(super) struct LastExchange(Mutex<Vec<Zeroizing<String>>>);
 
 impl LastExchange {
     fn note(&self, secrets: &[Zeroizing<String>]) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = secrets.to_vec();
+        *lock(&self.0) = secrets.to_vec();
     }
 
     fn hidden_in(&self, mask: &Mask) -> Mask {
-        mask.with(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        mask.with(&lock(&self.0))
     }
 }
 
@@ -75,8 +76,10 @@ impl ClientCredentials {
         let mut refused = Vec::new();
         let mut credentials = self.in_time(deadline, self.read()).await?;
         loop {
-            let attempt = Attempt { endpoint, request, deadline, mask, credentials: &credentials };
-            let error = match self.attempt(&attempt, refused.is_empty(), &mut secrets).await {
+            let may_correct_clock = refused.is_empty();
+            let attempt =
+                TokenAttempt { endpoint, request, deadline, mask, credentials: &credentials, may_correct_clock };
+            let error = match self.attempt(&attempt, &mut secrets).await {
                 Ok(token) => {
                     if self.history.previous().as_ref() == Some(&credentials) {
                         log::previous_secret_accepted(self.name());
@@ -99,8 +102,7 @@ impl ClientCredentials {
     /// second result counts only if it is a success, because the `Date` may come from a proxy.
     async fn attempt(
         &self,
-        attempt: &Attempt<'_>,
-        may_correct: bool,
+        attempt: &TokenAttempt<'_>,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<AccessToken, Error> {
         let skew = self.clock.skew();
@@ -109,7 +111,7 @@ impl ClientCredentials {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        let Some(corrected) = self.correction(skew, &error, &response).filter(|_| may_correct) else {
+        let Some(corrected) = self.correction(skew, &error, &response).filter(|_| attempt.may_correct_clock) else {
             return Err(error);
         };
         let Ok(response) = self.send(attempt, corrected, secrets).await else { return Err(error) };
@@ -121,7 +123,7 @@ impl ClientCredentials {
 
     async fn send(
         &self,
-        attempt: &Attempt<'_>,
+        attempt: &TokenAttempt<'_>,
         skew: Skew,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<Response<SecretBody>, Error> {
@@ -140,7 +142,7 @@ impl ClientCredentials {
 
     fn outcome(
         &self,
-        attempt: &Attempt<'_>,
+        attempt: &TokenAttempt<'_>,
         response: &Response<SecretBody>,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<AccessToken, Error> {
@@ -240,10 +242,11 @@ fn cut_out_query(mask: &mut Mask, query: &str) {
 }
 
 /// What all attempts of a call share, and the credentials of one attempt.
-struct Attempt<'a> {
+struct TokenAttempt<'a> {
     endpoint: &'a TokenEndpoint,
     request: &'a TokenRequest,
     deadline: Instant,
     mask: &'a Mask,
     credentials: &'a Credentials,
+    may_correct_clock: bool,
 }

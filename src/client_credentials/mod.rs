@@ -32,7 +32,7 @@ pub use self::{
     builder::ClientCredentialsBuilder,
 };
 use self::{
-    authentication::{History, Id, ServerClock},
+    authentication::{History, Id, KnownSkew},
     discovery::Discovery,
     endpoint::TokenEndpoint,
     exchange::LastExchange,
@@ -56,7 +56,7 @@ pub struct ClientCredentials {
     client_id: Secret,
     authentication: ClientAuthentication,
     history: History,
-    clock: ServerClock,
+    clock: KnownSkew,
     grant_type: String,
     defaults: TokenRequest,
     comma_separated_scopes: bool,

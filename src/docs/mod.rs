@@ -15,6 +15,8 @@
 //!
 //! - [In production](in_production): layer order, time limits, errors, readiness, all log events and metrics, alerts,
 //!   proxies, rotation of secrets.
+//! - [Sharing tokens between instances](sharing_tokens): one token for a fleet, in Redis or Valkey, in files, or in a
+//!   store of your own.
 //! - [When it does not work](when_it_does_not_work): from what the log, an error or an alert says to its cause.
 //!
 //! To build on it:
@@ -64,6 +66,10 @@ pub mod recipes {}
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../docs/several-apis-and-tenants.md")]
 pub mod several_apis_and_tenants {}
+
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../../docs/sharing-tokens.md")]
+pub mod sharing_tokens {}
 
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../docs/testing.md")]

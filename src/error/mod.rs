@@ -11,7 +11,7 @@ pub use self::kind::{ErrorKind, ErrorResponse};
 use crate::fault::{Fault, chain, without_debug_data};
 
 /// Longer waits are cut to this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_STATED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -69,7 +69,7 @@ impl Error {
     /// day counts as a day.
     #[must_use]
     pub fn with_retry_after(self, retry_after: Duration) -> Self {
-        let wait = Some(retry_after.min(LONGEST_RETRY_AFTER)).filter(|wait| !wait.is_zero());
+        let wait = Some(retry_after.min(LONGEST_STATED_WAIT)).filter(|wait| !wait.is_zero());
         self.with(|inner| inner.retry_after = wait)
     }
 
@@ -83,9 +83,9 @@ impl Error {
         self.inner.kind
     }
 
-    /// Whether the failure may pass on its own. `false` for an OAuth error code in a 4xx, for a 401, 403 or 404 without
-    /// one, for a redirect, a wrong issuer or token type, and for invalid settings: token requests are still tried
-    /// again, but seldom.
+    /// Whether the failure may pass on its own. `false` for an OAuth error code in a 4xx, for a 401, 403, 404 or 405
+    /// without one, for a redirect, a wrong issuer or token type, and for invalid settings: token requests are still
+    /// tried again, but seldom.
     pub fn is_transient(&self) -> bool {
         self.inner.transient
     }
@@ -178,7 +178,7 @@ impl Error {
 
     /// Without an OAuth error code, the status decides whether only a person can fix the failure.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
-        let lasting = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&status);
+        let lasting = matches!(status.as_u16(), 401 | 403 | 404 | 405);
         self.with(|inner| {
             inner.status = Some(status);
             inner.transient &= !(lasting && inner.kind == ErrorKind::Status);
@@ -217,7 +217,7 @@ impl Error {
     }
 
     /// The message, with those of its causes that add to it.
-    #[cfg(feature = "tracing")]
+    #[cfg(any(feature = "store", feature = "tonic", feature = "tracing"))]
     pub(crate) fn chain(&self) -> String {
         said_once(self)
     }

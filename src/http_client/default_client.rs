@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    fault::chain,
     host::is_loopback,
 };
 
@@ -57,13 +58,21 @@ impl HttpClient for DefaultClient {
         let variable = if request.uri().scheme() == Some(&Scheme::HTTP) { "HTTP_PROXY" } else { "HTTPS_PROXY" };
         let client = if loopback { self.direct()? } else { &self.client };
         client.send(request).await.map_err(|error| match error.kind() {
-            ErrorKind::Tls => {
-                error.or_advice("to trust a private certificate authority, pass a client to `.http_client(..)`")
-            }
+            ErrorKind::Tls if may_be_untrusted(&error) => error.or_advice(
+                "to trust a private certificate authority, set `http.ca_file`, or pass a client to `.http_client(..)`",
+            ),
             _ if is_connection_failure(&error) && !loopback => {
                 error.or_advice(format!("if a proxy is required, set `{variable}`"))
             }
             _ => error,
         })
     }
+}
+
+/// Whether the server's certificate may be of an unknown authority, and is not out of date or for another host.
+fn may_be_untrusted(error: &Error) -> bool {
+    // In the words of rustls and of OpenSSL.
+    const OTHERWISE: [&str; 4] = ["expired", "not valid", "not yet valid", "mismatch"];
+    let is_otherwise = |text: String| OTHERWISE.iter().any(|words| text.contains(words));
+    !chain(error).any(|cause| is_otherwise(cause.to_string()))
 }

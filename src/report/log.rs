@@ -20,7 +20,6 @@ macro_rules! event {
 }
 
 /// An event about one token of a source.
-#[cfg(feature = "tracing")]
 macro_rules! token_event {
     ($level:ident, $source:ident, $request:ident, $($rest:tt)*) => {
         event!(
@@ -33,13 +32,8 @@ macro_rules! token_event {
         )
     };
 }
-#[cfg(not(feature = "tracing"))]
-macro_rules! token_event {
-    ($($rest:tt)*) => {};
-}
 
 /// An event about a token request that failed, and the next attempt after `wait`.
-#[cfg(feature = "tracing")]
 macro_rules! failure_event {
     ($level:ident, $source:ident, $request:ident, $error:ident, $wait:ident, $($rest:tt)*) => {
         token_event!(
@@ -53,10 +47,6 @@ macro_rules! failure_event {
             $($rest)*
         )
     };
-}
-#[cfg(not(feature = "tracing"))]
-macro_rules! failure_event {
-    ($($rest:tt)*) => {};
 }
 #[cfg(feature = "store")]
 pub(super) use {event, token_event};

@@ -9,14 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-const COUNTERS: [(&str, &str); 5] = [
+const COUNTERS: [(&str, &str); 6] = [
     ("client_credentials_token_requests_total", "Exchanges with the token endpoint"),
     ("client_credentials_renewals_total", "Attempts to obtain a token, each with its quick retries"),
     ("client_credentials_hold_backs_total", "Failures that held back further token requests"),
     ("client_credentials_rejections_total", "Responses of APIs that rejected a token"),
     ("client_credentials_replays_total", "Requests that were sent again with another token"),
+    ("client_credentials_shared_tokens_total", "Tokens that were stored for other instances, or taken from the store"),
 ];
-const GAUGES: [(&str, &str); 2] = [
+const GAUGES: [(&str, &str); 3] = [
     (
         "client_credentials_token_expiry_timestamp_seconds",
         "Until when the source's own token can be used, as a Unix time",
@@ -25,6 +26,7 @@ const GAUGES: [(&str, &str); 2] = [
         "client_credentials_token_lifetime_seconds",
         "For how long the source's own token could be used when it was obtained",
     ),
+    ("client_credentials_token_store_up", "Whether the token store works: 1, or 0"),
 ];
 const HISTOGRAMS: [(&str, &str); 2] = [
     ("client_credentials_token_request_duration_seconds", "How long exchanges with the token endpoint took"),
@@ -58,17 +60,18 @@ pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: 
     }
 }
 
-/// Counts a renewal, with its quick retries. `cause` is `cold`, `expired`, `aging` or `rejected`.
-pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, ok: bool) {
+/// Counts a renewal, with its quick retries. `cause` is `cold`, `expired`, `aging` or `rejected`, `outcome` is `ok` or
+/// `error`.
+pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     {
-        let count = |cause, ok| {
+        let count = |cause, outcome| {
             metrics::counter!("client_credentials_renewals_total",
-                "source" => Arc::clone(source), "cause" => cause, "outcome" => outcome(ok))
+                "source" => Arc::clone(source), "cause" => cause, "outcome" => outcome)
         };
-        count(cause, ok).increment(1);
+        count(cause, outcome).increment(1);
         // Prometheus' `increase` misses the step from no series to 1, which the first failed renewal would be.
-        count("aging", false).increment(0);
+        count("aging", "error").increment(0);
     }
 }
 
@@ -128,15 +131,8 @@ pub(crate) fn shared_token(source: &Arc<str>, outcome: &'static str) {
 #[cfg(feature = "store")]
 pub(crate) fn store_is_up(source: &Arc<str>, is_up: bool) {
     #[cfg(feature = "metrics")]
-    metrics::gauge!("client_credentials_token_store_up", "source" => Arc::clone(source)).set(if is_up {
-        1.0
-    } else {
-        0.0
-    });
-}
-
-fn outcome(ok: bool) -> &'static str {
-    if ok { "ok" } else { "error" }
+    metrics::gauge!("client_credentials_token_store_up", "source" => Arc::clone(source))
+        .set(f64::from(u8::from(is_up)));
 }
 
 #[cfg(feature = "metrics")]

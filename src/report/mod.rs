@@ -9,14 +9,14 @@ pub(crate) mod store;
 use std::{
     collections::HashSet,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use http::StatusCode;
 
 use self::span::{Caller, Span};
-use crate::{challenge::Rejection, error::Error, token::AccessToken, token_request::TokenRequest};
+use crate::{challenge::Rejection, error::Error, lock::lock, token::AccessToken, token_request::TokenRequest};
 
 /// Reports about the tokens of one source.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// Why a token is requested.
 #[derive(Clone, Copy)]
-pub(crate) enum Cause {
+pub(crate) enum RequestCause {
     Cold,
     Expired,
     Aging,
@@ -51,7 +51,7 @@ pub(crate) struct Exchange {
 }
 
 /// A caller's wait for a token, until it gets one, fails or goes away.
-pub(crate) struct Wait<'a> {
+pub(crate) struct TimedWait<'a> {
     source: &'a Arc<str>,
     began: tokio::time::Instant,
     outcome: &'static str,
@@ -96,13 +96,13 @@ impl Reporter {
     pub(crate) fn obtained(
         &self,
         request: &TokenRequest,
-        cause: Cause,
+        cause: RequestCause,
         token: &AccessToken,
         until: SystemTime,
         lifetime: Duration,
     ) {
-        log::obtained(&self.source, request, !matches!(cause, Cause::Cold), token);
-        metrics::renewal(&self.source, cause.name(), true);
+        log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), token);
+        metrics::renewal(&self.source, cause.name(), "ok");
         if request.is_default() {
             metrics::expiry(&self.source, until, lifetime);
         }
@@ -112,20 +112,20 @@ impl Reporter {
     pub(crate) fn failed(
         &self,
         request: &TokenRequest,
-        cause: Cause,
+        cause: RequestCause,
         error: &Error,
         reason: &'static str,
         remaining: Duration,
         wait: Duration,
     ) {
         log::failed(&self.source, request, error, remaining, wait);
-        metrics::renewal(&self.source, cause.name(), false);
+        metrics::renewal(&self.source, cause.name(), "error");
         metrics::hold_back(&self.source, reason);
     }
 
     /// A caller finds no usable token and starts to wait.
-    pub(crate) fn wait(&self) -> Wait<'_> {
-        Wait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
+    pub(crate) fn wait(&self) -> TimedWait<'_> {
+        TimedWait { source: &self.source, began: tokio::time::Instant::now(), outcome: "gone" }
     }
 
     /// A response rejected a token; `None`: the application reported it.
@@ -145,24 +145,24 @@ impl Reporter {
 
 impl Mentions {
     pub(crate) fn is_first(&self, what: &str) -> bool {
-        let mut mentioned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mentioned = lock(&self.0);
         mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
     }
 }
 
-impl Wait<'_> {
+impl TimedWait<'_> {
     pub(crate) fn ended(mut self, ok: bool) {
         self.outcome = if ok { "ok" } else { "error" };
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for TimedWait<'_> {
     fn drop(&mut self) {
         metrics::waited(self.source, self.outcome, self.began.elapsed());
     }
 }
 
-impl Cause {
+impl RequestCause {
     fn name(self) -> &'static str {
         match self {
             Self::Cold => "cold",

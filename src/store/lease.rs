@@ -63,7 +63,7 @@ impl Claim {
         self.shelf.store.put(name, replaced, &self.bytes, LIFE, limit).await
     }
 
-    /// The put failed, and may have had its effect all the same.
+    /// Removes it beside the traffic, whether the store is up or not: a put that failed may have had its effect.
     pub(super) fn retract(self: Arc<Self>) {
         tokio::spawn(async move { self.shelf.store.retract(&self.names.lease, &self.bytes).await });
     }
@@ -83,12 +83,16 @@ impl Claim {
     }
 
     /// Gives it back one second after the request began, without waiting for that.
-    async fn give_back(&self, began: Option<Instant>, urgency: Urgency) {
+    async fn give_back(self: Arc<Self>, began: Option<Instant>, urgency: Urgency) {
         let left = began.map(|began| BETWEEN_REQUESTS.saturating_sub(began.elapsed()));
-        let _ = match left.filter(|left| !left.is_zero()) {
+        let given_back = match left.filter(|left| !left.is_zero()) {
             Some(left) => self.replace(&self.last_bytes, left, urgency).await,
             None => self.shelf.store.remove(&self.names.lease, &self.bytes, urgency).await,
         };
+        if given_back.is_err() {
+            // A store that is full still removes, and the others would wait.
+            self.retract();
+        }
     }
 }
 
@@ -108,7 +112,7 @@ impl Lease {
         self.is_given_back = true;
         self.extension.abort();
         let began = Instant::now().checked_sub(ago).or(self.began);
-        self.claim.give_back(began, urgency).await;
+        Arc::clone(&self.claim).give_back(began, urgency).await;
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -17,12 +17,13 @@ use tokio::time::Instant;
 
 use super::{
     MockResponse,
-    mock_response::{Script, json},
+    mock_response::{Responses, json},
     server::Server,
 };
 use crate::{
     error::Error,
     http_client::{HttpClient, SecretBody},
+    lock::lock,
 };
 
 /// A token endpoint that issues `token-1`, `token-2` …, records its requests, and fails when a test wants it to.
@@ -41,7 +42,7 @@ struct ServerState {
     client: Option<(String, String)>,
     scopes: Vec<String>,
     lifetime: Duration,
-    script: Script,
+    responses: Responses,
     received: Vec<ReceivedTokenRequest>,
     issued: usize,
     good: HashMap<String, Good>,
@@ -97,12 +98,12 @@ impl AuthorizationServer {
 
     /// Sets the response to the next token request. Further calls set those to the requests after it.
     pub fn respond_next(&self, response: MockResponse) {
-        self.state().script.push(response);
+        self.state().responses.push(response);
     }
 
     /// Sets the response to every token request from now on. [`MockResponse::usual`] restores the usual one.
     pub fn respond_always(&self, response: MockResponse) {
-        self.state().script.always(response);
+        self.state().responses.always(response);
     }
 
     /// Sets the lifetime of the tokens that are issued from now on.
@@ -158,13 +159,13 @@ impl AuthorizationServer {
         let response = {
             let mut state = self.state();
             state.received.push(received.clone());
-            state.script.pop()
+            state.responses.pop()
         };
         response.give(|| self.state().issue(&received)).await
     }
 
     fn state(&self) -> MutexGuard<'_, ServerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

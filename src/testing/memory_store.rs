@@ -2,14 +2,17 @@ use std::{
     collections::HashMap,
     fmt,
     future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use crate::store::{BoxError, Entry, EntryName, TokenStore};
+use crate::{
+    lock::lock,
+    store::{BoxError, Entry, EntryName, TokenStore},
+};
 
 /// A [`TokenStore`] in memory, for tests: several caches that are built with clones of it share tokens as processes do.
 ///
@@ -18,7 +21,7 @@ use crate::store::{BoxError, Entry, EntryName, TokenStore};
 /// This is a handle that is cheap to clone. All clones are one store.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Contents>>,
 }
 
 /// An operation that a [`MemoryStore`] received, whatever became of it.
@@ -34,7 +37,7 @@ pub enum StoreOperation {
 }
 
 #[derive(Default)]
-struct State {
+struct Contents {
     entries: HashMap<EntryName, Stored>,
     condition: Condition,
     operations: Vec<StoreOperation>,
@@ -116,7 +119,7 @@ impl MemoryStore {
     async fn run<T>(
         &self,
         operation: StoreOperation,
-        effect: impl FnOnce(&mut State) -> T + Send,
+        effect: impl FnOnce(&mut Contents) -> T + Send,
     ) -> Result<T, BoxError> {
         let condition = {
             let mut state = self.state();
@@ -136,16 +139,15 @@ impl MemoryStore {
         Ok(effect(&mut self.state()))
     }
 
-    /// No code that can panic runs while it is held.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Contents> {
+        lock(&self.state)
     }
 }
 
 #[async_trait]
 impl TokenStore for MemoryStore {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        let load = |state: &mut State| names.iter().map(|name| state.living(name)).collect();
+        let load = |state: &mut Contents| names.iter().map(|name| state.living(name)).collect();
         self.run(StoreOperation::Load(names.to_vec()), load).await
     }
 
@@ -158,7 +160,7 @@ impl TokenStore for MemoryStore {
         limit: Duration,
     ) -> Result<bool, BoxError> {
         let deadline = Instant::now().checked_add(limit);
-        let put = |state: &mut State| {
+        let put = |state: &mut Contents| {
             let replaces = state.living(name).as_ref().map(|entry| &entry.bytes[..]) == old;
             let stores = replaces && deadline.is_none_or(|deadline| Instant::now() < deadline);
             if stores {
@@ -171,7 +173,7 @@ impl TokenStore for MemoryStore {
     }
 
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        let remove = |state: &mut State| {
+        let remove = |state: &mut Contents| {
             let removes = state.living(name).is_some_and(|entry| entry.bytes == old);
             if removes {
                 state.entries.remove(name);
@@ -186,7 +188,7 @@ impl TokenStore for MemoryStore {
     }
 }
 
-impl State {
+impl Contents {
     fn living(&self, name: &EntryName) -> Option<Entry> {
         let stored = self.entries.get(name)?;
         let life = stored.ends.map_or(Duration::MAX, |ends| ends.saturating_duration_since(Instant::now()));

@@ -117,18 +117,18 @@ impl MockResponse {
 
 /// The responses to the next requests, and to all requests after them.
 #[derive(Clone, Debug)]
-pub(super) struct Script {
+pub(super) struct Responses {
     next: VecDeque<MockResponse>,
     always: MockResponse,
 }
 
-impl Default for Script {
+impl Default for Responses {
     fn default() -> Self {
         Self { next: VecDeque::new(), always: MockResponse::usual() }
     }
 }
 
-impl Script {
+impl Responses {
     pub(super) fn push(&mut self, response: MockResponse) {
         self.next.push_back(response);
     }

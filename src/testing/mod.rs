@@ -44,7 +44,6 @@ pub use self::{
     protected_api::ProtectedApi,
 };
 #[cfg(feature = "store")]
-#[cfg_attr(docsrs, doc(cfg(feature = "store")))]
 pub use self::{
     memory_store::{MemoryStore, StoreOperation},
     store_contract::{BrokenContract, check_token_store},

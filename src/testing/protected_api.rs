@@ -2,7 +2,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 
@@ -14,8 +14,8 @@ use http::{
 use http_body_util::BodyExt;
 use tower_service::Service;
 
-use super::{AuthorizationServer, MockResponse, mock_response::Script, server::Server};
-use crate::error::BoxError;
+use super::{AuthorizationServer, MockResponse, mock_response::Responses, server::Server};
+use crate::{error::BoxError, lock::lock};
 
 /// An API that accepts the tokens of an [`AuthorizationServer`], and rejects others with the challenges of RFC 6750.
 ///
@@ -32,7 +32,7 @@ pub struct ProtectedApi {
 
 #[derive(Default)]
 struct ApiState {
-    script: Script,
+    responses: Responses,
     scope: Option<String>,
     received: Vec<Request<Bytes>>,
 }
@@ -69,13 +69,13 @@ impl ProtectedApi {
 
     /// Sets the response to the next request with an accepted token. Further calls set those to the requests after it.
     pub fn respond_next(&self, response: MockResponse) {
-        self.state().script.push(response);
+        self.state().responses.push(response);
     }
 
     /// Sets the response to every request with an accepted token from now on. [`MockResponse::usual`] restores the
     /// usual one.
     pub fn respond_always(&self, response: MockResponse) {
-        self.state().script.always(response);
+        self.state().responses.always(response);
     }
 
     /// The requests that were received, in order, including those that were rejected.
@@ -90,7 +90,7 @@ impl ProtectedApi {
         let response = {
             let mut state = self.state();
             state.received.push(request);
-            if refused.is_some() { MockResponse::usual() } else { state.script.pop() }
+            if refused.is_some() { MockResponse::usual() } else { state.responses.pop() }
         };
         response.give(|| refused.unwrap_or_else(|| Response::new(body))).await
     }
@@ -112,7 +112,7 @@ impl ProtectedApi {
     }
 
     fn state(&self) -> MutexGuard<'_, ApiState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -7,7 +7,6 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, task::JoinSet};
 
-/// `None`: the connection is closed without a response.
 /// An HTTP/1 server on a loopback port. Dropping it stops it and closes all its connections.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -16,6 +15,7 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Where `handler` returns `None`, the connection is closed without a response.
     pub(super) async fn start<F, Fut>(handler: F) -> Self
     where
         F: Fn(Request<Bytes>) -> Fut + Clone + Send + 'static,

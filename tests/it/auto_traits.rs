@@ -116,7 +116,6 @@ fn the_private_key_too() {
     shared::<client_credentials::PrivateKey>();
 }
 
-#[cfg(feature = "test-util")]
 #[test]
 fn the_clock_too() {
     shared::<client_credentials::Clock>();

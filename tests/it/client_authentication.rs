@@ -135,7 +135,6 @@ fn what_no_assertion_can_have_is_refused_when_it_is_built() {
     assert!(error.to_string().starts_with("client_assertion: "), "{error}");
 }
 
-#[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn every_attempt_has_a_fresh_assertion_quick_retries_too() {
     let server = AuthorizationServer::in_memory();
@@ -427,6 +426,20 @@ async fn a_refusal_of_basic_names_the_encoding_where_it_matters_and_nothing_of_t
             let error = ask(&source(authentication, &server)).await.expect_err("refused").to_string();
             assert_eq!(error.contains("try `client_secret_basic_raw`"), encoded && other, "{error}");
             assert!(secret == "+" || !error.contains(secret), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_secret_with_a_stray_space_or_line_break_is_named() {
+    let server = refusing("invalid_client", None);
+    for (secret, is_named) in [(" 12345", true), ("12345\n", true), ("12345\nabcde", true), ("12 345", false)] {
+        for authentication in
+            [ClientAuthentication::client_secret_post(secret), ClientAuthentication::client_secret_basic(secret)]
+        {
+            let error = ask(&source(authentication, &server)).await.expect_err("refused").to_string();
+            let said = "(check client_secret: it begins or ends with a space, or has a line break)";
+            assert_eq!(error.ends_with(said), is_named, "{error}");
         }
     }
 }

@@ -8,42 +8,54 @@ use std::{
 
 use client_credentials::{
     BearerAuthLayer, ClientCredentials, Clock, TokenCache, TryClone,
-    testing::{AuthorizationServer, MockResponse, ProtectedApi},
+    store::EncryptionKey,
+    testing::{AuthorizationServer, MemoryStore, MockResponse, ProtectedApi},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 use tower::{Layer, ServiceExt};
 
 const STEP: Duration = Duration::from_secs(15);
 const HOURS: u32 = 6;
 
-/// One authorization server, and an API that accepts its tokens.
+/// One authorization server, an API that accepts its tokens, and instances that share them.
 struct Party {
     auth: AuthorizationServer,
     api: ProtectedApi,
-    tokens: TokenCache,
+    store: MemoryStore,
+    instances: Vec<TokenCache>,
 }
 
 impl Party {
-    fn new(token_url: &str, lifetime: Duration) -> Self {
-        let auth = AuthorizationServer::in_memory();
+    fn new(token_url: &str, lifetime: Duration, instances: usize) -> Self {
+        let (auth, store) = (AuthorizationServer::in_memory(), MemoryStore::new());
         auth.set_lifetime(lifetime);
         let api = ProtectedApi::in_memory(&auth);
-        let source = ClientCredentials::builder(token_url, "abcde", "12345").origin("https://api.example.com");
-        let source = source.http_client(auth.clone()).build().expect("complete");
-        let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
-        Self { auth, api, tokens }
+        let key = EncryptionKey::from_bytes(&std::array::from_fn(|at| at as u8)).expect("a key");
+        let instance = || {
+            let source = ClientCredentials::builder(token_url, "abcde", "12345").origin("https://api.example.com");
+            let source = source.http_client(auth.clone()).build().expect("complete");
+            let builder = TokenCache::builder(source).clock(Clock::tokio());
+            let builder = if instances > 1 { builder.shared(store.clone(), key.clone()) } else { builder };
+            builder.build().expect("complete")
+        };
+        let instances = std::iter::repeat_with(instance).take(instances).collect();
+        Self { auth, api, store, instances }
     }
 
-    async fn send(&self) {
-        let layer = BearerAuthLayer::new(self.tokens.clone()).with_replay(TryClone);
+    async fn send(tokens: TokenCache, api: ProtectedApi) {
+        let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
         let request = http::Request::get("https://api.example.com/stats").body(String::new()).expect("a request");
-        let _ = timeout(Duration::from_secs(10), layer.layer(self.api.clone()).oneshot(request)).await;
+        let _ = timeout(Duration::from_secs(10), layer.layer(api).oneshot(request)).await;
     }
 
     async fn traffic(&self, until: Instant) {
         while Instant::now() < until {
-            self.send().await;
+            let sent = self.instances.iter().map(|tokens| Self::send(tokens.clone(), self.api.clone()));
+            sent.collect::<JoinSet<_>>().join_all().await;
             sleep_until(Instant::now() + Duration::from_secs(1)).await;
         }
     }
@@ -62,6 +74,8 @@ fn happens(minute: u32, stats: &Party, orders: &Party) {
         250 => stats.auth.respond_always(usual(80)),
         300 => orders.api.respond_always(MockResponse::status(401)),
         315 => orders.api.respond_always(MockResponse::usual()),
+        205 => orders.store.fail(),
+        235 => orders.store.restore(),
         _ => {}
     }
 }
@@ -103,8 +117,8 @@ async fn six_hours_are_recorded() {
     let recorder = PrometheusBuilder::new().set_buckets(&[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0]).expect("buckets");
     let recorder = recorder.build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let stats = Party::new("https://auth.example.com/oauth2/token", Duration::from_secs(3600));
-    let orders = Party::new("https://login.example.org/token", Duration::from_secs(600));
+    let stats = Party::new("https://auth.example.com/oauth2/token", Duration::from_secs(3600), 1);
+    let orders = Party::new("https://login.example.org/token", Duration::from_secs(600), 4);
     let (start, mut recording) = (SystemTime::now(), Recording::default());
     let began = Instant::now();
     for step in 0..HOURS * 240 {

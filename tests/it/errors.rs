@@ -242,7 +242,7 @@ async fn without_a_code_the_status_says_whether_only_a_person_can_mend_it() {
         (401, false),
         (403, false),
         (404, false),
-        (405, true),
+        (405, false),
         (407, true),
         (408, true),
         (418, true),

@@ -85,7 +85,7 @@ async fn nothing_goes_along_with_a_redirect_that_is_not_followed() {
     assert!(received(&target).await.is_empty());
 }
 
-#[cfg(all(feature = "tracing", feature = "test-util"))]
+#[cfg(feature = "tracing")]
 #[test]
 fn a_client_that_may_follow_redirects_is_warned_about() {
     let (log, _guard) = crate::support::log::Log::start();

@@ -70,10 +70,11 @@ fn file_of(page: &str) -> PathBuf {
     if page == "docs/index.html" {
         return "src/docs/mod.rs".into();
     }
+    let file = page.rsplit_once('/').map_or("src/lib.rs".into(), |(module, _)| format!("src/{module}/mod.rs"));
     if let Some(item) = page.strip_suffix(".html").and_then(|page| page.split('.').nth(1)) {
-        assert!(read("src/lib.rs").contains(item), "nothing is called {item}");
+        assert!(read(&file).contains(item), "nothing is called {item}");
     }
-    "src/lib.rs".into()
+    file.into()
 }
 
 #[test]
@@ -113,7 +114,9 @@ fn the_readme_has_absolute_links_only() {
 fn in_rustdoc(target: &str) -> String {
     let (file, anchor) = target.split_once('#').map_or((target, String::new()), |(file, of)| (file, format!("#{of}")));
     if let Some(item) = file.strip_prefix(DOCS_RS) {
-        return format!("crate::{}", item.trim_end_matches(".html").rsplit('.').next().expect("a name"));
+        let (module, item) = item.rsplit_once('/').map_or(("", item), |(module, item)| (module, item));
+        let item = item.trim_end_matches(".html").rsplit('.').next().expect("a name");
+        return ["crate", module, item].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("::");
     }
     // A picture that docs.rs does not serve is within the page.
     if file == "dashboard.svg" {

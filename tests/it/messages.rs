@@ -23,7 +23,7 @@ const UNLISTED: [(&str, &str); 12] = [
 ];
 
 /// Parts of messages that say nothing without the rest, and texts that are read, not said.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 17] = [
     "-----BEGIN ",
     "before message completed",
     "connection error received: ",
@@ -38,6 +38,9 @@ const PARTS: [&str; 14] = [
     "another path on the same origin",
     "an HTML page without a title",
     "without a content type",
+    "client-credentials token store 1",
+    "can't run this command",
+    "TLS, the feature is not enabled",
 ];
 
 fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -56,14 +59,20 @@ fn literals(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let mut found = Vec::new();
     let mut rest = source;
-    while let Some(at) = rest.find(['"', '\'', '/', '#', 'c']) {
+    while let Some(at) = rest.find(['"', '\'', '/', '#', 'c', 'r']) {
         let here = &rest[at..];
-        let starts_word = source[..source.len() - here.len()].ends_with(['\n', ' ']);
+        let before = &source[..source.len() - here.len()];
+        let starts_word = before.ends_with(['\n', ' ']);
         rest = match here.as_bytes() {
             [b'/', b'/', ..] => here.split_once('\n').map_or("", |(_, rest)| rest),
             [b'#', b'[', ..] | [b'#', b'!', b'[', ..] => here.split_once("]\n").map_or("", |(_, rest)| rest),
             _ if starts_word && here.starts_with("const ") && !here.starts_with("const fn") => {
                 here.split_once(";\n").map_or("", |(_, rest)| rest)
+            }
+            [b'r', b'"', ..] if starts_word || before.ends_with('(') => {
+                let (text, rest) = here[2..].split_once('"').unwrap_or_default();
+                found.push(text.to_owned());
+                rest
             }
             [b'\'', b'\\', _, b'\'', ..] => &here[4..],
             [b'\'', ..] if here.chars().nth(2) == Some('\'') => {
@@ -166,5 +175,21 @@ fn the_table_of_other_messages_has_only_what_is_said() {
     for row in rows {
         let longest = row.split('…').max_by_key(|piece| piece.len()).unwrap_or_default().trim();
         assert!(said.iter().any(|text| text.contains(longest)), "nobody says {row:?}");
+    }
+}
+
+#[test]
+fn the_table_of_what_happens_to_a_store_quotes_what_is_said() {
+    let said: Vec<_> = messages().into_iter().map(|(_, text)| text).collect();
+    let page = include_str!("../../docs/sharing-tokens.md");
+    let (_, table) =
+        page.split_once("| what happens | what callers notice | what the log says |\n").expect("the table");
+    let cells = table.lines().take_while(|line| line.starts_with('|')).filter_map(|line| line.rsplit(" | ").next());
+    let quotes: Vec<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(quotes.len() > 20, "{quotes:?}");
+    // What is between them varies, or is in a message of its own.
+    let pieces = quotes.iter().flat_map(|quote| quote.split(['…', ':'])).map(str::trim);
+    for piece in pieces.filter(|piece| piece.contains(' ')) {
+        assert!(said.iter().any(|text| text.contains(piece)), "nobody says {piece:?}");
     }
 }

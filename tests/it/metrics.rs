@@ -179,6 +179,8 @@ async fn every_metric_has_a_description_and_promtool_finds_no_fault() {
     let (metrics, _guard) = Metrics::start(&recorder);
     let source = Source::new();
     a_life(&source, &source.cache()).await;
+    #[cfg(feature = "store")]
+    support::instances::Fleet::of(2).tokens().await;
     let text = metrics.0.render();
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(names.len() > 8, "{names:?}");
@@ -199,7 +201,12 @@ async fn all_there_is() -> Vec<Sample> {
     hanging.respond(Outcome::Hangs);
     let _ = tokio::time::timeout(seconds(1), hanging.cache().token()).await;
     #[cfg(feature = "store")]
-    support::instances::Fleet::of(2).tokens().await;
+    {
+        let fleet = support::instances::Fleet::of(3);
+        fleet.auth.respond_always(client_credentials::testing::MockResponse::usual().with_delay(millis(50)));
+        tokio::join!(fleet.instances[0].token(), fleet.instances[1].token());
+        fleet.tokens().await;
+    }
     metrics.scrape()
 }
 

@@ -365,7 +365,6 @@ fn a_secret_shows_where_it_comes_from_and_never_what_it_is() {
     assert!(builder(Secret::file("/run/id")).contains("client_id: file \"/run/id\""));
 }
 
-#[cfg(feature = "test-util")]
 mod while_token_requests_are_held_back {
     use client_credentials::{Clock, TokenCache, TokenRequest};
     use tokio::time::{advance, sleep};

@@ -280,7 +280,6 @@ async fn a_success_without_a_token_says_what_is_there_instead() {
 }
 
 /// A glitch of a server or of a proxy, like a response that was cut off.
-#[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn one_success_that_is_empty_a_page_or_cut_off_is_tried_again_quickly() {
     use client_credentials::{Clock, TokenCache};
@@ -302,7 +301,6 @@ async fn one_success_that_is_empty_a_page_or_cut_off_is_tried_again_quickly() {
 }
 
 /// As RFC 9068 has it: `exp` is read by the server's clock.
-#[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn the_exp_of_a_jwt_bounds_a_lifetime_that_is_not_stated() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -331,7 +329,7 @@ async fn the_exp_of_a_jwt_bounds_a_lifetime_that_is_not_stated() {
 }
 
 /// As some servers write "never": one token request serves all.
-#[cfg(all(feature = "test-util", feature = "tracing"))]
+#[cfg(feature = "tracing")]
 #[tokio::test(start_paused = true)]
 async fn a_lifetime_of_zero_is_the_assumed_one_and_said_once() {
     use client_credentials::{Clock, TokenCache};

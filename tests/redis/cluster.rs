@@ -102,6 +102,38 @@ async fn cluster_needs_no_more_than_the_documented_permissions() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run scripts/test-cluster"]
+async fn cluster_slots_that_move_are_followed() {
+    let stores = stores().await;
+    for store in &stores {
+        works(store).await;
+    }
+    for name in names() {
+        move_slot(&name);
+        for store in &stores {
+            timeout(PATIENCE, write(store, &name)).await.expect("in time").expect("the new primary");
+        }
+    }
+}
+
+/// To another primary, as `redis-cli --cluster reshard` does.
+fn move_slot(name: &EntryName) {
+    let primaries = with_role("master");
+    let key = format!("client-credentials:{{{}}}.token", name.as_str().trim_end_matches(".token"));
+    let slot: u16 = command(primaries[0], &format!("CLUSTER KEYSLOT {key}"));
+    let is_there = |port: &&u16| try_command::<i64>(**port, &format!("EXISTS {key}")).is_ok();
+    let from = *primaries.iter().find(is_there).expect("a primary");
+    let to = *primaries.iter().find(|port| **port != from).expect("another one");
+    let id = |port: u16| command::<String>(port, "CLUSTER MYID");
+    command::<()>(to, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
+    command::<()>(from, &format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
+    command::<()>(from, &format!("MIGRATE 127.0.0.1 {to} {key} 0 5000"));
+    for port in [to, from] {
+        command::<()>(port, &format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run scripts/test-cluster"]
 async fn cluster_that_fails_over_is_used_on() {
     let stores = stores().await;
     for store in &stores {

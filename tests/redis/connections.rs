@@ -76,8 +76,8 @@ async fn a_function_that_fails_panics_or_hangs_is_an_error_and_is_called_again()
         async move {
             match attempt {
                 0 => return Err("no sentinel".into()),
-                1 | 2 => panic!("in the function"),
-                3 => sleep(Duration::from_secs(60)).await,
+                1 => panic!("in the function"),
+                2 => sleep(Duration::from_secs(60)).await,
                 _ => {}
             }
             client.get_multiplexed_async_connection().await.map_err(client_credentials::store::BoxError::from)
@@ -85,7 +85,7 @@ async fn a_function_that_fails_panics_or_hangs_is_an_error_and_is_called_again()
     });
     assert_eq!(get(&store).await.expect_err("it fails").to_string(), "cannot connect to Redis: no sentinel");
     let error = get(&store).await.expect_err("it panics").to_string();
-    assert_eq!(error, "connecting to Redis ended early: a panic, or the tokio runtime ended");
+    assert!(error.starts_with("connecting to Redis panicked (for TLS, rustls needs a crypto provider"), "{error}");
     let error = get(&store).await.expect_err("it hangs").to_string();
     assert_eq!(error, "cannot connect to Redis: it took more than 2s");
     assert!(put(&store, None, "a").await.expect("up"));

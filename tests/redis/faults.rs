@@ -106,6 +106,7 @@ async fn a_replica_is_an_error_for_loads_too() {
         assert!(error.starts_with("this Redis takes no writes (now): READONLY"), "{error}");
         let error = put(&store, None, "a").await.expect_err("a replica").to_string();
         assert!(error.starts_with("this Redis takes no writes (now): READONLY"), "{error}");
+        assert!(!error.contains("script"), "{error}");
     }
     replica.command::<()>("REPLICAOF NO ONE");
     assert!(put(&store, None, "a").await.expect("a primary"));

@@ -25,6 +25,7 @@ pub(crate) async fn run(options: &ArgMatches) -> Result<String, Failure> {
     if let Some(api) = &api {
         name_origin(&mut settings, api);
     }
+    settings.say_replaced();
     let obtained = attempts::run(&settings).await?;
     report::show(&settings, &obtained);
     if let Some(api) = &api {

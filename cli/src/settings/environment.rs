@@ -35,6 +35,11 @@ pub(super) fn read() -> Result<Table, Failure> {
     Ok(table)
 }
 
+/// The variable of a field.
+pub(super) fn variable(field: &str) -> String {
+    format!("{PREFIX}{}", field.to_uppercase())
+}
+
 /// Adds what only Vonage's own variables have, if no other server is named.
 pub(super) fn add_vonage(table: &mut Table) {
     if is_set(table, &["token_url", "issuer"]) || (!table.contains_key("vonage") && !is_region_set()) {

@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub flags: Table,
     /// The table's name in its file.
     pub name: String,
+    /// What variables replaced, which may be left over from something else.
+    pub replaced: Vec<String>,
 }
 
 impl Settings {
@@ -32,8 +34,9 @@ impl Settings {
             Some(path) => file::read(path, name.as_deref())?,
             None => Table::new(),
         };
-        lay_over(&mut table, environment::read()?);
-        let flags = flags::read(options)?;
+        let (variables, flags) = (environment::read()?, flags::read(options)?);
+        let replaced = replaced(&table, &variables, &flags);
+        lay_over(&mut table, variables);
         lay_over(&mut table, flags.clone());
         environment::add_vonage(&mut table);
         if table.get("client_secret_file").and_then(Value::as_str) == Some("-") {
@@ -41,7 +44,7 @@ impl Settings {
             table.insert("client_secret".to_owned(), Value::String(secret_from_stdin()?));
         }
         check_complete(&table)?;
-        Ok(Self { table, flags, name: name.unwrap_or_else(|| "auth".to_owned()) })
+        Ok(Self { table, flags, name: name.unwrap_or_else(|| "auth".to_owned()), replaced })
     }
 
     /// A client with these settings; `authentication` replaces that field.
@@ -55,6 +58,10 @@ impl Settings {
             table.insert("any_origin".to_owned(), Value::Boolean(true));
         }
         Value::Table(table).try_into().map_err(|error: toml::de::Error| Failure::usage(error.message()))
+    }
+
+    pub(crate) fn say_replaced(&self) {
+        self.replaced.iter().for_each(|text| eprintln!("{text}"));
     }
 
     pub(crate) fn has(&self, field: &str) -> bool {
@@ -89,6 +96,26 @@ fn lay_over(below: &mut Table, above: Table) {
             (_, value) => drop(below.insert(name, value)),
         }
     }
+}
+
+/// The fields of the file that variables replace, and no flag; and those beside which the file has the value itself.
+fn replaced(file: &Table, variables: &Table, flags: &Table) -> Vec<String> {
+    let of_values = ["client_id", "client_secret"].into_iter().filter(|name| file.contains_key(*name));
+    let files = of_values.map(|name| format!("{name}_file")).filter(|name| file.contains_key(name));
+    let mut texts: Vec<_> =
+        files.map(|name| format!("`{name}` is ignored, since the file contains the value itself")).collect();
+    for name in variables.keys() {
+        let one_of = ONE_OF.into_iter().find(|fields| fields.contains(&name.as_str()));
+        let fields = one_of.unwrap_or(std::slice::from_ref(&name.as_str())).to_vec();
+        let of_file = file.iter().filter(|(field, value)| fields.contains(&field.as_str()) && !value.is_table());
+        let of_file = of_file.filter(|_| !is_set(flags, &fields));
+        texts.extend(
+            of_file.map(|(field, _)| {
+                format!("the variable {} replaces `{field}` of the file", environment::variable(name))
+            }),
+        );
+    }
+    texts
 }
 
 /// Says all that is missing at once; the library would say it one by one.

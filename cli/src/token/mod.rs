@@ -27,10 +27,10 @@ pub(crate) async fn run(options: &ArgMatches) -> Result<String, Failure> {
     let is_kept = !options.get_flag("no-store") && demo.is_none();
     let tokens = cache(&settings, is_kept, &sent)?;
     let time = options.get_one::<Duration>("valid-for").copied().unwrap_or_default();
-    let mut token = tokens.token_valid_for(time).await.map_err(|error| failed(&error, time))?;
+    let mut token = tokens.token_valid_for(time).await.map_err(|error| failed(&settings, &error, time))?;
     if options.get_flag("fresh") && !sent.load(Ordering::Relaxed) {
         tokens.reject(&token);
-        token = tokens.token_valid_for(time).await.map_err(|error| failed(&error, time))?;
+        token = tokens.token_valid_for(time).await.map_err(|error| failed(&settings, &error, time))?;
     }
     Ok(output::text(options, &token, tokens.status().usable_for()))
 }
@@ -48,7 +48,8 @@ fn cache(settings: &Settings, is_kept: bool, sent: &Arc<AtomicBool>) -> Result<T
     cache.build().map_err(|error| Failure::settings(&error))
 }
 
-fn failed(error: &Error, time: Duration) -> Failure {
+fn failed(settings: &Settings, error: &Error, time: Duration) -> Failure {
+    settings.say_replaced();
     match error.kind() {
         ErrorKind::Configuration if !time.is_zero() => Failure::usage(format!("--valid-for: {error}")),
         _ => Failure::token(error),

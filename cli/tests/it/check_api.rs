@@ -43,7 +43,7 @@ async fn what_it_says_decides() {
         (ResponseTemplate::new(503), 75, "HTTP 503: the API is down"),
         (ResponseTemplate::new(429), 75, "HTTP 429: the API limits requests"),
         (ResponseTemplate::new(404), 0, "HTTP 404; not about the token"),
-        (ResponseTemplate::new(302), 0, "HTTP 302; the token is accepted"),
+        (ResponseTemplate::new(302), 0, "HTTP 302; a redirect, which is not followed;"),
     ] {
         let (auth, api) = (server(|_| issued(&json!({}))).await, api(response).await);
         let ended = with_client("check", &auth).args(["--api", &api.uri()]).run();
@@ -66,6 +66,7 @@ async fn the_token_goes_to_no_origin_but_those_of_the_settings() {
     let elsewhere = ["--origins", "https://api.example.com", "--api", &api.uri()];
     let said = with_client("check", &auth).args(elsewhere).fails(2);
     assert!(said.contains("which is not among the origins of its source"), "{said}");
+    assert!(said.contains("`--origins` names an origin"), "{said}");
     assert!(received(&api).await.is_empty());
 }
 

@@ -47,6 +47,17 @@ async fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
     ] {
         assert_eq!(parameter(&server, name).await, [value], "{name}");
     }
+    let said = |cli: crate::support::Cli| cli.run().stderr;
+    let check = || {
+        cli(&["check", "--config", &config, "--table", "service.auth"]).env("CLIENT_CREDENTIALS_CLIENT_SECRET", SECRET)
+    };
+    let replaced = "the variable CLIENT_CREDENTIALS_CLIENT_SECRET replaces `client_secret` of the file\n";
+    assert!(said(check()).starts_with(replaced));
+    assert!(!said(check().args(["--client-secret-file", &file("flag", "of-flag")])).contains("replaces"));
+    assert!(said(with_variables().args(["--valid-for", "9h"])).contains(replaced), "a failure says it");
+    let both = file("both.toml", "client_id = \"a\"\nclient_secret = \"a\"\nclient_secret_file = \"b\"\n");
+    let check = cli(&["check", "--config", &both, "--token-url", &format!("{}/token", server.uri())]);
+    assert!(said(check).starts_with("`client_secret_file` is ignored, since the file contains the value itself\n"));
     // The file of the flag, and not the value of the variable, which the library would prefer.
     let other = file("other", "of-flag");
     with_variables().args(["--client-secret-file", &other, "--parameters", "c=1", "--parameters", "c=2"]).succeeds();

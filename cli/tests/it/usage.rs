@@ -15,7 +15,10 @@ fn wrong_usage_is_told_on_standard_error() {
         (&["token", "--valid-for", "soon"], "write a time as `90s`, `20m` or `2h`"),
         (&["token", "--parameters", "a", "--client-id", "a"], "--parameters: write it as `name=value`"),
         (&["check", "--demo", "--api"], "a value is required"),
-        (&["check", "a b"], "an argument that belongs to no flag"),
+        (
+            &["check", "https://auth.example.com/token"],
+            "an argument that belongs to no flag (a token URL is `--token-url",
+        ),
         (&["check"], "missing: `--token-url` (or `--issuer`, or `--vonage`), `--client-id`, `--client-secret-file`;"),
         (&[], "Usage: client-credentials <COMMAND>"),
     ] {
@@ -32,6 +35,11 @@ fn a_secret_is_refused_as_a_flag() {
             let said = cli(&arguments.collect::<Vec<_>>()).fails(2);
             assert!(said.contains("it is in your shell's history now"), "{said}");
         }
+    }
+    let (pair, field) = (format!("abcde:{SECRET}"), format!("client_secret={SECRET}"));
+    for of_curl in [["-u", &pair], ["--user", &pair], ["-d", &field], ["--parameters", &field]] {
+        let said = cli(&["token"]).args(of_curl).fails(2);
+        assert!(said.contains("it is in your shell's history now"), "{said}");
     }
     let said = cli(&["token", SECRET]).fails(2);
     assert!(said.contains("an argument that belongs to no flag"), "{said}");

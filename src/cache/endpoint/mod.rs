@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use self::{
     line::Line,
-    trouble::{Diagnosis, Failure, Finding, Trouble},
+    trouble::{Diagnosis, FailedExchange, Finding, Trouble},
 };
 use super::{
     backoff::{BETWEEN_RELEASES, BETWEEN_REQUESTS, Hold, Reason},
@@ -64,8 +64,10 @@ pub(super) struct Turn<'a> {
     endpoint: &'a Endpoint,
     id: u64,
     began_at: Moment,
+    /// Whether nothing had failed for this token before.
+    is_first: bool,
     /// Whether there is no trouble, so that quick retries do not add to an outage.
-    pub is_calm: bool,
+    is_calm: bool,
 }
 
 impl Endpoint {
@@ -97,8 +99,10 @@ impl Endpoint {
         loop {
             let next = self.lock().turn(came, clock.now(), time, yields);
             let wait = match next {
-                Ok(Next::Turn { id, began_at, is_calm }) => return Ok(Turn { endpoint: self, id, began_at, is_calm }),
-                Ok(Next::Wait(wait)) => wait,
+                Ok(Admission::Turn { id, began_at, is_calm }) => {
+                    return Ok(Turn { endpoint: self, id, began_at, is_first, is_calm });
+                }
+                Ok(Admission::Wait(wait)) => wait,
                 Err(error) => {
                     // This caller may have used up a notice that the next in line needs.
                     self.vacated.notify_one();
@@ -130,13 +134,13 @@ impl Endpoint {
     }
 }
 
-enum Next {
+enum Admission {
     Turn { id: u64, began_at: Moment, is_calm: bool },
     Wait(Duration),
 }
 
 impl Turns {
-    fn turn(&mut self, came: Moment, now: Moment, time: Duration, yields: Duration) -> Result<Next, Error> {
+    fn turn(&mut self, came: Moment, now: Moment, time: Duration, yields: Duration) -> Result<Admission, Error> {
         self.in_progress.retain(|_, begun| !now.reached(begun.ends_at));
         self.diagnosis.trouble.take_if(|trouble| trouble.is_forgotten(now));
         if let Some(hold) = self.hold(now) {
@@ -147,7 +151,7 @@ impl Turns {
             if !now.reached(next) {
                 let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
                 let wait = now.until(next).min(BETWEEN_REQUESTS);
-                return if is_met { Err(trouble.error.held_back(now.until(next))) } else { Ok(Next::Wait(wait)) };
+                return if is_met { Err(trouble.error.held_back(now.until(next))) } else { Ok(Admission::Wait(wait)) };
             }
         }
         let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
@@ -155,13 +159,13 @@ impl Turns {
         let most = MOST_IN_FLIGHT + self.line.more();
         let running = self.in_progress.len();
         if running - slow >= most || running >= most.max(MOST_IN_FLIGHT + MOST_SLOW) {
-            return Ok(Next::Wait(self.next_slow(now)));
+            return Ok(Admission::Wait(self.next_slow(now)));
         }
         self.line.advances(came, now);
         self.last_start = Some(now);
         self.given += 1;
         self.in_progress.insert(self.given, Begun { at: now, ends_at: now.after(time) });
-        Ok(Next::Turn { id: self.given, began_at: now, is_calm: self.diagnosis.trouble.is_none() })
+        Ok(Admission::Turn { id: self.given, began_at: now, is_calm: self.diagnosis.trouble.is_none() })
     }
 
     /// When the next exchange may start in an outage.
@@ -201,17 +205,14 @@ impl Turn<'_> {
         }
     }
 
-    /// An exchange failed; `is_first`: nothing had failed for this token before. Returns whether this shows that token
-    /// requests fail for all tokens.
-    pub(super) fn failed(
-        &self,
-        token: &TokenRequest,
-        error: &Error,
-        is_first: bool,
-        source: &str,
-        now: Moment,
-    ) -> bool {
-        let failure = Failure { token, error, began_at: self.began_at, is_first, source };
+    /// Whether the same exchange may be tried again at once.
+    pub(super) fn allows_quick_retry(&self) -> bool {
+        self.is_first && self.is_calm
+    }
+
+    /// An exchange failed. Returns whether this shows that token requests fail for all tokens.
+    pub(super) fn failed(&self, token: &TokenRequest, error: &Error, source: &str, now: Moment) -> bool {
+        let failure = FailedExchange { token, error, began_at: self.began_at, is_first: self.is_first, source };
         let finding = Finding::of(error);
         let mut turns = self.endpoint.lock();
         turns.line.failed(finding == Some(Finding::Busy), now);

@@ -58,7 +58,7 @@ pub(super) struct Trouble {
 }
 
 /// An exchange that failed.
-pub(super) struct Failure<'a> {
+pub(super) struct FailedExchange<'a> {
     pub token: &'a TokenRequest,
     pub error: &'a Error,
     pub began_at: Moment,
@@ -70,7 +70,7 @@ pub(super) struct Failure<'a> {
 
 impl Diagnosis {
     /// Returns whether the failure proves that token requests fail for all tokens.
-    pub(super) fn failed(&mut self, finding: Option<Finding>, failure: &Failure<'_>, now: Moment) -> bool {
+    pub(super) fn failed(&mut self, finding: Option<Finding>, failure: &FailedExchange<'_>, now: Moment) -> bool {
         let Some(finding) = finding else {
             if failure.error.response().is_some() {
                 // A verdict about one token: the endpoint itself works, and knows the client.
@@ -133,7 +133,7 @@ impl Run {
 }
 
 impl Trouble {
-    fn new(finding: Finding, failure: &Failure<'_>, now: Moment) -> Self {
+    fn new(finding: Finding, failure: &FailedExchange<'_>, now: Moment) -> Self {
         let error = failure.error.for_all_tokens(failure.source);
         let mut trouble =
             Self { finding, since: now, until: now, failures: 0, last_failure: now, confirmed_at: None, error };
@@ -141,7 +141,7 @@ impl Trouble {
         trouble
     }
 
-    fn met_again(&mut self, finding: Finding, failure: &Failure<'_>, now: Moment) {
+    fn met_again(&mut self, finding: Finding, failure: &FailedExchange<'_>, now: Moment) {
         self.last_failure = now;
         if failure.began_at.reached(self.since) {
             self.failures = self.failures.saturating_add(1);

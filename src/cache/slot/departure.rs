@@ -12,7 +12,7 @@ use crate::{
     cache::{
         backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Hold},
         clock::Moment,
-        flight::{Flight, Outcome, Task},
+        flight::{AbortOnDrop, Flight, TokenResult},
     },
     token::{AccessToken, TokenNumber},
 };
@@ -23,7 +23,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 /// A flight that is about to start.
 pub(in crate::cache) struct Departure {
     pub id: u64,
-    pub outcome: watch::Sender<Option<Outcome>>,
+    pub outcome: watch::Sender<Option<TokenResult>>,
     /// Where to store the handle of its task.
     pub task: Arc<OnceLock<AbortHandle>>,
     /// A token that an API rejected, for sources that keep tokens elsewhere.
@@ -73,7 +73,7 @@ impl Slot {
         if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
             state.failures = 0;
         }
-        state.task = Task::default();
+        state.task = AbortOnDrop::default();
         let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
         let rejected = suspect.map(|issued| issued.token.clone());
         let (flight, mut departure) = self.depart(state, now, rejected);

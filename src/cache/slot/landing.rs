@@ -7,12 +7,12 @@ use crate::{
     cache::{
         backoff::{Failed, Hold, Reason},
         clock::Moment,
-        flight::Outcome,
+        flight::TokenResult,
         renewal::Life,
         status::ObtainedFrom,
     },
     error::{Error, ErrorKind},
-    report::Cause,
+    report::RequestCause,
     token::AccessToken,
 };
 
@@ -28,7 +28,7 @@ enum Ended {
 
 impl Slot {
     /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
-    pub(in crate::cache) fn finish(&self, id: u64, outcome: Outcome, started_at: Moment) -> Option<Outcome> {
+    pub(in crate::cache) fn finish(&self, id: u64, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -36,10 +36,10 @@ impl Slot {
             return Some(outcome);
         }
         let cause = match &state.issued {
-            None => Cause::Cold,
-            Some(issued) if now.reached(issued.expires_at) => Cause::Expired,
-            Some(issued) if issued.suspicion.is_some() => Cause::Rejected,
-            Some(_) => Cause::Aging,
+            None => RequestCause::Cold,
+            Some(issued) if now.reached(issued.expires_at) => RequestCause::Expired,
+            Some(issued) if issued.suspicion.is_some() => RequestCause::Rejected,
+            Some(_) => RequestCause::Aging,
         };
         let ended = match outcome {
             Ok(token) => self.succeeded(state, token, started_at, now),
@@ -64,36 +64,32 @@ impl Slot {
 
     fn succeeded(&self, state: &mut State, token: AccessToken, started_at: Moment, now: Moment) -> Ended {
         let life = Life::new(&token, &self.context.settings, self.jitter);
-        let (expires_at, ends_at) = (started_at.after(life.expires_after), started_at.after(life.lifetime));
+        let new = Issued::new(&token, &life, started_at, |time| started_at.after(time), ObtainedFrom::Source);
         if let Some(issued) = &state.issued {
             let is_usable = !now.reached(issued.expires_at);
             if issued.token.is_same_as(&token) {
                 // A server that counts its token down to zero states no lifetime at the end.
                 let counted_down = issued.token.expires_in().is_some() && token.expires_in().is_none();
                 // A server that returns a stored token is fine as long as that gains time.
-                let gains = !counted_down && expires_at.reached(issued.expires_at.after(life.lifetime / 10));
+                let gains = !counted_down && new.expires_at.reached(issued.expires_at.after(life.lifetime / 10));
                 if is_usable && (issued.suspicion.is_some() || !gains) || counted_down {
                     return self.repeated(state, is_usable, started_at, now);
                 }
-            } else if is_usable && issued.suspicion.is_none() && now.reached(expires_at) {
+            } else if is_usable && issued.suspicion.is_none() && now.reached(new.expires_at) {
                 return self.failed(state, dead_on_arrival(), started_at, now);
             }
         }
-        let renew_at = started_at.after(life.renew_after);
-        state.issued = Some(Issued {
-            token: token.clone(),
-            issued_at: started_at,
-            ages_at: renew_at,
-            renew_at,
-            expires_at,
-            ends_at,
-            suspicion: None,
-            from: ObtainedFrom::Source,
-        });
+        let until = new.expires_at.wall();
+        self.replace(state, new);
+        Ended::Obtained { token, until, lifetime: life.expires_after }
+    }
+
+    /// Callers get this token from now on.
+    pub(super) fn replace(&self, state: &mut State, issued: Issued) {
+        self.lend_new(&issued.token, issued.renew_at.min(issued.expires_at));
+        state.issued = Some(issued);
         (state.failures, state.repeats, state.hold) = (0, 0, None);
         state.task.let_go();
-        self.lend_new(&token, renew_at.min(expires_at));
-        Ended::Obtained { token, until: expires_at.wall(), lifetime: life.expires_after }
     }
 
     /// The server issued the same token again, without extending its lifetime.

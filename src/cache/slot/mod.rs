@@ -24,8 +24,9 @@ use super::{
     backoff::Hold,
     clock::Moment,
     context::Context,
-    flight::{Flight, Task},
+    flight::{AbortOnDrop, Flight},
     lock,
+    renewal::Life,
     status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
 };
@@ -56,9 +57,9 @@ struct State {
     flight: Option<Flight>,
     flights: u64,
     /// The task of the last flight. It is aborted when the slot is dropped or another flight starts.
-    task: Task,
+    task: AbortOnDrop,
     /// The task that keeps the token warm.
-    warm: Option<Task>,
+    warm: Option<AbortOnDrop>,
     last_start: Option<Moment>,
     /// When a flight last looked into the store without the permission to request a token.
     last_look: Option<Moment>,
@@ -241,7 +242,7 @@ impl Slot {
         if state.warm.is_some() {
             return None;
         }
-        Some(state.warm.insert(Task::default()).handle())
+        Some(state.warm.insert(AbortOnDrop::default()).handle())
     }
 
     /// The task that kept the token warm has ended. Ends the lease, so that the next call comes here and starts
@@ -270,6 +271,27 @@ impl Slot {
 }
 
 impl Issued {
+    /// `after` says when so much time since its token request has passed.
+    fn new(
+        token: &AccessToken,
+        life: &Life,
+        issued_at: Moment,
+        after: impl Fn(Duration) -> Moment,
+        from: ObtainedFrom,
+    ) -> Self {
+        let renew_at = after(life.renew_after);
+        Self {
+            token: token.clone(),
+            issued_at,
+            ages_at: renew_at,
+            renew_at,
+            expires_at: after(life.expires_after),
+            ends_at: after(life.lifetime),
+            suspicion: None,
+            from,
+        }
+    }
+
     /// Until when callers wait for its replacement, if they do.
     fn awaited_until(&self, now: Moment) -> Option<Moment> {
         match self.suspicion? {

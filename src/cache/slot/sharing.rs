@@ -52,25 +52,13 @@ impl Slot {
         let life = Life::new(token, &self.context.settings, self.jitter);
         let now = self.now();
         let after = |time: Duration| now.after(time.saturating_sub(age));
-        let (renew_at, expires_at) = (after(life.renew_after), after(life.expires_after));
+        let issued = Issued::new(token, &life, now.before(age), after, ObtainedFrom::Store);
+        let usable = (issued.expires_at.wall(), life.expires_after);
         let mut state = self.lock();
-        if state.flight.take_if(|flight| flight.id == id).is_none() {
-            return (expires_at.wall(), life.expires_after);
+        if state.flight.take_if(|flight| flight.id == id).is_some() {
+            self.replace(&mut state, issued);
         }
-        state.issued = Some(Issued {
-            token: token.clone(),
-            issued_at: now.before(age),
-            ages_at: renew_at,
-            renew_at,
-            expires_at,
-            ends_at: after(life.lifetime),
-            suspicion: None,
-            from: ObtainedFrom::Store,
-        });
-        (state.failures, state.repeats, state.hold) = (0, 0, None);
-        state.task.let_go();
-        self.lend_new(token, renew_at.min(expires_at));
-        (expires_at.wall(), life.expires_after)
+        usable
     }
 
     /// Ends a flight because of a failure that another instance met. Returns what callers get, and for how long.

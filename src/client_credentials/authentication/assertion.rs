@@ -117,7 +117,6 @@ impl ClientAssertion {
     /// Sets `x5t#S256`, the thumbprint of this certificate in PEM (RFC 7515 section 4.1.8), for servers that identify
     /// the key by it (Microsoft Entra ID).
     #[cfg(feature = "jwt")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
     pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
         match super::private_key::thumbprint(pem.as_ref()) {
             Ok(thumbprint) => self.thumbprint = Some(Thumbprint::Fixed(thumbprint)),
@@ -264,9 +263,9 @@ fn unique() -> String {
 
 /// The difference to the server's clock. It stays zero until an assertion is accepted only with the server's time.
 #[derive(Default)]
-pub(crate) struct ServerClock(AtomicI64);
+pub(crate) struct KnownSkew(AtomicI64);
 
-impl ServerClock {
+impl KnownSkew {
     pub(crate) fn skew(&self) -> Skew {
         Skew(self.0.load(Ordering::Relaxed))
     }

@@ -1,12 +1,11 @@
 //! The current and the previous id and secret.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 use zeroize::Zeroizing;
+
+use crate::lock::lock;
 
 /// How long after a change the previous secret is still tried: the server may not know the new one yet.
 const PREVIOUS_FOR: Duration = Duration::from_secs(10 * 60);
@@ -31,7 +30,7 @@ struct Versions {
 impl History {
     /// Records the credentials that were just read.
     pub(crate) fn note(&self, read: &Credentials) {
-        let mut versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut versions = lock(&self.0);
         if versions.current.as_ref() == Some(read) {
             return;
         }
@@ -41,12 +40,12 @@ impl History {
     }
 
     pub(crate) fn current(&self) -> Option<Credentials> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
+        lock(&self.0).current.clone()
     }
 
     /// The previous credentials, for ten minutes after a change.
     pub(crate) fn previous(&self) -> Option<Credentials> {
-        let mut versions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut versions = lock(&self.0);
         versions.previous.take_if(|(_, changed_at)| changed_at.elapsed() >= PREVIOUS_FOR);
         versions.previous.as_ref().map(|(credentials, _)| credentials.clone())
     }

@@ -3,13 +3,14 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::watch;
 
 use crate::{
     error::{Error, ErrorKind},
+    lock::lock,
     secret_file::{NotRead, SecretText, read, shown_path},
 };
 
@@ -73,11 +74,6 @@ impl<T> Default for OneAtATime<T> {
     fn default() -> Self {
         Self(Arc::default())
     }
-}
-
-/// No code that can panic runs while it is held.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

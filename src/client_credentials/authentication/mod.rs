@@ -25,7 +25,7 @@ pub(super) use self::key_file::KeyFile;
 pub use self::private_key::PrivateKey;
 pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
 pub(super) use self::{
-    assertion::{ServerClock, Skew},
+    assertion::{KnownSkew, Skew},
     credentials::{Credentials, History},
     secret::Id,
 };
@@ -58,13 +58,13 @@ enum Method {
     Post(Secret),
     Basic { secret: Secret, raw: bool },
     Jwt(ClientAssertion),
-    Function(Arc<Function>),
+    Function(Arc<AssertionFunction>),
     ReadyMade(Secret),
     Tls { self_signed: bool },
     None,
 }
 
-type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<ClientAssertion, Error>> + Send>> + Send + Sync;
+type AssertionFunction = dyn Fn() -> Pin<Box<dyn Future<Output = Result<ClientAssertion, Error>> + Send>> + Send + Sync;
 
 /// What authenticates one token request.
 #[derive(Default)]
@@ -103,7 +103,6 @@ impl ClientAuthentication {
     /// let authentication = ClientAuthentication::client_secret_jwt("12345").audience("https://auth.example.com");
     /// ```
     #[cfg(feature = "jwt")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "jwt")))]
     pub fn client_secret_jwt(secret: impl Into<Secret>) -> ClientAssertion {
         ClientAssertion::new(Signing::Secret(secret.into()))
     }
@@ -223,6 +222,11 @@ impl ClientAuthentication {
     /// What to check when the server rejects the client.
     pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
         match &self.0 {
+            Method::Post(_) | Method::Basic { .. }
+                if refused.client_secret.as_ref().is_some_and(|secret| has_stray_space(secret)) =>
+            {
+                "check client_secret: it begins or ends with a space, or has a line break"
+            }
             Method::Basic { raw: false, .. }
                 if is_encoded(&refused.client_id)
                     || refused.client_secret.as_ref().is_some_and(|secret| is_encoded(secret)) =>
@@ -272,8 +276,8 @@ impl ClientAuthentication {
         match &self.0 {
             Method::Post(_) => "client_secret_post",
             Method::Basic { .. } => "client_secret_basic",
-            Method::Jwt(assertion) if assertion.client_secret().is_some() => "client_secret_jwt",
-            Method::Jwt(_) | Method::Function(_) => "private_key_jwt",
+            Method::Jwt(assertion) => assertion.name(),
+            Method::Function(_) => "private_key_jwt",
             Method::ReadyMade(_) => "client_assertion",
             Method::Tls { self_signed: false } => "tls_client_auth",
             Method::Tls { self_signed: true } => "self_signed_tls_client_auth",
@@ -369,6 +373,11 @@ fn is_encoded(text: &str) -> bool {
     !utf8_percent_encode(text, FORM).eq([text])
 }
 
+/// As one has that was copied by hand, or read by a program that leaves the end of the line.
+fn has_stray_space(secret: &str) -> bool {
+    secret.trim() != secret || secret.contains(['\r', '\n'])
+}
+
 fn encoded(client_id: &str, secret: &str, raw: bool) -> Zeroizing<String> {
     // Enough capacity for all of it, percent-encoded: growing would leave a copy of the secret behind.
     let mut credentials = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
@@ -397,15 +406,9 @@ impl From<ClientAssertion> for ClientAuthentication {
 impl fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Method::Post(_) => "client_secret_post",
-            Method::Basic { raw: false, .. } => "client_secret_basic",
             Method::Basic { raw: true, .. } => "client_secret_basic (raw)",
-            Method::Jwt(assertion) => assertion.name(),
             Method::Function(_) => "assertion function",
-            Method::ReadyMade(_) => "client_assertion",
-            Method::Tls { self_signed: false } => "tls_client_auth",
-            Method::Tls { self_signed: true } => "self_signed_tls_client_auth",
-            Method::None => "none",
+            _ => self.method(),
         })
     }
 }

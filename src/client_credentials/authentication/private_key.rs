@@ -43,11 +43,11 @@ use crate::error::{Error, ErrorKind};
 /// # }
 /// ```
 pub struct PrivateKey {
-    key: Key,
+    key: SigningKey,
     algorithm: &'static str,
 }
 
-enum Key {
+enum SigningKey {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -104,9 +104,11 @@ impl PrivateKey {
 
     /// `algorithm` is one of those above.
     pub(super) fn new(pem: &[u8], algorithm: &'static str) -> Result<Self, Error> {
-        let key = Key::in_pem(pem)?;
+        let key = SigningKey::in_pem(pem)?;
         let wanted = match (algorithm, &key) {
-            ("RS256" | "PS256", Key::Rsa(_)) | ("ES256", Key::P256(_)) | ("EdDSA" | "Ed25519", Key::Ed25519(_)) => {
+            ("RS256" | "PS256", SigningKey::Rsa(_))
+            | ("ES256", SigningKey::P256(_))
+            | ("EdDSA" | "Ed25519", SigningKey::Ed25519(_)) => {
                 return Ok(Self { key, algorithm });
             }
             ("RS256" | "PS256", _) => "an RSA key of at least 2048 bits",
@@ -126,15 +128,15 @@ impl Signer for PrivateKey {
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let random = SystemRandom::new();
         let signature = match &self.key {
-            Key::Rsa(key) => {
+            SigningKey::Rsa(key) => {
                 let padding: &dyn RsaEncoding =
                     if self.algorithm == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(padding, &random, message, &mut signature).map(|()| signature)
             }
-            Key::P256(key) => key.sign(&random, message).map(|signature| signature.as_ref().to_vec()),
-            Key::Ed25519(key) => key.try_sign(message).map(|signature| signature.as_ref().to_vec()),
-            Key::Other(_) => Err(Unspecified),
+            SigningKey::P256(key) => key.sign(&random, message).map(|signature| signature.as_ref().to_vec()),
+            SigningKey::Ed25519(key) => key.try_sign(message).map(|signature| signature.as_ref().to_vec()),
+            SigningKey::Other(_) => Err(Unspecified),
         };
         signature.map_err(|_| Error::new(ErrorKind::Credentials, "private_key: the key cannot sign"))
     }
@@ -146,7 +148,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-impl Key {
+impl SigningKey {
     fn in_pem(pem: &[u8]) -> Result<Self, Error> {
         let pem = &*flush_left(pem);
         let mut has = None;
@@ -197,15 +199,15 @@ impl Key {
     }
 }
 
-fn ec_of(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, KeyRejected>) -> Option<Key> {
+fn ec_of(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, KeyRejected>) -> Option<SigningKey> {
     if let Ok(key) = read(&ECDSA_P256_SHA256_FIXED_SIGNING) {
-        return Some(Key::P256(key));
+        return Some(SigningKey::P256(key));
     }
     let others = [
         (&ECDSA_P384_SHA384_FIXED_SIGNING, "an EC key on the curve P-384"),
         (&ECDSA_P521_SHA512_FIXED_SIGNING, "an EC key on the curve P-521"),
     ];
-    others.into_iter().find(|(curve, _)| read(curve).is_ok()).map(|(_, what)| Key::Other(what))
+    others.into_iter().find(|(curve, _)| read(curve).is_ok()).map(|(_, what)| SigningKey::Other(what))
 }
 
 fn refuse(what: &str) -> Error {

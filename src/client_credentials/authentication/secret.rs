@@ -42,10 +42,10 @@ pub struct Secret(SecretSource);
 enum SecretSource {
     Fixed(SecretString),
     File(Arc<SecretFile>),
-    Function(Arc<Function>),
+    Function(Arc<SecretFunction>),
 }
 
-type Function = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
+type SecretFunction = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
 
 impl Secret {
     /// The content of a regular file, in UTF-8 and at most 64 KiB. A byte order mark and line ends at the end are

@@ -1,103 +1,87 @@
 //! The connection to the token endpoint: proxy, certificates and connect timeout.
 
-use super::table::Table;
-use crate::error::Error;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use reqwest::{ClientBuilder, Proxy};
+
+use super::{certificates::Certificates, table::Table};
+use crate::{
+    error::Error,
+    http_client::{DefaultClient, HttpClient},
+};
 
 const FIELDS: &[&str] =
     &["proxy", "ca_file", "ca_only", "client_certificate_file", "client_key_file", "connect_timeout"];
 
-#[cfg(not(feature = "reqwest"))]
-pub(super) fn refuse(table: &mut Table) -> Result<(), Error> {
-    match table.table("http", FIELDS)? {
-        Some(_) => Err(table.refuse("http", "needs the feature `reqwest`")),
-        None => Ok(()),
+#[derive(Clone)]
+pub(in crate::client_credentials) struct HttpSettings {
+    proxy: Option<ProxySetting>,
+    certificates: Certificates,
+    connect_timeout: Option<Duration>,
+}
+
+/// Overrides the proxies of the environment.
+#[derive(Clone)]
+enum ProxySetting {
+    None,
+    All(Box<Proxy>),
+}
+
+pub(super) fn read(table: &mut Table) -> Result<Option<HttpSettings>, Error> {
+    let Some(mut http) = table.table("http", FIELDS)? else { return Ok(None) };
+    let settings = HttpSettings {
+        proxy: proxy(&mut http)?,
+        certificates: Certificates {
+            authorities: http.text("ca_file")?.map(PathBuf::from),
+            only_those: http.flag("ca_only")?,
+            client: http.text("client_certificate_file")?.map(PathBuf::from),
+            key: http.text("client_key_file")?.map(PathBuf::from),
+        },
+        connect_timeout: http.seconds("connect_timeout")?,
+    };
+    if settings.connect_timeout.is_some_and(|limit| limit.is_zero()) {
+        return Err(http.refuse("connect_timeout", "zero; every connection would time out"));
+    }
+    Ok(Some(settings))
+}
+
+fn proxy(http: &mut Table) -> Result<Option<ProxySetting>, Error> {
+    let Some(url) = http.secret("proxy")? else { return Ok(None) };
+    let url = url.trim();
+    if url == "none" {
+        return Ok(Some(ProxySetting::None));
+    }
+    // The cause is omitted, because it quotes the URL, which may contain a password.
+    let what = "is not the URL of a proxy; write it as `http://proxy.example.com:3128`, or `none`";
+    // reqwest ignores a proxy of any other scheme.
+    let known = url.split_once("://").is_none_or(|(scheme, _)| {
+        ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&&*scheme.to_ascii_lowercase())
+    });
+    match Proxy::all(url) {
+        Ok(proxy) if known => Ok(Some(ProxySetting::All(Box::new(proxy)))),
+        _ => Err(http.refuse("proxy", what)),
     }
 }
 
-#[cfg(feature = "reqwest")]
-pub(in crate::client_credentials) use self::with_reqwest::HttpSettings;
-#[cfg(feature = "reqwest")]
-pub(super) use self::with_reqwest::read;
-
-#[cfg(feature = "reqwest")]
-mod with_reqwest {
-    use std::{path::PathBuf, sync::Arc, time::Duration};
-
-    use reqwest::{ClientBuilder, Proxy};
-
-    use super::{super::certificates::Certificates, Error, FIELDS, Table};
-    use crate::http_client::{DefaultClient, HttpClient};
-
-    #[derive(Clone)]
-    pub(in crate::client_credentials) struct HttpSettings {
-        proxy: Option<ProxySetting>,
-        certificates: Certificates,
-        connect_timeout: Option<Duration>,
+impl HttpSettings {
+    pub(in crate::client_credentials) fn has_client_certificate(&self) -> bool {
+        self.certificates.client.is_some()
     }
 
-    /// Overrides the proxies of the environment.
-    #[derive(Clone)]
-    enum ProxySetting {
-        None,
-        All(Box<Proxy>),
-    }
-
-    pub(in super::super) fn read(table: &mut Table) -> Result<Option<HttpSettings>, Error> {
-        let Some(mut http) = table.table("http", FIELDS)? else { return Ok(None) };
-        let settings = HttpSettings {
-            proxy: proxy(&mut http)?,
-            certificates: Certificates {
-                authorities: http.text("ca_file")?.map(PathBuf::from),
-                only_those: http.flag("ca_only")?,
-                client: http.text("client_certificate_file")?.map(PathBuf::from),
-                key: http.text("client_key_file")?.map(PathBuf::from),
-            },
-            connect_timeout: http.seconds("connect_timeout")?,
-        };
-        if settings.connect_timeout.is_some_and(|limit| limit.is_zero()) {
-            return Err(http.refuse("connect_timeout", "zero; every connection would time out"));
-        }
-        Ok(Some(settings))
-    }
-
-    fn proxy(http: &mut Table) -> Result<Option<ProxySetting>, Error> {
-        let Some(url) = http.secret("proxy")? else { return Ok(None) };
-        let url = url.trim();
-        if url == "none" {
-            return Ok(Some(ProxySetting::None));
-        }
-        // The cause is omitted, because it quotes the URL, which may contain a password.
-        let what = "is not the URL of a proxy; write it as `http://proxy.example.com:3128`, or `none`";
-        // reqwest ignores a proxy of any other scheme.
-        let known = url.split_once("://").is_none_or(|(scheme, _)| {
-            ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&&*scheme.to_ascii_lowercase())
+    pub(in crate::client_credentials) fn client(self) -> Result<Arc<dyn HttpClient>, Error> {
+        let certificates = self.certificates.load()?;
+        let client = DefaultClient::new(move |builder: ClientBuilder| {
+            let builder = certificates.add_to(builder);
+            let builder = match &self.proxy {
+                None => builder,
+                Some(ProxySetting::None) => builder.no_proxy(),
+                Some(ProxySetting::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
+            };
+            match self.connect_timeout {
+                Some(limit) => builder.connect_timeout(limit),
+                None => builder,
+            }
         });
-        match Proxy::all(url) {
-            Ok(proxy) if known => Ok(Some(ProxySetting::All(Box::new(proxy)))),
-            _ => Err(http.refuse("proxy", what)),
-        }
-    }
-
-    impl HttpSettings {
-        pub(in crate::client_credentials) fn has_client_certificate(&self) -> bool {
-            self.certificates.client.is_some()
-        }
-
-        pub(in crate::client_credentials) fn client(self) -> Result<Arc<dyn HttpClient>, Error> {
-            let certificates = self.certificates.load()?;
-            let client = DefaultClient::new(move |builder: ClientBuilder| {
-                let builder = certificates.add_to(builder);
-                let builder = match &self.proxy {
-                    None => builder,
-                    Some(ProxySetting::None) => builder.no_proxy(),
-                    Some(ProxySetting::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
-                };
-                match self.connect_timeout {
-                    Some(limit) => builder.connect_timeout(limit),
-                    None => builder,
-                }
-            });
-            Ok(Arc::new(client?))
-        }
+        Ok(Arc::new(client?))
     }
 }

@@ -3,6 +3,7 @@
 mod authentication;
 #[cfg(feature = "reqwest")]
 mod certificates;
+#[cfg(feature = "reqwest")]
 mod http;
 mod names;
 mod setting;
@@ -115,7 +116,6 @@ const FIELDS: &[&str] = &[
 /// that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable can
 /// override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a duplicate
 /// key in TOML.)
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Setting::deserialize(deserializer)? {
@@ -146,7 +146,6 @@ impl ClientCredentialsBuilder {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
     pub fn from_env(prefix: &str) -> Self {
         let mut fields = Fields::new();
         for (name, value) in env::vars_os() {
@@ -212,7 +211,9 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
         builder = builder.timeout(limit);
     }
     #[cfg(not(feature = "reqwest"))]
-    http::refuse(&mut table)?;
+    if table.has("http") {
+        return Err(table.refuse("http", "needs the feature `reqwest`"));
+    }
     #[cfg(feature = "reqwest")]
     if let Some(settings) = http::read(&mut table)? {
         builder.transport = Transport::Configured(Box::new(settings));
@@ -270,8 +271,8 @@ fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result
 }
 
 fn flags(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
-    type Method = fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder;
-    let methods: [(&str, Method); 4] = [
+    type Setter = fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder;
+    let methods: [(&str, Setter); 4] = [
         ("any_origin", ClientCredentialsBuilder::any_origin),
         ("comma_separated_scopes", ClientCredentialsBuilder::comma_separated_scopes),
         ("mtls_endpoint_aliases", ClientCredentialsBuilder::mtls_endpoint_aliases),

@@ -1,7 +1,7 @@
 //! The names that other tools have for the fields.
 
 /// Prometheus, the OpenTelemetry collector, Spring, Go's oauth2 and others; in lower case, without `_` and `-`.
-const OTHERS: &[(&str, &str)] = &[
+const OTHER_TOOLS: &[(&str, &str)] = &[
     ("accesstokenuri", "token_url"),
     ("accesstokenurl", "token_url"),
     ("tokenendpoint", "token_url"),
@@ -44,7 +44,7 @@ const OTHERS: &[(&str, &str)] = &[
 pub(super) fn meant(prefix: &str, name: &str, known: &[&str]) -> Option<String> {
     let name = plain(name);
     let spelled = known.iter().find(|known| plain(known) == name).map(|known| format!("{prefix}{known}"));
-    spelled.or_else(|| OTHERS.iter().find(|(other, _)| *other == name).map(|(_, field)| (*field).to_owned()))
+    spelled.or_else(|| OTHER_TOOLS.iter().find(|(other, _)| *other == name).map(|(_, field)| (*field).to_owned()))
 }
 
 fn plain(name: &str) -> String {

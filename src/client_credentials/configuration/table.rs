@@ -129,6 +129,7 @@ impl Table {
         Ok(pairs)
     }
 
+    #[cfg(feature = "reqwest")]
     pub(super) fn table(&mut self, name: &str, known: &[&str]) -> Result<Option<Self>, Error> {
         match self.fields_of(name)? {
             Some(fields) => Self::new(format!("{}{name}.", self.prefix), fields, known).map(Some),

@@ -41,6 +41,10 @@ impl Failure {
         Self::new(text)
     }
 
+    pub(super) fn panicked(server: &str) -> Self {
+        Self::new(format!("connecting to {server} panicked (for TLS, rustls needs a crypto provider that is installed)"))
+    }
+
     pub(super) fn stalled() -> Self {
         let text = "the tokio runtime that drives the connection to Redis stands still";
         Self { text: text.into(), cause: Cause::Broken }
@@ -90,6 +94,8 @@ fn text(error: &RedisError) -> String {
     let text = format!("{code} {}", error.detail().unwrap_or_default());
     // Redis 6 has the error of a script's command at the end of one of the script.
     let text = text.rsplit_once(" -").filter(|_| code == "ERR").map_or(&*text, |(_, of_command)| of_command);
+    // Redis 7 adds where in the script it was.
+    let text = text.rsplit_once(". script: ").map_or(text, |(of_command, _)| of_command);
     text.trim_end().to_owned()
 }
 

@@ -15,6 +15,7 @@ use super::{
     failure::Failure,
     operation::{Operation, Outcome},
 };
+use crate::runtime::{Panicked, caught};
 
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connection, Failure>> + Send>>;
 
@@ -71,7 +72,7 @@ impl Link {
                 return made.clone().map(|connection| InUse { link: self, connection, is_alive: false });
             }
         }
-        Err(Failure::new(format!("connecting to {} ended early: a panic, or the tokio runtime ended", self.server)))
+        Err(Failure::new(format!("connecting to {} ended early: the tokio runtime ended", self.server)))
     }
 
     fn attempt(&self) -> Result<Attempt, Failure> {
@@ -83,8 +84,11 @@ impl Link {
         let (made, receiver) = watch::channel(None);
         let (connect, server) = (Arc::clone(&self.connect), self.server.clone());
         let task = runtime.spawn(async move {
-            let late = || Failure::new(format!("cannot connect to {server}: it took more than {LONGEST:?}"));
-            let outcome = timeout(LONGEST, async { connect().await }).await.unwrap_or_else(|_| Err(late()));
+            let outcome = match timeout(LONGEST, caught(|| connect())).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(Panicked)) => Err(Failure::panicked(&server)),
+                Err(_) => Err(Failure::new(format!("cannot connect to {server}: it took more than {LONGEST:?}"))),
+            };
             made.send_replace(Some(outcome.map(Arc::new)));
         });
         let task = Arc::new(Task(task.abort_handle()));

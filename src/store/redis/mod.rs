@@ -56,7 +56,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// |---|---|---|
 /// | address, user, password, database | | the URL: `redis://user:password@host:6379/0`, `unix:///run/redis.sock` |
 /// | protocol | RESP2 | the URL: `?protocol=resp3` |
-/// | TLS | off | the URL: `rediss://`, and a feature of the `redis` crate in your Cargo.toml: `tokio-rustls-comp` or `tokio-native-tls-comp` |
+/// | TLS | off | the URL: `rediss://`, and a feature of the `redis` crate in your Cargo.toml: `tokio-native-tls-comp`, or `tokio-rustls-comp` and an [installed crypto provider](https://docs.rs/rustls/latest/rustls/crypto/struct.CryptoProvider.html#method.install_default) |
 /// | Sentinel, passwords that change (IAM), client certificates | | [`connect_with`](Self::connect_with) |
 /// | beginning of all keys | `client-credentials` | [`key_prefix`](Self::key_prefix) |
 /// | making a connection | at most 2 s | |

@@ -1,12 +1,15 @@
 //! The store under test, with operations that say what went wrong.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use super::Outcome;
-use crate::store::{Entry, EntryName, TokenStore};
+use super::Checked;
+use crate::{
+    lock::lock,
+    store::{Entry, EntryName, TokenStore},
+};
 
 /// Longer than any rule takes.
 pub(super) const LIFE: Duration = Duration::from_secs(120);
@@ -37,22 +40,22 @@ impl Bench {
         name
     }
 
-    pub(super) async fn load(&self, name: &EntryName) -> Outcome<Option<Entry>> {
+    pub(super) async fn load(&self, name: &EntryName) -> Checked<Option<Entry>> {
         let mut entries = self.load_all(std::slice::from_ref(name)).await?;
         Ok(entries.pop().flatten())
     }
 
-    pub(super) async fn load_all(&self, names: &[EntryName]) -> Outcome<Vec<Option<Entry>>> {
+    pub(super) async fn load_all(&self, names: &[EntryName]) -> Checked<Vec<Option<Entry>>> {
         let entries = self.store.load(names).await.map_err(|error| format!("load failed: {error}"))?;
         let (found, expected) = (entries.len(), names.len());
         if found == expected { Ok(entries) } else { Err(format!("load returned {found} entries for {expected} names")) }
     }
 
-    pub(super) async fn bytes(&self, name: &EntryName) -> Outcome<Option<Vec<u8>>> {
+    pub(super) async fn bytes(&self, name: &EntryName) -> Checked<Option<Vec<u8>>> {
         Ok(self.load(name).await?.map(|entry| entry.bytes.clone()))
     }
 
-    pub(super) async fn put(&self, name: &EntryName, old: Option<&[u8]>, new: &[u8]) -> Outcome<bool> {
+    pub(super) async fn put(&self, name: &EntryName, old: Option<&[u8]>, new: &[u8]) -> Checked<bool> {
         self.put_for(name, old, new, LIFE).await
     }
 
@@ -62,21 +65,21 @@ impl Bench {
         old: Option<&[u8]>,
         new: &[u8],
         life: Duration,
-    ) -> Outcome<bool> {
+    ) -> Checked<bool> {
         self.store.put(name, old, new, life, LIMIT).await.map_err(|error| format!("put failed: {error}"))
     }
 
-    pub(super) async fn remove(&self, name: &EntryName, old: &[u8]) -> Outcome<bool> {
+    pub(super) async fn remove(&self, name: &EntryName, old: &[u8]) -> Checked<bool> {
         self.store.remove(name, old).await.map_err(|error| format!("remove failed: {error}"))
     }
 
     /// Stores where nothing is.
-    pub(super) async fn store(&self, name: &EntryName, new: &[u8], life: Duration) -> Outcome {
+    pub(super) async fn store(&self, name: &EntryName, new: &[u8], life: Duration) -> Checked {
         let stored = self.put_for(name, None, new, life).await?;
         expect(stored, || "put returned false although nothing was stored".into())
     }
 
-    pub(super) async fn expect_stored(&self, name: &EntryName, expected: Option<&[u8]>, when: &str) -> Outcome {
+    pub(super) async fn expect_stored(&self, name: &EntryName, expected: Option<&[u8]>, when: &str) -> Checked {
         let found = self.bytes(name).await?;
         expect(found.as_deref() == expected, || {
             format!("{when}, load returned {} instead of {}", shown(found.as_deref()), shown(expected))
@@ -93,11 +96,11 @@ impl Bench {
     }
 
     fn used(&self) -> MutexGuard<'_, Vec<EntryName>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.used)
     }
 }
 
-pub(super) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Outcome {
+pub(super) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
 

@@ -1,11 +1,11 @@
 //! What is stored, and what is compared.
 
 use super::{
-    Outcome,
+    Checked,
     bench::{Bench, LIFE, expect},
 };
 
-pub(super) async fn round_trip(bench: Bench) -> Outcome {
+pub(super) async fn round_trip(bench: Bench) -> Checked {
     let names = bench.names(["token", "lease", "failure", "other"]);
     let [token, lease, _, other] = &names;
     for name in [other, token, lease] {
@@ -24,13 +24,13 @@ pub(super) async fn round_trip(bench: Bench) -> Outcome {
     expect(bench.load_all(&[]).await?.is_empty(), String::new)
 }
 
-pub(super) async fn absent(bench: Bench) -> Outcome {
+pub(super) async fn absent(bench: Bench) -> Checked {
     let name = bench.name();
     bench.expect_stored(&name, None, "before the first put").await?;
     expect(!bench.remove(&name, b"a").await?, || "remove returned true".into())
 }
 
-pub(super) async fn apart(bench: Bench) -> Outcome {
+pub(super) async fn apart(bench: Bench) -> Checked {
     let names = bench.names(["token", "lease", "t", "tokens"]);
     let [token, ..] = &names;
     bench.store(token, b"one", LIFE).await?;
@@ -45,7 +45,7 @@ pub(super) async fn apart(bench: Bench) -> Outcome {
     bench.expect_stored(&another_token, None, "after a put for another token").await
 }
 
-pub(super) async fn put_first(bench: Bench) -> Outcome {
+pub(super) async fn put_first(bench: Bench) -> Checked {
     let name = bench.name();
     bench.store(&name, b"first", LIFE).await?;
     for again in [&b"second"[..], b"first"] {
@@ -55,7 +55,7 @@ pub(super) async fn put_first(bench: Bench) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn put_next(bench: Bench) -> Outcome {
+pub(super) async fn put_next(bench: Bench) -> Checked {
     let name = bench.name();
     let refused = |stored: bool| expect(!stored, || "put returned true although the old value differs".into());
     refused(bench.put(&name, Some(b"first"), b"second").await?)?;
@@ -73,7 +73,7 @@ pub(super) async fn put_next(bench: Bench) -> Outcome {
     refused(bench.put(&name, Some(b"first"), b"fourth").await?)
 }
 
-pub(super) async fn remove(bench: Bench) -> Outcome {
+pub(super) async fn remove(bench: Bench) -> Checked {
     let name = bench.name();
     bench.store(&name, b"first", LIFE).await?;
     for old in [&b"other"[..], b"firs", b"first ", b"First"] {
@@ -86,7 +86,7 @@ pub(super) async fn remove(bench: Bench) -> Outcome {
     bench.store(&name, b"second", LIFE).await
 }
 
-pub(super) async fn arbitrary(bench: Bench) -> Outcome {
+pub(super) async fn arbitrary(bench: Bench) -> Checked {
     let every: Vec<u8> = (0..=255).collect();
     for bytes in [&b"\0"[..], b"\n", b" a ", b"null", b"a\0b", b"'\"\\%s{}", b"\xff\xfe\xc3\x28", b"42", &every] {
         let name = bench.name();
@@ -100,7 +100,7 @@ pub(super) async fn arbitrary(bench: Bench) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn big(bench: Bench) -> Outcome {
+pub(super) async fn big(bench: Bench) -> Checked {
     let name = bench.name();
     let [one, other] = [b'a', b'b'].map(|last| [&[b'.'; 256 * 1024 - 1][..], &[last]].concat());
     bench.store(&name, &one, LIFE).await?;

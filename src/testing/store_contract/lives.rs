@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Outcome,
+    Checked,
     bench::{Bench, LIFE, expect},
 };
 
@@ -14,7 +14,7 @@ const SHORT: Duration = Duration::from_millis(400);
 const TOLERANCE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(super) async fn end(bench: Bench) -> Outcome {
+pub(super) async fn end(bench: Bench) -> Checked {
     let (name, start) = (bench.name(), Instant::now());
     bench.store(&name, b"first", SHORT).await?;
     let found = bench.bytes(&name).await?;
@@ -28,7 +28,7 @@ pub(super) async fn end(bench: Bench) -> Outcome {
     bench.store(&name, b"second", LIFE).await
 }
 
-pub(super) async fn left(bench: Bench) -> Outcome {
+pub(super) async fn left(bench: Bench) -> Checked {
     let (name, start) = (bench.name(), Instant::now());
     bench.store(&name, b"first", LIFE).await?;
     let stored = Instant::now();
@@ -41,7 +41,7 @@ pub(super) async fn left(bench: Bench) -> Outcome {
     })
 }
 
-pub(super) async fn replaced(bench: Bench) -> Outcome {
+pub(super) async fn replaced(bench: Bench) -> Checked {
     let [shorter, longer] = bench.names(["token", "lease"]);
     bench.store(&shorter, b"first", LIFE).await?;
     let stored = bench.put_for(&shorter, Some(b"first"), b"first", SHORT).await?;
@@ -56,7 +56,7 @@ pub(super) async fn replaced(bench: Bench) -> Outcome {
     bench.expect_stored(&longer, expected, "after the end of a life that was made longer").await
 }
 
-pub(super) async fn refused(bench: Bench) -> Outcome {
+pub(super) async fn refused(bench: Bench) -> Checked {
     let (name, start) = (bench.name(), Instant::now());
     bench.store(&name, b"first", SHORT).await?;
     let outcomes = [
@@ -73,7 +73,7 @@ pub(super) async fn refused(bench: Bench) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn long(bench: Bench) -> Outcome {
+pub(super) async fn long(bench: Bench) -> Checked {
     let name = bench.name();
     bench.store(&name, b"first", 400 * DAY).await?;
     let life = bench.load(&name).await?.map(|entry| entry.life);

@@ -15,8 +15,8 @@ use crate::store::TokenStore;
 /// One rule takes no longer.
 const RULE_LIMIT: Duration = Duration::from_secs(60);
 
-type Outcome<T = ()> = Result<T, String>;
-type Rule = fn(Bench) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Checked<T = ()> = Result<T, String>;
+type Rule = fn(Bench) -> Pin<Box<dyn Future<Output = Checked> + Send>>;
 
 const RULES: [(&str, Rule); 17] = [
     ("load returns what was put, in the order of the names", |bench| Box::pin(entries::round_trip(bench))),

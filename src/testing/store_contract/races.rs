@@ -13,11 +13,11 @@ use tokio::{
 };
 
 use super::{
-    Outcome,
+    Checked,
     bench::{Bench, LIFE, LIMIT, expect},
 };
 
-pub(super) async fn one_wins(bench: Bench) -> Outcome {
+pub(super) async fn one_wins(bench: Bench) -> Checked {
     for _ in 0..20 {
         let name = bench.name();
         let first = |new: usize| (bench.clone(), name.clone(), new.to_string());
@@ -48,7 +48,7 @@ pub(super) async fn one_wins(bench: Bench) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn count(bench: Bench) -> Outcome {
+pub(super) async fn count(bench: Bench) -> Checked {
     let name = bench.name();
     bench.store(&name, b"0", LIFE).await?;
     let counted = all(8, |_| {
@@ -66,13 +66,13 @@ pub(super) async fn count(bench: Bench) -> Outcome {
     bench.expect_stored(&name, Some(b"80"), "after 80 increments").await
 }
 
-async fn increment(bench: &Bench, name: &crate::store::EntryName) -> Outcome<bool> {
+async fn increment(bench: &Bench, name: &crate::store::EntryName) -> Checked<bool> {
     let old = bench.bytes(name).await?.ok_or("load returned nothing")?;
     let count: u32 = String::from_utf8_lossy(&old).parse().map_err(|_| "load returned something else")?;
     bench.put(name, Some(&old), (count + 1).to_string().as_bytes()).await
 }
 
-pub(super) async fn late(bench: Bench) -> Outcome {
+pub(super) async fn late(bench: Bench) -> Checked {
     let names = bench.names(["token", "lease"]);
     let [absent, present] = &names;
     bench.store(present, b"first", LIFE).await?;
@@ -99,7 +99,7 @@ pub(super) async fn late(bench: Bench) -> Outcome {
     bench.expect_stored(name, then.as_deref(), "long after the limit of the last put").await
 }
 
-pub(super) async fn dropped(bench: Bench) -> Outcome {
+pub(super) async fn dropped(bench: Bench) -> Checked {
     let name = bench.name();
     let mut stored = b"first".to_vec();
     bench.store(&name, &stored, LIFE).await?;
@@ -136,9 +136,9 @@ async fn drop_after<T>(step: u32, operation: impl Future<Output = T>) {
 }
 
 /// Runs them at the same time: who succeeded.
-async fn all<F>(how_many: usize, run: impl Fn(usize) -> F) -> Outcome<Vec<usize>>
+async fn all<F>(how_many: usize, run: impl Fn(usize) -> F) -> Checked<Vec<usize>>
 where
-    F: Future<Output = Outcome<bool>> + Send + 'static,
+    F: Future<Output = Checked<bool>> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
     for which in 0..how_many {
@@ -152,7 +152,7 @@ where
     Ok(won)
 }
 
-fn winner(won: &[usize], what: &str) -> Outcome<usize> {
+fn winner(won: &[usize], what: &str) -> Checked<usize> {
     match won {
         [winner] => Ok(*winner),
         _ => Err(format!("{} operations succeeded ({what})", won.len())),

@@ -120,6 +120,14 @@ mod certificates {
         let untrusted = by_certificate(&url, &json!({"client_certificate_file": both.0}));
         let error = ask(&read(&untrusted).build().expect("complete")).await.expect_err("nobody signed it");
         assert_eq!(error.kind(), ErrorKind::Tls, "{error:?}");
+        assert!(error.to_string().contains("to trust a private certificate authority, set `http.ca_file`"), "{error}");
+        // Signed, for another host.
+        let other_host = by_certificate(
+            &url.replace("localhost", "127.0.0.1"),
+            &json!({"ca_file": ca.0, "client_certificate_file": both.0}),
+        );
+        let error = ask(&read(&other_host).build().expect("complete")).await.expect_err("of localhost");
+        assert!(error.to_string().ends_with(": the TLS connection failed"), "{error}");
         let anonymous = with(&json!({"token_url": url, "http": {"ca_file": ca.0}}));
         ask(&read(&anonymous).build().expect("complete")).await.expect_err("no certificate");
     }

@@ -1,11 +1,17 @@
 //! A store is an optimisation.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use client_credentials::{
     async_trait,
     store::{BoxError, Entry, EntryName, TokenStore},
-    testing::StoreOperation,
+    testing::{MemoryStore, MockResponse, StoreOperation},
 };
 use tokio::time::{Instant, sleep};
 use tracing::Level;
@@ -147,9 +153,55 @@ async fn a_store_that_panics_or_says_nonsense_costs_no_token() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_gets_full_during_a_token_request_holds_up_no_other_instance() {
+    let fleet = Fleet::of(0);
+    let store = Filling { store: fleet.store.clone(), is_full: Arc::default() };
+    let instances = [fleet.instance_over(store.clone()), fleet.instance_over(store.clone())];
+    fleet.auth.respond_next(MockResponse::usual().with_delay(millis(500)));
+    let fills = async {
+        sleep(millis(100)).await;
+        store.is_full.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(together(instances.iter().map(Instance::token)), fills);
+    assert!(fleet.now() < seconds(1), "no longer than the token request and a pause: {:?}", fleet.now());
+}
+
+/// As Redis is at the limit of its memory: it loads and removes.
+#[derive(Clone)]
+struct Filling {
+    store: MemoryStore,
+    is_full: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl TokenStore for Filling {
+    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
+        self.store.load(names).await
+    }
+
+    async fn put(
+        &self,
+        name: &EntryName,
+        old: Option<&[u8]>,
+        new: &[u8],
+        life: Duration,
+        limit: Duration,
+    ) -> Result<bool, BoxError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err("OOM".into());
+        }
+        self.store.put(name, old, new, life, limit).await
+    }
+
+    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
+        self.store.remove(name, old).await
+    }
+}
+
 /// The results of its puts do not arrive.
 struct SilentPuts {
-    store: client_credentials::testing::MemoryStore,
+    store: MemoryStore,
 }
 
 #[async_trait]

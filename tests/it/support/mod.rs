@@ -5,26 +5,21 @@
 //! no network, and a test moves their clock.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
-#[cfg(feature = "test-util")]
 mod authorization;
 pub mod endpoint;
-#[cfg(feature = "test-util")]
 pub mod fake;
-#[cfg(all(feature = "store", feature = "test-util"))]
+#[cfg(feature = "store")]
 pub mod instances;
 pub mod keys;
-#[cfg(all(feature = "tracing", feature = "test-util"))]
+#[cfg(feature = "tracing")]
 pub mod log;
 pub mod process;
 mod servers;
-#[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing", feature = "test-util"))]
+#[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing"))]
 pub mod situations;
 pub mod sockets;
-#[cfg(feature = "test-util")]
 pub mod source;
-#[cfg(feature = "test-util")]
 pub mod tenants;
 
-#[cfg(feature = "test-util")]
 pub use authorization::*;
 pub use servers::*;

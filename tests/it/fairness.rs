@@ -1,7 +1,7 @@
 //! The figures of "nobody pays for another's failure, and no good token is withheld": each is held, and printed
 //! beside what it was before.
 //!
-//! `cargo test --all-features --test it figures -- --nocapture`
+//! `cargo test --all-features --test it fairness -- --nocapture`
 
 use std::{
     sync::{
