@@ -23,10 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    report::{
-        log,
-        span::{Caller, Span},
-    },
+    report::{Exchange, log, span::Caller},
     runtime::{self, Panicked},
     token::{AccessToken, TokenNumber},
 };
@@ -84,7 +81,7 @@ pub(super) struct Flying {
 struct Landing {
     outcome: TokenResult,
     started_at: Moment,
-    span: Span,
+    exchange: Exchange,
 }
 
 impl Flying {
@@ -106,10 +103,11 @@ impl Flying {
             Err(error) => return self.guard.ground(error),
         };
         permit.begins();
-        let Some(Landing { outcome, started_at, span }) = self.exchanges(&turn).await else { return };
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else { return };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
         let error = outcome.as_ref().err().cloned();
-        let landed = span.within(|| self.guard.finish(outcome, started_at));
+        let landed = exchange.within(|| self.guard.finish(outcome, started_at));
+        drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
         self.tell_store(permit, error.as_ref(), landed.as_ref(), started_at).await;
@@ -127,11 +125,11 @@ impl Flying {
         loop {
             let started_at = self.guard.begin()?;
             tried += 1;
-            let (outcome, span) = self.exchange(tried).await;
+            let (outcome, exchange) = self.exchange(tried).await;
             let now = context.clock.now();
             let Err(error) = &outcome else {
                 turn.succeeded(started_at, now);
-                return Some(Landing { outcome, started_at, span });
+                return Some(Landing { outcome, started_at, exchange });
             };
             let source = context.report.source();
             if turn.failed(&self.request, error, source, now) {
@@ -139,20 +137,20 @@ impl Flying {
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else {
-                return Some(Landing { outcome, started_at, span });
+                return Some(Landing { outcome, started_at, exchange });
             };
-            span.clone().within(|| self.guard.pause(error, wait));
+            exchange.within(|| self.guard.pause(error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;
             waited += wait;
             // Other tokens may have shown in the meantime that the endpoint is in trouble.
             if context.endpoint.is_to_be_left_alone(context.clock.now()) {
-                return Some(Landing { outcome, started_at, span });
+                return Some(Landing { outcome, started_at, exchange });
             }
         }
     }
 
-    async fn exchange(&self, attempt: usize) -> (TokenResult, Span) {
+    async fn exchange(&self, attempt: usize) -> (TokenResult, Exchange) {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
         let call = within(context.time_limit(), || context.source.token(&self.request));
@@ -160,7 +158,7 @@ impl Flying {
         let outcome = exchange.span.around(call).await.and_then(|outcome| outcome);
         let outcome = outcome.map(|token| token.with_request(self.request.clone()));
         exchange.ended(&outcome);
-        (outcome, exchange.span.clone())
+        (outcome, exchange)
     }
 }
 

@@ -361,7 +361,7 @@ impl TokenCache {
         };
         let wait = self.report().wait();
         let outcome = self.acquire_from(next, slot, unwanted, limit).await;
-        wait.ended(outcome.is_ok());
+        wait.ended(outcome.is_ok(), unwanted.is_some());
         outcome
     }
 

@@ -35,7 +35,7 @@ impl Flying {
     pub(super) async fn ask_store(mut self) -> Option<(Self, Permit)> {
         let Some(sharing) = self.context.sharing.clone() else { return Some((self, Permit::none())) };
         match self.look(&sharing).await? {
-            Next::Take(taken) => self.take(&sharing, taken),
+            Next::Take(taken) => self.take(&sharing, &taken),
             Next::HoldBack(failure) => self.hold_back(&sharing, &failure),
             Next::Request(permit) => {
                 self.slot.upgrade()?.failed_before(permit.failed_before());
@@ -87,12 +87,12 @@ impl Flying {
         self.of_source(within(IDENTIFIED_WITHIN, read)).await.and_then(|identity| identity)
     }
 
-    fn take(self, sharing: &Sharing, taken: Taken) {
+    fn take(self, sharing: &Sharing, taken: &Taken) {
         let Some(slot) = self.slot.upgrade() else { return };
-        let Taken { token, age, waited } = taken;
-        let token = token.with_request(self.request.clone());
-        let usable = slot.take(self.guard.id, &token, age);
-        report::taken(&self.context.report, &self.request, sharing.store(), &token, age, usable, waited);
+        let token = taken.token.clone().with_request(self.request.clone());
+        let was_failing = slot.failures() > 0;
+        let usable = slot.take(self.guard.id, &token, taken.age);
+        report::taken(&self.context.report, &self.request, sharing.store(), taken, was_failing, usable);
         self.guard.publish(Some(Ok(token)));
     }
 

@@ -58,9 +58,10 @@ impl HttpClient for DefaultClient {
         let variable = if request.uri().scheme() == Some(&Scheme::HTTP) { "HTTP_PROXY" } else { "HTTPS_PROXY" };
         let client = if loopback { self.direct()? } else { &self.client };
         client.send(request).await.map_err(|error| match error.kind() {
-            ErrorKind::Tls if may_be_untrusted(&error) => error.or_advice(
-                "to trust a private certificate authority, set `http.ca_file`, or pass a client to `.http_client(..)`",
-            ),
+            ErrorKind::Tls => match advice(&error) {
+                Some(advice) => error.or_advice(advice),
+                None => error,
+            },
             _ if is_connection_failure(&error) && !loopback => {
                 error.or_advice(format!("if a proxy is required, set `{variable}`"))
             }
@@ -69,10 +70,37 @@ impl HttpClient for DefaultClient {
     }
 }
 
-/// Whether the server's certificate may be of an unknown authority, and is not out of date or for another host.
-fn may_be_untrusted(error: &Error) -> bool {
-    // In the words of rustls and of OpenSSL.
-    const OTHERWISE: [&str; 4] = ["expired", "not valid", "not yet valid", "mismatch"];
-    let is_otherwise = |text: String| OTHERWISE.iter().any(|words| text.contains(words));
-    !chain(error).any(|cause| is_otherwise(cause.to_string()))
+const AUTHORITY: &str =
+    "to trust a private certificate authority, set `http.ca_file`, or pass a client to `.http_client(..)`";
+const DATES: &str = "check the dates of the server's certificate, and this machine's clock";
+
+/// What to do, in view of the words of rustls and of OpenSSL. `None`: the certificate is of another host.
+fn advice(error: &Error) -> Option<&'static str> {
+    let says = |words: &[&str]| {
+        chain(error).map(ToString::to_string).any(|cause| words.iter().any(|word| cause.contains(word)))
+    };
+    if says(&["certificate expired", "certificate has expired", "not valid yet", "not yet valid"]) {
+        return Some(DATES);
+    }
+    (!says(&["not valid for name", "mismatch"])).then_some(AUTHORITY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_fits_what_is_wrong_with_the_certificate() {
+        for (said, expected) in [
+            ("invalid peer certificate: certificate expired: verification time 1795649227 (UNIX)", Some(DATES)),
+            ("invalid peer certificate: certificate not valid yet: verification time 1795649227 (UNIX)", Some(DATES)),
+            ("certificate verify failed:../ssl/statem/statem_clnt.c:1889: (certificate has expired)", Some(DATES)),
+            ("certificate verify failed:../ssl/statem/statem_clnt.c:1889: (certificate is not yet valid)", Some(DATES)),
+            ("invalid peer certificate: UnknownIssuer", Some(AUTHORITY)),
+            ("invalid peer certificate: certificate not valid for name \"localhost\"", None),
+            ("certificate verify failed: (hostname mismatch)", None),
+        ] {
+            assert_eq!(advice(&Error::new(ErrorKind::Tls, said)), expected, "{said}");
+        }
+    }
 }

@@ -36,11 +36,13 @@ macro_rules! token_event {
 /// An event about a token request that failed, and the next attempt after `wait`.
 macro_rules! failure_event {
     ($level:ident, $source:ident, $request:ident, $error:ident, $wait:ident, $($rest:tt)*) => {
-        token_event!(
+        event!(
             $level,
-            $source,
-            $request,
-            error = $error.chain(),
+            error = reason($source, $error),
+            source = $source,
+            scope = $request.scope(),
+            resource = resources($request),
+            audience = $request.audience(),
             error.type = $error.type_name(),
             http.response.status_code = status($error),
             retry_in = seconds($wait),
@@ -51,11 +53,11 @@ macro_rules! failure_event {
 #[cfg(feature = "store")]
 pub(super) use {event, token_event};
 
-pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, token: &AccessToken) {
+pub(crate) fn obtained(source: &str, request: &TokenRequest, renewal: bool, was_failing: bool, token: &AccessToken) {
     let expires_in = token.expires_in().map(|lifetime| lifetime.as_secs());
     let text = if renewal { "access token renewed" } else { "access token obtained" };
-    // At debug level, so that twenty thousand tenants do not cause twenty thousand lines.
-    if request.is_default() {
+    // At debug level, so that twenty thousand tenants do not cause twenty thousand lines. The end of a failure is news.
+    if request.is_default() || was_failing {
         token_event!(info, source, request, expires_in, "{text}");
     } else {
         token_event!(debug, source, request, expires_in, "{text}");
@@ -119,14 +121,11 @@ pub(crate) fn not_discovered(source: &str, error: &Error, age: Duration) {
     );
 }
 
-/// A token that the API had accepted was revoked.
-fn hint(was_accepted: bool) -> &'static str {
-    if was_accepted { "" } else { "; a scope may be missing, or the audience may be wrong" }
-}
+const NEVER_ACCEPTED: &str = "; a scope may be missing, or the audience may be wrong";
 
 /// `origin` is empty if the application reported the rejection.
 pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: Duration, was_accepted: bool) {
-    let hint = hint(was_accepted);
+    let hint = if was_accepted { "; it was accepted before, so it was most likely revoked" } else { NEVER_ACCEPTED };
     token_event!(
         warn,
         source,
@@ -139,7 +138,7 @@ pub(crate) fn rejected(source: &str, request: &TokenRequest, origin: &str, age: 
 }
 
 pub(crate) fn rejected_again(source: &str, request: &TokenRequest, origin: &str, wait: Duration, was_accepted: bool) {
-    let hint = hint(was_accepted);
+    let hint = if was_accepted { "" } else { NEVER_ACCEPTED };
     token_event!(
         warn,
         source,
@@ -288,6 +287,14 @@ pub(crate) fn clock_corrected(source: &str, ahead: i64) {
 pub(super) fn resources(request: &TokenRequest) -> Option<String> {
     let resources: Vec<_> = request.resources().collect();
     (!resources.is_empty()).then(|| resources.join(" "))
+}
+
+/// Why a token request failed, without the words that repeat the `source` of the event.
+#[cfg(feature = "tracing")]
+fn reason(source: &str, error: &Error) -> String {
+    let said = error.chain();
+    let reason = said.strip_prefix("token request to ").and_then(|rest| rest.strip_prefix(source));
+    reason.and_then(|rest| rest.strip_prefix(" failed: ")).map(ToOwned::to_owned).unwrap_or(said)
 }
 
 fn status(error: &Error) -> Option<u16> {

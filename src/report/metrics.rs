@@ -94,7 +94,8 @@ pub(crate) fn hold_back(source: &Arc<str>, reason: &'static str) {
         .increment(1);
 }
 
-/// Records how long a caller without a usable token waited. `outcome` is `ok`, `error`, or `gone` if it went away.
+/// Records how long a caller without a usable token waited. `outcome` is `ok`, `error`, `rejected` (of another
+/// token after a rejection, in vain), or `gone` if it went away.
 pub(crate) fn waited(source: &Arc<str>, outcome: &'static str, duration: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!("client_credentials_wait_duration_seconds",

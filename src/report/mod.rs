@@ -47,7 +47,8 @@ pub(crate) struct Exchange {
     source: Arc<str>,
     pub span: Span,
     started_at: tokio::time::Instant,
-    ended: bool,
+    /// The failure and the status of the response, once it has ended.
+    ended: Option<(Option<&'static str>, Option<StatusCode>)>,
 }
 
 /// A caller's wait for a token, until it gets one, fails or goes away.
@@ -68,7 +69,7 @@ impl Reporter {
             source: Arc::clone(&self.source),
             span: Span::token_request(&self.source, request, attempt, caller),
             started_at: tokio::time::Instant::now(),
-            ended: false,
+            ended: None,
         }
     }
 
@@ -92,16 +93,16 @@ impl Reporter {
         call.await
     }
 
-    /// A token, which can be used until `until`, for `lifetime` after it was requested.
+    /// A token, which can be used until a time, for so long after it was requested.
     pub(crate) fn obtained(
         &self,
         request: &TokenRequest,
         cause: RequestCause,
         token: &AccessToken,
-        until: SystemTime,
-        lifetime: Duration,
+        was_failing: bool,
+        (until, lifetime): (SystemTime, Duration),
     ) {
-        log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), token);
+        log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), was_failing, token);
         metrics::renewal(&self.source, cause.name(), "ok");
         if request.is_default() {
             metrics::expiry(&self.source, until, lifetime);
@@ -151,8 +152,13 @@ impl Mentions {
 }
 
 impl TimedWait<'_> {
-    pub(crate) fn ended(mut self, ok: bool) {
-        self.outcome = if ok { "ok" } else { "error" };
+    /// A caller whose token was `rejected` has its first response, whatever the outcome.
+    pub(crate) fn ended(mut self, ok: bool, rejected: bool) {
+        self.outcome = match (ok, rejected) {
+            (true, _) => "ok",
+            (false, true) => "rejected",
+            (false, false) => "error",
+        };
     }
 }
 
@@ -174,23 +180,32 @@ impl RequestCause {
 }
 
 impl Exchange {
+    /// Runs `function` within the span.
+    pub(crate) fn within<T>(&self, function: impl FnOnce() -> T) -> T {
+        self.span.within(function)
+    }
+
     pub(crate) fn ended(&mut self, outcome: &Result<AccessToken, Error>) {
         let failure = outcome.as_ref().err();
         self.end(failure.map(Error::type_name), failure.and_then(Error::status));
     }
 
     fn end(&mut self, failure: Option<&'static str>, status: Option<StatusCode>) {
-        if !std::mem::replace(&mut self.ended, true) {
-            let duration = self.started_at.elapsed();
-            self.span.ended(failure, status, duration);
-            metrics::token_request(&self.source, failure.unwrap_or("ok"), duration);
-        }
+        let duration = self.started_at.elapsed();
+        self.span.took(duration);
+        metrics::token_request(&self.source, failure.unwrap_or("ok"), duration);
+        self.ended = Some((failure, status));
     }
 }
 
 impl Drop for Exchange {
-    /// Its runtime ended, or no caller needs the token any more.
     fn drop(&mut self) {
-        self.end(Some("abandoned"), None);
+        if self.ended.is_none() {
+            // Its runtime ended, or no caller needs the token any more.
+            self.end(Some("abandoned"), None);
+        }
+        if let Some((failure, status)) = self.ended {
+            self.span.ended(failure, status);
+        }
     }
 }

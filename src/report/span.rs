@@ -58,15 +58,20 @@ impl Span {
         future.await
     }
 
-    /// Runs `function` within the span, which then closes unless there is another clone.
-    pub(crate) fn within<T>(self, function: impl FnOnce() -> T) -> T {
+    pub(crate) fn within<T>(&self, function: impl FnOnce() -> T) -> T {
         #[cfg(feature = "tracing")]
         return self.0.in_scope(function);
         #[cfg(not(feature = "tracing"))]
         function()
     }
 
-    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>, duration: Duration) {
+    pub(crate) fn took(&self, duration: Duration) {
+        #[cfg(feature = "tracing")]
+        self.0.record("duration", duration.as_secs_f64());
+    }
+
+    /// Recorded after the events within the span, which say the same in fields of their own.
+    pub(crate) fn ended(&self, failure: Option<&'static str>, status: Option<StatusCode>) {
         #[cfg(feature = "tracing")]
         {
             self.0.record("outcome", if failure.is_none() { "ok" } else { "error" });
@@ -76,7 +81,6 @@ impl Span {
             if let Some(status) = status {
                 self.0.record("http.response.status_code", status.as_u16());
             }
-            self.0.record("duration", duration.as_secs_f64());
         }
     }
 }

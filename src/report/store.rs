@@ -8,7 +8,7 @@ use super::{
     log::{event, human, resources, token_event},
     metrics,
 };
-use crate::{error::Error, token::AccessToken, token_request::TokenRequest};
+use crate::{error::Error, store::Taken, token_request::TokenRequest};
 
 /// A token that another instance obtained was taken, after a wait for it or at once. It can be used until a time, for
 /// so long after it was requested.
@@ -16,21 +16,22 @@ pub(crate) fn taken(
     report: &Reporter,
     request: &TokenRequest,
     store: &str,
-    token: &AccessToken,
-    age: Duration,
+    taken: &Taken,
+    was_failing: bool,
     (until, lifetime): (SystemTime, Duration),
-    waited: Option<Duration>,
 ) {
     let source = report.source();
-    let (expires_in, age) = (token.expires_in().map(|lifetime| lifetime.as_secs()), age.as_secs());
-    let waited_for = waited.map(|waited| waited.as_secs_f64());
-    if request.is_default() {
+    let (expires_in, age) = (taken.token.expires_in().map(|lifetime| lifetime.as_secs()), taken.age.as_secs());
+    let waited_for = taken.waited.map(|waited| waited.as_secs_f64());
+    if request.is_default() || was_failing {
         token_event!(info, source, request, store, expires_in, age, waited_for, "access token taken from the store");
-        metrics::expiry(&report.source, until, lifetime);
     } else {
         token_event!(debug, source, request, store, expires_in, age, waited_for, "access token taken from the store");
     }
-    metrics::shared_token(&report.source, if waited.is_some() { "waited" } else { "taken" });
+    if request.is_default() {
+        metrics::expiry(&report.source, until, lifetime);
+    }
+    metrics::shared_token(&report.source, if taken.waited.is_some() { "waited" } else { "taken" });
 }
 
 /// A token that this instance obtained was stored for the others.

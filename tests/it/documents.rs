@@ -26,10 +26,14 @@ fn message(event: &str) -> &str {
     event[..end.unwrap_or(event.len())].trim_end_matches(':')
 }
 
-/// What the field `error` says, its causes behind it.
+/// What the field `error` says, its causes behind it. It omits what errors begin with where `source` says it.
 fn error(event: &str) -> Option<String> {
-    let (_, error) = event.split_once(" error=\"")?;
-    Some(error.split_once("\" error.type=")?.0.replace("\\\"", "\""))
+    let (_, rest) = event.split_once(" error=\"")?;
+    let (error, fields) = rest.split_once("\" source=\"").or_else(|| rest.split_once("\" error.type="))?;
+    let error = error.replace("\\\"", "\"");
+    let is_whole = error.starts_with("token request to ") || error.starts_with("discovery of ");
+    let source = fields.split('"').next()?;
+    Some(if is_whole { error } else { format!("token request to {source} failed: {error}") })
 }
 
 #[test]

@@ -149,12 +149,12 @@ async fn each_exchange_is_a_span_that_follows_from_the_callers() {
     let scope = r#"record token_request: scope="stats""#;
     let follows = "token_request follows caller";
     assert_eq!(told[..3], [format!("{open}1").as_str(), follows, scope], "{all}");
-    assert_eq!(told[3], r#"record token_request: outcome="error""#, "{all}");
-    assert_eq!(told[4], r#"record token_request: error.type="status""#, "{all}");
-    assert_eq!(told[5], "record token_request: http.response.status_code=502", "{all}");
-    assert!(told[6].starts_with("record token_request: duration="), "{all}");
+    assert!(told[3].starts_with("record token_request: duration="), "{all}");
+    assert_eq!(told[4], r#"record token_request: outcome="error""#, "{all}");
+    assert_eq!(told[5], r#"record token_request: error.type="status""#, "{all}");
+    assert_eq!(told[6], "record token_request: http.response.status_code=502", "{all}");
     assert_eq!(told[7..10], [format!("{open}2").as_str(), follows, scope], "{all}");
-    assert_eq!(told[10], r#"record token_request: outcome="ok""#, "{all}");
+    assert_eq!(told[11], r#"record token_request: outcome="ok""#, "{all}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,6 +166,37 @@ async fn the_scope_of_a_request_is_logged() {
     assert!(told.contains(r#"obtained: source="https://auth.example.com/oauth2/token" scope="admin""#), "{told}");
     assert!(told.contains(r#"open token_request: source="https://auth.example.com/oauth2/token" scope="admin""#));
     assert!(!told.contains("stats"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_failure_is_logged_for_every_token() {
+    let (log, _guard) = Log::start();
+    let tokens = tokens([MockResponse::oauth_error("invalid_scope")]);
+    let request = TokenRequest::builder().scope("admin").build().expect("a scope");
+    tokens.token_for(&request).await.expect_err("refused");
+    let told = log.take(Level::INFO);
+    assert!(told.len() == 1 && told[0].starts_with("no access token"), "{told:?}");
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    tokens.token_for(&request).await.expect("a token");
+    let told = log.take(Level::INFO);
+    assert!(told.len() == 1 && told[0].starts_with("access token obtained: "), "{told:?}");
+    assert!(told[0].contains(r#"scope="admin""#), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_about_a_failure_begins_with_the_reason_and_says_nothing_twice() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time();
+    let subscriber = subscriber.with_writer(std::sync::Mutex::new(writer)).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    tokens([MockResponse::oauth_error("invalid_client")]).token().await.expect_err("refused");
+    drop(guard);
+    let line = std::io::read_to_string(reader).expect("the log");
+    assert!(line.contains(r#"held back for 10 s error="invalid_client (HTTP 401) (check client_id"#), "{line}");
+    for once in ["invalid_client (HTTP", "error.type=", "status_code="] {
+        assert_eq!(line.matches(once).count(), 1, "{once} in {line}");
+    }
+    assert!(line.len() < 450, "{} in {line}", line.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +234,9 @@ async fn a_rejection_names_the_origin_and_hints_at_the_scope_where_the_token_is_
     send(&tokens, url, 401).await;
     let told = log.take(Level::WARN);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("an access token was rejected 10 min after it was issued: source="), "{told:?}");
+    let revoked = "an access token was rejected 10 min after it was issued; it was accepted before, so it was most \
+                   likely revoked: source=";
+    assert!(told[0].starts_with(revoked), "{told:?}");
     assert!(told[0].contains(r#"origin="https://api.example.com""#), "{told:?}");
 
     for _ in 0..10 {

@@ -57,7 +57,8 @@ async fn a_token_that_was_accepted_and_revoked_within_seconds_lacks_no_scope() {
         sleep(Duration::from_secs(3)).await;
     }
     let said = log.take(Level::WARN);
-    assert!(said[0].starts_with("an access token was rejected 3 s after it was issued: "), "{said:?}");
+    let revoked = "an access token was rejected 3 s after it was issued; it was accepted before, so it was most likely";
+    assert!(said[0].starts_with(revoked), "{said:?}");
     assert!(said[1].starts_with("a new access token was rejected too; rejections by this origin"), "{said:?}");
     assert!(!said.iter().any(|line| line.contains(HINT)), "{said:?}");
 }
@@ -180,10 +181,7 @@ async fn a_host_name_that_cannot_be_resolved_is_said_in_few_words() {
     TokenCache::from(source).token().await.expect_err("no such host");
     let said = log.take(Level::ERROR).remove(0);
     let (_, error) = said.split_once(" error=\"").expect("the error");
-    let (error, _) = error.split_once("\" error.type=\"dns\"").expect("its type");
+    let (error, _) = error.split_once("\" source=").expect("its source");
     assert!(error.len() < 200, "{} characters: {error}", error.len());
-    assert!(
-        error.starts_with(&format!("token request to {url} failed: the host name could not be resolved")),
-        "{error}"
-    );
+    assert!(error.starts_with("the host name could not be resolved"), "{error}");
 }

@@ -114,6 +114,18 @@ async fn a_life_is_counted_as_it_went() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejection_that_no_other_token_follows_is_no_request_without_a_token() {
+    let recorder = recorder();
+    let (metrics, _guard) = Metrics::start(&recorder);
+    let source = Source::new();
+    let tokens = source.cache();
+    tokens.token().await.expect("a token");
+    source.respond(Outcome::Fails(Error::permanent("refused")));
+    send(&tokens, &Api::accepting("no token at all", Some("Bearer error=\"invalid_token\""))).await;
+    assert_eq!(metrics.values("wait_duration_seconds"), counted([("ok", 1), ("rejected", 1)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn callers_that_do_not_wait_for_the_end_are_counted_with_how_long_they_waited() {
     let recorder = recorder();
     let (metrics, _guard) = Metrics::start(&recorder);

@@ -41,6 +41,7 @@ impl Slot {
             Some(issued) if issued.suspicion.is_some() => RequestCause::Rejected,
             Some(_) => RequestCause::Aging,
         };
+        let was_failing = state.failures > 0;
         let ended = match outcome {
             Ok(token) => self.succeeded(state, token, started_at, now),
             Err(error) => self.failed(state, error, started_at, now),
@@ -50,7 +51,7 @@ impl Slot {
         let report = &self.context.report;
         match ended {
             Ended::Obtained { token, until, lifetime } => {
-                report.obtained(&self.request, cause, &token, until, lifetime);
+                report.obtained(&self.request, cause, &token, was_failing, (until, lifetime));
                 Some(Ok(token))
             }
             Ended::Failed { error, reason, remaining, wait } => {

@@ -42,7 +42,9 @@ impl Failure {
     }
 
     pub(super) fn panicked(server: &str) -> Self {
-        Self::new(format!("connecting to {server} panicked (for TLS, rustls needs a crypto provider that is installed)"))
+        Self::new(format!(
+            "connecting to {server} panicked (for TLS, rustls needs a crypto provider that is installed)"
+        ))
     }
 
     pub(super) fn stalled() -> Self {
