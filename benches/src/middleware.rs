@@ -1,4 +1,4 @@
-//! The rows of reqwest-middleware. Their innermost middleware answers in place of a server, so that no client is asked.
+//! The rows of reqwest-middleware. Their innermost middleware responds in place of a server, so that no client is asked.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -38,7 +38,7 @@ fn client(middleware: Option<impl Middleware>) -> ClientWithMiddleware {
     if let Some(middleware) = middleware {
         builder = builder.with(middleware);
     }
-    builder.with_arc(Arc::new(Answer)).build()
+    builder.with_arc(Arc::new(Echo)).build()
 }
 
 fn through(client: ClientWithMiddleware) -> Senders {
@@ -50,7 +50,7 @@ fn sender(client: ClientWithMiddleware) -> Sender {
     Box::new(move || {
         let mut request = REQUEST.take().expect("the one that was sent");
         request.headers_mut().remove(AUTHORIZATION);
-        now(client.execute(request)).expect("an answer");
+        now(client.execute(request)).expect("a response");
     })
 }
 
@@ -64,10 +64,10 @@ fn request() -> Request {
     request
 }
 
-struct Answer;
+struct Echo;
 
 #[async_trait]
-impl Middleware for Answer {
+impl Middleware for Echo {
     async fn handle(&self, request: Request, _: &mut Extensions, _: Next<'_>) -> Result<Response> {
         REQUEST.set(Some(request));
         Ok(http::Response::new("").into())

@@ -180,7 +180,7 @@ impl Service<Request> for Insert {
     }
 }
 
-/// Copies each request, and sends none again: every answer is a good one.
+/// Copies each request, and sends none again: every response is a good one.
 #[derive(Clone)]
 struct Once;
 

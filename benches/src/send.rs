@@ -41,14 +41,14 @@ pub fn request() -> Request {
         .expect("a request")
 }
 
-/// A client that is ready always, and answers at once.
+/// A client that is ready always, and responds at once.
 #[derive(Clone)]
 pub struct Echo;
 
 impl Service<Request> for Echo {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Respond;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -56,14 +56,14 @@ impl Service<Request> for Echo {
 
     fn call(&mut self, request: Request) -> Self::Future {
         REQUESTS.with_borrow_mut(|requests| requests.push_back(request));
-        Answer
+        Respond
     }
 }
 
 /// Made where it is asked for, so that there is little to copy.
-pub struct Answer;
+pub struct Respond;
 
-impl Future for Answer {
+impl Future for Respond {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -106,6 +106,6 @@ where
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
     // Looked at where it is: whether it would be copied is up to the compiler's mood.
-    let answer = pin!(service.call(request)).poll(&mut context);
-    assert!(matches!(black_box(&answer), Poll::Ready(Ok(_))));
+    let response = pin!(service.call(request)).poll(&mut context);
+    assert!(matches!(black_box(&response), Poll::Ready(Ok(_))));
 }

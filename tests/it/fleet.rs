@@ -20,7 +20,7 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 const USABLE: Duration = Duration::from_secs(3590);
 
 /// How many instances there are: two hundred, for a test of seconds, unless the environment says otherwise.
-fn instances() -> usize {
+pub(crate) fn instances() -> usize {
     std::env::var("FLEET").map_or(200, |number| number.parse().expect("FLEET is a number of instances"))
 }
 

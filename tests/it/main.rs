@@ -22,6 +22,8 @@ mod fairness;
 #[cfg(target_os = "linux")]
 mod faketime;
 mod fleet;
+#[cfg(feature = "store")]
+mod fleet_with_a_store;
 #[cfg(feature = "tonic")]
 mod grpc_status;
 #[cfg(feature = "reqwest-middleware")]
@@ -45,6 +47,8 @@ mod middleware;
 #[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
 mod middleware_tracing;
 mod model;
+#[cfg(feature = "store")]
+mod model_of_a_fleet;
 mod model_of_several;
 mod origins;
 #[cfg(all(feature = "jwt", feature = "reqwest"))]
@@ -61,6 +65,7 @@ mod rejection;
 mod repeated_secrets;
 mod reqwest_0_12;
 mod runtimes;
+#[cfg(all(feature = "metrics", feature = "store", feature = "tracing"))]
 mod scenarios;
 #[cfg(feature = "reqwest-middleware")]
 mod secrets;

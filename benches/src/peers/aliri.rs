@@ -35,13 +35,13 @@ pub const ROW: Row = Row::new("aliri", "none", "aliri_tokens", |token| {
 
 pub const CLIENT: Row =
     Row::new("aliri-client", "aliri-client", "reqwest-middleware 0.4, without a middleware", |_| {
-        let client = ClientBuilder::new(reqwest_0_12::Client::new()).with(Answer).build();
+        let client = ClientBuilder::new(reqwest_0_12::Client::new()).with(Echo).build();
         Box::new(move || sender(client.clone()))
     });
 
-pub const MIDDLEWARE: Row = Row::new("aliri-reqwest", "aliri-client", "aliri_reqwest (looks at no answer)", |token| {
+pub const MIDDLEWARE: Row = Row::new("aliri-reqwest", "aliri-client", "aliri_reqwest (looks at no response)", |token| {
     let client = ClientBuilder::new(reqwest_0_12::Client::new());
-    let client = client.with(AccessTokenMiddleware::new(watcher(token))).with(Answer).build();
+    let client = client.with(AccessTokenMiddleware::new(watcher(token))).with(Echo).build();
     Box::new(move || sender(client.clone()))
 });
 
@@ -63,14 +63,14 @@ fn sender(client: ClientWithMiddleware) -> Sender {
     Box::new(move || {
         let mut request = REQUEST.take().expect("the one that was sent");
         request.headers_mut().remove(AUTHORIZATION);
-        now(client.execute(request)).expect("an answer");
+        now(client.execute(request)).expect("a response");
     })
 }
 
-struct Answer;
+struct Echo;
 
 #[async_trait]
-impl Middleware for Answer {
+impl Middleware for Echo {
     async fn handle(&self, request: Request, _: &mut Extensions, _: Next<'_>) -> Result<Response> {
         REQUEST.set(Some(request));
         Ok(http::Response::new("").into())

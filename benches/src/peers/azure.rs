@@ -30,7 +30,7 @@ pub const ROW: Row = Row::new("azure", "azure-none", "azure_core's bearer policy
     let endpoint = Endpoint::of_one_token(token);
     let policy = BearerTokenAuthorizationPolicy::new(credential(endpoint.url()), [SCOPE]);
     let policies: Vec<Arc<dyn Policy>> = vec![Arc::new(policy), Arc::new(Echo)];
-    wait(policies[0].send(&Context::new(), &mut request(), &policies[1..])).expect("an answer");
+    wait(policies[0].send(&Context::new(), &mut request(), &policies[1..])).expect("a response");
     Box::new(move || sender(policies.clone()))
 });
 
@@ -47,7 +47,7 @@ fn sender(policies: Vec<Arc<dyn Policy>>) -> Sender {
     let (context, mut request) = (Context::new(), request());
     Box::new(move || {
         request.headers_mut().remove(AUTHORIZATION);
-        now(policies[0].send(&context, &mut request, &policies[1..])).expect("an answer");
+        now(policies[0].send(&context, &mut request, &policies[1..])).expect("a response");
     })
 }
 
@@ -74,9 +74,9 @@ struct Loopback {
 impl HttpClient for Loopback {
     async fn execute_request(&self, _request: &Request) -> Result<AsyncRawResponse> {
         let failed = |error| Error::with_error(ErrorKind::Io, error, "the token request failed");
-        let answer = self.client.post(&self.url).send().await.map_err(failed)?;
-        let status = StatusCode::from(answer.status().as_u16());
-        let body = answer.bytes().await.map_err(failed)?;
+        let response = self.client.post(&self.url).send().await.map_err(failed)?;
+        let status = StatusCode::from(response.status().as_u16());
+        let body = response.bytes().await.map_err(failed)?;
         Ok(AsyncRawResponse::from_bytes(status, Headers::new(), body))
     }
 }

@@ -29,7 +29,7 @@ pub const ROW: Row = Row::new("huskarl", "none", "huskarl, its `HttpAuthorizer`"
             async move {
                 let headers = authorizer.get_headers(request.method(), request.uri()).await?;
                 request.headers_mut().extend(headers);
-                // It wants to see each answer.
+                // It wants to see each response.
                 authorizer.process_response(request.uri(), &HeaderMap::new());
                 Ok::<_, BoxError>(request)
             }
@@ -70,9 +70,9 @@ impl HttpClient for Client {
     ) -> MaybeSendBoxFuture<'_, Result<HttpResponse, Error>> {
         let failed = |error| Error::new(RetryAdvice::No, error);
         Box::pin(async move {
-            let answer = self.0.execute(request.try_into().map_err(failed)?).await.map_err(failed)?;
-            let (status, headers) = (answer.status(), answer.headers().clone());
-            Ok(HttpResponse { status, headers, body: answer.bytes().await.map_err(failed)? })
+            let response = self.0.execute(request.try_into().map_err(failed)?).await.map_err(failed)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok(HttpResponse { status, headers, body: response.bytes().await.map_err(failed)? })
         })
     }
 }

@@ -6,7 +6,7 @@ use middle::{Authorizer, BasicClientCredentialAuthorizer};
 use super::{attaching, wait};
 use crate::{endpoint::Endpoint, rows::Row};
 
-pub const ROW: Row = Row::new("middle", "none", "middle (looks at no expiry and at no answer)", |token| {
+pub const ROW: Row = Row::new("middle", "none", "middle (looks at no expiry and at no response)", |token| {
     let endpoint = Endpoint::of_one_token(token);
     let url = endpoint.url().parse().expect("a URL");
     let authorizer = wait(BasicClientCredentialAuthorizer::basic_builder("abcde", "12345", url).build());

@@ -98,6 +98,6 @@ struct Issued {
 /// For those that bring no client: a token request with reqwest.
 async fn fetch(client: &reqwest::Client, url: &str) -> Result<Issued, BoxError> {
     let form = "grant_type=client_credentials&client_id=abcde&client_secret=12345";
-    let answer = client.post(url).body(form).send().await?.error_for_status()?.bytes().await?;
-    Ok(serde_json::from_slice(&answer)?)
+    let response = client.post(url).body(form).send().await?.error_for_status()?.bytes().await?;
+    Ok(serde_json::from_slice(&response)?)
 }

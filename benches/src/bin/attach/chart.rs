@@ -17,7 +17,7 @@ const BARS: &[(&str, &str, &str)] = &[
     ("nothing", "a reqwest middleware that does nothing", "known"),
     ("middleware-once", "BearerAuthMiddleware without replay", "ours"),
     ("middleware", "BearerAuthMiddleware", "ours"),
-    ("middle", "middle (no expiry, no answer looked at)", "peer"),
+    ("middle", "middle (no expiry, no response looked at)", "peer"),
     ("aliri", "aliri_tokens", "peer"),
     ("aliri-reqwest", "aliri_reqwest", "peer"),
     ("azure", "azure_core, bearer policy", "peer"),

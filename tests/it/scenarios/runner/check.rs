@@ -29,7 +29,7 @@ fn quote(value: &toml::Value) -> String {
 /// What did not come out.
 pub(super) fn check(scenario: &Scenario, seen: &Seen, quotes: &[String]) -> Vec<String> {
     let mut failures: Vec<_> = seen.mistakes.iter().take(5).map(|mistake| format!("never: {mistake}")).collect();
-    failures.extend(always(seen).into_iter().take(5).map(|mistake| format!("never: {mistake}")));
+    failures.extend(always(scenario, seen).into_iter().take(5).map(|mistake| format!("never: {mistake}")));
     for (number, expect) in scenario.expect.iter().enumerate() {
         if let Err(what) = expect.hold(scenario, seen) {
             let quote = quotes.get(number).map_or("", String::as_str);
@@ -40,11 +40,13 @@ pub(super) fn check(scenario: &Scenario, seen: &Seen, quotes: &[String]) -> Vec<
 }
 
 /// For one token, never two token requests at once, and never two starts within a second, but for the two quick retries
-/// after a failure.
-fn always(seen: &Seen) -> Vec<String> {
+/// after a failure. The token is that of one instance, or of all that share it in a store that works.
+fn always(scenario: &Scenario, seen: &Seen) -> Vec<String> {
+    let is_shared = scenario.shares_at_all_times();
     let mut by_token: BTreeMap<_, Vec<&TokenRequestSeen>> = BTreeMap::new();
     for request in &seen.requests {
-        by_token.entry((request.instance, &request.scope)).or_default().push(request);
+        let instance = (!is_shared).then_some(request.instance);
+        by_token.entry((instance, &request.scope)).or_default().push(request);
     }
     let mut mistakes = Vec::new();
     for requests in by_token.values() {
@@ -72,6 +74,11 @@ impl Expect {
     fn hold(&self, scenario: &Scenario, seen: &Seen) -> Result<(), String> {
         if let Some(callers) = &self.callers {
             return self.hold_for_callers(callers, scenario, seen);
+        }
+        if let Some(count) = &self.warnings {
+            let found = seen.warnings.len() as u64;
+            let first = seen.warnings.first().map_or("", String::as_str);
+            return if count.0.contains(found) { Ok(()) } else { Err(format!("{found}, first {first}")) };
         }
         let requests: Vec<_> = seen.requests.iter().filter(|request| self.is_about(request)).collect();
         let starts: Vec<_> = requests.iter().map(|request| request.started).collect();
@@ -109,7 +116,7 @@ impl Expect {
 
     fn is_about(&self, request: &TokenRequestSeen) -> bool {
         let end = match &request.ended {
-            None => End::Unanswered,
+            None => End::Pending,
             Some((_, Ended::Token(..))) => End::Succeeded,
             Some((_, Ended::Failed(_))) => End::Failed,
             Some((_, Ended::Abandoned)) => End::Abandoned,
@@ -154,7 +161,7 @@ impl Expect {
             _ => None,
         };
         let status = match &call.outcome {
-            Outcome::Answered(status) => Some(*status),
+            Outcome::Response(status) => Some(*status),
             _ => error.and_then(|error| Some(error.status()?.as_u16())),
         };
         let token = call.token.map(TokenName);

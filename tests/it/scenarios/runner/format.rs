@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::words::{Count, OneOrMany, Step, Time, Times, TokenName};
+use super::{
+    store::Store,
+    words::{Count, OneOrMany, Step, Time, Times, TokenName},
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +24,10 @@ pub(super) struct Scenario {
     /// The last handle of every cache is dropped.
     pub(super) handles_dropped: Option<Time>,
     #[serde(default)]
-    pub(super) server: Vec<Answer>,
+    pub(super) server: Vec<Server>,
+    /// With one, the instances share their tokens.
+    #[serde(default)]
+    pub(super) store: Vec<Store>,
     #[serde(default)]
     pub(super) revoke: Vec<Revoke>,
     #[serde(default)]
@@ -53,7 +59,7 @@ pub(super) struct Settings {
 /// What the authorization server responds; of several that fit, the last one in the file counts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answer {
+pub(super) struct Server {
     #[serde(default)]
     pub(super) from: Time,
     pub(super) until: Option<Time>,
@@ -61,7 +67,9 @@ pub(super) struct Answer {
     pub(super) times: Option<u64>,
     /// Only token requests for these scopes.
     pub(super) scope: Option<OneOrMany<String>>,
-    pub(super) answers: Option<toml::Value>,
+    /// Only token requests of this instance.
+    pub(super) instance: Option<u64>,
+    pub(super) responds: Option<toml::Value>,
     pub(super) takes: Option<Time>,
     pub(super) expires_in: Option<toml::Value>,
     pub(super) refresh_in: Option<toml::Value>,
@@ -163,6 +171,8 @@ pub(super) struct Callers {
     pub(super) from: Option<Time>,
     pub(super) until: Option<Time>,
     pub(super) every: Option<Time>,
+    /// Only those of this instance.
+    pub(super) instance: Option<u64>,
     /// So many at each of those times.
     #[serde(default = "one")]
     pub(super) count: u64,
@@ -217,6 +227,9 @@ pub(super) struct Expect {
     /// From the first to the last of them.
     pub(super) spread: Option<Times>,
 
+    /// How many warnings and errors are in the log.
+    pub(super) warnings: Option<Count>,
+
     /// Those of this name, or `all`.
     pub(super) callers: Option<String>,
     pub(super) are: Option<Fate>,
@@ -238,7 +251,7 @@ pub(super) enum End {
     Succeeded,
     Failed,
     Abandoned,
-    Unanswered,
+    Pending,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -6,7 +6,7 @@ mod play;
 mod rhythm;
 mod seen;
 mod sense;
-#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod store;
 mod watch;
 mod words;
 mod world;
@@ -92,10 +92,7 @@ pub(crate) fn run_text(name: &str, text: &str, seed: u64) -> Result<Played, Stri
     let scenario = Scenario::read(text).map_err(|what| format!("tests/scenarios/{name}: {what}"))?;
     let (title, why) = (scenario.title.trim(), scenario.why.trim().replace('\n', "\n       "));
     let head = format!("tests/scenarios/{name}: {title}\n  why: {why}\n");
-    let play = || play::play(scenario, seed);
-    #[cfg(all(feature = "tracing", feature = "metrics"))]
-    let play = || watch::over(play);
-    let (scenario, seen) = play().map_err(|what| format!("{head}  {what}"))?;
+    let (scenario, seen) = watch::over(|| play::play(scenario, seed)).map_err(|what| format!("{head}  {what}"))?;
     let failures = check::check(&scenario, &seen, &check::quotes(text));
     let played = Played { head, seed, scenario, seen };
     if failures.is_empty() {

@@ -18,6 +18,7 @@ use tower::{BoxError, Layer, ServiceExt, util::BoxCloneService};
 use super::{
     format::{Callers, Scenario},
     seen::{Call, Outcome, Seen},
+    store::Store,
     world::{Apis, Network, Sent, Trace, World},
 };
 
@@ -36,6 +37,8 @@ struct Instance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Clock(usize),
+    /// The store fails from now on, or works again.
+    Store,
     /// Which of them, and for which time.
     Revocation(usize, u32),
     HandlesDropped,
@@ -92,6 +95,9 @@ fn instance(world: &Arc<World>, number: u64, clock: &Clock) -> Result<Instance, 
     if settings.keep_warm {
         tokens = tokens.keep_warm();
     }
+    if !world.scenario.store.is_empty() {
+        tokens = tokens.shared_in_the_clear(world.store.clone());
+    }
     let tokens = tokens.build()?;
     let apis = Apis { world: Arc::clone(world) };
     let by_hand = by_hand(tokens.clone(), apis.clone());
@@ -135,6 +141,9 @@ async fn run(world: &Arc<World>, clock: &Clock, mut instances: Vec<Instance>) {
             schedule(time, Event::Revocation(index, 0));
         }
     }
+    for time in scenario.store.iter().flat_map(Store::changes) {
+        schedule(time, Event::Store);
+    }
     if let Some(time) = scenario.handles_dropped {
         schedule(time.0, Event::HandlesDropped);
     }
@@ -159,6 +168,7 @@ async fn run(world: &Arc<World>, clock: &Clock, mut instances: Vec<Instance>) {
                     clock.jump_wall_clock(step.milliseconds);
                 }
             }
+            Event::Store => scenario.set(&world.store, world.now()),
             Event::Revocation(index, tick) => {
                 let revocation = &scenario.revoke[index];
                 world.revoke(revocation.scope.as_deref());
@@ -183,7 +193,10 @@ async fn run(world: &Arc<World>, clock: &Clock, mut instances: Vec<Instance>) {
 
 async fn call_all(world: &Arc<World>, instances: &[Instance], group: usize, at: Duration) {
     let callers = &world.scenario.callers[group];
-    for instance in instances {
+    for (number, instance) in (1..).zip(instances) {
+        if callers.instance.is_some_and(|only| only != number) {
+            continue;
+        }
         let service = match (callers.replays, callers.by_hand) {
             (true, _) => &instance.replaying,
             (_, true) => &instance.by_hand,
@@ -228,14 +241,14 @@ async fn call(world: Arc<World>, service: Service, group: usize, number: usize, 
         request.extensions_mut().insert(TokenRequest::builder().scope(scope).build().expect("a scope"));
     }
     let started = tokio::time::Instant::now();
-    let answer = service.oneshot(request);
-    let answer = match callers.gives_up_after {
-        Some(limit) => timeout(limit.0, answer).await.ok(),
-        None => Some(answer.await),
+    let response = service.oneshot(request);
+    let response = match callers.gives_up_after {
+        Some(limit) => timeout(limit.0, response).await.ok(),
+        None => Some(response.await),
     };
-    let outcome = match answer {
+    let outcome = match response {
         None => Outcome::Gone,
-        Some(Ok(response)) => Outcome::Answered(response.status().as_u16()),
+        Some(Ok(response)) => Outcome::Response(response.status().as_u16()),
         Some(Err(error)) => Outcome::Failed(Error::find(&*error).expect("an error of the crate").clone()),
     };
     let sent = sent.lock().expect("no panic");

@@ -14,6 +14,10 @@ pub(super) struct Seen {
     pub(super) requests: Vec<TokenRequestSeen>,
     pub(super) tokens: Vec<Issued>,
     pub(super) calls: Vec<Call>,
+    /// Warnings and errors in the log.
+    pub(super) warnings: Vec<String>,
+    /// Operations of the store that the instances share.
+    pub(super) store_operations: u64,
     /// What must never happen, whatever a scenario expects.
     pub(super) mistakes: Vec<String>,
 }
@@ -33,7 +37,7 @@ pub(super) enum Ended {
 
 pub(super) struct Issued {
     pub(super) scope: String,
-    pub(super) answered: Duration,
+    pub(super) responded: Duration,
     pub(super) dies_at: Option<Duration>,
     pub(super) revoked: bool,
 }
@@ -51,7 +55,7 @@ pub(super) struct Call {
 }
 
 pub(super) enum Outcome {
-    Answered(u16),
+    Response(u16),
     Failed(Error),
     Gone,
     Waiting,
@@ -60,8 +64,8 @@ pub(super) enum Outcome {
 impl Call {
     pub(super) fn fate(&self) -> Fate {
         match &self.outcome {
-            Outcome::Answered(200..300) => Fate::Served,
-            Outcome::Answered(_) => Fate::Rejected,
+            Outcome::Response(200..300) => Fate::Served,
+            Outcome::Response(_) => Fate::Rejected,
             Outcome::Failed(_) => Fate::Failed,
             Outcome::Gone => Fate::Gone,
             Outcome::Waiting => Fate::Waiting,
@@ -72,8 +76,8 @@ impl Call {
         let with = self.token.map_or("no token".to_owned(), |token| TokenName(token).to_string());
         let twice = if self.sent > 1 { ", sent twice" } else { "" };
         match &self.outcome {
-            Outcome::Answered(200..300) => format!("served with {with}{twice}"),
-            Outcome::Answered(status) => format!("rejected ({status}) with {with}{twice}"),
+            Outcome::Response(200..300) => format!("served with {with}{twice}"),
+            Outcome::Response(status) => format!("rejected ({status}) with {with}{twice}"),
             Outcome::Failed(error) => {
                 let mut text = format!("failed ({:?}", error.kind());
                 if let Some(status) = error.status() {
@@ -166,7 +170,7 @@ fn tell(scenario: &Scenario, number: usize, request: &TokenRequestSeen) -> Strin
             let _ = write!(text, ": {what}");
         }
         Some((_, Ended::Abandoned)) => text.push_str(": given up"),
-        None => text.push_str(": no answer yet"),
+        None => text.push_str(": no response yet"),
     }
     if let Some((ended, _)) = &request.ended
         && *ended > request.started

@@ -1,7 +1,7 @@
 //! What a file says that cannot be meant.
 
 use super::{
-    format::{Answer, Callers, ClockEvent, Expect, Kind, Scenario},
+    format::{Callers, ClockEvent, Expect, Kind, Scenario, Server},
     words::Time,
 };
 
@@ -15,8 +15,18 @@ impl Scenario {
         if scenario.instances == 0 {
             return Err("`instances` is 0; there is nobody to look at".into());
         }
-        for (number, answer) in scenario.server.iter_mut().enumerate() {
-            answer.check(lasts).map_err(|what| format!("[[server]] number {}: {what}", number + 1))?;
+        for (number, rule) in scenario.server.iter_mut().enumerate() {
+            rule.check(lasts).map_err(|what| format!("[[server]] number {}: {what}", number + 1))?;
+        }
+        for (number, store) in scenario.store.iter().enumerate() {
+            store.check(lasts).map_err(|what| format!("[[store]] number {}: {what}", number + 1))?;
+        }
+        let servers = scenario.server.iter().map(|server| ("server", server.instance));
+        let callers = scenario.callers.iter().map(|callers| ("callers", callers.instance));
+        if let Some((table, _)) =
+            servers.chain(callers).find(|(_, of)| of.is_some_and(|of| !(1..=scenario.instances).contains(&of)))
+        {
+            return Err(format!("[[{table}]]: `instance` is a number from 1 to {}", scenario.instances));
         }
         for (number, callers) in scenario.callers.iter().enumerate() {
             let last = callers.until.into_iter().chain(callers.at.iter().flat_map(|at| at.0.iter().copied())).max();
@@ -60,16 +70,16 @@ impl Scenario {
     }
 }
 
-impl Answer {
+impl Server {
     fn check(&mut self, lasts: Time) -> Result<(), String> {
         within("from", self.from, lasts)?;
-        self.kind = match &self.answers {
+        self.kind = match &self.responds {
             None => Kind::Token,
             Some(toml::Value::Integer(status)) => u16::try_from(*status)
                 .ok()
                 .filter(|status| http::StatusCode::from_u16(*status).is_ok())
                 .map(Kind::Status)
-                .ok_or_else(|| format!("`answers` is {status}, which is no HTTP status"))?,
+                .ok_or_else(|| format!("`responds` is {status}, which is no HTTP status"))?,
             Some(value) => match value.as_str() {
                 Some("token") => Kind::Token,
                 Some("connection refused") => Kind::Refused,
@@ -80,7 +90,7 @@ impl Answer {
                 other => {
                     let other = other.unwrap_or("no text");
                     return Err(format!(
-                        "`answers` is {other:?}; write \"token\", an HTTP status such as 503, \"connection refused\", \
+                        "`responds` is {other:?}; write \"token\", an HTTP status such as 503, \"connection refused\", \
                          \"connection reset\", \"name not found\", \"never\" or \"panic\""
                     ));
                 }
@@ -136,10 +146,13 @@ impl Expect {
             self.token_requests_at.is_some(),
             self.pauses.is_some(),
             self.spread.is_some(),
+            self.warnings.is_some(),
             self.callers.is_some(),
         ];
         if subjects.into_iter().filter(|said| *said).count() != 1 {
-            return Err("say one of `token_requests`, `token_requests_at`, `pauses`, `spread`, `callers`".into());
+            return Err(
+                "say one of `token_requests`, `token_requests_at`, `pauses`, `spread`, `warnings`, `callers`".into()
+            );
         }
         if let Some(name) = self.callers.as_ref().filter(|name| *name != "all")
             && !callers.iter().any(|callers| callers.name == *name)
@@ -147,7 +160,9 @@ impl Expect {
             return Err(format!("no [[callers]] have the name {name:?}"));
         }
         let of_callers = self.callers.is_some();
+        let is_timed = self.from.is_some() || self.until.is_some() || self.at.is_some();
         unused(&[
+            ("from, until or at", self.warnings.is_some() && is_timed),
             ("in_any", self.in_any.is_some() && self.token_requests.is_none()),
             ("that", self.that.is_some() && of_callers),
             ("are", self.are.is_some() && !of_callers),
@@ -171,7 +186,7 @@ pub(super) fn within(key: &str, time: Time, lasts: Time) -> Result<(), String> {
 }
 
 /// What would be ignored is refused.
-fn unused(keys: &[(&str, bool)]) -> Result<(), String> {
+pub(super) fn unused(keys: &[(&str, bool)]) -> Result<(), String> {
     match keys.iter().find(|(_, said)| *said) {
         Some((key, _)) => Err(format!("`{key}` says nothing here")),
         None => Ok(()),

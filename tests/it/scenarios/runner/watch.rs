@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use prometheus_parse::{Scrape, Value};
+use tracing::Level;
 
 use super::{
     format::Scenario,
@@ -19,8 +20,12 @@ pub(super) fn over(play: impl FnOnce() -> Result<(Scenario, Seen), String>) -> R
     let (log, guard) = Log::start();
     let (scenario, mut seen) = metrics::with_local_recorder(&recorder, play)?;
     drop(guard);
-    let mistakes = mistakes(&seen, &log.all(), &handle.render());
+    let events = log.drain();
+    let said: Vec<_> = events.iter().map(|(_, line)| line.as_str()).collect();
+    let said = said.join("\n");
+    let mistakes = mistakes(&seen, &said, &handle.render());
     seen.mistakes.extend(mistakes);
+    seen.warnings = events.into_iter().filter(|(level, _)| *level <= Level::WARN).map(|(_, line)| line).collect();
     Ok((scenario, seen))
 }
 
@@ -49,11 +54,11 @@ fn mistakes(seen: &Seen, log: &str, exposition: &str) -> Vec<String> {
     if waits < waited {
         mistakes.push(format!("{waits} waits were counted, but {waited} callers waited"));
     }
-    // Nothing is said of a request whose token is at hand.
-    let served = |call: &&Call| matches!(call.outcome, Outcome::Answered(200..300)) && call.sent == 1;
+    // Nothing is said of a request whose token is cached.
+    let served = |call: &&Call| matches!(call.outcome, Outcome::Response(200..300)) && call.sent == 1;
     let others = (seen.calls.len() - seen.calls.iter().filter(served).count()) as u64;
     let events = log.lines().count() as u64 - lines("open ") - lines("record ") - lines("token_request follows ");
-    if events > 2 * requests + 2 * others {
+    if events > 2 * (requests + others + seen.store_operations) {
         mistakes.push(format!(
             "{events} events were logged of {requests} token requests and {others} calls that did not go smoothly"
         ));

@@ -8,12 +8,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use client_credentials::{Error, HttpClient, SecretBody, async_trait};
+use client_credentials::{Error, HttpClient, SecretBody, async_trait, testing::MemoryStore};
 use http::{Request, Response, StatusCode, Uri, header};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    format::{Answer, Api, Callers, Handed, Kind, Rejects, Scenario},
+    format::{Api, Callers, Handed, Kind, Rejects, Scenario, Server},
     seen::{Call, Ended, Issued, Seen, TokenRequestSeen},
     words::{TokenName, clock_face},
 };
@@ -23,6 +23,8 @@ pub(super) struct World {
     /// Of the APIs that the callers call, host by host.
     uris: Vec<Vec<Uri>>,
     start: Instant,
+    /// That the instances share, if the scenario has a `[[store]]`.
+    pub(super) store: MemoryStore,
     state: Mutex<State>,
 }
 
@@ -59,7 +61,7 @@ impl World {
             (0..callers.hosts).map(|number| host(callers, number).parse().expect("a host's name")).collect()
         };
         let uris = scenario.callers.iter().map(hosts).collect();
-        Arc::new(Self { scenario, uris, start: Instant::now(), state: Mutex::default() })
+        Arc::new(Self { scenario, uris, start: Instant::now(), store: MemoryStore::new(), state: Mutex::default() })
     }
 
     /// Where a call goes.
@@ -99,7 +101,9 @@ impl World {
     }
 
     pub(super) fn take_seen(&self) -> Seen {
-        std::mem::take(&mut self.state().seen)
+        let mut seen = std::mem::take(&mut self.state().seen);
+        seen.store_operations = self.store.operations().len() as u64;
+        seen
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,29 +112,30 @@ impl World {
     }
 
     /// A token request arrives.
-    fn arrived(&self, instance: u64, scope: &str) -> Option<(usize, &Answer)> {
+    fn arrived(&self, instance: u64, scope: &str) -> Option<(usize, &Server)> {
         let now = self.now();
         let mut state = self.state();
-        let fits = |index: usize, answer: &Answer| {
+        let fits = |index: usize, rule: &Server| {
             let given = state.given.get(&index).copied().unwrap_or_default();
-            answer.from.0 <= now
-                && answer.until.is_none_or(|until| now < until.0)
-                && answer.scope.as_ref().is_none_or(|only| only.0.iter().any(|only| only == scope))
-                && answer.times.is_none_or(|times| given < times)
+            rule.from.0 <= now
+                && rule.until.is_none_or(|until| now < until.0)
+                && rule.scope.as_ref().is_none_or(|only| only.0.iter().any(|only| only == scope))
+                && rule.instance.is_none_or(|only| only == instance + 1)
+                && rule.times.is_none_or(|times| given < times)
         };
-        let answer = self.scenario.server.iter().enumerate().rfind(|(index, answer)| fits(*index, answer));
-        let Some((index, answer)) = answer else {
-            state.seen.mistakes.push(format!("a token request for which no [[server]] says the answer, at {now:?}"));
+        let rule = self.scenario.server.iter().enumerate().rfind(|(index, rule)| fits(*index, rule));
+        let Some((index, rule)) = rule else {
+            state.seen.mistakes.push(format!("a token request for which no [[server]] applies, at {now:?}"));
             return None;
         };
         *state.given.entry(index).or_default() += 1;
         let scope = scope.to_owned();
         state.seen.requests.push(TokenRequestSeen { instance, scope, started: now, ended: None });
-        Some((state.seen.requests.len() - 1, answer))
+        Some((state.seen.requests.len() - 1, rule))
     }
 
     /// Hands out a token. It lives from when the token request arrived.
-    fn issue(&self, request: usize, answer: &Answer) -> (usize, Option<toml::Value>) {
+    fn issue(&self, request: usize, rule: &Server) -> (usize, Option<toml::Value>) {
         let now = self.now();
         let mut state = self.state();
         let seen = &mut state.seen;
@@ -139,8 +144,8 @@ impl World {
         let last = seen.tokens.iter().rposition(|token| token.scope == scope);
         let left = |token: &Issued| token.dies_at.map(|dies_at| dies_at.saturating_sub(asked_at).as_secs());
         let counted = |left: u64| Some(toml::Value::Integer(i64::try_from(left).unwrap_or(i64::MAX)));
-        let again = match (answer.token.unwrap_or(Handed::New), last) {
-            (Handed::Same, Some(last)) => Some((last, answer.expires_in.clone())),
+        let again = match (rule.token.unwrap_or(Handed::New), last) {
+            (Handed::Same, Some(last)) => Some((last, rule.expires_in.clone())),
             (Handed::SameUntilItExpires, Some(last)) => match left(&seen.tokens[last]) {
                 Some(0) => None,
                 left => Some((last, left.and_then(counted))),
@@ -150,14 +155,14 @@ impl World {
         };
         if let Some((last, expires_in)) = again {
             let token = &mut seen.tokens[last];
-            token.answered = now;
-            if answer.token == Some(Handed::Same) {
-                token.dies_at = dies_at(asked_at, answer);
+            token.responded = now;
+            if rule.token == Some(Handed::Same) {
+                token.dies_at = dies_at(asked_at, rule);
             }
             return (last, expires_in);
         }
-        seen.tokens.push(Issued { scope, answered: now, dies_at: dies_at(asked_at, answer), revoked: false });
-        (seen.tokens.len() - 1, answer.expires_in.clone())
+        seen.tokens.push(Issued { scope, responded: now, dies_at: dies_at(asked_at, rule), revoked: false });
+        (seen.tokens.len() - 1, rule.expires_in.clone())
     }
 
     /// A request arrives at an API. Returns whether it takes the token, and what it says if not.
@@ -181,11 +186,11 @@ impl World {
             }),
         };
         let unknown = rule.and_then(|rule| rule.knows_tokens_after).unwrap_or_default().0;
-        let rejected = rejected || token.is_some_and(|token| now < tokens[token].answered + unknown);
+        let rejected = rejected || token.is_some_and(|token| now < tokens[token].responded + unknown);
         // Whoever waited for the flight that brought it may have it, however short its life.
         if let Some(token) = token
             && tokens[token].dies_at.is_some_and(|dies_at| dies_at <= now)
-            && tokens[token].answered < trace.called_at
+            && tokens[token].responded < trace.called_at
         {
             state.seen.mistakes.push(format!(
                 "{} was attached at {} although it had died",
@@ -204,8 +209,8 @@ impl World {
 }
 
 /// When a token dies that is handed out now; never, if nobody can tell, or by zero or less, which states nothing.
-fn dies_at(asked_at: Duration, answer: &Answer) -> Option<Duration> {
-    let seconds = match answer.expires_in.as_ref()? {
+fn dies_at(asked_at: Duration, rule: &Server) -> Option<Duration> {
+    let seconds = match rule.expires_in.as_ref()? {
         toml::Value::Integer(seconds) => *seconds as f64,
         toml::Value::Float(seconds) => *seconds,
         other => other.as_str()?.parse().ok()?,
@@ -227,14 +232,14 @@ impl HttpClient for Network {
             .find(|(name, _)| name == "scope")
             .map(|(_, scope)| scope.into_owned())
             .unwrap_or_default();
-        let Some((number, answer)) = self.world.arrived(self.instance, &scope) else {
-            return Err(Error::transient("the scenario does not say what the server answers"));
+        let Some((number, rule)) = self.world.arrived(self.instance, &scope) else {
+            return Err(Error::transient("the scenario does not say how the server responds"));
         };
         let mut exchange = Exchange { world: &self.world, number, ended: Ended::Abandoned };
-        if let Some(takes) = answer.takes {
+        if let Some(takes) = rule.takes {
             sleep(takes.0).await;
         }
-        exchange.answer(answer).await
+        exchange.respond(rule).await
     }
 }
 
@@ -246,11 +251,11 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn answer(&mut self, answer: &Answer) -> Result<Response<SecretBody>, Error> {
+    async fn respond(&mut self, rule: &Server) -> Result<Response<SecretBody>, Error> {
         let fails = |kind: io::ErrorKind| Err(Error::transient(io::Error::from(kind)));
-        match answer.kind {
+        match rule.kind {
             Kind::Token => {
-                let (token, expires_in) = self.world.issue(self.number, answer);
+                let (token, expires_in) = self.world.issue(self.number, rule);
                 let stated = expires_in.as_ref().map(json);
                 let life = stated.as_ref().map_or("a time not stated".to_owned(), |stated| format!("{stated} s"));
                 self.ended = Ended::Token(token, life);
@@ -260,17 +265,17 @@ impl Exchange<'_> {
                 if let Some(stated) = stated {
                     members.insert("expires_in".into(), stated);
                 }
-                if let Some(refresh_in) = &answer.refresh_in {
+                if let Some(refresh_in) = &rule.refresh_in {
                     members.insert("refresh_in".into(), json(refresh_in));
                 }
                 Ok(Response::new(serde_json::Value::from(members).to_string().into()))
             }
             Kind::Status(status) => {
-                self.ended = Ended::Failed(match &answer.error {
+                self.ended = Ended::Failed(match &rule.error {
                     Some(error) => format!("{status} {error}"),
                     None => status.to_string(),
                 });
-                Ok(failure(status, answer))
+                Ok(failure(status, rule))
             }
             Kind::Refused => {
                 self.ended = Ended::Failed("connection refused".into());
@@ -306,17 +311,17 @@ impl Drop for Exchange<'_> {
     }
 }
 
-fn failure(status: u16, answer: &Answer) -> Response<SecretBody> {
+fn failure(status: u16, rule: &Server) -> Response<SecretBody> {
     let mut response = Response::builder().status(status);
-    if let Some(retry_after) = &answer.retry_after {
+    if let Some(retry_after) = &rule.retry_after {
         let text = retry_after
             .as_str()
             .map_or_else(|| retry_after.as_integer().unwrap_or_default().to_string(), str::to_owned);
         response = response.header(header::RETRY_AFTER, text);
     }
-    if let Some(ahead) = answer.retry_after_date {
-        let shift = Duration::from_millis(answer.clock_ahead.map_or(0, |step| step.milliseconds.unsigned_abs()));
-        let date = match answer.clock_ahead {
+    if let Some(ahead) = rule.retry_after_date {
+        let shift = Duration::from_millis(rule.clock_ahead.map_or(0, |step| step.milliseconds.unsigned_abs()));
+        let date = match rule.clock_ahead {
             Some(step) if step.milliseconds < 0 => SystemTime::now() - shift,
             _ => SystemTime::now() + shift,
         };
@@ -324,7 +329,7 @@ fn failure(status: u16, answer: &Answer) -> Response<SecretBody> {
             .header(header::DATE, httpdate::fmt_http_date(date))
             .header(header::RETRY_AFTER, httpdate::fmt_http_date(date + ahead.0));
     }
-    let body = match (&answer.error, &answer.body) {
+    let body = match (&rule.error, &rule.body) {
         (Some(error), _) => serde_json::json!({ "error": error }).to_string(),
         (None, body) => body.clone().unwrap_or_default(),
     };
