@@ -1,6 +1,6 @@
 //! What a fleet of instances costs the authorization server, with and without a store in which they share their tokens.
 //!
-//! `FLEET=1000 cargo test --all-features --test it fleet_with_a_store -- --nocapture` prints the figures that
+//! `FLEET=1000 cargo test --all-features --test it fleet -- --nocapture` prints the figures that
 //! `docs/sharing-tokens.md` quotes.
 
 use std::{
