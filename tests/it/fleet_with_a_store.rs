@@ -108,9 +108,9 @@ async fn live(story: Story) -> Figures {
     while started.elapsed() < story.lasts {
         let at = started.elapsed();
         if story.store_down.contains(&at) {
-            store.fail()
+            store.fail();
         } else {
-            store.restore()
+            store.restore();
         }
         for ((cache, is_served), lost) in caches.iter_mut().zip(&mut lost) {
             let has_token = cache.try_token().is_some();
