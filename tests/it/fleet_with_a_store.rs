@@ -162,8 +162,8 @@ async fn an_outage_of_the_server_costs_few_token_requests_and_a_quarter_of_the_l
         let story = Story { lasts: down.end + minutes(15), server_down: down.clone(), ..Story::default() };
         let with = live(Story { has_store: true, ..story }).await;
         println!(
-            "outage of the server for {length} min, at the age of {begins} min of the shared token: {} of {of} lost, {} \
-             token requests meanwhile, {} in the first minute after it",
+            "outage of the server for {length} min, at the age of {begins} min of the shared token: {} of {of} lost, \
+             {} token requests meanwhile, {} in the first minute after it",
             with.lost,
             with.within(&down),
             with.within(&(down.end..down.end + minutes(1))),
