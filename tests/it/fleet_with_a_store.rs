@@ -1,6 +1,6 @@
 //! What a fleet of instances costs the authorization server, with and without a store in which they share their tokens.
 //!
-//! `FLEET=1000 cargo test --all-features --test it fleet_with_a_store -- --nocapture` prints the figures that
+//! `FLEET=1000 cargo test --all-features --test it fleet -- --nocapture` prints the figures that
 //! `docs/sharing-tokens.md` quotes.
 
 use std::{
@@ -108,9 +108,9 @@ async fn live(story: Story) -> Figures {
     while started.elapsed() < story.lasts {
         let at = started.elapsed();
         if story.store_down.contains(&at) {
-            store.fail()
+            store.fail();
         } else {
-            store.restore()
+            store.restore();
         }
         for ((cache, is_served), lost) in caches.iter_mut().zip(&mut lost) {
             let has_token = cache.try_token().is_some();
@@ -162,8 +162,8 @@ async fn an_outage_of_the_server_costs_few_token_requests_and_a_quarter_of_the_l
         let story = Story { lasts: down.end + minutes(15), server_down: down.clone(), ..Story::default() };
         let with = live(Story { has_store: true, ..story }).await;
         println!(
-            "outage of the server for {length} min, at the age of {begins} min of the shared token: {} of {of} lost, {} \
-             token requests meanwhile, {} in the first minute after it",
+            "outage of the server for {length} min, at the age of {begins} min of the shared token: {} of {of} lost, \
+             {} token requests meanwhile, {} in the first minute after it",
             with.lost,
             with.within(&down),
             with.within(&(down.end..down.end + minutes(1))),

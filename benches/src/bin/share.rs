@@ -62,7 +62,8 @@ async fn main() {
 }
 
 fn ways(folder: &Path) -> Vec<Way> {
-    let key = EncryptionKey::from_bytes(&[7; 32]).expect("a key");
+    let bytes = std::array::from_fn(|index| (index as u8).wrapping_mul(37));
+    let key = EncryptionKey::from_bytes(&bytes).expect("a key");
     let (memory, files) = (MemoryStore::new(), FileStore::new(folder).expect("a folder of our own"));
     let (in_the_clear, sealed) = (files.clone(), key.clone());
     let mut ways = vec![
