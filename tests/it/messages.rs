@@ -23,7 +23,7 @@ const UNLISTED: [(&str, &str); 12] = [
 ];
 
 /// Parts of messages that say nothing without the rest, and texts that are read, not said.
-const PARTS: [&str; 17] = [
+const PARTS: [&str; 18] = [
     "-----BEGIN ",
     "before message completed",
     "connection error received: ",
@@ -41,6 +41,7 @@ const PARTS: [&str; 17] = [
     "client-credentials token store 1",
     "can't run this command",
     "TLS, the feature is not enabled",
+    ". script: ",
 ];
 
 fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
