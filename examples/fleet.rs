@@ -1,6 +1,6 @@
 //! Eight processes share one token: `cargo run --example fleet --features file,redis`. In files; or, if `REDIS_URL` is
-//! set, in Redis: `REDIS_URL=redis://localhost/`. Everything else is on loopback. `RUST_LOG=client_credentials=info` shows
-//! what the processes log.
+//! set, in Redis: `REDIS_URL=redis://localhost/`. Everything else is on loopback. `RUST_LOG=client_credentials=info`
+//! shows what the processes log.
 
 use std::{
     env, fs, io,

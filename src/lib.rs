@@ -36,8 +36,8 @@
 //! - To start: [authorization servers](docs::providers), [from hand-written token code](docs::from_hand_written_code),
 //!   [several APIs and tenants](docs::several_apis_and_tenants), [other clients](docs::other_clients),
 //!   [blocking programs](docs::blocking_programs), [recipes](docs::recipes).
-//! - To run it: [in production](docs::in_production), [sharing tokens between instances](docs::sharing_tokens), [when it
-//!   does not work](docs::when_it_does_not_work).
+//! - To run it: [in production](docs::in_production), [sharing tokens between instances](docs::sharing_tokens),
+//!   [when it does not work](docs::when_it_does_not_work).
 //! - To build on it: [testing your application](docs::testing), [for authors of SDKs](docs::for_sdk_authors),
 //!   [upgrading](docs::upgrading).
 //!

@@ -54,7 +54,9 @@ pub trait TokenSource: Send + Sync + 'static {
     /// fails, the cache requests tokens without the store.
     ///
     /// ```
-    /// use client_credentials::{AccessToken, Error, Identifying, TokenIdentity, TokenRequest, TokenSource, async_trait};
+    /// use client_credentials::{
+    ///     AccessToken, Error, Identifying, TokenIdentity, TokenRequest, TokenSource, async_trait,
+    /// };
     ///
     /// struct Issuer { url: String }
     ///

@@ -1,4 +1,5 @@
-//! The rows of reqwest-middleware. Their innermost middleware responds in place of a server, so that no client is asked.
+//! The rows of reqwest-middleware. Their innermost middleware responds in place of a server, so that no client is
+//! asked.
 
 use std::{cell::RefCell, sync::Arc};
 
