@@ -1,8 +1,11 @@
 //! A client's settings from an application's own file, and from its environment.
 
+// Some of their settings are the default client's.
 #[cfg(feature = "reqwest")]
 mod connection;
+#[cfg(feature = "reqwest")]
 mod environment;
+#[cfg(feature = "reqwest")]
 mod refusals;
 
 use std::path::PathBuf;
