@@ -200,6 +200,7 @@ async fn a_store_that_hangs_is_no_failure_and_is_said() {
     let ended = caller.token(&["--scope", "orders"]).succeeds();
     holder.kill().and_then(|()| holder.wait()).expect("killed");
     assert_eq!(ended.stdout, "token-2\n");
-    let why = "its folder is locked, or the disk does not respond";
-    assert_eq!(ended.stderr, format!("the token is not kept for the next call: {why}\n"));
+    // In the words of the store or of the command, whichever gives up first.
+    assert!(ended.stderr.starts_with("the token is not kept for the next call: "), "{ended:?}");
+    assert!(ended.stderr.contains(" locked") && ended.stderr.lines().count() == 1, "{ended:?}");
 }
