@@ -9,7 +9,7 @@ use http::{
     Extensions, HeaderValue,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, ResponseBuilderExt};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 
 use crate::{
@@ -70,8 +70,10 @@ struct Echo;
 #[async_trait]
 impl Middleware for Echo {
     async fn handle(&self, request: Request, _: &mut Extensions, _: Next<'_>) -> Result<Response> {
+        // Without its URL, the response would look redirected.
+        let response = http::Response::builder().url(request.url().clone()).body("");
         REQUEST.set(Some(request));
-        Ok(http::Response::new("").into())
+        Ok(response.expect("a response").into())
     }
 }
 
