@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::contract::{BoxError, Entry, EntryName, TokenStore};
 use crate::{
+    lock::lock,
     report::{Reporter, store as report},
     runtime::caught,
 };
@@ -186,7 +187,7 @@ impl Bounded {
     }
 
     fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outage)
     }
 }
 

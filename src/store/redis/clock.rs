@@ -2,9 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
+
+use crate::lock::lock;
 
 /// For so long, the two clocks are taken to run alike.
 const USABLE: Duration = Duration::from_secs(10);
@@ -42,9 +44,8 @@ impl ServerClock {
         seen.micros.saturating_add(u64::try_from(since).unwrap_or(u64::MAX)).min(FOREVER)
     }
 
-    /// No code that can panic runs while it is held.
     fn seen(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
 
@@ -15,7 +15,10 @@ use super::{
     failure::Failure,
     operation::{Operation, Outcome},
 };
-use crate::runtime::{Panicked, caught};
+use crate::{
+    lock::lock,
+    runtime::{Panicked, caught},
+};
 
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connection, Failure>> + Send>>;
 
@@ -105,9 +108,8 @@ impl Link {
         drop(discarded);
     }
 
-    /// No code that can panic runs while it is held.
     fn current(&self) -> MutexGuard<'_, Option<Attempt>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 
