@@ -89,6 +89,19 @@ async fn callers_get_the_failure_of_the_source_while_token_requests_are_held_bac
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_in_the_last_second_of_a_hold_back_waits_for_its_end() {
+    let source = Source::new();
+    source.respond(down());
+    let tokens = source.cache();
+    tokens.token().await.expect_err("the server is down");
+    source.respond(Outcome::Lives(hours(1)));
+    sleep(millis(100)).await;
+    let came = Instant::now();
+    assert_eq!(token(&tokens).await, "token-2");
+    assert_eq!(came.elapsed(), millis(900));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_renewal_that_brings_a_dead_token_costs_nothing_while_the_old_one_lives() {
     let source = Source::new();
     let tokens = source.cache();
@@ -239,6 +252,7 @@ async fn a_short_retry_after_is_waited_out_however_short_the_time_limit_of_an_ex
         assert_eq!(outcome.expect("a token"), "token-2");
     }
     first.await.expect("no panic").expect("a token");
+    assert!(source.asked()[1].at >= seconds(5), "not before the server said: {:?}", source.asked()[1].at);
 }
 
 #[tokio::test(start_paused = true)]

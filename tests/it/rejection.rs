@@ -11,10 +11,10 @@ use std::{
 use crate::support::{
     fake::{Api, Body, api_tokens, bearer, rejection, tokens},
     get,
-    source::{Source, down},
+    source::{Outcome, Source, down, hours},
 };
 use client_credentials::{
-    AccessToken, BearerAuthLayer, TokenCache, TryClone, WithoutToken, grpc_unauthenticated, replay_fn,
+    AccessToken, BearerAuthLayer, Clock, TokenCache, TryClone, WithoutToken, grpc_unauthenticated, replay_fn,
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -486,4 +486,55 @@ async fn the_hosts_behind_a_wildcard_or_any_origin_cause_no_more_renewals_than_o
         }
         assert!(count.get() <= 5, "{origin}: {} token requests in a minute", count.get());
     }
+}
+
+/// Each of the first 64 origins that reject tokens may cause a renewal of its own. All others count as one.
+#[tokio::test(start_paused = true)]
+async fn the_rejections_of_one_named_origin_hold_back_no_other_up_to_a_bound() {
+    let (mut builder, count) = tokens();
+    for origin in 0..67 {
+        builder = builder.origin(format!("https://api-{origin}.example.com"));
+    }
+    let service = BearerAuthLayer::new(builder.build().expect("a cache")).layer(Api::accepting("none", EXPLICIT));
+    for origin in 0..67 {
+        service.clone().oneshot(get(&format!("https://api-{origin}.example.com/"))).await.expect("a response");
+        sleep(Duration::from_millis(1100)).await;
+    }
+    assert_eq!(count.get(), 1 + 64 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_explicit_rejection_holds_back_one_without_a_reason_for_as_long() {
+    let (tokens, count) = api_tokens();
+    let reason = Arc::new(Mutex::new(EXPLICIT));
+    let of_api = Arc::clone(&reason);
+    let api = Api::new(move |_| rejection(*of_api.lock().expect("no panic")));
+    let service = BearerAuthLayer::new(tokens).layer(api);
+    let mut requests = Vec::new();
+    for _ in 0..4 {
+        service.clone().oneshot(get(URL)).await.expect("a response");
+        *reason.lock().expect("no panic") = None;
+        sleep(Duration::from_secs(4)).await;
+        requests.push(count.get());
+    }
+    assert_eq!(requests, [1, 2, 2, 3], "ten seconds after the explicit one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streak_of_rejections_is_remembered_for_an_hour_after_its_last_interval() {
+    let source = Source::new();
+    source.respond(Outcome::Lives(hours(24)));
+    let tokens = source.builder().origin("https://api.example.com").clock(Clock::tokio()).build().expect("complete");
+    let service = BearerAuthLayer::new(tokens).layer(Api::accepting("none", EXPLICIT));
+    let mut renewals = Vec::new();
+    for (requests, pause, quiet) in [(1800, 1, 60), (3, 11, 66), (3, 11, 0)] {
+        let before = source.count();
+        for _ in 0..requests {
+            service.clone().oneshot(get(URL)).await.expect("a response");
+            sleep(Duration::from_secs(pause)).await;
+        }
+        renewals.push(source.count() - before);
+        sleep(Duration::from_secs(60 * quiet)).await;
+    }
+    assert_eq!(renewals[1..], [1, 2], "within 5 min it was one, and now it begins anew: {renewals:?}");
 }

@@ -163,6 +163,21 @@ async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
     }
 }
 
+/// It is asked twice more, since a server that counts down may be a second behind.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_repeats_an_expired_token_is_asked_three_times_before_callers_are_told() {
+    let endpoint = Tenants::new(|Asked { times, .. }| {
+        (Reply::Known("t", 1, if times == 1 { 60 } else { 0 }), Duration::ZERO)
+    });
+    let tokens = endpoint.cache();
+    call(&endpoint, &tokens, 0).await.outcome.expect("a token");
+    sleep(seconds(61)).await;
+    let call = call(&endpoint, &tokens, 0).await;
+    let error = call.outcome.expect_err("it has expired").to_string();
+    assert!(error.contains("the same token again, after it had expired"), "{error}");
+    assert_eq!((call.waited, endpoint.asked().len()), (seconds(2), 4));
+}
+
 /// What it says to the first caller of a server that hangs: its own time limit ends before the caller's.
 #[tokio::test(start_paused = true)]
 async fn the_first_caller_of_a_server_that_hangs_gets_the_failure_of_its_token_request() {
