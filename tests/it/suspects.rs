@@ -166,9 +166,8 @@ async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
 /// It is asked twice more, since a server that counts down may be a second behind.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_repeats_an_expired_token_is_asked_three_times_before_callers_are_told() {
-    let endpoint = Tenants::new(|Asked { times, .. }| {
-        (Reply::Known("t", 1, if times == 1 { 60 } else { 0 }), Duration::ZERO)
-    });
+    let endpoint =
+        Tenants::new(|Asked { times, .. }| (Reply::Known("t", 1, if times == 1 { 60 } else { 0 }), Duration::ZERO));
     let tokens = endpoint.cache();
     call(&endpoint, &tokens, 0).await.outcome.expect("a token");
     sleep(seconds(61)).await;
