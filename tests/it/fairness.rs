@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt};
 
 use crate::support::{
-    fake::{Api, Body, bearer, rejection},
+    api::{Api, Body, bearer, rejection},
     get,
     source::{millis, minutes, seconds},
     tenants::{Asked, Call, Reply, Tenants, call, call_once, call_steadily, tenant},

@@ -2,7 +2,7 @@
 
 use crate::support;
 use crate::support::{
-    fake::{Api, Body, bearer, tokens},
+    api::{Api, Body, bearer, tokens},
     get,
 };
 #[cfg(feature = "reqwest")]
@@ -43,7 +43,7 @@ async fn a_redirect_layer_outside_does_not_carry_the_token_to_another_origin() {
         ("//evil.test/end", without),
     ];
     for (location, expected) in table {
-        let (builder, count) = tokens();
+        let (builder, source) = tokens();
         let builder = builder.origin("https://api.example.com").origin("https://other.example.com");
         let api = redirecting(location);
         let service = ServiceBuilder::new()
@@ -55,7 +55,7 @@ async fn a_redirect_layer_outside_does_not_carry_the_token_to_another_origin() {
         let seen = api.seen();
         assert_eq!(seen.len(), 2, "{location}");
         assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (with, expected), "{location}");
-        assert_eq!(count.get(), 1);
+        assert_eq!(source.count(), 1);
     }
 }
 
@@ -74,11 +74,11 @@ async fn a_redirect_to_plain_http_on_a_host_named_with_https_is_an_error_before_
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
-    let (builder, count) = tokens();
+    let (builder, source) = tokens();
     let api = Api::new(|request| match (request.uri().path(), bearer(request)) {
         ("/start", _) => redirect("/end"),
         (_, Some("token-2")) => Response::default(),
-        _ => support::fake::rejection(None),
+        _ => support::api::rejection(None),
     });
     let layer = BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache"));
     let service = FollowRedirectLayer::new().layer(layer.with_replay(TryClone).layer(api.clone()));
@@ -87,7 +87,7 @@ async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
     let seen = api.seen();
     let hops: Vec<_> = seen.iter().map(|request| (request.uri().path(), bearer(request))).collect();
     assert_eq!(hops, [("/start", Some("token-1")), ("/end", Some("token-1")), ("/end", Some("token-2"))]);
-    assert_eq!(count.get(), 2);
+    assert_eq!(source.count(), 2);
 }
 
 /// tower-http drops a request's extensions on the way to another host, and with them which token it wants.

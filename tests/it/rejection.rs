@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use crate::support::{
-    fake::{Api, Body, api_tokens, bearer, rejection, tokens},
+    api::{Api, Body, api_tokens, bearer, rejection},
     get,
     source::{Source, down},
 };
@@ -30,128 +30,24 @@ const EXPLICIT: Option<&str> = Some("Bearer error=\"invalid_token\"");
 #[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_renewed_and_the_request_sent_once_more() {
     for challenge in [EXPLICIT, Some("Bearer"), None] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let api = Api::accepting("token-2", challenge);
         let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
         let response = service.oneshot(get(URL)).await.expect("a response");
         assert_eq!(response.status(), StatusCode::OK, "{challenge:?}");
-        assert_eq!(count.get(), 2);
+        assert_eq!(source.count(), 2);
         assert_eq!(api.count(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_rejection_reaches_the_caller() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     let api = Api::accepting("none", EXPLICIT);
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
     let response = service.oneshot(get(URL)).await.expect("a response");
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!((count.get(), api.count()), (2, 2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hundred_rejected_in_flight_make_one_token_request() {
-    for challenge in [EXPLICIT, None] {
-        let (tokens, count) = api_tokens();
-        tokens.token().await.expect("a token");
-        advance(Duration::from_secs(60)).await;
-        let api = Api::accepting("token-2", challenge);
-        // All are on their way when the first of them is rejected, and come back one after the other.
-        let order = Arc::new(Mutex::new(0));
-        let slow = tower::ServiceBuilder::new().map_future(move |response| {
-            let order = Arc::clone(&order);
-            async move {
-                let place = {
-                    let mut order = order.lock().expect("no panic");
-                    *order += 1;
-                    *order
-                };
-                sleep(Duration::from_millis(10 * place)).await;
-                response.await
-            }
-        });
-        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(slow.service(api.clone()));
-        let callers: Vec<_> = (0..100).map(|_| tokio::spawn(service.clone().oneshot(get(URL)))).collect();
-        for caller in callers {
-            assert_eq!(caller.await.expect("no panic").expect("a response").status(), StatusCode::OK);
-        }
-        assert_eq!(count.get(), 2, "one to begin with, one for all of them");
-        assert_eq!(api.count(), 200);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejection_that_comes_after_the_cache_moved_on_fetches_nothing() {
-    let (tokens, count) = api_tokens();
-    let old = tokens.token().await.expect("a token");
-    tokens.reject(&old);
-    advance(Duration::from_secs(2)).await;
-    assert_eq!(tokens.token().await.expect("a token").expose_secret(), "token-2");
-    tokens.reject(&old);
-    let api = Api::accepting("token-2", EXPLICIT);
-    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
-    assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-    assert_eq!(count.get(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_api_that_rejects_everything_does_not_make_us_hammer_the_token_endpoint() {
-    for (challenge, pause) in [(EXPLICIT, 1), (None, 10)] {
-        let (tokens, count) = api_tokens();
-        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(Api::new(move |_| rejection(challenge)));
-        let start = Instant::now();
-        let mut first_minute = None;
-        // A thousand a second while it is new, and then enough to notice every chance.
-        while start.elapsed() < Duration::from_secs(3600) {
-            let pause = if first_minute.is_none() { pause } else { 1000 };
-            let response = service.clone().oneshot(get(URL)).await.expect("a response");
-            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-            sleep(Duration::from_millis(pause)).await;
-            if start.elapsed() >= Duration::from_secs(60) {
-                first_minute.get_or_insert(count.get());
-            }
-        }
-        assert!(first_minute <= Some(4), "{first_minute:?} token requests in the first minute");
-        assert!(count.get() <= 20, "{} token requests in an hour", count.get());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn two_apis_never_notice_that_a_third_one_rejects_their_token() {
-    for challenge in [EXPLICIT, None] {
-        let (builder, count) = tokens();
-        let tokens = builder.origin("https://*.example.com").build().expect("a cache");
-        let api = Api::new(move |request| match request.uri().host() {
-            Some("bad.example.com") => rejection(challenge),
-            _ => Response::default(),
-        });
-        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
-        service.clone().oneshot(get("https://a.example.com")).await.expect("a token");
-        let bad = service.clone();
-        let bad = tokio::spawn(async move {
-            loop {
-                let _ = bad.clone().oneshot(get("https://bad.example.com")).await;
-                sleep(Duration::from_millis(10)).await;
-            }
-        });
-        let start = Instant::now();
-        let mut longest = Duration::ZERO;
-        while start.elapsed() < Duration::from_secs(60) {
-            for url in ["https://a.example.com", "https://b.example.com"] {
-                let sent = Instant::now();
-                let response = service.clone().oneshot(get(url)).await.expect("a response");
-                assert_eq!(response.status(), StatusCode::OK);
-                longest = longest.max(sent.elapsed());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        bad.abort();
-        assert!(count.get() <= 4, "{} token requests in a minute", count.get());
-        // A token request takes 50 ms; an explicit rejection is waited for, because the token may be dead everywhere.
-        let most = if challenge.is_some() { Duration::from_millis(1000) } else { Duration::ZERO };
-        assert!(longest <= most, "{longest:?}");
-    }
+    assert_eq!((source.count(), api.count()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,18 +67,18 @@ async fn responses_that_are_not_about_the_token_cause_neither_renewal_nor_replay
         (500, None),
     ];
     for (status, challenge) in table {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let api = Api::new(move |_| response(status, challenge));
         let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
         assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), status);
         sleep(Duration::from_secs(5)).await;
-        assert_eq!((count.get(), api.count()), (1, 1), "{status} {challenge:?}");
+        assert_eq!((source.count(), api.count()), (1, 1), "{status} {challenge:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_of_the_callers_own_header_is_none_of_ours() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     tokens.token().await.expect("a token");
     let api = Api::accepting("token-2", EXPLICIT);
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
@@ -191,7 +87,7 @@ async fn a_rejection_of_the_callers_own_header_is_none_of_ours() {
     request.headers_mut().insert(AUTHORIZATION, "Bearer token-1".parse().expect("a value"));
     assert_eq!(service.oneshot(request).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
     sleep(Duration::from_secs(5)).await;
-    assert_eq!((count.get(), api.count()), (1, 1));
+    assert_eq!((source.count(), api.count()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +112,7 @@ async fn a_renewal_that_fails_leaves_the_401_to_the_caller_with_its_body() {
 #[tokio::test(start_paused = true)]
 async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_new_token() {
     for challenge in [EXPLICIT, None] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         tokens.token().await.expect("a token");
         advance(Duration::from_secs(60)).await;
         let api = Api::accepting("token-2", challenge);
@@ -226,14 +122,14 @@ async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_ne
         // After a 401 that gives no reason, the old token stays in use until there is a new one.
         sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
         assert_eq!(once.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-        assert_eq!((api.count(), count.get()), (2, 2));
+        assert_eq!((api.count(), source.count()), (2, 2));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_well() {
     for challenge in [EXPLICIT, None] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         tokens.token().await.expect("a token");
         advance(Duration::from_secs(60)).await;
         let api = Api::accepting("token-2", challenge);
@@ -252,7 +148,7 @@ async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_w
             sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
             assert_eq!(service.clone().oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
         }
-        assert_eq!((count.get(), api.count()), (2, 200));
+        assert_eq!((source.count(), api.count()), (2, 200));
     }
 }
 
@@ -340,7 +236,7 @@ async fn a_source_that_gives_the_same_token_again_causes_no_replay_and_no_loop()
 
 #[tokio::test(start_paused = true)]
 async fn a_predicate_counts_other_responses_as_rejections() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     let api = Api::new(|request| {
         match bearer(request) {
             Some("token-1") => Response::builder().status(403).header("x-reason", "expired").body(Full::default()),
@@ -355,19 +251,19 @@ async fn a_predicate_counts_other_responses_as_rejections() {
         status == StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "expired")
     });
     assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-    assert_eq!(count.get(), 2);
+    assert_eq!(source.count(), 2);
 }
 
 /// Some servers respond to a dead token with a challenge of another scheme.
 #[tokio::test(start_paused = true)]
 async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_gives_another_reason() {
     for challenge in ["Token", "Basic realm=\"api\"", "Bearer error=\"expired_token\""] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
         let layer = layer.with_rejection(|status, _| status == StatusCode::UNAUTHORIZED);
         let service = layer.layer(Api::accepting("token-2", Some(challenge)));
         assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK, "{challenge}");
-        assert_eq!(count.get(), 2);
+        assert_eq!(source.count(), 2);
     }
 }
 
@@ -382,19 +278,19 @@ async fn grpc_status_16_without_trailers_counts_where_it_was_asked_for() {
     for (asked_for, status, renewed) in
         [(true, "16", true), (true, "0", false), (true, "7", false), (false, "16", false)]
     {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
         let layer = if asked_for { layer.with_rejection(grpc_unauthenticated) } else { layer };
         layer.layer(Api::new(grpc(status))).oneshot(get(URL)).await.expect("a response");
         sleep(Duration::from_secs(5)).await;
-        assert_eq!(count.get() == 2, renewed, "asked for: {asked_for}, status {status}");
+        assert_eq!(source.count() == 2, renewed, "asked for: {asked_for}, status {status}");
     }
     // A response with a body has its status in the trailers; a plain 200 says nothing.
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     let layer = BearerAuthLayer::new(tokens).with_replay(TryClone).with_rejection(grpc_unauthenticated);
     layer.layer(Api::open()).oneshot(get(URL)).await.expect("a response");
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(count.get(), 1);
+    assert_eq!(source.count(), 1);
 }
 
 /// In HTTP/2 responses whose content type is gRPC's, without being told.
@@ -409,7 +305,7 @@ async fn grpc_status_16_without_trailers_counts_in_what_grpc_servers_send() {
         (Version::HTTP_11, "application/grpc", "16", false),
     ];
     for (version, content_type, status, renewed) in table {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let api = Api::new(move |request| {
             let status = if bearer(request) == Some("token-1") { status } else { "0" };
             let response = Response::builder().version(version).header("content-type", content_type);
@@ -418,14 +314,14 @@ async fn grpc_status_16_without_trailers_counts_in_what_grpc_servers_send() {
         let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
         service.oneshot(get(URL)).await.expect("a response");
         sleep(Duration::from_secs(5)).await;
-        assert_eq!(count.get() == 2, renewed, "{version:?} {content_type} {status}");
+        assert_eq!(source.count() == 2, renewed, "{version:?} {content_type} {status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_predicate_counts_beside_the_first() {
     for rejecting in [403, 418] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let api = Api::new(move |request| {
             let status = if bearer(request) == Some("token-1") { rejecting } else { 200 };
             Response::builder().status(status).body(Full::default()).expect("a response")
@@ -435,55 +331,6 @@ async fn a_second_predicate_counts_beside_the_first() {
             .with_rejection(|status, _| status == StatusCode::FORBIDDEN)
             .with_rejection(|status, _| status == StatusCode::IM_A_TEAPOT);
         assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-        assert_eq!(count.get(), 2, "{rejecting}");
-    }
-}
-
-/// Nothing is gained by holding it back: there is no copy to send again.
-#[tokio::test(start_paused = true)]
-async fn without_replay_a_401_is_returned_at_once_while_the_renewal_hangs() {
-    for challenge in [EXPLICIT, None] {
-        let asked = Arc::new(Mutex::new(0));
-        let count = Arc::clone(&asked);
-        let source = client_credentials::token_fn(move |_| {
-            let number = {
-                let mut count = count.lock().expect("no panic");
-                *count += 1;
-                *count
-            };
-            async move {
-                if number > 1 {
-                    std::future::pending::<()>().await;
-                }
-                Ok(AccessToken::new("token-1")?.with_expires_in(Duration::from_secs(3600)))
-            }
-        });
-        let tokens = TokenCache::builder(source).any_origin().clock(client_credentials::Clock::tokio());
-        let tokens = tokens.build().expect("a cache");
-        tokens.token().await.expect("a token");
-        advance(Duration::from_secs(60)).await;
-        let service = BearerAuthLayer::new(tokens.clone()).layer(Api::accepting("token-2", challenge));
-        let sent = Instant::now();
-        assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(sent.elapsed(), Duration::ZERO);
-        sleep(Duration::from_millis(1)).await;
-        assert_eq!(*asked.lock().expect("no panic"), 2, "the renewal runs beside it");
-    }
-}
-
-/// A crawler behind `*.example.com` is one API, not a thousand, each of which may cause a renewal.
-#[tokio::test(start_paused = true)]
-async fn the_hosts_behind_a_wildcard_or_any_origin_cause_no_more_renewals_than_one_api() {
-    for (origin, challenge) in [("https://*.example.com", EXPLICIT), ("*", EXPLICIT), ("https://*.example.com", None)] {
-        let (builder, count) = tokens();
-        let builder = if origin == "*" { builder.any_origin() } else { builder.origin(origin) };
-        let api = Api::accepting("none", challenge);
-        let service = BearerAuthLayer::new(builder.build().expect("a cache")).with_replay(TryClone).layer(api);
-        for host in 0..600 {
-            let request = get(&format!("https://host-{host}.example.com/"));
-            service.clone().oneshot(request).await.expect("a response");
-            sleep(Duration::from_millis(100)).await;
-        }
-        assert!(count.get() <= 5, "{origin}: {} token requests in a minute", count.get());
+        assert_eq!(source.count(), 2, "{rejecting}");
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use tower::{Layer, ServiceExt};
 
 use crate::support::{
-    fake::Api,
+    api::Api,
     get,
     source::{Source, hours, minutes, seconds},
     tenants::{Asked, Reply, Tenants, call},

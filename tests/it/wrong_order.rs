@@ -1,6 +1,6 @@
 //! What the log tells somebody whose requests go without a token.
 
-use crate::support::{fake::Api, get, log::Log, responding};
+use crate::support::{api::Api, get, log::Log, responding};
 use client_credentials::{AccessToken, BearerAuthLayer, BearerAuthMiddleware, TokenCache, TokenCacheBuilder};
 use http::header::AUTHORIZATION;
 use tower::{Layer, ServiceExt};
