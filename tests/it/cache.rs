@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
 use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::{
     task::JoinSet,
@@ -73,19 +73,6 @@ async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
     token(&tokens).await;
     sleep(seconds(1)).await;
     assert_ne!(token(&tokens).await, "token-1");
-}
-
-#[tokio::test(start_paused = true)]
-async fn callers_get_the_failure_of_the_source_while_token_requests_are_held_back() {
-    let source = Source::new();
-    source.respond(down());
-    let tokens = source.cache();
-    tokens.token().await.expect_err("the server is down");
-    let error = tokens.token().await.expect_err("held back");
-    assert_eq!((source.count(), error.is_transient()), (1, true));
-    assert!(error.retry_after().is_some(), "{error}");
-    let text = error.to_string();
-    assert!(text.starts_with("the token source failed: ") && text.contains("; next attempt in "), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,23 +148,6 @@ async fn a_rejected_token_is_replaced_once_for_all() {
     assert_eq!(token(&tokens).await, "token-2");
     assert_eq!(source.count(), 2);
     assert_eq!(source.rejected(), ["token-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejected_token_stays_in_use_where_no_other_can_be_obtained() {
-    for outcome in [down(), Outcome::Hangs] {
-        let source = Source::new();
-        let tokens = source.cache();
-        let first = tokens.token().await.expect("a token");
-        advance(seconds(10)).await;
-        source.respond(outcome);
-        tokens.reject(&first);
-        let came = Instant::now();
-        assert_eq!(token(&tokens).await, "token-1");
-        assert!(came.elapsed() <= seconds(5), "waited {:?} for a renewal that does not come", came.elapsed());
-        let (failed, slowest) = steady_traffic(&tokens, minutes(20)).await;
-        assert!(failed.is_empty() && slowest.is_zero(), "{slowest:?} {failed:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]

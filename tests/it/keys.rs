@@ -1,8 +1,8 @@
 //! Many tokens of one source: which one a request wants, and how many are kept.
 
-use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
 use crate::support::{
-    fake::{Api, Body, bearer},
+    api::{Api, Body, bearer},
     get,
 };
 use client_credentials::{
@@ -345,45 +345,6 @@ async fn a_key_in_use_is_not_lost() {
     let before = source.count();
     token(&tokens, &scope("handle")).await;
     assert_eq!(source.count(), before + 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failure_of_one_key_does_not_hold_back_another() {
-    let source = Source::new();
-    let tokens = source.cache();
-    source.respond(Outcome::Fails(Error::permanent("no such scope")));
-    tokens.token_for(&scope("a")).await.expect_err("it fails");
-    source.respond(Outcome::Lives(hours(1)));
-    let start = Instant::now();
-    token(&tokens, &scope("b")).await;
-    assert_eq!(start.elapsed(), seconds(0));
-    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
-    tokens.token_for(&scope("c")).await.expect_err("it fails");
-    source.respond(Outcome::Lives(hours(1)));
-    token(&tokens, &scope("d")).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_keys_in_an_outage_do_not_hammer_the_endpoint() {
-    let source = Source::new();
-    source.delay(millis(100));
-    source.respond(down());
-    let tokens = source.cache();
-    let mut callers = JoinSet::new();
-    for key in 0..1000 {
-        let tokens = tokens.clone();
-        callers.spawn(async move {
-            let end = Instant::now() + minutes(2);
-            while Instant::now() < end {
-                let _ = tokens.token_for(&scope(format!("s{key}"))).await;
-                sleep(seconds(2)).await;
-            }
-        });
-    }
-    callers.join_all().await;
-    assert!(source.most_in_flight() <= 16, "{} in flight", source.most_in_flight());
-    // Those that were on their way when it showed, and one a second from then on.
-    assert!(source.count() <= 16 + 121, "{} token requests in two minutes", source.count());
 }
 
 #[tokio::test(start_paused = true)]

@@ -321,28 +321,6 @@ async fn tokens_of_one_source_are_told_apart_by_all_that_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_secret_and_no_token_is_in_any_event_or_span() {
-    let (log, _guard) = Log::start();
-    let leaky = r#"{"error":"invalid_client","error_description":"s3cr3t-of-the-client is wrong"}"#;
-    let tokens = tokens([
-        MockResponse::usual(),
-        MockResponse::status(502),
-        MockResponse::status(401).with_body(leaky),
-        MockResponse::status(503).with_body(SECRET).with_retry_after(Duration::from_secs(3)),
-    ]);
-    let url = "https://api.example.com/stats";
-    for seconds in [1, 3000, 20, 20, 3600, 3600] {
-        send(&tokens, url, 200).await;
-        send(&tokens, url, 401).await;
-        send(&tokens, "https://elsewhere.example.com/", 200).await;
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-    }
-    let told = log.all();
-    assert!(told.contains("renewal failed") && told.contains("rejected"), "{told}");
-    assert!(!told.contains(SECRET) && !(1..10).any(|number| told.contains(&format!("token-{number}"))), "{told}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_source_that_hangs_is_logged() {
     let (log, _guard) = Log::start();
     let source = token_fn(|_| async { std::future::pending::<Result<AccessToken, Error>>().await });

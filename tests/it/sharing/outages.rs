@@ -107,25 +107,6 @@ async fn a_store_that_is_down_is_said_once_left_alone_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_store_is_down_renewals_are_spread_over_the_first_half_of_what_is_left() {
-    let fleet = Fleet::of(60);
-    fleet.tokens().await;
-    assert_eq!(fleet.count(), 1);
-    sleep(minutes(40)).await;
-    fleet.store.fail();
-    let (log, _guard) = Log::start();
-    assert_eq!(fleet.live(minutes(19)).await, 0);
-    let asked = fleet.asked().split_off(1);
-    assert_eq!(asked.len(), 60);
-    assert!(asked.iter().all(|at| (minutes(43)..minutes(53)).contains(at)), "{asked:?}");
-    for minute in 43..53 {
-        let within = asked.iter().filter(|at| at.as_secs() / 60 == minute).count();
-        assert!(within <= 25, "{within} in minute {minute}");
-    }
-    assert!(log.take(Level::WARN).iter().all(|line| line.contains("the token store is down")));
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_reaches_the_store_too_late_leaves_no_lease() {
     for lost in [false, true] {
         let fleet = Fleet::of(2);
