@@ -6,7 +6,8 @@ use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
 use crate::support::{
     Nobody,
     endpoint::{ask, clients, form, sent, tower_client, with_client},
-    get, hyper_client, keys,
+    get, hyper_client,
+    keys::Key,
     log::Log,
     received, responding, sockets,
 };
@@ -17,8 +18,7 @@ use base64::{
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, BearerAuthMiddleware, ClientAuthentication, ClientCredentials,
-    ClientCredentialsBuilder, Error, Origins, Secret, SecretBody, Signer, TokenCache, TokenRequest, TowerClient,
-    TryClone, async_trait,
+    ClientCredentialsBuilder, Error, Origins, Secret, SecretBody, TokenCache, TokenRequest, TowerClient, TryClone,
     testing::{AuthorizationServer, MockResponse},
     token_fn,
 };
@@ -123,24 +123,11 @@ fn authentications() -> Vec<ClientAuthentication> {
     ]
 }
 
-struct Kms(String);
-
-#[async_trait]
-impl Signer for Kms {
-    fn algorithm(&self) -> &str {
-        "EdDSA"
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(keys::signature(&self.0, message))
-    }
-}
-
 /// Those that are signed are others each time.
 fn assertions() -> Vec<ClientAuthentication> {
     vec![
         ClientAuthentication::client_assertion(SECRET),
-        ClientAuthentication::private_key_jwt(Kms(keys::Key::ed25519().pem().to_owned())).into(),
+        ClientAuthentication::private_key_jwt(Key::ed25519()).into(),
         #[cfg(feature = "jwt")]
         ClientAuthentication::client_secret_jwt(SECRET).into(),
     ]
@@ -374,7 +361,11 @@ fn no_debug_and_no_refusal_shows_anything() {
     #[cfg(feature = "jwt")]
     {
         output.debug("an assertion", &ClientAuthentication::client_secret_jwt(SECRET));
-        for pem in [SECRET.to_owned(), keys::pem("PRIVATE KEY", SECRET.as_bytes()), format!("-----BEGIN {SECRET}")] {
+        for pem in [
+            SECRET.to_owned(),
+            crate::support::keys::pem("PRIVATE KEY", SECRET.as_bytes()),
+            format!("-----BEGIN {SECRET}"),
+        ] {
             output.error("a key", &client_credentials::PrivateKey::rs256(pem).expect_err("refused"));
         }
     }

@@ -8,7 +8,7 @@
 //! | time, and many tokens with a response for each | [`tenants`]: a token endpoint that a function speaks for |
 //! | time, and what the token source does: hangs, panics, issues what it likes | [`source`] |
 //! | time, and what an API responds | [`api`], or `testing::ProtectedApi` where RFC 6750 says it |
-//! | several instances over one store | [`instances`] |
+//! | several instances over one store | [`instances`]; over one that hangs, fails or forgets, [`stores`] |
 //! | a token's life hour by hour | no code: a scenario in `tests/scenarios` |
 //!
 //! A paused clock is for the fakes in memory alone: beside real sockets it runs ahead of them.
@@ -30,6 +30,8 @@ mod servers;
 pub mod situations;
 pub mod sockets;
 pub mod source;
+#[cfg(feature = "store")]
+pub mod stores;
 pub mod tenants;
 
 pub use servers::*;

@@ -31,7 +31,7 @@ use tracing::Level;
 use wiremock::ResponseTemplate;
 
 use super::{
-    keys::{Key, pem},
+    keys::{Key, SignsWith, pem},
     log::Log,
 };
 use crate::support;
@@ -219,8 +219,8 @@ async fn authentications(errors: &mut Errors) {
         Secret::from_fn(|| ready(Err::<String, _>(Error::transient("sealed")))).into(),
         ClientAuthentication::from_fn(|| ready(Err(Error::transient("sealed")))),
         ClientAuthentication::client_secret_basic("1+2"),
-        ClientAuthentication::private_key_jwt(Kms(Err(Error::transient("throttled")))).into(),
-        ClientAuthentication::private_key_jwt(Kms(Ok(vec![0x30; 71]))).into(),
+        ClientAuthentication::private_key_jwt(SignsWith(Err(Error::transient("throttled")))).into(),
+        ClientAuthentication::private_key_jwt(SignsWith(Ok(vec![0x30; 71]))).into(),
     ];
     for authentication in authentications {
         let source = source(auth.token_url(), auth.clone()).authentication(authentication);
@@ -249,20 +249,6 @@ async fn clock_that_is_off() {
     let authentication = ClientAuthentication::private_key_jwt(key);
     let source = source(auth.token_url(), auth.clone()).authentication(authentication);
     over(source).token().await.expect("a token by the server's time");
-}
-
-/// A key management service.
-struct Kms(Result<Vec<u8>, Error>);
-
-#[async_trait]
-impl Signer for Kms {
-    fn algorithm(&self) -> &str {
-        "ES256"
-    }
-
-    async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.0.clone()
-    }
 }
 
 /// What an issuer's metadata says.
