@@ -3,6 +3,7 @@
 use std::{error::Error as _, io, time::Duration};
 
 use crate::support::endpoint::{Failing, ask, source};
+use crate::support::endpoint::{auth_responding, obtain};
 use client_credentials::{
     BearerAuthMiddleware, Error, ErrorKind, Secret, TokenCache,
     testing::{AuthorizationServer, MockResponse},
@@ -18,9 +19,8 @@ async fn fail(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
 }
 
 async fn fail_by(response: MockResponse) -> Error {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(response);
-    ask(&source(URL).http_client(auth).build().expect("complete")).await.expect_err("a failure")
+    let auth = auth_responding(response);
+    obtain(source(URL).http_client(auth)).await.expect_err("a failure")
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn the_cause_is_kept() {
 async fn the_first_line_says_why() {
     let cut = || io::Error::other("the cable was cut");
     let client = Failing(move || Error::transient(cut()));
-    let by_client = ask(&source(URL).http_client(client).build().expect("complete")).await.expect_err("a failure");
+    let by_client = obtain(source(URL).http_client(client)).await.expect_err("a failure");
     let sealed = Secret::from_fn(|| std::future::ready(Err::<String, _>(Error::permanent("the vault is sealed"))));
     let sealed =
         source(URL).http_client(AuthorizationServer::in_memory()).authentication(sealed).build().expect("complete");

@@ -3,6 +3,7 @@
 use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
 use crate::support::{
     api::{Api, Body, bearer},
+    endpoint::auth_responding,
     get,
 };
 use client_credentials::{
@@ -373,8 +374,7 @@ async fn keys_that_wait_in_line_are_held_back_by_the_failure_of_those_before_the
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_keys_of_a_refused_client_do_not_all_ask() {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(testing::MockResponse::oauth_error("invalid_client").with_delay(millis(100)));
+    let auth = auth_responding(testing::MockResponse::oauth_error("invalid_client").with_delay(millis(100)));
     let client = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
     let client = client.any_origin().build().expect("complete");
     let tokens = TokenCache::builder(client).clock(Clock::tokio()).build().expect("complete");

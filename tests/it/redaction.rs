@@ -5,7 +5,7 @@ use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
 
 use crate::support::{
     Nobody,
-    endpoint::{ask, clients, form, sent, tower_client, with_client},
+    endpoint::{auth_responding, clients, form, obtain, sent, tower_client, with_client},
     get, hyper_client,
     keys::Key,
     log::Log,
@@ -207,10 +207,8 @@ async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
         let body = String::from_utf8(request.body().as_ref().to_vec()).expect("a form");
         for response in echoes(&body) {
             let what = format!("{authentication:?}, {response:?}");
-            let auth = AuthorizationServer::in_memory();
-            auth.respond_always(response);
-            let source = source.clone().http_client(auth).build().expect("complete");
-            output.outcome(&what, ask(&source).await);
+            let auth = auth_responding(response);
+            output.outcome(&what, obtain(source.clone().http_client(auth)).await);
         }
     }
     output.assert_clean();
@@ -223,10 +221,9 @@ async fn one_form_of_writing_within_another_is_in_no_error() {
         for said in forms(SECRET).iter().flat_map(|form| forms(form)) {
             let body = serde_json::json!({"error": "invalid_request", "error_description": said}).to_string();
             let what = format!("{authentication:?}, {said}");
-            let auth = AuthorizationServer::in_memory();
-            auth.respond_always(MockResponse::status(400).with_body(body));
+            let auth = auth_responding(MockResponse::status(400).with_body(body));
             let source = builder("https://auth.example.com/token", authentication.clone()).http_client(auth);
-            output.outcome(&what, ask(&source.build().expect("complete")).await);
+            output.outcome(&what, obtain(source).await);
         }
     }
     output.assert_clean();
@@ -250,8 +247,7 @@ async fn an_assertion_that_a_server_repeats_is_in_no_error() {
                 })
                 .await;
                 let source = ClientCredentials::builder(server.uri(), "abcde", authentication.clone());
-                let source = source.any_origin().http_client(tower_client()).build().expect("complete");
-                let error = ask(&source).await.expect_err("a failure");
+                let error = obtain(source.any_origin().http_client(tower_client())).await.expect_err("a failure");
                 let text = format!("{error} {error:?}");
                 assert!(text.contains("[redacted]"), "{text}");
                 for form in sent(&received(&server).await[0]).iter().flat_map(|sent| forms(sent)) {
@@ -292,9 +288,9 @@ async fn nothing_is_logged_counted_or_shown_on_any_path() {
             let source = || with_client(builder(&url, authentication.clone()), client.clone());
             output.debug(name, &source());
             output.debug(name, &source().build().expect("complete"));
-            output.debug(name, &ask(&source().build().expect("complete")).await.expect("a token"));
+            output.debug(name, &obtain(source()).await.expect("a token"));
             let failing = with_client(builder(&format!("{url}?fail"), authentication.clone()), client.clone());
-            output.outcome(name, ask(&failing.clone().build().expect("complete")).await);
+            output.outcome(name, obtain(failing.clone()).await);
 
             let tokens = TokenCache::from(source().build().expect("complete"));
             let middleware = BearerAuthMiddleware::new(tokens.clone());
@@ -341,8 +337,8 @@ async fn nothing_is_in_the_failures_of_the_transport() {
         for url in &urls {
             for authentication in authentications() {
                 let source = with_client(builder(url, authentication), client.clone());
-                let source = source.allow_plain_http().timeout(Duration::from_millis(100)).build().expect("complete");
-                output.error(name, &ask(&source).await.expect_err("a failure"));
+                let source = source.allow_plain_http().timeout(Duration::from_millis(100));
+                output.error(name, &obtain(source).await.expect_err("a failure"));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::support::{
-    endpoint::{ask, form, token_response},
+    endpoint::{ask, auth_responding, form, token_response},
     received, responding,
 };
 use client_credentials::{
@@ -295,8 +295,7 @@ async fn only_a_verdict_about_the_client_has_the_secret_read_again() {
             let number = counter.fetch_add(1, Ordering::SeqCst);
             async move { Ok(number.to_string()) }
         });
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::status(status).with_body(body));
+        let auth = auth_responding(MockResponse::status(status).with_body(body));
         ask(&source(secret, auth.clone())).await.expect_err(body);
         // A function that never gives the same twice makes no loop.
         assert_eq!(auth.token_requests().len(), requests, "{status} {body}");
@@ -488,8 +487,7 @@ mod while_token_requests_are_held_back {
         let count = AtomicUsize::new(0);
         let changing =
             Secret::from_fn(move || std::future::ready(Ok(count.fetch_add(1, Ordering::SeqCst).to_string())));
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::oauth_error("invalid_client"));
+        let auth = auth_responding(MockResponse::oauth_error("invalid_client"));
         let tokens = cache(source(changing, auth.clone()));
         let mut seen = Vec::new();
         for _ in 0..10 {
@@ -506,8 +504,7 @@ mod while_token_requests_are_held_back {
     #[tokio::test(start_paused = true)]
     async fn a_mended_secret_ends_what_the_server_asked_for_along_with_its_refusal() {
         let path = file("held-back-retry-after", "wrong");
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::oauth_error("invalid_client").with_retry_after(120 * SECOND));
+        let auth = auth_responding(MockResponse::oauth_error("invalid_client").with_retry_after(120 * SECOND));
         let tokens = cache(source(Secret::file(&path), auth.clone()));
         for _ in 0..20 {
             tokens.token().await.expect_err("refused");

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{
     Nobody,
-    endpoint::{self, Failing, ask, clients, source, with_client},
+    endpoint::{self, Failing, clients, obtain, source, with_client},
     sockets::{
         self,
         http2::{Http2, fail_http2},
@@ -21,7 +21,7 @@ use crate::support::{
 type Clients = Vec<(&'static str, Option<Arc<dyn HttpClient>>)>;
 
 async fn failure(name: &str, url: &str, client: Option<Arc<dyn HttpClient>>) -> Error {
-    ask(&with_client(source(url).allow_plain_http(), client).build().expect("complete")).await.expect_err(name)
+    obtain(with_client(source(url).allow_plain_http(), client)).await.expect_err(name)
 }
 
 /// All that is said, by `Display` of the error and of each of its causes, and by `Debug`.
@@ -214,7 +214,7 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             } else {
                 builder.http_client(client)
             };
-            let error = ask(&builder.build().expect("complete")).await.expect_err("failing");
+            let error = obtain(builder).await.expect_err("failing");
             assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{error:?}");
             let text = error.to_string();
             assert!(text.contains("failed: the HTTP client `Failing` ") && text.contains(says), "{text}");

@@ -30,6 +30,7 @@ use tower::ServiceExt;
 use tracing::Level;
 use wiremock::ResponseTemplate;
 
+use super::endpoint::auth_responding;
 use super::{
     keys::{Key, SignsWith, pem},
     log::Log,
@@ -130,8 +131,7 @@ async fn endpoints(errors: &mut Errors) {
         MockResponse::hang(),
     ];
     for response in responses {
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(response);
+        let auth = auth_responding(response);
         let tokens = cache(&auth);
         errors.outcome(tokens.token().await);
         // Of an exchange and a caller that waits as long for it, either may end first.
@@ -203,8 +203,7 @@ async fn transports(errors: &mut Errors) {
 
 /// How a client proves who it is.
 async fn authentications(errors: &mut Errors) {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
+    let auth = auth_responding(MockResponse::oauth_error("invalid_client"));
     let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents-empty");
     std::fs::write(&empty, "\n").expect("a file");
     let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
