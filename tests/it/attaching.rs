@@ -38,7 +38,7 @@ async fn every_request_carries_one_authorization_header_marked_sensitive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_that_the_caller_set_stays_and_no_token_is_fetched() {
+async fn a_header_that_the_caller_set_stays_and_no_token_is_requested() {
     let (tokens, source) = api_tokens();
     let api = Api::open();
     let mut request = get(URL);
@@ -66,7 +66,7 @@ async fn headers_that_the_caller_set_are_unchanged_beside_a_cached_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
+async fn a_request_with_the_most_headers_that_it_can_have_causes_no_panic() {
     let (tokens, _) = api_tokens();
     let api = Api::open();
     let request = with_all_headers_used(get(URL));
@@ -118,7 +118,7 @@ async fn a_connect_request_gets_a_token_where_it_speaks_to_the_origin_and_none_w
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
+async fn a_request_marked_without_token_is_sent_without_one_and_none_is_requested() {
     let (tokens, source) = api_tokens();
     let api = Api::open();
     let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
@@ -140,7 +140,7 @@ async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
 
 /// The user's own client serves both, so that the token request goes through the adapter that waits for its token.
 #[tokio::test]
-async fn a_token_request_through_the_same_stack_is_not_waited_for_by_itself() {
+async fn a_token_request_through_the_same_stack_does_not_wait_for_itself() {
     let api = Api::new(|request| match request.uri().path() {
         "/oauth2/token" => Response::new(Full::from(r#"{"access_token":"abcde","token_type":"Bearer"}"#)),
         _ => Response::default(),
@@ -188,7 +188,7 @@ async fn a_token_request_of_another_source_is_sent_without_a_token() {
 
 /// A source of one's own has no marker for its requests.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_asks_through_the_stack_that_waits_for_it_fails_at_once() {
+async fn a_source_that_sends_through_the_stack_that_waits_for_it_fails_at_once() {
     let stack = Arc::<OnceLock<BearerAuth<Api>>>::default();
     let late = Arc::clone(&stack);
     let source = token_fn(move |_| {

@@ -138,7 +138,7 @@ async fn what_is_about_something_else_renews_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_that_is_no_401_is_reported_by_hand() {
+async fn a_rejection_other_than_a_401_is_reported_by_hand() {
     let (tokens, source) = api_tokens();
     let first = header(&tokens).await;
     first.reject();
@@ -147,7 +147,7 @@ async fn a_rejection_that_is_no_401_is_reported_by_hand() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_that_rejects_everything_does_not_make_us_hammer_the_token_endpoint() {
+async fn an_api_that_rejects_everything_does_not_flood_the_token_endpoint() {
     let (tokens, source) = api_tokens();
     for _ in 0..3600 {
         let first = header(&tokens).await;

@@ -245,7 +245,7 @@ async fn a_corrected_attempt_that_cannot_be_sent_reports_the_refusal_before_it()
 
 /// What a service that keeps keys has at a moment: the key and the name that the server knows it by belong together.
 #[tokio::test]
-async fn a_key_that_changes_is_asked_for_anew_each_time_together_with_its_name() {
+async fn a_key_that_changes_is_read_anew_each_time_together_with_its_name() {
     let keys = [("2026-11", kms()), ("2026-12", kms())];
     let count = AtomicUsize::new(0);
     let current = keys.clone();
@@ -312,7 +312,7 @@ async fn the_failure_of_a_signer_is_the_cause_and_says_whether_it_may_pass() {
 }
 
 #[tokio::test]
-async fn a_ready_made_assertion_is_read_anew_each_time_and_sent_as_it_is() {
+async fn a_ready_made_assertion_is_read_anew_each_time_and_sent_unchanged() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("authentication-token");
     std::fs::write(&path, "header.claims.one\n").expect("a file");
     let server = AuthorizationServer::in_memory();

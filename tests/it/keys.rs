@@ -292,7 +292,7 @@ async fn a_request_whose_token_made_room_meanwhile_is_sent_again_with_another_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_keys_are_kept_where_nobody_says_otherwise() {
+async fn a_thousand_keys_are_kept_by_default() {
     let source = Source::new();
     let tokens = source.cache();
     for _ in 0..2 {
@@ -373,7 +373,7 @@ async fn keys_that_wait_in_line_are_held_back_by_the_failure_of_those_before_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_keys_of_a_refused_client_do_not_all_ask() {
+async fn a_thousand_keys_of_a_refused_client_do_not_all_send_a_token_request() {
     let auth = auth_responding(testing::MockResponse::oauth_error("invalid_client").with_delay(millis(100)));
     let client = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
     let client = client.any_origin().build().expect("complete");
@@ -409,7 +409,7 @@ async fn a_quick_retry_of_one_key_respects_the_retry_after_of_three_others() {
 }
 
 #[test]
-fn a_bound_of_none_is_refused() {
+fn a_bound_of_zero_is_refused() {
     let source = AccessToken::new("abcde").expect("a token");
     let error = TokenCache::builder(source).any_origin().most_keys(0).build().expect_err("it is refused");
     assert!(error.to_string().starts_with("most_keys: zero"), "{error}");

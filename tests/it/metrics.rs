@@ -72,7 +72,7 @@ async fn a_life(source: &Source, tokens: &TokenCache) {
     }
     herd.join_all().await;
     for _ in 0..100 {
-        tokens.token().await.expect("the token at hand");
+        tokens.token().await.expect("the cached token");
     }
     sleep(seconds(60)).await;
     let second_token = Api::accepting("token-2", Some("Bearer error=\"invalid_token\""));

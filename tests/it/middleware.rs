@@ -324,7 +324,7 @@ async fn other_origins_get_no_token_and_plain_http_to_a_host_named_with_https_is
 }
 
 #[tokio::test]
-async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
+async fn a_request_marked_without_token_is_sent_without_one_and_none_is_requested() {
     let auth = AuthorizationServer::in_memory();
     let api = protected_api(&auth).await;
     let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])));
@@ -368,7 +368,7 @@ async fn a_connect_request_is_sent_without_a_token() {
     assert_eq!(auth.token_requests().len(), 0);
 }
 
-/// reqwest follows redirects by itself, beneath every middleware, and drops the header where the host or the port
+/// reqwest follows redirects on its own, beneath every middleware, and drops the header where the host or the port
 /// changes.
 #[tokio::test]
 async fn a_redirect_that_reqwest_follows_does_not_carry_the_token_and_a_401_at_its_end_is_not_held_against_it() {

@@ -254,7 +254,7 @@ async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_bes
 }
 
 #[test]
-fn an_origin_that_is_none_is_refused_with_what_to_write() {
+fn what_is_not_an_origin_is_refused_with_what_to_write() {
     let table = [
         ("api.example.com", "has no scheme"),
         ("https://", "is not a URI"),

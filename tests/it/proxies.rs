@@ -15,7 +15,7 @@ const URL: &str = "TOKEN_URL_OF_THE_TEST";
 const PROXY: &str = "http://user:s3cr3t-of-the-proxy@127.0.0.1:";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn loopback_is_never_asked_through_a_proxy_of_the_environment() {
+async fn token_requests_to_loopback_bypass_a_proxy_of_the_environment() {
     let auth = responding(token_response()).await;
     let listening = server(|stream| async move { drop(stream) }).await;
     let proxy = format!("{PROXY}{}", listening.port);
@@ -50,7 +50,7 @@ async fn in_a_process_nobody_listens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_other_host_is_asked_through_the_proxy_of_the_environment() {
+async fn token_requests_to_other_hosts_use_the_proxy_of_the_environment() {
     let proxy = responding(token_response()).await;
     for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
         let variables = [(variable, &*proxy.uri()), (URL, "http://auth.invalid/token")];
@@ -88,7 +88,7 @@ mod tunnels {
     use super::*;
     use crate::support::{Nobody, sockets};
 
-    /// Proxies that let nobody through: their port, what an error says, and whether it may pass. The last is none.
+    /// Proxies that let nobody through: their port, what an error says, and whether it may pass. At the last port, nobody listens.
     async fn proxies() -> (Vec<(u16, &'static str, bool)>, Nobody) {
         let mut proxies = Vec::new();
         for (status, says, transient) in [
@@ -169,7 +169,7 @@ mod tunnels {
     }
 
     #[tokio::test]
-    async fn a_proxy_through_tls_and_one_over_socks_are_told_apart_as_well() {
+    async fn a_proxy_through_tls_and_one_over_socks_are_failures_of_the_proxy_as_well() {
         for words in ["tunnel error: io error establishing tunnel", "SOCKS error: failed parsing server response"] {
             let failing = tower::service_fn(move |_: http::Request<bytes::Bytes>| async move {
                 Err::<http::Response<String>, _>(std::io::Error::other(words))

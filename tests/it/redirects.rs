@@ -162,7 +162,7 @@ async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_re
     assert_eq!(auth.token_requests().len(), 2);
 }
 
-/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones,
+/// A client that follows redirects on its own, beneath the layer, and a layer that follows them around it: real ones,
 /// between two servers.
 #[cfg(feature = "reqwest")]
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A token that an API rejects before it expired: replaced once for all, and the request sent again.
+//! A token that an API rejects before it expired: replaced once for all, and the request sent again. And what callers
+//! get while no other token can be obtained.
 
 use std::{
     sync::{
@@ -11,17 +12,20 @@ use std::{
 use crate::support::{
     api::{Api, Body, api_tokens, bearer, rejection},
     get,
-    source::{Source, down},
+    source::{Outcome, Source, down, hours, millis, minutes, seconds},
 };
 use client_credentials::{
-    AccessToken, BearerAuthLayer, TokenCache, TryClone, WithoutToken, grpc_unauthenticated, replay_fn,
+    AccessToken, BearerAuthLayer, Clock, Error, TokenCache, TryClone, WithoutToken, grpc_unauthenticated, replay_fn,
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, HOST},
 };
 use http_body_util::{BodyExt, Full};
-use tokio::time::{Instant, advance, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, advance, sleep},
+};
 use tower::{Layer, ServiceExt};
 
 const URL: &str = "https://api.example.com/stats";
@@ -77,7 +81,7 @@ async fn responses_that_are_not_about_the_token_cause_neither_renewal_nor_replay
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_of_the_callers_own_header_is_none_of_ours() {
+async fn a_401_to_the_callers_own_header_rejects_no_token() {
     let (tokens, source) = api_tokens();
     tokens.token().await.expect("a token");
     let api = Api::accepting("token-2", EXPLICIT);
@@ -268,7 +272,7 @@ async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_giv
 }
 
 #[tokio::test(start_paused = true)]
-async fn grpc_status_16_without_trailers_counts_where_it_was_asked_for() {
+async fn grpc_status_16_without_trailers_counts_as_a_rejection_with_the_predicate_for_it() {
     let grpc = |status: &'static str| {
         move |request: &Request<Body>| {
             let status = if bearer(request) == Some("token-1") { status } else { "0" };
@@ -295,7 +299,7 @@ async fn grpc_status_16_without_trailers_counts_where_it_was_asked_for() {
 
 /// In HTTP/2 responses whose content type is gRPC's, without being told.
 #[tokio::test(start_paused = true)]
-async fn grpc_status_16_without_trailers_counts_in_what_grpc_servers_send() {
+async fn grpc_status_16_without_trailers_counts_as_a_rejection_in_what_grpc_servers_send() {
     let table = [
         (Version::HTTP_2, "application/grpc", "16", true),
         (Version::HTTP_2, "application/grpc+proto", "16", true),
@@ -332,5 +336,114 @@ async fn a_second_predicate_counts_beside_the_first() {
             .with_rejection(|status, _| status == StatusCode::IM_A_TEAPOT);
         assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
         assert_eq!(source.count(), 2, "{rejecting}");
+    }
+}
+
+async fn token(tokens: &TokenCache) -> String {
+    tokens.token().await.expect("a token").expose_secret().to_owned()
+}
+
+async fn waiting(tokens: &TokenCache) -> (String, Duration) {
+    let came = Instant::now();
+    (token(tokens).await, came.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_within_a_second_of_the_tokens_issue_holds_until_another_was_requested() {
+    for quiet in [millis(1), millis(900), seconds(6), minutes(10)] {
+        let source = Source::new();
+        source.delay(millis(50));
+        let tokens = source.cache();
+        let first = tokens.token().await.expect("a token");
+        tokens.reject(&first);
+        sleep(quiet).await;
+        let (token, waited) = waiting(&tokens).await;
+        assert_eq!(token, "token-2", "asked for {quiet:?} later");
+        assert!(waited <= millis(1050), "{waited:?}");
+        assert_eq!(source.count(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_while_token_requests_are_held_back_holds_until_another_was_requested() {
+    let source = Source::new();
+    let tokens = source.cache();
+    let first = tokens.token().await.expect("a token");
+    sleep(minutes(46)).await;
+    source.respond(Outcome::Fails(Error::permanent("no such client")));
+    assert_eq!(token(&tokens).await, "token-1");
+    sleep(seconds(1)).await;
+    source.respond(Outcome::Lives(hours(1)));
+    source.delay(millis(50));
+    tokens.reject(&first);
+    assert_eq!(waiting(&tokens).await, ("token-1".to_owned(), Duration::ZERO), "no other can be obtained");
+    // The hold of ten seconds ends, and so would a wait that began with the rejection.
+    sleep(seconds(10)).await;
+    assert_eq!(waiting(&tokens).await, ("token-3".to_owned(), millis(50)));
+}
+
+/// The clocks are moved by hand: outside of a runtime, tokio's cannot be paused.
+
+#[test]
+fn a_rejection_from_a_thread_without_a_runtime_holds_until_another_was_requested() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let first = runtime.block_on(tokens.token()).expect("a token");
+    clock.jump_wall_clock(60_000);
+    let cached = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            tokens.reject(&first);
+            tokens.try_token().map(|token| token.expose_secret().to_owned())
+        });
+        other.join().expect("no panic")
+    });
+    assert_eq!(cached.as_deref(), Some("token-1"), "no other can be obtained there");
+    clock.jump_wall_clock(6_000);
+    assert_eq!(runtime.block_on(token(&tokens)), "token-2");
+}
+
+/// Callers that come in a row after a rejection, with a server that hangs from then on.
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_a_rejected_token_wait_at_most_five_seconds_from_the_first_token_request() {
+    let source = Source::new();
+    let tokens = source.cache();
+    let first = tokens.token().await.expect("a token");
+    source.respond(Outcome::Hangs);
+    sleep(millis(400)).await;
+    // The renewal may not start before a second has passed since the last token request.
+    tokens.reject(&first);
+    let (start, mut callers) = (Instant::now(), JoinSet::new());
+    for _ in 0..100 {
+        let tokens = tokens.clone();
+        callers.spawn(async move { (start.elapsed(), waiting(&tokens).await) });
+        sleep(millis(100)).await;
+    }
+    for (came, (token, waited)) in callers.join_all().await {
+        assert_eq!(token, "token-1", "other APIs may still accept it");
+        assert_eq!(waited, millis(5600).saturating_sub(came), "for who came at {came:?}");
+    }
+}
+
+/// Without a copy of the request, nothing is gained by holding the 401 back.
+
+#[tokio::test(start_paused = true)]
+async fn while_the_renewal_hangs_a_401_is_returned_at_once_or_after_five_seconds_where_there_is_a_copy() {
+    for (challenge, replays) in [(EXPLICIT, true), (None, true), (EXPLICIT, false), (None, false)] {
+        let source = Source::new();
+        let tokens = source.cache();
+        tokens.token().await.expect("a token");
+        sleep(minutes(1)).await;
+        source.respond(Outcome::Hangs);
+        let api = Api::accepting("token-2", challenge);
+        let copy = replay_fn(move |request: &Request<Body>| replays.then(|| request.clone()));
+        let service = BearerAuthLayer::new(tokens.clone()).with_replay(copy).layer(api.clone());
+        let sent = Instant::now();
+        let response = service.oneshot(get(URL)).await.expect("a response");
+        let held = if replays { seconds(5) } else { Duration::ZERO };
+        assert_eq!((response.status(), sent.elapsed()), (StatusCode::UNAUTHORIZED, held), "{challenge:?}");
+        sleep(millis(1)).await;
+        assert_eq!((api.count(), source.count()), (1, 2), "the renewal runs beside it");
     }
 }

@@ -192,7 +192,7 @@ async fn a_byte_order_mark_is_no_part_of_a_secret() {
 
 /// Whoever looks for the reason looks at the vault, and not at the server.
 #[tokio::test(start_paused = true)]
-async fn credentials_that_never_come_are_told_from_a_server_that_never_responds() {
+async fn credentials_that_never_come_are_another_error_than_a_server_that_never_responds() {
     let never = || std::future::pending::<Result<String, Error>>();
     for authentication in [
         ClientAuthentication::client_secret_post(Secret::from_fn(never)),
@@ -483,7 +483,7 @@ mod while_token_requests_are_held_back {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_server_is_not_hammered_with_a_secret_that_never_stops_changing() {
+    async fn the_server_is_not_flooded_with_a_secret_that_never_stops_changing() {
         let count = AtomicUsize::new(0);
         let changing =
             Secret::from_fn(move || std::future::ready(Ok(count.fetch_add(1, Ordering::SeqCst).to_string())));

@@ -65,7 +65,7 @@ fn keep_warm_goes_on_in_the_next_runtime_while_the_old_token_lives() {
 }
 
 #[test]
-fn a_request_through_an_adapter_is_such_a_call_too() {
+fn a_request_through_an_adapter_lets_keep_warm_go_on_as_well() {
     let (first, next) = (paused(), paused());
     let source = Source::new();
     let builder = source.builder().origin("https://api.example.com").clock(Clock::tokio());

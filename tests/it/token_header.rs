@@ -29,7 +29,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_sent_sensitive_and_replaced_when_it_was_rejected() {
+async fn another_header_is_sensitive_and_its_token_is_replaced_when_it_was_rejected() {
     for (header, name, prefix) in headers() {
         let (tokens, source) = api_tokens();
         let good = format!("{prefix}token-2");
@@ -52,7 +52,7 @@ async fn it_is_sent_sensitive_and_replaced_when_it_was_rejected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_only_where_the_usual_one_goes_and_one_that_the_caller_set_stays() {
+async fn another_header_goes_where_authorization_goes_and_one_that_the_caller_set_stays() {
     for (header, name, _) in headers() {
         let (tokens, source) = api_tokens();
         let api = Api::open();
@@ -107,7 +107,7 @@ async fn two_layers_send_two_tokens_and_each_prefix_keeps_its_own() {
 }
 
 #[test]
-fn what_no_header_can_be_made_of_is_refused() {
+fn what_is_not_a_header_is_refused() {
     for refused in [
         TokenHeader::authorization("Bearer\r\nx-evil: 1"),
         TokenHeader::proxy_authorization("b\u{fc}cher"),
@@ -123,7 +123,7 @@ fn what_no_header_can_be_made_of_is_refused() {
 
 #[cfg(feature = "reqwest-middleware")]
 #[tokio::test]
-async fn the_middleware_sends_it_too() {
+async fn the_middleware_sends_another_header_too() {
     use client_credentials::BearerAuthMiddleware;
     use wiremock::{Mock, MockServer, ResponseTemplate, matchers::header};
 

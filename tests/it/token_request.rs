@@ -141,7 +141,7 @@ async fn further_parameters_and_every_resource_are_sent() {
 }
 
 #[test]
-fn a_parameter_that_the_grant_writes_itself_is_refused() {
+fn a_parameter_that_the_grant_sets_is_refused() {
     for name in ["", "grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"] {
         let error =
             source(URL).parameter(name, "x").http_client(AuthorizationServer::in_memory()).build().expect_err(name);
@@ -173,7 +173,7 @@ async fn a_further_header_that_the_server_repeats_is_not_in_the_error() {
 }
 
 #[test]
-fn a_header_that_the_token_request_has_by_itself_or_that_is_none_is_refused() {
+fn a_header_that_the_token_request_sets_or_that_is_not_a_header_is_refused() {
     for (name, value) in [
         ("authorization", "x"),
         ("Content-Type", "x"),
@@ -248,7 +248,7 @@ fn raw_basic_refuses_an_id_with_a_colon() {
 }
 
 #[tokio::test]
-async fn an_empty_secret_and_none_are_different_things() {
+async fn an_empty_secret_is_sent_and_no_secret_is_not() {
     let empty = sent(ClientCredentials::builder(URL, "id", empty()).any_origin()).await;
     assert!(form(empty.body().as_ref()).contains(&("client_secret".into(), String::new())));
     let none = sent(ClientCredentials::builder(URL, "id", ClientAuthentication::none()).any_origin()).await;

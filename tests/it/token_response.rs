@@ -64,7 +64,7 @@ async fn a_huge_lifetime_is_clamped() {
 }
 
 #[tokio::test]
-async fn a_lifetime_that_is_none_is_an_error_that_says_what_was_there() {
+async fn a_lifetime_that_is_not_a_number_is_an_error_that_names_what_it_is() {
     for (written, what) in [
         ("true", "a boolean"),
         ("\"soon\"", "a string"),
@@ -219,7 +219,7 @@ async fn a_success_with_an_error_in_it_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_error_member_that_says_nothing_is_none() {
+async fn an_error_member_that_says_nothing_is_ignored() {
     for written in ["null", "\"\"", "false", "0"] {
         read(format!(r#"{{"error":{written},"access_token":"t"}}"#)).await.expect(written);
     }

@@ -23,7 +23,7 @@ fn now<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// A token at hand: the request is with the inner service when `call` returns, as with every layer of tower.
+/// A cached token: the request is with the inner service when `call` returns, as with every layer of tower.
 #[tokio::test(start_paused = true)]
 async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     let (tokens, _) = api_tokens();
@@ -45,12 +45,12 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
     let _sent = service.call(get(URL));
-    let (request, _answer) = handle.next_request().await.expect("a request");
+    let (request, _response) = handle.next_request().await.expect("a request");
     assert_eq!(bearer(&request), Some("token-1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn readiness_is_asked_for_again_before_a_replay() {
+async fn readiness_is_polled_again_before_a_replay() {
     let (tokens, _) = api_tokens();
     let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
     let (mut service, mut handle) = mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
@@ -104,11 +104,11 @@ impl std::fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_service_passes_through_as_it_was() {
+async fn an_error_of_the_service_passes_through_unchanged() {
     let (tokens, _) = api_tokens();
     let inner = tower::service_fn(|_: Request<Body>| async { Err::<Response<Body>, _>(Broken(7)) });
     let service = BearerAuthLayer::new(tokens.clone()).layer(inner);
-    for round in ["with a wait for the token", "with a token at hand"] {
+    for round in ["with a wait for the token", "with a cached token"] {
         let error = service.clone().oneshot(get(URL)).await.expect_err("it is broken");
         assert_eq!(error.downcast_ref(), Some(&Broken(7)), "{round}");
         assert!(Error::find(&*error).is_none());

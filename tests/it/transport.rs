@@ -36,7 +36,7 @@ fn said(error: &Error) -> String {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_told_apart() {
+async fn a_refused_connection_has_an_error_kind_of_its_own() {
     let nobody = Nobody::new();
     for (name, client) in clients() {
         let error = failure(name, &format!("{}/token?secret=no", nobody.origin()), client).await;
@@ -50,7 +50,7 @@ async fn a_refused_connection_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_reset_is_told_apart() {
+async fn a_reset_has_an_error_kind_of_its_own() {
     let reset = server(|mut stream| async move {
         sockets::read_some(&mut stream).await;
         sockets::reset(stream);
@@ -74,7 +74,7 @@ async fn a_reset_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_host_without_an_address_is_told_apart() {
+async fn a_host_without_an_address_has_an_error_kind_of_its_own() {
     for (name, client) in clients() {
         let error = failure(name, "http://tls-handshake-certificate.invalid/token", client).await;
         assert_eq!(error.kind(), ErrorKind::Dns, "{name}: {error:?}");
@@ -101,7 +101,7 @@ async fn garbage_instead_of_http_is_a_failure_of_the_transport() {
 }
 
 #[tokio::test]
-async fn a_client_without_tls_is_told_apart() {
+async fn a_client_without_tls_has_an_error_kind_of_its_own() {
     let error = failure("no TLS", "https://127.0.0.1:1/token", Some(Arc::new(endpoint::tower_client()))).await;
     assert_eq!(error.kind(), ErrorKind::TlsMissing, "{error:?}");
     assert!(!error.is_transient());
@@ -331,7 +331,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn a_certificate_that_nobody_signed_is_told_apart() {
+    async fn a_certificate_that_nobody_signed_is_a_failure_of_tls() {
         let server = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
         for (name, client) in with_default(tls_clients(&Identity::new())) {
             let own = client.is_none();

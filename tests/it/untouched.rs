@@ -119,7 +119,7 @@ async fn the_second_attempt_is_the_first_one_to_the_byte_but_for_the_token() {
 }
 
 #[tokio::test]
-async fn a_proxys_407_is_the_callers_affair() {
+async fn a_proxys_407_goes_to_the_caller() {
     let auth = AuthorizationServer::in_memory();
     let refused = ResponseTemplate::new(407).insert_header("proxy-authenticate", "Basic realm=\"proxy\"");
     let proxy = responding(refused).await;

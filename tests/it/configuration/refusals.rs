@@ -84,7 +84,7 @@ fn an_unknown_field_is_refused_and_the_known_ones_are_named() {
 }
 
 #[test]
-fn what_another_tool_calls_a_field_is_told_by_its_name_here() {
+fn a_field_under_another_tools_name_is_refused_with_its_name_here() {
     for (other, field) in [
         ("scopes", "scope"),
         ("endpoint_params", "parameters"),

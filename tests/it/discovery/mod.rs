@@ -389,7 +389,7 @@ async fn the_endpoint_for_clients_with_a_certificate_is_used_where_that_is_wante
 }
 
 #[tokio::test]
-async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_by_itself() {
+async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_unasked() {
     let mut document = document();
     document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://auth.example.com:8443/token"});
     for authentication in [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()]

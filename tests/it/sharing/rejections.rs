@@ -29,7 +29,7 @@ async fn a_401_with_an_older_token_than_the_stored_one_makes_no_token_request() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_token_is_taken_by_nobody() {
+async fn a_rejected_token_is_taken_by_no_other_instance() {
     let fleet = Fleet::of(1);
     let token = fleet.instances[0].tokens.token().await.expect("a token");
     sleep(seconds(10)).await;

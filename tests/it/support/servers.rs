@@ -20,7 +20,7 @@ pub async fn responding(response: impl Respond + 'static) -> MockServer {
 
 /// All requests that this server received, in order.
 pub async fn received(server: &MockServer) -> Vec<wiremock::Request> {
-    server.received_requests().await.expect("wiremock records unless it is told not to")
+    server.received_requests().await.expect("wiremock records by default")
 }
 
 /// What an API responds that accepts the tokens of this server: 200 and the request's body. To all others 401 with a

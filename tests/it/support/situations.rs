@@ -387,7 +387,7 @@ async fn apis(errors: &mut Errors) {
     }
 }
 
-/// A redirect that reqwest follows by itself.
+/// A redirect that reqwest follows on its own.
 async fn redirects(errors: &mut Errors) {
     let auth = AuthorizationServer::in_memory();
     let end = support::responding(ResponseTemplate::new(401).insert_header("www-authenticate", "Bearer")).await;

@@ -157,7 +157,7 @@ impl Source {
         self.state().asked.iter().filter(|asked| (from..to).contains(&asked.at)).count()
     }
 
-    /// Tokens that the source was told of as rejected.
+    /// Tokens that were reported to the source as rejected.
     pub fn rejected(&self) -> Vec<String> {
         self.state().rejected.clone()
     }
