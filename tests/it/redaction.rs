@@ -5,7 +5,7 @@ use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
 
 use crate::support::{
     Nobody,
-    endpoint::{auth_responding, clients, form, obtain, sent, tower_client, with_client},
+    endpoint::{auth_responding, clients, form, obtain, tower_client, with_client},
     get, hyper_client,
     keys::Key,
     log::Log,
@@ -22,7 +22,7 @@ use client_credentials::{
     testing::{AuthorizationServer, MockResponse},
     token_fn,
 };
-use http::{HeaderValue, Request, header};
+use http::{Request, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::ServiceExt;
 use wiremock::ResponseTemplate;
@@ -139,79 +139,6 @@ fn builder(url: &str, authentication: ClientAuthentication) -> ClientCredentials
 
 fn token_response() -> serde_json::Value {
     serde_json::json!({"access_token": TOKEN, "refresh_token": REFRESH, "expires_in": 3600, "token_type": "Bearer"})
-}
-
-/// Responses of a server that repeats all it is told, in every encoding.
-fn echoes(request: &str) -> Vec<MockResponse> {
-    let sent: Vec<String> = form_urlencoded::parse(request.as_bytes()).map(|(_, value)| value.into_owned()).collect();
-    let mut said: Vec<String> = [SECRET, PARAMETER, TOKEN, REFRESH].iter().flat_map(|mark| forms(mark)).collect();
-    said.push(request.to_owned());
-    said.push(format!("{sent:?}"));
-    said.push(STANDARD_NO_PAD.encode(request));
-    said.push(STANDARD_NO_PAD.encode(format!("abcde:{SECRET}")));
-    let mut responses = Vec::new();
-    for text in said {
-        let tokens = token_response();
-        let mut with = |status: u16, body: String| responses.push(MockResponse::status(status).with_body(body));
-        let mut oauth = tokens.clone();
-        for name in ["error", "error_description", "error_uri"] {
-            oauth[name] = text.clone().into();
-        }
-        for status in [200, 400, 503] {
-            with(status, oauth.to_string());
-        }
-        // Where there is no token response, nobody can know what is a token.
-        let is_token = forms(TOKEN).contains(&text) || forms(REFRESH).contains(&text);
-        for status in [400, 500] {
-            if !is_token {
-                with(status, format!("<html>{text}</html>"));
-                with(status, serde_json::json!({"message": text}).to_string());
-                with(status, serde_json::json!({"members": {text.as_str(): 1}}).to_string());
-                with(status, serde_json::json!({"errors": [{"a": text}]}).to_string().replace('/', "\\/"));
-            }
-        }
-        with(200, format!("<html>{text}</html>"));
-        with(200, tokens.to_string()[..60].to_owned());
-        for name in ["token_type", "expires_in", "access_token", "refresh_in"] {
-            let mut wrong = tokens.clone();
-            wrong[name] = text.clone().into();
-            with(200, wrong.to_string());
-            wrong[name] = serde_json::json!([text]);
-            with(200, wrong.to_string());
-        }
-        if is_token {
-            continue;
-        }
-        if text.parse::<HeaderValue>().is_ok() {
-            for (status, name) in
-                [(302, header::LOCATION), (200, header::CONTENT_TYPE), (200, header::CONTENT_ENCODING)]
-            {
-                responses.push(MockResponse::status(status).with_header(name.as_str(), &text).with_body("<html>"));
-            }
-        }
-        let location = format!("https://{}.example.com/", text.replace(['/', '\\'], ""));
-        if location.parse::<HeaderValue>().is_ok() {
-            responses.push(MockResponse::status(307).with_header("location", &location));
-        }
-    }
-    responses
-}
-
-#[tokio::test]
-async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
-    let mut output = Output::default();
-    for authentication in authentications() {
-        let source = builder("https://auth.example.com/token", authentication.clone());
-        let request = sent(source.clone()).await;
-        output.debug("the request", &request);
-        let body = String::from_utf8(request.body().as_ref().to_vec()).expect("a form");
-        for response in echoes(&body) {
-            let what = format!("{authentication:?}, {response:?}");
-            let auth = auth_responding(response);
-            output.outcome(&what, obtain(source.clone().http_client(auth)).await);
-        }
-    }
-    output.assert_clean();
 }
 
 #[tokio::test]
