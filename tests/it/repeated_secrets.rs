@@ -107,7 +107,6 @@ fn forms(text: &str) -> Vec<String> {
         URL_SAFE_NO_PAD.encode(format!("ab{text}")),
         STANDARD.encode(format!("abcde:{text}")),
         STANDARD.encode(format!("client_secret={}", form(text))),
-        format!("grant_type=client_credentials&client_id=abcde&client_secret={}", form(text)),
         percent(&percent(text)),
         json(&json(text)),
         html(&json(text)),
