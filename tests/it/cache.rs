@@ -50,7 +50,7 @@ async fn steady_traffic(tokens: &TokenCache, time: Duration) -> (Vec<Error>, Dur
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_caller_is_served_from_the_cache() {
+async fn the_second_caller_gets_the_cached_token() {
     let source = Source::new();
     let tokens = source.cache();
     assert_eq!(token(&tokens).await, "token-1");

@@ -37,7 +37,7 @@ fn ask() -> HealthCheckRequest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_code_says_whether_it_may_pass_and_the_message_why_to_every_caller() {
+async fn a_call_that_gets_no_token_fails_with_a_code_and_the_reason_for_every_caller() {
     let slow_down = MockResponse::status(429).with_retry_after(Duration::from_secs(60));
     for (response, code, reason) in [
         (MockResponse::oauth_error("invalid_client"), Code::Unauthenticated, "invalid_client (HTTP 401)"),

@@ -12,8 +12,8 @@ use crate::support::{
     api::api_tokens, checked_by, endpoint::token_response, protected_api, received, responding, sockets, tokens_seen,
 };
 use client_credentials::{
-    BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenCache, TokenRequest,
-    async_trait, testing::AuthorizationServer,
+    BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, TokenCache,
+    TokenRequest, async_trait, testing::AuthorizationServer,
 };
 use http::{Extensions, Response, StatusCode, header::AUTHORIZATION};
 use reqwest::ResponseBuilderExt;
@@ -377,14 +377,18 @@ async fn a_redirect_that_reqwest_follows_does_not_carry_the_token_and_a_401_at_i
     let redirect = ResponseTemplate::new(302).insert_header("location", format!("{}/end", end.uri()));
     let start = responding(redirect).await;
     // Even where both are origins of ours.
-    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&start.uri(), &end.uri()])));
+    let clock = Clock::tokio();
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
+    let source = source.origin(start.uri()).origin(end.uri()).build().expect("a source");
+    let tokens = TokenCache::builder(source).clock(clock.clone()).build().expect("a cache");
+    tokens.token().await.expect("a token");
+    // So that a renewal would start at once.
+    clock.jump_wall_clock(2_000);
+    let client = client(BearerAuthMiddleware::new(tokens));
     let refused = client.get(start.uri()).send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(
-        (tokens_seen(&start).await, tokens_seen(&end).await),
-        (vec!["token-1".to_owned()], vec!["none".to_owned()])
-    );
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!((tokens_seen(&start).await, tokens_seen(&end).await), (vec!["token-1".into()], vec!["none".into()]));
     assert_eq!(auth.token_requests().len(), 1);
 }
 

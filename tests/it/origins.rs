@@ -59,7 +59,7 @@ async fn send_to(origins: &[&str], inner: Option<&str>, request: http::Request<s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_goes_to_the_origins_that_were_named_and_nowhere_else() {
+async fn a_token_goes_only_to_the_origins_that_were_named_and_over_plain_http_only_where_that_was() {
     let api: &[&str] = &["https://api.example.com"];
     let table: &[(&[&str], &str, Sent)] = &[
         (api, "https://api.example.com/stats?x=1", With),

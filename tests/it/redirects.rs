@@ -126,11 +126,10 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
 #[cfg(feature = "reqwest-middleware")]
 #[tokio::test]
 async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_rejects_nothing() {
-    use client_credentials::BearerAuthMiddleware;
-    use client_credentials::testing::AuthorizationServer;
+    use client_credentials::{BearerAuthMiddleware, Clock, testing::AuthorizationServer};
     use wiremock::{Mock, MockServer, matchers::path};
 
-    let auth = AuthorizationServer::start().await;
+    let auth = AuthorizationServer::in_memory();
     let (api, other) = (support::protected_api(&auth).await, MockServer::start().await);
     let to = |location: String| ResponseTemplate::new(307).insert_header("location", location);
     for (server, from, location) in [
@@ -141,17 +140,21 @@ async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_re
         Mock::given(path(from)).respond_with(to(location)).with_priority(1).mount(server).await;
     }
     let source = client_credentials::ClientCredentials::builder(auth.token_url(), "abcde", "12345");
-    let source = source.origin(api.uri()).build().expect("a source");
-    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
-        .with(BearerAuthMiddleware::new(source.into()))
-        .build();
+    let source = source.http_client(auth.clone()).origin(api.uri()).build().expect("a source");
+    let clock = Clock::tokio();
+    let tokens = TokenCache::builder(source).clock(clock.clone()).build().expect("a cache");
+    tokens.token().await.expect("a token");
+    // So that a renewal would start at once.
+    clock.jump_wall_clock(2_000);
+    let client =
+        reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(BearerAuthMiddleware::new(tokens)).build();
     let status = |path: &str| {
         let sent = client.get(format!("{}{path}", api.uri())).send();
         async { sent.await.expect("a response").status() }
     };
 
     assert_eq!(status("/away").await, StatusCode::UNAUTHORIZED);
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     let counts = (support::received(&other).await.len(), support::received(&api).await.len());
     assert_eq!((counts, auth.token_requests().len()), ((1, 2), 1), "neither renewed nor sent again");
 

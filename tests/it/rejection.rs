@@ -131,7 +131,7 @@ async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_ne
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request_as_well() {
+async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request() {
     for challenge in [EXPLICIT, None] {
         let (tokens, source) = api_tokens();
         tokens.token().await.expect("a token");

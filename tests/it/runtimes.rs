@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, hours, millis, minutes};
 use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::runtime::{Builder, Runtime};
 
@@ -125,30 +125,6 @@ fn a_fetch_that_nobody_drives_is_taken_over_after_its_deadline() {
     frozen.block_on(async { tokio::time::sleep(millis(20)).await });
     assert_eq!(source.count(), 1);
     assert_eq!(driven.block_on(token(&tokens)).expect("a token"), "token-1");
-}
-
-#[test]
-fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
-    let source = Source::new().with_time_limit(millis(100));
-    let tokens = cache(&source);
-    let scope = |key: usize| TokenRequest::builder().scope(format!("s{key}")).build().expect("a token request");
-    let frozen = current_thread();
-    source.respond(Outcome::Hangs);
-    {
-        let _entered = frozen.enter();
-        for key in 0..40 {
-            assert!(tokens.with_request(&scope(key)).try_token().is_none());
-        }
-    }
-    frozen.block_on(tokio::task::yield_now());
-    assert_eq!(source.in_flight(), 16);
-    source.respond(Outcome::Lives(hours(1)));
-    let begun = Instant::now();
-    for key in 30..50 {
-        current_thread().block_on(tokens.token_for(&scope(key))).expect("a token");
-    }
-    assert!(begun.elapsed() < seconds(20), "{:?}", begun.elapsed());
-    drop(frozen);
 }
 
 #[test]

@@ -298,7 +298,7 @@ async fn a_resource_is_any_absolute_uri_and_another_name_for_it_a_parameter() {
 }
 
 #[test]
-fn plain_http_is_for_loopback_and_for_those_who_say_so() {
+fn a_token_url_over_plain_http_needs_loopback_or_permission() {
     for url in [
         "http://127.0.0.1:4000/token",
         "http://127.1.2.3/token",
