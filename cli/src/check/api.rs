@@ -68,8 +68,7 @@ fn refused(error: &Error) -> Failure {
 fn verdict(status: StatusCode, said: &str) -> Result<(), Failure> {
     let meaning = match status {
         StatusCode::UNAUTHORIZED => {
-            let text = format!("{said}: the API rejects the token");
-            return Err(Failure::api([vec![text], explain::rejected()].concat().join("\n"), false));
+            return Err(Failure::api(format!("{said}: the API rejects the token{}", explain::rejection()), false));
         }
         StatusCode::FORBIDDEN => {
             let what = "the API knows the client, and refuses this request; a scope may be missing";
