@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::ArgMatches;
-use client_credentials::{Error, ErrorKind, HttpClient, SecretBody, TokenCache, async_trait};
+use client_credentials::{Error, ErrorKind, HttpClient, SecretBody, TokenCache, TokenSource, async_trait};
 use http::{Request, Response};
 
 use crate::{demo::Demo, failure::Failure, settings::Settings};
@@ -39,13 +39,19 @@ fn cache(settings: &Settings, is_kept: bool, sent: &Arc<AtomicBool>) -> Result<T
     let sent = Arc::clone(sent);
     let builder = settings.builder(None)?.map_http_client(move |client| Noted { client, sent: Arc::clone(&sent) });
     let source = builder.build().map_err(|error| Failure::settings(&error))?;
+    let wait = wait_limit(source.time_limit());
     // So that what is left of a token's life is exact. A token that is about to end is due, and not printed anyway.
-    let cache = TokenCache::builder(source).leeway(Duration::ZERO);
+    let cache = TokenCache::builder(source).leeway(Duration::ZERO).wait_limit(wait);
     let cache = match is_kept.then(store::open).flatten() {
         Some(store) => cache.shared_in_the_clear(store),
         None => cache,
     };
     cache.build().map_err(|error| Failure::settings(&error))
+}
+
+/// At least the library's own, which is too short for a long `--timeout`.
+fn wait_limit(token_request: Duration) -> Duration {
+    Duration::from_secs(30).max(token_request + Duration::from_secs(2))
 }
 
 fn failed(settings: &Settings, error: &Error, time: Duration) -> Failure {
@@ -75,5 +81,17 @@ impl HttpClient for Noted {
 
     fn follows_redirects(&self) -> bool {
         self.client.follows_redirects()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_waits_for_as_long_as_its_token_request_may_take() {
+        for (timeout, wait) in [(1, 30), (28, 30), (60, 62)] {
+            assert_eq!(wait_limit(Duration::from_secs(timeout)), Duration::from_secs(wait));
+        }
     }
 }
