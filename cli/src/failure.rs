@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use client_credentials::{Error, ErrorKind};
 
-use crate::explain;
+use crate::{explain, streams::say};
 
 const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
@@ -62,7 +62,7 @@ impl Failure {
     }
 
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("{}", self.text.trim_end());
+        say(self.text.trim_end());
         ExitCode::from(self.code)
     }
 }

@@ -6,13 +6,11 @@ mod demo;
 mod explain;
 mod failure;
 mod settings;
+mod streams;
 mod time;
 mod token;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use self::failure::Failure;
 
@@ -35,7 +33,5 @@ fn run() -> Result<(), Failure> {
         }
     })?;
     // Only at the end, so that there is a result or nothing.
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(result.as_bytes()).and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))
+    streams::print(&result).map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     failure::{Failure, whole},
     settings::Settings,
+    streams::say,
 };
 
 /// A token, and how it was obtained.
@@ -40,7 +41,9 @@ pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
                 let origins = source.origins().unwrap_or_default();
                 return Ok(Obtained { token, method, origins, seen: exchange.seen() });
             }
-            Err(error) if left.peek().is_some() && may_be_authentication(&error) => eprintln!("  {}", whole(&error)),
+            Err(error) if left.peek().is_some() && may_be_authentication(&error) => {
+                say(format!("  {}", whole(&error)));
+            }
             Err(error) => return Err(Failure::token(&error)),
         }
     }

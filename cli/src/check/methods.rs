@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::settings::Settings;
+use crate::{settings::Settings, streams::say};
 
 const MOST: usize = 3;
 
@@ -41,10 +41,10 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
     if methods.is_empty() {
         let names: Vec<_> = METHODS.iter().filter(|(name, _)| listed.contains(&Value::from(*name))).collect();
         let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-        eprintln!(
+        say(format!(
             "  the metadata has no way of authentication that these settings are for; it has {}",
             names.join(", ")
-        );
+        ));
         return Some(usual(possible));
     }
     Some(methods)

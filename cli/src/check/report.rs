@@ -7,14 +7,14 @@ use client_credentials::AccessToken;
 use serde_json::{Map, Value};
 
 use super::{attempts::Obtained, exchange::Seen};
-use crate::settings::Settings;
+use crate::{settings::Settings, streams::say};
 
 /// Both are in whole seconds, and a response takes a moment.
 const SAME_TIME: Duration = Duration::from_secs(2);
 
 pub(super) fn show(settings: &Settings, obtained: &Obtained) {
     let token = &obtained.token;
-    eprintln!();
+    say("");
     line("lifetime", &lifetime(token));
     line("scope", &scope(&requested(settings), token.scope()));
     match claims(token.expose_secret()) {
@@ -27,7 +27,7 @@ pub(super) fn show(settings: &Settings, obtained: &Obtained) {
 }
 
 pub(super) fn line(what: &str, said: &str) {
-    eprintln!("{what:<10}{said}");
+    say(format!("{what:<10}{said}"));
 }
 
 fn lifetime(token: &AccessToken) -> String {

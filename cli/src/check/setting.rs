@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use crate::settings::Settings;
+use crate::{settings::Settings, streams::say};
 
 const SECRET_FILE: &str = "/run/secrets/client-secret";
 
@@ -80,7 +80,7 @@ fn hide(table: &mut Table, flags: &Table) {
 /// Where an application reads it.
 pub(super) fn explain(settings: &Settings) {
     let name = settings.name.rsplit('.').next().unwrap_or_default();
-    eprintln!(
+    say(format!(
         "
 The setting that worked follows on standard output. With the feature `serde`, your application reads it:
 
@@ -93,5 +93,5 @@ The setting that worked follows on standard output. With the feature `serde`, yo
         .with(client_credentials::BearerAuthMiddleware::new(tokens))
         .build();
 "
-    );
+    ));
 }

@@ -11,7 +11,7 @@ use client_credentials::ClientCredentialsBuilder;
 use toml::{Table, Value};
 
 pub(crate) use self::flags::{FLAGS, Flag, Takes, meant, of_field};
-use crate::failure::Failure;
+use crate::{failure::Failure, streams::say};
 
 /// Fields of which only one is used: one that is set replaces the others of a source with less weight.
 const ONE_OF: [&[&str]; 3] =
@@ -61,7 +61,7 @@ impl Settings {
     }
 
     pub(crate) fn say_replaced(&self) {
-        self.replaced.iter().for_each(|text| eprintln!("{text}"));
+        self.replaced.iter().for_each(say);
     }
 
     pub(crate) fn has(&self, field: &str) -> bool {

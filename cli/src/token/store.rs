@@ -11,6 +11,8 @@ use client_credentials::{
     store::{BoxError, Entry, EntryName, FileStore, TokenStore},
 };
 
+use crate::streams::say;
+
 const FOLDER: &str = "client-credentials";
 /// What is dropped after a shorter time is no longer needed.
 const LONG: Duration = Duration::from_millis(200);
@@ -20,14 +22,14 @@ pub(super) fn open() -> Option<Said<FileStore>> {
     match FileStore::in_user_cache_dir(FOLDER) {
         Ok(store) => Some(Said { store, once: AtomicBool::new(false) }),
         Err(error) => {
-            say(&error.to_string());
+            say_not_kept(&error.to_string());
             None
         }
     }
 }
 
-fn say(why: &str) {
-    eprintln!("the token is not kept for the next call: {why}");
+fn say_not_kept(why: &str) {
+    say(format!("the token is not kept for the next call: {why}"));
 }
 
 /// A store whose first failure is said.
@@ -65,7 +67,7 @@ impl Drop for Hanging<'_> {
 
 fn say_once(once: &AtomicBool, why: &str) {
     if !once.swap(true, Ordering::Relaxed) {
-        say(why);
+        say_not_kept(why);
     }
 }
 

@@ -58,6 +58,24 @@ fn the_help_shows_the_value_of_no_variable() {
     }
 }
 
+/// As in `client-credentials token | head -0`, and `client-credentials check 2>&1 | head -1`.
+#[tokio::test]
+async fn nobody_has_to_read_what_is_printed() {
+    // The pipe is closed long before the command writes to it.
+    let server = server(|_| issued(&json!({})).set_delay(Duration::from_millis(500))).await;
+    for command in ["check", "token"] {
+        let mut child = with_client(command, &server).start();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().expect("it ends");
+        assert!(ended.status.success(), "{command}: {ended:?}");
+        assert!(!String::from_utf8_lossy(&ended.stderr).contains("error"), "{command}: {ended:?}");
+    }
+    let mut child = with_client("check", &server).start();
+    drop(child.stderr.take());
+    let ended = child.wait_with_output().expect("it ends");
+    assert!(ended.status.success() && !ended.stdout.is_empty(), "{ended:?}");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_the_list_of_processes() {
