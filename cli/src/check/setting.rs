@@ -9,7 +9,7 @@ const SECRET_FILE: &str = "/run/secrets/client-secret";
 pub(super) fn text(settings: &Settings, method: &str) -> String {
     let mut table = settings.table.clone();
     let has_secret = table.remove("client_secret").is_some();
-    table.insert("authentication".to_owned(), Value::String(method.to_owned()));
+    table.insert("authentication".to_owned(), method.into());
     hide(&mut table, &settings.flags);
     for name in ["token_url", "issuer"] {
         if let Some(Value::String(url)) = table.get_mut(name) {
@@ -17,12 +17,11 @@ pub(super) fn text(settings: &Settings, method: &str) -> String {
         }
     }
     if has_secret {
-        table.insert("client_secret_file".to_owned(), Value::String(SECRET_FILE.to_owned()));
+        table.insert("client_secret_file".to_owned(), SECRET_FILE.into());
     }
-    let is_named = ["origins", "any_origin", "vonage"].iter().any(|field| table.contains_key(*field));
+    let is_named = settings.names_origins();
     if !is_named {
-        let example = Value::Array(vec![Value::String("https://api.example.com".to_owned())]);
-        table.insert("origins".to_owned(), example);
+        table.insert("origins".to_owned(), vec!["https://api.example.com"].into());
     }
     let table = in_order(table);
     let in_file = settings
@@ -59,7 +58,7 @@ fn hide(table: &mut Table, flags: &Table) {
         let Some(Value::Table(fields)) = table.get_mut(name) else { continue };
         for (field, value) in fields {
             if flags.get(name).and_then(|flags| flags.get(field)) != Some(value) {
-                *value = Value::String("…".to_owned());
+                *value = "…".into();
             }
         }
     }
