@@ -25,10 +25,8 @@ pub(super) struct Obtained {
 
 pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
     let exchange = Exchange::default();
-    let metadata = match settings.has("issuer") && !settings.has("authentication") {
-        true => look_up(settings, &exchange).await?,
-        false => None,
-    };
+    let is_open = settings.has("issuer") && !settings.has("authentication");
+    let metadata = if is_open { look_up(settings, &exchange).await? } else { None };
     let Some(methods) = methods::to_try(settings, metadata.as_ref()) else {
         return Err(refused(settings));
     };

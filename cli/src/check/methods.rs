@@ -39,8 +39,8 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
         supported.filter_map(|name| possible.iter().copied().find(|method| *method == name)).collect();
     methods.truncate(MOST);
     if methods.is_empty() {
-        let names: Vec<_> = METHODS.iter().filter(|(name, _)| listed.contains(&Value::from(*name))).collect();
-        let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+        let names = METHODS.map(|(name, _)| name);
+        let names: Vec<_> = names.into_iter().filter(|name| listed.contains(&Value::from(*name))).collect();
         say(format!(
             "  the metadata has no way of authentication that these settings are for; it has {}",
             names.join(", ")

@@ -15,22 +15,17 @@ use clap::ArgMatches;
 use client_credentials::{Error, ErrorKind, HttpClient, SecretBody, TokenCache, TokenSource, async_trait};
 use http::{Request, Response};
 
-use crate::{demo::Demo, failure::Failure, settings::Settings};
+use crate::{failure::Failure, settings::Settings};
 
-pub(crate) async fn run(options: &ArgMatches) -> Result<String, Failure> {
-    let demo = if options.get_flag("demo") { Some(Demo::start().await) } else { None };
-    let settings = match &demo {
-        Some(demo) => demo.settings(),
-        None => Settings::read(options)?,
-    };
+pub(crate) async fn run(options: &ArgMatches, settings: &Settings) -> Result<String, Failure> {
     let sent = Arc::new(AtomicBool::new(false));
-    let is_kept = !options.get_flag("no-store") && demo.is_none();
-    let tokens = cache(&settings, is_kept, &sent)?;
+    let is_kept = !options.get_flag("no-store") && !options.get_flag("demo");
+    let tokens = cache(settings, is_kept, &sent)?;
     let time = options.get_one::<Duration>("valid-for").copied().unwrap_or_default();
-    let mut token = tokens.token_valid_for(time).await.map_err(|error| failed(&settings, &error, time))?;
+    let mut token = tokens.token_valid_for(time).await.map_err(|error| failed(settings, &error, time))?;
     if options.get_flag("fresh") && !sent.load(Ordering::Relaxed) {
         tokens.reject(&token);
-        token = tokens.token_valid_for(time).await.map_err(|error| failed(&settings, &error, time))?;
+        token = tokens.token_valid_for(time).await.map_err(|error| failed(settings, &error, time))?;
     }
     Ok(output::text(options, &token, tokens.status().usable_for()))
 }

@@ -18,7 +18,7 @@ const FOLDER: &str = "client-credentials";
 const LONG: Duration = Duration::from_millis(200);
 
 /// The user's folder. `None`: it cannot be used, which is said and is no failure.
-pub(super) fn open() -> Option<Said<FileStore>> {
+pub(super) fn open() -> Option<Said> {
     match FileStore::in_user_cache_dir(FOLDER) {
         Ok(store) => Some(Said { store, once: AtomicBool::new(false) }),
         Err(error) => {
@@ -33,12 +33,12 @@ fn say_not_kept(why: &str) {
 }
 
 /// A store whose first failure is said.
-pub(super) struct Said<S> {
-    store: S,
+pub(super) struct Said {
+    store: FileStore,
     once: AtomicBool,
 }
 
-impl<S> Said<S> {
+impl Said {
     async fn noted<T>(&self, operation: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
         let mut hanging = Hanging { once: &self.once, since: Some(Instant::now()) };
         let outcome = operation.await;
@@ -72,7 +72,7 @@ fn say_once(once: &AtomicBool, why: &str) {
 }
 
 #[async_trait]
-impl<S: TokenStore> TokenStore for Said<S> {
+impl TokenStore for Said {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
         self.noted(self.store.load(names)).await
     }
