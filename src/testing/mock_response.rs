@@ -41,9 +41,8 @@ impl MockResponse {
 
     /// The error response of a token endpoint (RFC 6749 section 5.2), with the status 400, or 401 for `invalid_client`.
     pub fn oauth_error(code: &str) -> Self {
-        let status = if code == "invalid_client" { 401 } else { 400 };
-        let body = serde_json::json!({ "error": code }).to_string();
-        Self::status(status).with_header("content-type", "application/json").with_body(body)
+        let status = if code == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        Self::new(What::This(json(status, &serde_json::json!({ "error": code }))))
     }
 
     /// A 200 with an HTML page, which is not a token response.
