@@ -52,15 +52,17 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
 
 /// What the settings have something for.
 fn possible(settings: &Settings) -> &'static [&'static str] {
-    match () {
-        () if settings.has("private_key_file") => &["private_key_jwt"],
-        () if settings.has("client_assertion_file") => &["client_assertion"],
-        () if settings.has("client_secret") || settings.has("client_secret_file") => {
-            &["client_secret_post", "client_secret_basic", "client_secret_jwt"]
-        }
-        () if settings.http("client_certificate_file").is_some() => &["tls_client_auth", "self_signed_tls_client_auth"],
+    if settings.has("private_key_file") {
+        &["private_key_jwt"]
+    } else if settings.has("client_assertion_file") {
+        &["client_assertion"]
+    } else if settings.has("client_secret") || settings.has("client_secret_file") {
+        &["client_secret_post", "client_secret_basic", "client_secret_jwt"]
+    } else if settings.http("client_certificate_file").is_some() {
+        &["tls_client_auth", "self_signed_tls_client_auth"]
+    } else {
         // Refused, because the secret is missing.
-        () => &["client_secret_post"],
+        &["client_secret_post"]
     }
 }
 
