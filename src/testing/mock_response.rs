@@ -115,16 +115,10 @@ impl MockResponse {
 }
 
 /// The responses to the next requests, and to all requests after them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Responses {
     next: VecDeque<MockResponse>,
-    always: MockResponse,
-}
-
-impl Default for Responses {
-    fn default() -> Self {
-        Self { next: VecDeque::new(), always: MockResponse::usual() }
-    }
+    always: Option<MockResponse>,
 }
 
 impl Responses {
@@ -134,11 +128,11 @@ impl Responses {
 
     pub(super) fn always(&mut self, response: MockResponse) {
         self.next.clear();
-        self.always = response;
+        self.always = Some(response);
     }
 
     pub(super) fn pop(&mut self) -> MockResponse {
-        self.next.pop_front().unwrap_or_else(|| self.always.clone())
+        self.next.pop_front().or_else(|| self.always.clone()).unwrap_or_else(MockResponse::usual)
     }
 }
 
