@@ -77,6 +77,15 @@ async fn nobody_has_to_read_what_is_printed() {
 }
 
 #[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let mut token = cli(&["token", "--demo"]);
+    token.command.stdout(std::fs::File::create("/dev/full").expect("a device"));
+    let said = token.fails(2);
+    assert!(said.starts_with("error: the result cannot be written: "), "{said}");
+}
+
+#[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_the_list_of_processes() {
     let server = server(|_| issued(&json!({})).set_delay(Duration::from_secs(2))).await;
