@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{SECRET, cli, issued, server, token_requests, with_client};
 
 #[test]
-fn wrong_usage_is_told_on_standard_error() {
+fn wrong_usage_is_reported_on_standard_error() {
     for (arguments, said) in [
         (&["check", "--nonsense"][..], "unexpected argument '--nonsense'"),
         (&["publish"], "unrecognized subcommand 'publish'"),
