@@ -15,6 +15,8 @@ fn wrong_usage_is_reported_on_standard_error() {
         (&["token", "--valid-for", "soon"], "write a time as `90s`, `20m` or `2h`"),
         (&["token", "--parameters", "a", "--client-id", "a"], "--parameters: write it as `name=value`"),
         (&["check", "--demo", "--api"], "a value is required"),
+        (&["check", "--demo", "--api", "https://a.test"], "cannot be used with"),
+        (&["token", "--demo", "--scope", "a"], "cannot be used with"),
         (
             &["check", "https://auth.example.com/token"],
             "an argument that belongs to no flag (a token URL is `--token-url",
