@@ -88,7 +88,8 @@ mod tunnels {
     use super::*;
     use crate::support::{Nobody, sockets};
 
-    /// Proxies that let nobody through: their port, what an error says, and whether it may pass. At the last port, nobody listens.
+    /// Proxies that let nobody through: their port, what an error says, and whether it may pass. At the last port,
+    /// nobody listens.
     async fn proxies() -> (Vec<(u16, &'static str, bool)>, Nobody) {
         let mut proxies = Vec::new();
         for (status, says, transient) in [
