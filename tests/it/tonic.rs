@@ -214,8 +214,8 @@ async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
         .layer(layer(&auth, &origin).with_replay(TryClone))
         .map_request(|request: http::Request<Full<Bytes>>| request.map(Body::new))
         .service(channel(&origin));
-    // Without the box, and with the box's error (`BoxError`), a spawned call does not compile ("implementation of
-    // `From` is not general enough").
+    // A spawned call compiles only over a boxed service whose error is not boxed, too ("implementation of `From` is not
+    // general enough").
     let stack = ServiceBuilder::new().layer(GrpcStatusLayer).service(stack);
     let client = HealthClient::new(BoxCloneSyncService::new(stack));
     client.clone().check(ask()).await.expect("a response");
