@@ -19,8 +19,7 @@ fn vonage(region: Region) -> ClientCredentialsBuilder {
 
 fn issuing(token_type: &str) -> AuthorizationServer {
     let body = format!(r#"{{"access_token":"abcde12345","expires_in":7200,"token_type":"{token_type}"}}"#);
-    let auth = auth_responding(MockResponse::status(200).with_body(body));
-    auth
+    auth_responding(MockResponse::status(200).with_body(body))
 }
 
 #[test]
