@@ -18,7 +18,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use self::assertion::Signing;
-#[cfg(all(feature = "serde", any(feature = "rustls", feature = "native-tls")))]
 #[cfg(all(feature = "jwt", feature = "serde"))]
 pub(super) use self::key_file::KeyFile;
 #[cfg(feature = "jwt")]
