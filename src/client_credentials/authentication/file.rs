@@ -1,7 +1,6 @@
 //! A secret in a file, read outside the runtime's worker threads.
 
 use std::{
-    io,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -30,14 +29,8 @@ impl SecretFile {
         let path = self.path.clone();
         // `None`: the runtime is shutting down.
         let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
-        outcome.map_err(|NotRead(what, cause)| {
-            let message = format!("{field}: the file {} {what}", shown_path(&self.path));
-            let error = Error::new(ErrorKind::Credentials, message);
-            match cause {
-                Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
-                None => error,
-            }
-        })
+        let path = shown_path(&self.path);
+        outcome.map_err(|not_read| not_read.into_error(ErrorKind::Credentials, field, &path))
     }
 }
 

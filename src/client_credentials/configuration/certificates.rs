@@ -44,13 +44,16 @@ impl Loaded {
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod with_tls {
-    use std::{fs, io, path::Path};
+    use std::path::Path;
 
     use reqwest::{Certificate, ClientBuilder, Identity};
     use zeroize::Zeroizing;
 
     use super::{Certificates, Error};
-    use crate::secret_file::shown_path;
+    use crate::{
+        error::ErrorKind,
+        secret_file::{read_bytes, shown_path},
+    };
 
     pub(in super::super) struct Loaded {
         authorities: Vec<Certificate>,
@@ -141,13 +144,8 @@ mod with_tls {
     }
 
     fn read(field: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let unreadable = |error: io::Error| refuse(field, path, "cannot be read").caused_by(Box::new(error));
-        // Opening a pipe blocks until another process writes to it.
-        if fs::metadata(path).map_err(unreadable)?.file_type().is_file() {
-            fs::read(path).map(Zeroizing::new).map_err(unreadable)
-        } else {
-            Err(refuse(field, path, "is not a regular file"))
-        }
+        read_bytes(path, u64::MAX)
+            .map_err(|not_read| not_read.into_error(ErrorKind::Configuration, field, &shown_path(path)))
     }
 
     fn refuse(field: &str, path: &Path, what: &str) -> Error {
