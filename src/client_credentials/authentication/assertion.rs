@@ -11,7 +11,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{Secret, Signer};
@@ -71,7 +71,7 @@ impl Thumbprint {
             Self::OfFile(file) => {
                 let pem = file.read("certificate_file").await?;
                 super::private_key::thumbprint(pem.as_bytes())
-                    .map_err(|error| Error::new(ErrorKind::Credentials, format!("{file:?}: {error}")).lasting())
+                    .map_err(|error| Error::credentials(format_args!("{file:?}"), &error))
             }
         }
     }
@@ -177,15 +177,13 @@ impl ClientAssertion {
         }
     }
 
-    async fn header(&self) -> Result<Map<String, Value>, Error> {
-        let mut header = Map::new();
-        header.insert("alg".into(), self.algorithm().into());
-        header.insert("typ".into(), "JWT".into());
+    async fn header(&self) -> Result<Value, Error> {
+        let mut header = json!({"alg": self.algorithm(), "typ": "JWT"});
         if let Some(key_id) = &self.key_id {
-            header.insert("kid".into(), key_id.as_str().into());
+            header["kid"] = key_id.as_str().into();
         }
         if let Some(thumbprint) = &self.thumbprint {
-            header.insert("x5t#S256".into(), thumbprint.read().await?.into());
+            header["x5t#S256"] = thumbprint.read().await?.into();
         }
         Ok(header)
     }
@@ -201,14 +199,15 @@ impl ClientAssertion {
     ) -> Result<Zeroizing<String>, Error> {
         let header = self.header().await?;
         let issued_at = skew.now().saturating_sub(ALLOWED_SKEW.as_secs());
-        let mut claims = Map::new();
-        claims.insert("iss".into(), client_id.into());
-        claims.insert("sub".into(), client_id.into());
-        claims.insert("aud".into(), self.audience.as_deref().unwrap_or(token_url).into());
-        claims.insert("jti".into(), unique().into());
-        claims.insert("iat".into(), issued_at.into());
-        claims.insert("exp".into(), (issued_at + self.lifetime.as_secs()).into());
-        let part = |members| URL_SAFE_NO_PAD.encode(Value::Object(members).to_string());
+        let claims = json!({
+            "iss": client_id,
+            "sub": client_id,
+            "aud": self.audience.as_deref().unwrap_or(token_url),
+            "jti": unique(),
+            "iat": issued_at,
+            "exp": issued_at + self.lifetime.as_secs(),
+        });
+        let part = |members: Value| URL_SAFE_NO_PAD.encode(members.to_string());
         let message = format!("{}.{}", part(header), part(claims));
         let signature = match &self.signing {
             Signing::PrivateKey(signer) => {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{PrivateKey, Secret, Signer};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// It is read each time, so that a replaced key needs no restart.
 pub(in crate::client_credentials) struct KeyFile {
@@ -31,7 +31,7 @@ impl Signer for KeyFile {
         let pem = self.pem.read("private_key_file").await?;
         // Not a configuration error: the next attempt reads the file again.
         let key = PrivateKey::new(pem.as_bytes(), self.algorithm)
-            .map_err(|error| Error::new(ErrorKind::Credentials, format!("{:?}: {error}", self.pem)).lasting())?;
+            .map_err(|error| Error::credentials(format_args!("{:?}", self.pem), &error))?;
         key.sign(message).await
     }
 }

@@ -220,16 +220,13 @@ impl ClientAuthentication {
 
     /// What to check when the server rejects the client.
     pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
+        let client_id = refused.client_id.as_str();
+        let client_secret = refused.client_secret.as_ref().map_or("", |secret| secret.as_str());
         match &self.0 {
-            Method::Post(_) | Method::Basic { .. }
-                if refused.client_secret.as_ref().is_some_and(|secret| has_stray_space(secret)) =>
-            {
+            Method::Post(_) | Method::Basic { .. } if has_stray_space(client_secret) => {
                 "check client_secret: it begins or ends with a space, or has a line break"
             }
-            Method::Basic { raw: false, .. }
-                if is_encoded(&refused.client_id)
-                    || refused.client_secret.as_ref().is_some_and(|secret| is_encoded(secret)) =>
-            {
+            Method::Basic { raw: false, .. } if is_encoded(client_id) || is_encoded(client_secret) => {
                 "check client_id and client_secret; they have characters that are encoded in a Basic header, and not every server decodes them: try `client_secret_basic_raw` or `client_secret_post`"
             }
             Method::Post(_) | Method::Basic { .. } => {
@@ -252,13 +249,15 @@ impl ClientAuthentication {
     }
 
     fn check_id(&self, client_id: &str) -> Result<(), Error> {
-        match &self.0 {
-            _ if client_id.is_empty() => Err(Error::configuration("client_id: empty")),
-            Method::Basic { raw: true, .. } if client_id.contains(':') => Err(Error::configuration(
-                "client_id: has a `:`, which ends the id in a raw Basic header; use `client_secret_basic`",
-            )),
-            _ => Ok(()),
+        if client_id.is_empty() {
+            return Err(Error::configuration("client_id: empty"));
         }
+        if matches!(self.0, Method::Basic { raw: true, .. }) && client_id.contains(':') {
+            return Err(Error::configuration(
+                "client_id: has a `:`, which ends the id in a raw Basic header; use `client_secret_basic`",
+            ));
+        }
+        Ok(())
     }
 
     /// The client's secret, if the method has one.
