@@ -162,11 +162,7 @@ impl ClientAssertion {
     }
 
     pub(super) fn name(&self) -> &'static str {
-        match self.signing {
-            Signing::PrivateKey(_) => "private_key_jwt",
-            #[cfg(feature = "jwt")]
-            Signing::Secret(_) => "client_secret_jwt",
-        }
+        if self.client_secret().is_some() { "client_secret_jwt" } else { "private_key_jwt" }
     }
 
     fn algorithm(&self) -> &str {

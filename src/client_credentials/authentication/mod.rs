@@ -220,8 +220,7 @@ impl ClientAuthentication {
 
     /// What to check when the server rejects the client.
     pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
-        let client_id = refused.client_id.as_str();
-        let client_secret = refused.client_secret.as_ref().map_or("", |secret| secret.as_str());
+        let Credentials { client_id, client_secret } = refused;
         match &self.0 {
             Method::Post(_) | Method::Basic { .. } if has_stray_space(client_secret) => {
                 "check client_secret: it begins or ends with a space, or has a line break"
@@ -293,8 +292,8 @@ impl ClientAuthentication {
     pub(super) async fn read(&self, client_id: &Secret) -> Result<Credentials, Error> {
         let client_id = self.read_id(client_id).await?;
         let client_secret = match self.client_secret() {
-            Some(secret) => Some(secret.read("client_secret").await?),
-            None => None,
+            Some(secret) => secret.read("client_secret").await?,
+            None => Zeroizing::default(),
         };
         Ok(Credentials { client_id, client_secret })
     }
@@ -306,8 +305,7 @@ impl ClientAuthentication {
 
     /// Makes the proof for one attempt. `token_url` is the audience of an assertion if none is set.
     pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, skew: Skew) -> Result<Proof, Error> {
-        let id = credentials.client_id.clone();
-        let secret = credentials.client_secret.clone().unwrap_or_default();
+        let Credentials { client_id: id, client_secret: secret } = credentials.clone();
         Ok(match &self.0 {
             Method::Post(_) => Proof {
                 parameters: vec![("client_id", id), ("client_secret", secret.clone())],
