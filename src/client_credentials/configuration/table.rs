@@ -8,40 +8,42 @@ use super::{
     names,
     setting::{Fields, Setting},
 };
-use crate::error::Error;
+use crate::{client_credentials::Secret, error::Error};
 
 pub(super) struct Table {
     /// The prefix of field names in errors: empty, or the table's own name and a dot.
     prefix: String,
     fields: Fields,
+    /// Fields that were ignored because another one replaces them.
+    pub overridden: Vec<&'static str>,
 }
 
 impl Table {
     /// Refuses unknown and repeated fields.
     pub(super) fn new(prefix: String, fields: Fields, known: &[&str]) -> Result<Self, Error> {
-        let table = Self { prefix, fields };
-        if let Some((unknown, _)) = table.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            let advice = match names::meant(&table.prefix, unknown, known) {
+        if let Some((unknown, _)) = fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            let advice = match names::meant(&prefix, unknown, known) {
                 Some(field) => format!("write `{field}`"),
                 None => format!("the fields are {}", listed(known)),
             };
-            let what = format!("`{}{}` is not a field; {advice}", table.prefix, shown(unknown));
-            return Err(Error::configuration(what));
+            return Err(Error::configuration(format!("`{prefix}{}` is not a field; {advice}", shown(unknown))));
         }
-        table.without_repetitions()
+        Self::of_any_names(prefix, fields)
     }
 
-    fn without_repetitions(self) -> Result<Self, Error> {
-        let names = self.fields.iter().map(|(name, _)| name);
-        let repeated = names.enumerate().find(|(at, name)| self.fields[..*at].iter().any(|(other, _)| other == *name));
+    /// Refuses repeated fields.
+    fn of_any_names(prefix: String, fields: Fields) -> Result<Self, Error> {
+        let table = Self { prefix, fields, overridden: Vec::new() };
+        let names = table.fields.iter().map(|(name, _)| name);
+        let repeated = names.enumerate().find(|(at, name)| table.fields[..*at].iter().any(|(other, _)| other == *name));
         match repeated {
-            Some((_, name)) => Err(self.refuse(&shown(name), "is set twice; set it once")),
-            None => Ok(self),
+            Some((_, name)) => Err(table.refuse(name, "is set twice; set it once")),
+            None => Ok(table),
         }
     }
 
     pub(super) fn refuse(&self, name: &str, what: &str) -> Error {
-        Error::configuration(format!("{}{name}: {what}", self.prefix))
+        Error::configuration(format!("{}{}: {what}", self.prefix, shown(name)))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -77,14 +79,18 @@ impl Table {
         }
     }
 
-    /// A string or a list of strings.
-    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Error> {
-        let value = self.take(name);
-        Ok(self.texts_of(name, value)?.iter().map(|text| text.to_string()).collect())
+    /// A value, or the file that contains it. The value wins, so that a variable can override a file.
+    pub(super) fn value_or_file(&mut self, name: &str, of_file: &'static str) -> Result<Option<Secret>, Error> {
+        let (value, path) = (self.secret(name)?, self.text(of_file)?);
+        if value.is_some() && path.is_some() {
+            self.overridden.push(of_file);
+        }
+        Ok(value.map(|value| value.as_str().into()).or_else(|| path.map(Secret::file)))
     }
 
-    fn texts_of(&self, name: &str, value: Setting) -> Result<Vec<Zeroizing<String>>, Error> {
-        let values = match value {
+    /// A string or a list of strings.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<Zeroizing<String>>, Error> {
+        let values = match self.take(name) {
             Setting::Nothing => Vec::new(),
             Setting::List(values) => values,
             other => vec![other],
@@ -119,12 +125,11 @@ impl Table {
     /// The names and values of a table with names of the user's choice. A value may be a list.
     pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
         let Some(fields) = self.fields_of(name)? else { return Ok(Vec::new()) };
-        let table = Self { prefix: format!("{}{name}.", self.prefix), fields }.without_repetitions()?;
-        let Self { prefix, fields } = table;
-        let table = Self { prefix, fields: Vec::new() };
+        let names: Vec<_> = fields.iter().map(|(name, _)| name.clone()).collect();
+        let mut table = Self::of_any_names(format!("{}{name}.", self.prefix), fields)?;
         let mut pairs = Vec::new();
-        for (name, value) in fields {
-            pairs.extend(table.texts_of(&shown(&name), value)?.into_iter().map(|value| (name.clone(), value)));
+        for name in names {
+            pairs.extend(table.texts(&name)?.into_iter().map(|value| (name.clone(), value)));
         }
         Ok(pairs)
     }
