@@ -15,7 +15,7 @@ use super::{
     endpoint::TokenEndpoint,
     mask::Mask,
     quote::Quotes,
-    request::{self, Style},
+    request,
     response::{self, Granted},
 };
 use crate::{
@@ -52,7 +52,7 @@ impl ClientCredentials {
         let endpoint = match &self.endpoint {
             EndpointSource::Configured(endpoint) => Arc::clone(endpoint),
             EndpointSource::Discovered(discovery) => {
-                discovery.endpoint(&*self.http_client, self.timeout, &mask).await?
+                discovery.endpoint(&*self.http_client, self.settings.timeout, &mask).await?
             }
         };
         cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
@@ -131,12 +131,7 @@ impl ClientCredentials {
         let mut proof = self.in_time(attempt.deadline, proof).await?;
         secrets.append(&mut proof.secrets);
         self.last_exchange.note(secrets);
-        let style = Style {
-            grant_type: &self.grant_type,
-            comma_separated_scopes: self.comma_separated_scopes,
-            headers: &self.headers,
-        };
-        let request = request::build(&style, attempt.endpoint, attempt.request, &proof);
+        let request = request::build(&self.settings, attempt.endpoint, attempt.request, &proof);
         http_client::send(&*self.http_client, request).await
     }
 
@@ -148,7 +143,7 @@ impl ClientCredentials {
     ) -> Result<AccessToken, Error> {
         let mask = attempt.mask.with(secrets);
         let scheme = attempt.endpoint.url.scheme_str().unwrap_or_default();
-        let granted = response::read(response, scheme, mask.clone(), &self.token_types)?;
+        let granted = response::read(response, scheme, mask.clone(), &self.settings.token_types)?;
         self.notice(attempt.request, &granted, mask);
         secrets.push(Zeroizing::new(granted.token.expose_secret().to_owned()));
         self.last_exchange.note(secrets);
@@ -160,27 +155,27 @@ impl ClientCredentials {
         timeout_at(deadline, reading).await.unwrap_or_else(|_| {
             let what = format!(
                 "the client's credentials ({:?}) could not be read within {:?}",
-                self.authentication, self.timeout
+                self.authentication, self.settings.timeout
             );
             Err(Error::new(ErrorKind::Credentials, what))
         })
     }
 
     async fn read(&self) -> Result<Credentials, Error> {
-        let credentials = self.authentication.read(&self.client_id).await?;
+        let credentials = self.authentication.read(&self.settings.client_id).await?;
         self.history.note(&credentials);
         Ok(credentials)
     }
 
     /// Waits until the credentials differ from those that were read last. Unreadable credentials count as unchanged.
     pub(super) async fn changed(&self) {
-        let Some(interval) = self.authentication.check_interval(&self.client_id) else {
+        let Some(interval) = self.authentication.check_interval(&self.settings.client_id) else {
             return std::future::pending().await;
         };
         let refused = self.history.current();
         loop {
             tokio::time::sleep(interval).await;
-            if self.authentication.read(&self.client_id).await.is_ok_and(|read| Some(read) != refused) {
+            if self.authentication.read(&self.settings.client_id).await.is_ok_and(|read| Some(read) != refused) {
                 return;
             }
         }
@@ -196,7 +191,7 @@ impl ClientCredentials {
     /// Hides extra parameters and headers, which may be secrets, and the secrets of the last exchange.
     fn mask(&self, request: &TokenRequest) -> Mask {
         let mut mask = self.last_exchange.hidden_in(&Mask::default());
-        let headers = self.headers.values().filter_map(|value| value.to_str().ok());
+        let headers = self.settings.headers.values().filter_map(|value| value.to_str().ok());
         let values = request.parameters().map(|(_, value)| value).chain(headers);
         // Every error contains the server's name, so hiding it would be pointless.
         let values = values.filter(|value| value.len() >= MIN_MASKED_LENGTH && !self.name().contains(value));

@@ -52,21 +52,27 @@ use crate::{
 ///
 /// It is not `Clone`: clone the [`TokenCache`](crate::TokenCache) that is made from it.
 pub struct ClientCredentials {
+    settings: ClientSettings,
     endpoint: EndpointSource,
-    client_id: Secret,
     authentication: ClientAuthentication,
+    defaults: TokenRequest,
+    http_client: Arc<dyn HttpClient>,
     history: History,
     clock: KnownSkew,
+    mentions: Mentions,
+    last_exchange: LastExchange,
+}
+
+/// What the client uses exactly as it was set.
+#[derive(Clone)]
+struct ClientSettings {
+    client_id: Secret,
     grant_type: String,
-    defaults: TokenRequest,
     comma_separated_scopes: bool,
     headers: HeaderMap,
     origins: Origins,
-    http_client: Arc<dyn HttpClient>,
     timeout: Duration,
     token_types: Vec<String>,
-    mentions: Mentions,
-    last_exchange: LastExchange,
 }
 
 enum EndpointSource {
@@ -82,9 +88,10 @@ impl TokenSource for ClientCredentials {
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());
         }
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.settings.timeout;
         tokio::time::timeout_at(deadline, self.exchange(&request, deadline)).await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Timeout, format!("no complete response within {:?}", self.timeout));
+            let error =
+                Error::new(ErrorKind::Timeout, format!("no complete response within {:?}", self.settings.timeout));
             Err(error.at_endpoint(self.name()))
         })
     }
@@ -102,7 +109,7 @@ impl TokenSource for ClientCredentials {
     }
 
     fn origins(&self) -> Option<Origins> {
-        Some(self.origins.clone())
+        Some(self.settings.origins.clone())
     }
 
     fn name(&self) -> &str {
@@ -114,7 +121,7 @@ impl TokenSource for ClientCredentials {
 
     fn time_limit(&self) -> Duration {
         // Slightly longer, so that the error that names the endpoint comes first.
-        self.timeout.saturating_add(Duration::from_millis(250))
+        self.settings.timeout.saturating_add(Duration::from_millis(250))
     }
 }
 
@@ -122,10 +129,10 @@ impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
             .field("server", &self.name())
-            .field("client_id", &Id(&self.client_id))
+            .field("client_id", &Id(&self.settings.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.defaults)
-            .field("origins", &self.origins)
+            .field("origins", &self.settings.origins)
             .finish_non_exhaustive()
     }
 }

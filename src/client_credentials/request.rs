@@ -2,12 +2,12 @@
 
 use form_urlencoded::Serializer;
 use http::{
-    HeaderMap, HeaderValue, Method, Request,
+    HeaderValue, Method, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use zeroize::Zeroizing;
 
-use super::{authentication::Proof, endpoint::TokenEndpoint};
+use super::{ClientSettings, authentication::Proof, endpoint::TokenEndpoint};
 use crate::{
     http_client::{IsTokenRequest, SecretBody},
     token_request::TokenRequest,
@@ -15,24 +15,17 @@ use crate::{
 
 pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
-/// The server-specific form of the request.
-pub(super) struct Style<'a> {
-    pub grant_type: &'a str,
-    pub comma_separated_scopes: bool,
-    pub headers: &'a HeaderMap,
-}
-
 pub(super) fn build(
-    style: &Style<'_>,
+    settings: &ClientSettings,
     endpoint: &TokenEndpoint,
     wanted: &TokenRequest,
     proof: &Proof,
 ) -> Request<SecretBody> {
-    let scope = wanted.scope().map(|scope| match style.comma_separated_scopes {
+    let scope = wanted.scope().map(|scope| match settings.comma_separated_scopes {
         true => scope.replace(' ', ","),
         false => scope,
     });
-    let mut pairs = vec![("grant_type", style.grant_type)];
+    let mut pairs = vec![("grant_type", settings.grant_type.as_str())];
     pairs.extend(scope.iter().map(|scope| ("scope", scope.as_str())));
     pairs.extend(wanted.resources().map(|resource| ("resource", resource)));
     pairs.extend(wanted.audience().map(|audience| ("audience", audience)));
@@ -48,7 +41,7 @@ pub(super) fn build(
     *request.method_mut() = Method::POST;
     request.uri_mut().clone_from(&endpoint.url);
     request.extensions_mut().insert(IsTokenRequest);
-    request.headers_mut().clone_from(style.headers);
+    request.headers_mut().clone_from(&settings.headers);
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
