@@ -50,7 +50,10 @@ fn secret(table: &mut Table) -> Result<Secret, Error> {
 }
 
 fn file(table: &mut Table, name: &str) -> Result<Secret, Error> {
-    table.text(name)?.map(Secret::file).ok_or_else(|| table.refuse(name, "missing; set it to the path of the file"))
+    let path = table.text(name)?.ok_or_else(|| table.refuse(name, "missing; set it to the path of the file"))?;
+    let file = Secret::file(path);
+    file.check(name)?;
+    Ok(file)
 }
 
 #[cfg(feature = "jwt")]
@@ -61,8 +64,8 @@ fn private_key(table: &mut Table) -> Result<ClientAuthentication, Error> {
         table.refuse("algorithm", &format!("missing or unknown; set it to one of {}", listed(&KeyFile::ALGORITHMS)))
     })?;
     let mut signed = ClientAuthentication::private_key_jwt(key);
-    if let Some(path) = table.text("certificate_file")? {
-        signed = signed.certificate_file(Secret::file(path));
+    if table.has("certificate_file") {
+        signed = signed.certificate_file(file(table, "certificate_file")?);
     }
     assertion(table, signed)
 }
