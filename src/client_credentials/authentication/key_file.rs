@@ -7,18 +7,9 @@ use crate::error::Error;
 
 /// It is read each time, so that a replaced key needs no restart.
 pub(in crate::client_credentials) struct KeyFile {
-    algorithm: &'static str,
-    pem: Secret,
-}
-
-impl KeyFile {
-    pub(in crate::client_credentials) const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
-
-    /// `None`: the algorithm is not one of them.
-    pub(in crate::client_credentials) fn new(algorithm: &str, pem: Secret) -> Option<Self> {
-        let algorithm = Self::ALGORITHMS.into_iter().find(|known| *known == algorithm)?;
-        Some(Self { algorithm, pem })
-    }
+    /// One of [`PrivateKey::ALGORITHMS`].
+    pub algorithm: &'static str,
+    pub pem: Secret,
 }
 
 #[async_trait]

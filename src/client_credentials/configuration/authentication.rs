@@ -4,7 +4,7 @@
 use super::listed;
 use super::table::Table;
 #[cfg(feature = "jwt")]
-use crate::client_credentials::{ClientAssertion, authentication::KeyFile};
+use crate::client_credentials::{ClientAssertion, PrivateKey, authentication::KeyFile};
 use crate::{
     client_credentials::{ClientAuthentication, Secret},
     error::Error,
@@ -59,11 +59,12 @@ fn file(table: &mut Table, name: &str) -> Result<Secret, Error> {
 #[cfg(feature = "jwt")]
 fn private_key(table: &mut Table) -> Result<ClientAuthentication, Error> {
     let pem = file(table, "private_key_file")?;
-    let algorithm = table.text("algorithm")?.unwrap_or_default();
-    let key = KeyFile::new(&algorithm, pem).ok_or_else(|| {
-        table.refuse("algorithm", &format!("missing or unknown; set it to one of {}", listed(&KeyFile::ALGORITHMS)))
+    let name = table.text("algorithm")?.unwrap_or_default();
+    let algorithm = PrivateKey::ALGORITHMS.into_iter().find(|known| *known == name).ok_or_else(|| {
+        let known = listed(&PrivateKey::ALGORITHMS);
+        table.refuse("algorithm", &format!("missing or unknown; set it to one of {known}"))
     })?;
-    let mut signed = ClientAuthentication::private_key_jwt(key);
+    let mut signed = ClientAuthentication::private_key_jwt(KeyFile { algorithm, pem });
     if table.has("certificate_file") {
         signed = signed.certificate_file(file(table, "certificate_file")?);
     }

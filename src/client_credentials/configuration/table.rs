@@ -31,15 +31,16 @@ impl Table {
         Self::of_any_names(prefix, fields)
     }
 
-    /// Refuses repeated fields.
+    /// Refuses repeated fields, and drops those without a value.
     fn of_any_names(prefix: String, fields: Fields) -> Result<Self, Error> {
-        let table = Self { prefix, fields, overridden: Vec::new() };
+        let mut table = Self { prefix, fields, overridden: Vec::new() };
         let names = table.fields.iter().map(|(name, _)| name);
         let repeated = names.enumerate().find(|(at, name)| table.fields[..*at].iter().any(|(other, _)| other == *name));
-        match repeated {
-            Some((_, name)) => Err(table.refuse(name, "is set twice; set it once")),
-            None => Ok(table),
+        if let Some((_, name)) = repeated {
+            return Err(table.refuse(name, "is set twice; set it once"));
         }
+        table.fields.retain(|(_, value)| !matches!(value, Setting::Nothing));
+        Ok(table)
     }
 
     pub(super) fn refuse(&self, name: &str, what: &str) -> Error {
@@ -47,19 +48,17 @@ impl Table {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.iter().any(|(field, value)| field == name && !matches!(value, Setting::Nothing))
+        self.fields.iter().any(|(field, _)| field == name)
     }
 
     /// A field that was not read.
     pub(super) fn rest(&self) -> Option<&str> {
-        self.fields.iter().map(|(name, _)| name.as_str()).find(|name| self.has(name))
+        self.fields.first().map(|(name, _)| name.as_str())
     }
 
-    fn take(&mut self, name: &str) -> Setting {
-        match self.fields.iter().position(|(field, _)| field == name) {
-            Some(at) => self.fields.swap_remove(at).1,
-            None => Setting::Nothing,
-        }
+    fn take(&mut self, name: &str) -> Option<Setting> {
+        let at = self.fields.iter().position(|(field, _)| field == name)?;
+        Some(self.fields.swap_remove(at).1)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
@@ -68,14 +67,11 @@ impl Table {
 
     /// The value without a byte order mark and line ends, and otherwise unchanged.
     pub(super) fn secret(&mut self, name: &str) -> Result<Option<Zeroizing<String>>, Error> {
-        match self.take(name) {
-            Setting::Nothing => Ok(None),
-            value => match value.into_text() {
-                Ok(text) => Ok(Some(Zeroizing::new(
-                    text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned(),
-                ))),
-                Err(other) => Err(self.refuse(name, &format!("is {}; write a string, in quotes", other.kind()))),
-            },
+        match self.take(name).map(Setting::into_text).transpose() {
+            Ok(text) => Ok(text.map(|text| {
+                Zeroizing::new(text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned())
+            })),
+            Err(other) => Err(self.refuse(name, &format!("is {}; write a string, in quotes", other.kind()))),
         }
     }
 
@@ -91,9 +87,9 @@ impl Table {
     /// A string or a list of strings.
     pub(super) fn texts(&mut self, name: &str) -> Result<Vec<Zeroizing<String>>, Error> {
         let values = match self.take(name) {
-            Setting::Nothing => Vec::new(),
-            Setting::List(values) => values,
-            other => vec![other],
+            None => Vec::new(),
+            Some(Setting::List(values)) => values,
+            Some(other) => vec![other],
         };
         let texts = values.into_iter().map(|value| match value.into_text() {
             Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
@@ -109,17 +105,13 @@ impl Table {
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Error> {
-        match self.take(name) {
-            Setting::Nothing => Ok(false),
-            value => value.as_flag().ok_or_else(|| self.refuse(name, "is neither `true` nor `false`")),
-        }
+        let Some(value) = self.take(name) else { return Ok(false) };
+        value.as_flag().ok_or_else(|| self.refuse(name, "is neither `true` nor `false`"))
     }
 
     pub(super) fn seconds(&mut self, name: &str) -> Result<Option<Duration>, Error> {
-        match self.take(name) {
-            Setting::Nothing => Ok(None),
-            value => value.as_seconds().map(Some).ok_or_else(|| self.refuse(name, "is not a number of seconds")),
-        }
+        let Some(value) = self.take(name) else { return Ok(None) };
+        value.as_seconds().map(Some).ok_or_else(|| self.refuse(name, "is not a number of seconds"))
     }
 
     /// The names and values of a table with names of the user's choice. A value may be a list.
@@ -144,9 +136,9 @@ impl Table {
 
     fn fields_of(&mut self, name: &str) -> Result<Option<Fields>, Error> {
         match self.take(name) {
-            Setting::Nothing => Ok(None),
-            Setting::Table(fields) => Ok(Some(fields)),
-            other => Err(self.refuse(name, &format!("is {}; write a table", other.kind()))),
+            None => Ok(None),
+            Some(Setting::Table(fields)) => Ok(Some(fields)),
+            Some(other) => Err(self.refuse(name, &format!("is {}; write a table", other.kind()))),
         }
     }
 }
