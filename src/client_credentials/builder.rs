@@ -1,12 +1,15 @@
 //! The configuration of a client.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use http::HeaderMap;
 
 use super::{
     ClientAuthentication, ClientCredentials, ClientSettings, EndpointSource, Secret,
-    authentication::{History, Id, KnownSkew},
+    authentication::{History, Id},
     discovery::{Discovery, DiscoveryConfig},
     endpoint::TokenEndpoint,
     exchange::LastExchange,
@@ -313,7 +316,7 @@ impl ClientCredentialsBuilder {
             authentication,
             defaults,
             history: History::default(),
-            clock: KnownSkew::default(),
+            clock_ahead: AtomicI64::default(),
             mentions: Mentions::default(),
             last_exchange: LastExchange::default(),
         };

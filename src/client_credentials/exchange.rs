@@ -2,17 +2,18 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use http::{Response, header::DATE};
+use http::Response;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
     ClientCredentials, EndpointSource,
-    authentication::{Credentials, Skew},
+    authentication::{Credentials, seconds_ahead},
     endpoint::TokenEndpoint,
+    lifetime,
     mask::Mask,
     quote::Quotes,
     request,
@@ -105,29 +106,29 @@ impl ClientCredentials {
         attempt: &TokenAttempt<'_>,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<AccessToken, Error> {
-        let skew = self.clock.skew();
-        let response = self.send(attempt, skew, secrets).await?;
+        let ahead = self.clock_ahead.load(Ordering::Relaxed);
+        let response = self.send(attempt, ahead, secrets).await?;
         let error = match self.outcome(attempt, &response, secrets) {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        let Some(corrected) = self.correction(skew, &error, &response).filter(|_| attempt.may_correct_clock) else {
+        let Some(corrected) = self.correction(ahead, &error, &response).filter(|_| attempt.may_correct_clock) else {
             return Err(error);
         };
         let Ok(response) = self.send(attempt, corrected, secrets).await else { return Err(error) };
         let token = self.outcome(attempt, &response, secrets).map_err(|_| error)?;
-        self.clock.keep(corrected);
-        log::clock_corrected(self.name(), corrected.ahead());
+        self.clock_ahead.store(corrected, Ordering::Relaxed);
+        log::clock_corrected(self.name(), corrected);
         Ok(token)
     }
 
     async fn send(
         &self,
         attempt: &TokenAttempt<'_>,
-        skew: Skew,
+        ahead: i64,
         secrets: &mut Vec<Zeroizing<String>>,
     ) -> Result<Response<SecretBody>, Error> {
-        let proof = self.authentication.prove(attempt.credentials, &attempt.endpoint.audience, skew);
+        let proof = self.authentication.prove(attempt.credentials, &attempt.endpoint.audience, ahead);
         let mut proof = self.in_time(attempt.deadline, proof).await?;
         secrets.append(&mut proof.secrets);
         self.last_exchange.note(secrets);
@@ -212,13 +213,14 @@ impl ClientCredentials {
         }
     }
 
-    /// The server's time, if an assertion may have been rejected because of its timestamps. Servers use different error
-    /// codes for that.
-    fn correction(&self, skew: Skew, error: &Error, response: &Response<SecretBody>) -> Option<Skew> {
-        let verdict = error.response().is_some() && !error.is_transient();
-        let date = response.headers().get(DATE)?.to_str().ok()?;
-        let by_clock = verdict && self.authentication.depends_on_clock();
-        httpdate::parse_http_date(date).ok().filter(|_| by_clock).and_then(|date| skew.by(date))
+    /// How far the server's clock is ahead, if an assertion may have been rejected because of its timestamps. Servers use
+    /// different error codes for that.
+    fn correction(&self, known: i64, error: &Error, response: &Response<SecretBody>) -> Option<i64> {
+        let is_verdict = error.response().is_some() && !error.is_transient();
+        if !is_verdict || !self.authentication.depends_on_clock() {
+            return None;
+        }
+        seconds_ahead(lifetime::date(response.headers())?, known)
     }
 }
 

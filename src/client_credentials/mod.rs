@@ -19,7 +19,11 @@ mod request;
 mod response;
 mod transport;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use http::HeaderMap;
@@ -32,7 +36,7 @@ pub use self::{
     builder::ClientCredentialsBuilder,
 };
 use self::{
-    authentication::{History, Id, KnownSkew},
+    authentication::{History, Id},
     discovery::Discovery,
     endpoint::TokenEndpoint,
     exchange::LastExchange,
@@ -58,7 +62,8 @@ pub struct ClientCredentials {
     defaults: TokenRequest,
     http_client: Arc<dyn HttpClient>,
     history: History,
-    clock: KnownSkew,
+    /// How many seconds the server's clock is ahead. Zero until an assertion is accepted only with the server's time.
+    clock_ahead: AtomicI64,
     mentions: Mentions,
     last_exchange: LastExchange,
 }

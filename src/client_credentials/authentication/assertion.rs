@@ -3,10 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -185,16 +182,18 @@ impl ClientAssertion {
     }
 
     /// Makes a new assertion. `secret` is used if there is no key, and `token_url` if no audience is set.
+    /// The server's clock is `ahead` by so many seconds.
     #[cfg_attr(not(feature = "jwt"), allow(unused_variables))]
     pub(super) async fn make(
         &self,
         client_id: &str,
         secret: &str,
         token_url: &str,
-        skew: Skew,
+        ahead: i64,
     ) -> Result<Zeroizing<String>, Error> {
         let header = self.header().await?;
-        let issued_at = skew.now().saturating_sub(ALLOWED_SKEW.as_secs());
+        let server_time = seconds(SystemTime::now()).saturating_add_signed(ahead);
+        let issued_at = server_time.saturating_sub(ALLOWED_SKEW.as_secs());
         let claims = json!({
             "iss": client_id,
             "sub": client_id,
@@ -256,42 +255,11 @@ fn unique() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// The difference to the server's clock. It stays zero until an assertion is accepted only with the server's time.
-#[derive(Default)]
-pub(crate) struct KnownSkew(AtomicI64);
-
-impl KnownSkew {
-    pub(crate) fn skew(&self) -> Skew {
-        Skew(self.0.load(Ordering::Relaxed))
-    }
-
-    /// Stores the skew for later assertions. Call it only when the server has accepted one with this skew, because a
-    /// `Date` may come from a proxy.
-    pub(crate) fn keep(&self, skew: Skew) {
-        self.0.store(skew.0, Ordering::Relaxed);
-    }
-}
-
-/// How many seconds the server's clock is ahead of the local clock.
-#[derive(Clone, Copy)]
-pub(crate) struct Skew(i64);
-
-impl Skew {
-    pub(crate) fn ahead(self) -> i64 {
-        self.0
-    }
-
-    /// The server's time, in seconds since 1970.
-    fn now(self) -> u64 {
-        seconds(SystemTime::now()).saturating_add_signed(self.0)
-    }
-
-    /// The skew according to the `Date` of a response, if it differs by more than is tolerated.
-    pub(crate) fn by(self, date: SystemTime) -> Option<Self> {
-        let date = seconds(date);
-        let differs = self.now().abs_diff(date) > ALLOWED_SKEW.as_secs();
-        differs.then(|| Self(date.cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed())))
-    }
+/// How far the server's clock is ahead, in seconds, by the `Date` of a response. `None`: it differs from what is already
+/// `known` by no more than is tolerated.
+pub(in crate::client_credentials) fn seconds_ahead(date: SystemTime, known: i64) -> Option<i64> {
+    let ahead = seconds(date).cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed());
+    (ahead.abs_diff(known) > ALLOWED_SKEW.as_secs()).then_some(ahead)
 }
 
 fn seconds(time: SystemTime) -> u64 {

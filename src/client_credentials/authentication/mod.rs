@@ -24,7 +24,7 @@ pub(super) use self::key_file::KeyFile;
 pub use self::private_key::PrivateKey;
 pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
 pub(super) use self::{
-    assertion::{KnownSkew, Skew},
+    assertion::seconds_ahead,
     credentials::{Credentials, History},
     secret::Id,
 };
@@ -303,8 +303,9 @@ impl ClientAuthentication {
         [Some(client_id), self.client_secret()].into_iter().flatten().filter_map(Secret::check_interval).max()
     }
 
-    /// Makes the proof for one attempt. `token_url` is the audience of an assertion if none is set.
-    pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, skew: Skew) -> Result<Proof, Error> {
+    /// Makes the proof for one attempt. `token_url` is the audience of an assertion if none is set; the server's
+    /// clock is `ahead` by so many seconds.
+    pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, ahead: i64) -> Result<Proof, Error> {
         let Credentials { client_id: id, client_secret: secret } = credentials.clone();
         Ok(match &self.0 {
             Method::Post(_) => Proof {
@@ -320,7 +321,7 @@ impl ClientAuthentication {
                     ..Proof::default()
                 }
             }
-            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, skew).await?,
+            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, ahead).await?,
             Method::Function(function) => {
                 let failed = |error| Error::credentials("client_assertion: the function failed", &error);
                 let assertion = function().await.map_err(failed)?;
@@ -329,7 +330,7 @@ impl ClientAuthentication {
                     Some(secret) => secret.read("client_secret").await?,
                     None => secret,
                 };
-                signed(&assertion, id, secret, token_url, skew).await?
+                signed(&assertion, id, secret, token_url, ahead).await?
             }
             Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?),
             Method::Tls { .. } | Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
@@ -342,9 +343,9 @@ async fn signed(
     client_id: Zeroizing<String>,
     secret: Zeroizing<String>,
     token_url: &str,
-    skew: Skew,
+    ahead: i64,
 ) -> Result<Proof, Error> {
-    let made = assertion.make(&client_id, &secret, token_url, skew).await?;
+    let made = assertion.make(&client_id, &secret, token_url, ahead).await?;
     let mut proof = asserted(client_id, made);
     proof.secrets.push(secret);
     Ok(proof)
