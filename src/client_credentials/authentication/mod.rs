@@ -321,7 +321,10 @@ impl ClientAuthentication {
                     ..Proof::default()
                 }
             }
-            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, ahead).await?,
+            Method::Jwt(assertion) => {
+                let assertion = assertion.make(&id, &secret, token_url, ahead).await?;
+                asserted(id, assertion, secret)
+            }
             Method::Function(function) => {
                 let failed = |error| Error::credentials("client_assertion: the function failed", &error);
                 let assertion = function().await.map_err(failed)?;
@@ -330,32 +333,21 @@ impl ClientAuthentication {
                     Some(secret) => secret.read("client_secret").await?,
                     None => secret,
                 };
-                signed(&assertion, id, secret, token_url, ahead).await?
+                let assertion = assertion.make(&id, &secret, token_url, ahead).await?;
+                asserted(id, assertion, secret)
             }
-            Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?),
+            Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?, secret),
             Method::Tls { .. } | Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
         })
     }
 }
 
-async fn signed(
-    assertion: &ClientAssertion,
-    client_id: Zeroizing<String>,
-    secret: Zeroizing<String>,
-    token_url: &str,
-    ahead: i64,
-) -> Result<Proof, Error> {
-    let made = assertion.make(&client_id, &secret, token_url, ahead).await?;
-    let mut proof = asserted(client_id, made);
-    proof.secrets.push(secret);
-    Ok(proof)
-}
-
-fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof {
+/// `secret` is the one that signed, if any.
+fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>, secret: Zeroizing<String>) -> Proof {
     // The signature is hidden separately: a server may quote the other parts, which are useless without it.
     let signature = assertion.rsplit('.').next().unwrap_or_default();
     Proof {
-        secrets: vec![Zeroizing::new(signature.to_owned()), assertion.clone()],
+        secrets: vec![Zeroizing::new(signature.to_owned()), assertion.clone(), secret],
         parameters: vec![
             ("client_id", client_id),
             ("client_assertion_type", Zeroizing::new(ASSERTION_TYPE.to_owned())),
@@ -370,7 +362,7 @@ fn is_encoded(text: &str) -> bool {
     !utf8_percent_encode(text, FORM).eq([text])
 }
 
-/// As one has that was copied by hand, or read by a program that leaves the end of the line.
+/// Whether it was copied by hand, or read together with the end of its line.
 fn has_stray_space(secret: &str) -> bool {
     secret.trim() != secret || secret.contains(['\r', '\n'])
 }
