@@ -14,8 +14,6 @@ use crate::error::{Error, ErrorKind};
 /// Larger files are refused.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-pub(crate) type SecretText = Zeroizing<String>;
-
 /// What is wrong with the file, and the cause.
 #[derive(Clone)]
 pub(crate) struct NotRead(pub &'static str, pub Option<Arc<io::Error>>);
@@ -39,7 +37,7 @@ pub(crate) fn shown_path(path: &Path) -> String {
 }
 
 /// The text of a regular file, without a byte order mark and the line ends at its end.
-pub(crate) fn read(path: &Path) -> Result<SecretText, NotRead> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, NotRead> {
     let bytes = read_bytes(path, MAX_FILE_BYTES + 1)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(NotRead("is larger than 64 KiB", None));

@@ -6,17 +6,18 @@ use std::{
 };
 
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, ErrorKind},
     lock::lock,
-    secret_file::{NotRead, SecretText, read, shown_path},
+    secret_file::{NotRead, read, shown_path},
 };
 
 /// A file that is read by only one thread at a time: a mount that hangs blocks that thread, and no other.
 pub(super) struct SecretFile {
     pub path: PathBuf,
-    reading: OneAtATime<Result<SecretText, NotRead>>,
+    reading: OneAtATime<Result<Zeroizing<String>, NotRead>>,
 }
 
 impl SecretFile {
@@ -25,7 +26,7 @@ impl SecretFile {
     }
 
     /// `field` is the name of this secret in errors.
-    pub(super) async fn read(&self, field: &str) -> Result<SecretText, Error> {
+    pub(super) async fn read(&self, field: &str) -> Result<Zeroizing<String>, Error> {
         let path = self.path.clone();
         // `None`: the runtime is shutting down.
         let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
