@@ -1,17 +1,10 @@
 //! Token requests over a `reqwest::Client`.
 
-use std::{
-    convert::Infallible,
-    panic::AssertUnwindSafe,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{Request, Response, header::USER_AGENT, uri::Scheme};
-use http_body::{Frame, SizeHint};
+use http_body_util::Full;
 
 use super::{
     HttpClient, IntoHttpClient,
@@ -104,14 +97,13 @@ impl SendContext {
         self.scheme == Scheme::HTTPS
     }
 
-    /// Converts the request. Its body cannot be cloned, so that no redirect can send the secret again.
+    /// Converts the request. A wrapped body cannot be cloned, so that no redirect can send the secret again.
     fn convert(&self, mut request: Request<SecretBody>) -> Result<reqwest::Request, Error> {
         // If the format of reqwest's `Debug` ever changes, this crate's own name is sent.
         if self.settings.has_user_agent() {
             request.headers_mut().remove(USER_AGENT);
         }
-        let bytes = |body: SecretBody| Some(body.into_bytes()).filter(|bytes| !bytes.is_empty());
-        let request = request.map(|body| reqwest::Body::wrap(Once(bytes(body))));
+        let request = request.map(|body| reqwest::Body::wrap(Full::new(body.into_bytes())));
         reqwest::Request::try_from(request).map_err(|error| {
             Error::configuration("token_url: reqwest does not accept it").caused_by(Box::new(error.without_url()))
         })
@@ -160,24 +152,4 @@ impl SendContext {
 /// Whether the server may not have been reached.
 pub(super) fn is_connection_failure(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
-}
-
-/// A body of one chunk that cannot be cloned.
-struct Once(Option<Bytes>);
-
-impl http_body::Body for Once {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
 }
