@@ -6,12 +6,12 @@ use std::{collections::BTreeMap, fmt};
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// More members, or items of an array, are ignored.
+/// More members are ignored.
 const MAX_MEMBERS: usize = 256;
 
 /// The members by name. If a name is repeated, the last member counts.
@@ -128,7 +128,8 @@ impl<'a> Member<'a> {
     /// The items of an array.
     pub(super) fn items(&self) -> Option<Vec<Member<'a>>> {
         let Self::Json(json) = self else { return None };
-        serde_json::Deserializer::from_str(json).deserialize_seq(ItemsVisitor).ok()
+        let items = serde_json::from_str::<Vec<&RawValue>>(json).ok()?;
+        Some(items.into_iter().map(|item| Self::Json(item.get())).collect())
     }
 
     pub(super) fn is_null(&self) -> bool {
@@ -175,26 +176,6 @@ impl<'de> Visitor<'de> for MembersVisitor {
             }
         }
         Ok(members)
-    }
-}
-
-struct ItemsVisitor;
-
-impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Vec<Member<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element::<&RawValue>()? {
-            if items.len() < MAX_MEMBERS {
-                items.push(Member::Json(item.get()));
-            }
-        }
-        Ok(items)
     }
 }
 
