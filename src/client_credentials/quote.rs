@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::{
-    mask::{MASK, Mask, is_blank},
+    mask::{MASK, Mask},
     members::{Member, Members},
 };
 use crate::{http_client::SecretBody, origin::Target};
@@ -236,6 +236,30 @@ fn clean(text: impl Iterator<Item = char>, most: usize) -> String {
     }
     cleaned.truncate(cleaned.trim_end().len());
     cleaned
+}
+
+/// White space, or a character that is not printable: controls, directions, joiners, fillers.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 #[cfg(test)]
