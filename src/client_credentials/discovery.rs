@@ -17,7 +17,6 @@ use super::{
     endpoint::TokenEndpoint,
     mask::Mask,
     members::{Member, Members, text},
-    quote::Quotes,
     request::AGENT,
     response::{is_redirect, with_retry_after},
 };
@@ -197,7 +196,7 @@ impl Discovery {
         let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
             let outcome = match http_client::send(client, request(url)).await {
-                Ok(response) => self.read(&response, &Quotes::new(mask.clone())),
+                Ok(response) => self.read(&response, mask),
                 Err(error) => Err(error),
             };
             let error = match outcome {
@@ -217,10 +216,10 @@ impl Discovery {
         Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
-    fn read(&self, response: &Response<SecretBody>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
+    fn read(&self, response: &Response<SecretBody>, mask: &Mask) -> Result<TokenEndpoint, Error> {
         let status = response.status();
         let outcome = if is_redirect(status) {
-            Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))
+            Err(redirected(&mask.redirect(response, self.url.scheme_str().unwrap_or_default())))
         } else if !status.is_success() {
             Err(with_retry_after(
                 Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16())),
@@ -230,23 +229,23 @@ impl Discovery {
             Err(too_large())
         } else {
             match Members::of_json(&text(response.body().as_ref())) {
-                Some(members) => self.token_endpoint(&members, quotes),
+                Some(members) => self.token_endpoint(&members, mask),
                 None => Err(invalid(format!(
                     "the response (HTTP {}, {} bytes, {}) is not a metadata document",
                     status.as_u16(),
                     response.body().as_ref().len(),
-                    quotes.header(response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
+                    mask.header(response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
                 ))),
             }
         };
         outcome.map_err(|error| error.with_status(status))
     }
 
-    fn token_endpoint(&self, members: &Members<'_>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
+    fn token_endpoint(&self, members: &Members<'_>, mask: &Mask) -> Result<TokenEndpoint, Error> {
         let config = &self.config;
         let issuer = string(members, "issuer")?;
         if *issuer != config.issuer {
-            return Err(invalid(format!("the document's issuer is {:?}", quotes.text(&issuer)))
+            return Err(invalid(format!("the document's issuer is {:?}", mask.quote(&issuer)))
                 .with_advice("write the issuer exactly as the server does")
                 .lasting());
         }
@@ -254,9 +253,9 @@ impl Discovery {
         let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| !alias.is_null()));
         let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
         let endpoint = TokenEndpoint::read(&text, config.plain_http)
-            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", quotes.text(&text))))?;
+            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", mask.quote(&text))))?;
         if !self.is_allowed(&endpoint.url) {
-            let origin = Target::of_uri(&endpoint.url).map(|target| quotes.text(&target.to_origin()));
+            let origin = Target::of_uri(&endpoint.url).map(|target| mask.quote(&target.to_origin()));
             return Err(invalid(format!(
                 "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an allowed origin",
                 origin.unwrap_or_default()
@@ -265,7 +264,7 @@ impl Discovery {
             .lasting());
         }
         // The audience is not the URL: a malicious document could name another server that the client uses.
-        Ok(TokenEndpoint { audience: config.issuer.clone(), name: quotes.text(&endpoint.name), ..endpoint })
+        Ok(TokenEndpoint { audience: config.issuer.clone(), name: mask.quote(&endpoint.name), ..endpoint })
     }
 
     /// Whether the URL is on the issuer's host (over https, unless the issuer is plain http) or at an allowed origin.

@@ -14,7 +14,6 @@ use super::{
     authentication::{Credentials, Skew},
     endpoint::TokenEndpoint,
     mask::Mask,
-    quote::Quotes,
     request::{self, Style},
     response::{self, Granted},
 };
@@ -149,7 +148,7 @@ impl ClientCredentials {
         let mask = attempt.mask.with(secrets);
         let scheme = attempt.endpoint.url.scheme_str().unwrap_or_default();
         let granted = response::read(response, scheme, mask.clone(), &self.token_types)?;
-        self.notice(attempt.request, &granted, mask);
+        self.notice(attempt.request, &granted, &mask);
         secrets.push(Zeroizing::new(granted.token.expose_secret().to_owned()));
         self.last_exchange.note(secrets);
         Ok(granted.token)
@@ -205,7 +204,7 @@ impl ClientCredentials {
     }
 
     /// Logs a missing lifetime and a narrower scope.
-    fn notice(&self, request: &TokenRequest, granted: &Granted, mask: Mask) {
+    fn notice(&self, request: &TokenRequest, granted: &Granted, mask: &Mask) {
         if granted.no_lifetime && self.mentions.is_first("lifetime") {
             log::no_lifetime(self.name());
         }
@@ -213,7 +212,7 @@ impl ClientCredentials {
             && lacks_scope(&asked, scope)
             && self.mentions.is_first(&format!("scope {asked}"))
         {
-            log::other_scope(self.name(), &asked, &Quotes::new(mask).text(scope));
+            log::other_scope(self.name(), &asked, &mask.quote(scope));
         }
     }
 

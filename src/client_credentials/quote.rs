@@ -51,32 +51,25 @@ const QUOTED: [&str; 27] = [
     "type",
 ];
 
-/// Quotes texts from a server, unless they repeat a secret.
-pub(super) struct Quotes(Mask);
-
-impl Quotes {
-    pub(super) fn new(mask: Mask) -> Self {
-        Self(mask)
-    }
-
+impl Mask {
     /// The text, shortened, without secrets and without control characters.
-    pub(super) fn text(&self, text: &str) -> String {
-        let [text] = self.texts([Some(text)], MAX_CHARACTERS);
+    pub(super) fn quote(&self, text: &str) -> String {
+        let [text] = self.quote_all([Some(text)], MAX_CHARACTERS);
         text.unwrap_or_default()
     }
 
     /// If one text has to be hidden, all are, because a secret may be split between them.
-    pub(super) fn texts<const N: usize>(&self, texts: [Option<&str>; N], most: usize) -> [Option<String>; N] {
+    pub(super) fn quote_all<const N: usize>(&self, texts: [Option<&str>; N], most: usize) -> [Option<String>; N] {
         // Longer than what is shown, so that a secret at its end is found.
-        let texts = texts.map(|text| text.map(|text| self.0.without_values(&clean(text.chars(), 2 * most))));
+        let texts = texts.map(|text| text.map(|text| self.without_values(&clean(text.chars(), 2 * most))));
         let said: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
-        let hidden = self.0.is_in(&said);
+        let hidden = self.is_in(&said);
         texts.map(|text| text.map(|text| if hidden { MASK.into() } else { shortened(&text, most) }))
     }
 
     pub(super) fn header(&self, response: &Response<SecretBody>, name: impl AsHeaderName) -> Option<String> {
         let value = response.headers().get(name)?;
-        Some(self.text(&String::from_utf8_lossy(value.as_bytes())))
+        Some(self.quote(&String::from_utf8_lossy(value.as_bytes())))
     }
 
     /// The target of a redirect. Only the origin is shown, because the rest may contain secrets.
@@ -88,7 +81,7 @@ impl Quotes {
         let scheme = if location.starts_with("//") { format!("{own_scheme}:") } else { String::new() };
         let uri = format!("{scheme}{location}").parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());
         let origin = uri.as_ref().and_then(Target::of_uri).map(|target| target.to_origin());
-        origin.map_or("another path on the same origin".into(), |origin| self.text(&origin))
+        origin.map_or("another path on the same origin".into(), |origin| self.quote(&origin))
     }
 
     /// What an error response says about its cause, after a colon. Empty if it says nothing.
@@ -104,14 +97,14 @@ impl Quotes {
         } else {
             line(headers, text).unwrap_or_default()
         };
-        let said = self.text(&said);
+        let said = self.quote(&said);
         if said.is_empty() { said } else { format!(": {said}") }
     }
 
     /// What the response says in addition to an OAuth error code.
     pub(super) fn beside_code(&self, members: &Members<'_>) -> Option<String> {
         let said = quoted(members, &["error", "errordescription"]);
-        Some(self.text(&said)).filter(|said| !said.is_empty())
+        Some(self.quote(&said)).filter(|said| !said.is_empty())
     }
 
     /// The content of the quoted members, and the names of the others.
@@ -121,11 +114,11 @@ impl Quotes {
             _ if is_name(name) => vec![name.to_owned()],
             _ => vec!["…".to_owned()],
         });
-        self.text(&said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", "))
+        self.quote(&said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", "))
     }
 
     pub(super) fn title(&self, response: &Response<SecretBody>, text: &str) -> Option<String> {
-        is_page(response.headers(), text).then(|| title(text))?.map(|title| self.text(&title))
+        is_page(response.headers(), text).then(|| title(text))?.map(|title| self.quote(&title))
     }
 
     /// A content encoding that the HTTP client did not decode.
@@ -281,15 +274,15 @@ mod tests {
 
     #[test]
     fn a_text_is_short_and_printable() {
-        let quotes = Quotes::new(Mask::default());
+        let mask = Mask::default();
         for (text, shown) in [
             ("a\u{1b}[31mred\u{1b}[0m\u{7}b\u{9b}1mc", "a red b c"),
             ("a\u{202e}b\u{200b}c\u{2066}d\u{61c}e\u{feff}f", "a b c d e f"),
             ("  two\r\n\t words ", "two words"),
         ] {
-            assert_eq!(quotes.text(text), shown);
+            assert_eq!(mask.quote(text), shown);
         }
-        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MAX_CHARACTERS);
+        assert_eq!(mask.quote(&"\u{e9}".repeat(1000)).chars().count(), MAX_CHARACTERS);
     }
 
     #[test]
@@ -299,14 +292,14 @@ mod tests {
         let escaped: String = "aB3dE5fG7hJ9kL1m".chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
         for shown in 1..40 {
             let text = format!("{}{escaped}", "x".repeat(MAX_CHARACTERS - shown));
-            assert_eq!(Quotes::new(mask.clone()).text(&text), MASK);
+            assert_eq!(mask.quote(&text), MASK);
         }
     }
 
     #[test]
     fn few_members_are_quoted() {
-        let quotes = Quotes::new(Mask::default());
-        let quoted = |json: &str| quotes.overview(&Members::of_json(json).expect("an object"));
+        let mask = Mask::default();
+        let quoted = |json: &str| mask.overview(&Members::of_json(json).expect("an object"));
         for (json, shown) in [
             (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, "errcode: 40013, errmsg: invalid appid"),
             (r#"{"status":"error","msg":"no","data":{"token":"q7w8"}}"#, "data, msg: no, status: error"),

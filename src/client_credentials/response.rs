@@ -11,7 +11,7 @@ use super::{
     lifetime::{self, Lifetime},
     mask::Mask,
     members::{Member, Members, text},
-    quote::{MAX_CHARACTERS, MAX_DESCRIPTION, Quotes},
+    quote::{MAX_CHARACTERS, MAX_DESCRIPTION},
 };
 use crate::{
     error::{Error, ErrorKind, ErrorResponse, OAUTH_CODES},
@@ -51,9 +51,9 @@ pub(super) fn read(
     let text = text(response.body().as_ref());
     let members = Members::of_response(response.headers(), &text);
     TOKENS.iter().filter_map(|name| members.get(name)?.string()).for_each(|token| mask.hide(&token));
-    let received = Received { response, text: &text, members, quotes: Quotes::new(mask) };
+    let received = Received { response, text: &text, members, mask };
     let outcome = if is_redirect(status) {
-        Err(redirected(&received.quotes.redirect(response, scheme)))
+        Err(redirected(&received.mask.redirect(response, scheme)))
     } else if !status.is_success() || received.members.has_value("error") {
         Err(received.failure())
     } else if received.members.is_empty() {
@@ -80,7 +80,7 @@ struct Received<'a> {
     response: &'a Response<SecretBody>,
     text: &'a str,
     members: Members<'a>,
-    quotes: Quotes,
+    mask: Mask,
 }
 
 impl Received<'_> {
@@ -93,7 +93,7 @@ impl Received<'_> {
             Some(Ok(text)) => text,
             Some(Err(what)) => return Err(invalid(format!("access_token is {what}, not a string"))),
             None => {
-                let has = self.quotes.overview(members);
+                let has = self.mask.overview(members);
                 return Err(invalid(format!("the response has no access_token; its members: {has}")));
             }
         };
@@ -135,7 +135,7 @@ impl Received<'_> {
         } else {
             "if this is another name for a bearer token, allow it with `.accept_token_type(..)`"
         };
-        let named = self.quotes.text(&named);
+        let named = self.mask.quote(&named);
         Err(invalid(format!("token_type is {named:?}, not Bearer")).with_advice(advice).lasting())
     }
 
@@ -151,14 +151,14 @@ impl Received<'_> {
     /// For a 2xx that is not a token response. Only a page title is quoted, because the body may be a token.
     fn unreadable(&self) -> Error {
         let content_type =
-            self.quotes.header(self.response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
-        let title = self.quotes.title(self.response, self.text).map(|title| format!(" with the title {title:?}"));
+            self.mask.header(self.response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
+        let title = self.mask.title(self.response, self.text).map(|title| format!(" with the title {title:?}"));
         let what = format!(
             "the response (HTTP {}, {} bytes, {content_type}{}) is not a token response{}",
             self.response.status().as_u16(),
             self.response.body().as_ref().len(),
             title.unwrap_or_default(),
-            self.quotes.encoding(self.response).unwrap_or_default(),
+            self.mask.encoding(self.response).unwrap_or_default(),
         );
         invalid(what)
             .quickly_retried()
@@ -172,7 +172,7 @@ impl Received<'_> {
             Some(Err(what)) if self.members.has_value("error") && status.is_success() => invalid(format!(
                 "the response (HTTP {}) is an error, but its `error` is {what}, not a code{}",
                 status.as_u16(),
-                self.quotes.cause(self.response, &self.members, self.text)
+                self.mask.cause(self.response, &self.members, self.text)
             )),
             _ => self.without_code(),
         };
@@ -181,7 +181,7 @@ impl Received<'_> {
 
     fn without_code(&self) -> Error {
         let status = self.response.status();
-        let cause = self.quotes.cause(self.response, &self.members, self.text);
+        let cause = self.mask.cause(self.response, &self.members, self.text);
         let error = Error::new(ErrorKind::Status, format!("HTTP {}{cause}", status.as_u16()));
         match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice(CHECK_URL),
@@ -203,9 +203,9 @@ impl Received<'_> {
             description.as_ref().map(|text| text.as_str()),
             uri.as_ref().map(|uri| uri.as_str()),
         ];
-        let [shown, error_description, error_uri] = self.quotes.texts(texts, MAX_DESCRIPTION);
+        let [shown, error_description, error_uri] = self.mask.quote_all(texts, MAX_DESCRIPTION);
         let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MAX_CHARACTERS).collect();
-        let beside = error_description.clone().or_else(|| self.quotes.beside_code(&self.members));
+        let beside = error_description.clone().or_else(|| self.mask.beside_code(&self.members));
         let mut message = format!("{error} (HTTP {})", status.as_u16());
         if let Some(beside) = beside {
             let beside: String = beside.chars().take(MAX_CHARACTERS).collect();
