@@ -1,6 +1,9 @@
 //! The configuration of a client.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::HeaderMap;
 
@@ -9,7 +12,6 @@ use super::{
     authentication::{History, Id, KnownSkew},
     discovery::{Discovery, DiscoveryConfig},
     endpoint::TokenEndpoint,
-    exchange::LastExchange,
     header,
     transport::Transport,
 };
@@ -318,7 +320,7 @@ impl ClientCredentialsBuilder {
             history: History::default(),
             clock: KnownSkew::default(),
             mentions: Mentions::default(),
-            last_exchange: LastExchange::default(),
+            last_secrets: Mutex::default(),
         };
         source.log_warnings(&self.overridden);
         Ok(source)

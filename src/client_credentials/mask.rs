@@ -30,13 +30,6 @@ impl Mask {
         }
     }
 
-    /// A mask that also hides these secrets.
-    pub(super) fn with(&self, secrets: &[Zeroizing<String>]) -> Self {
-        let mut mask = self.clone();
-        secrets.iter().for_each(|secret| mask.hide(secret));
-        mask
-    }
-
     /// For a value that is probably not a secret, such as an account id. Only the value is replaced, and the text
     /// around it stays. A text that repeats it in another form is hidden as a whole.
     pub(super) fn cut_out(&mut self, value: &str) {

@@ -19,11 +19,16 @@ mod request;
 mod response;
 mod transport;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use http::HeaderMap;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 #[cfg(feature = "jwt")]
 pub use self::authentication::PrivateKey;
@@ -35,7 +40,6 @@ use self::{
     authentication::{History, Id, KnownSkew},
     discovery::Discovery,
     endpoint::TokenEndpoint,
-    exchange::LastExchange,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -66,7 +70,9 @@ pub struct ClientCredentials {
     timeout: Duration,
     token_types: Vec<String>,
     mentions: Mentions,
-    last_exchange: LastExchange,
+    /// What was sent in the last exchange, and the token that was received. The server may repeat it in its next
+    /// response or metadata document.
+    last_secrets: Mutex<Vec<Zeroizing<String>>>,
 }
 
 enum EndpointSource {
