@@ -166,14 +166,18 @@ impl Error {
         self.with(|inner| inner.source = Some(Arc::from(cause)))
     }
 
-    pub(crate) fn with_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
-        self.with(|inner| inner.advice = Some(advice.into()))
+    /// The same failure, with this advice if there is any.
+    pub(crate) fn with_advice(self, advice: impl Into<Option<&'static str>>) -> Self {
+        match advice.into() {
+            Some(advice) => self.with(|inner| inner.advice = Some(advice.into())),
+            None => self,
+        }
     }
 
     /// The same failure, with this advice if it has none.
     #[cfg(feature = "reqwest")]
     pub(crate) fn or_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
-        if self.inner.advice.is_some() { self } else { self.with_advice(advice) }
+        self.with(|inner| inner.advice = inner.advice.take().or(Some(advice.into())))
     }
 
     /// Without an OAuth error code, the status decides whether only a person can fix the failure.
