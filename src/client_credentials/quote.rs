@@ -72,6 +72,12 @@ impl Mask {
         Some(self.quote(&String::from_utf8_lossy(value.as_bytes())))
     }
 
+    /// The status, length and content type of a response.
+    pub(super) fn outline(&self, response: &Response<SecretBody>) -> String {
+        let content_type = self.header(response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
+        format!("HTTP {}, {} bytes, {content_type}", response.status().as_u16(), response.body().as_ref().len())
+    }
+
     /// The target of a redirect. Only the origin is shown, because the rest may contain secrets.
     pub(super) fn redirect(&self, response: &Response<SecretBody>, own_scheme: &str) -> String {
         let Some(location) = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()))
@@ -201,7 +207,7 @@ fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     content_type.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most).collect::<String>().trim_end().to_owned()
 }
 
