@@ -331,25 +331,19 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.inner;
         let mut debug = f.debug_struct("Error");
-        debug.field("kind", &inner.kind);
-        if let Some(whose) = inner.whose {
-            debug.field("whose", &whose);
-        }
-        debug.field("message", &inner.message).field("transient", &inner.transient);
-        if let Some(advice) = &inner.advice {
-            debug.field("advice", &advice);
-        }
-        if let Some(status) = inner.status {
-            debug.field("status", &status);
-        }
-        if let Some(response) = &inner.response {
-            debug.field("response", response);
-        }
-        if let Some(retry_after) = inner.retry_after {
-            debug.field("retry_after", &retry_after);
-        }
-        if let Some(source) = &inner.source {
-            debug.field("source", &source);
+        debug.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
+        let known: [(&str, Option<&dyn fmt::Debug>); 6] = [
+            ("whose", inner.whose.as_ref().map(|whose| whose as _)),
+            ("advice", inner.advice.as_ref().map(|advice| advice as _)),
+            ("status", inner.status.as_ref().map(|status| status as _)),
+            ("response", inner.response.as_ref().map(|response| response as _)),
+            ("retry_after", inner.retry_after.as_ref().map(|wait| wait as _)),
+            ("source", inner.source.as_ref().map(|source| source as _)),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value {
+                debug.field(name, value);
+            }
         }
         debug.finish()
     }
