@@ -43,15 +43,22 @@ pub(super) fn lossy(bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
+/// Whether the response has this content type.
+pub(super) fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| begins(value.as_bytes(), wanted))
+}
+
+pub(super) fn begins(text: &[u8], beginning: &str) -> bool {
+    text.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
+}
+
 impl<'a> Members<'a> {
     /// The members of a token response. It has none if it is neither a JSON object nor a form.
     pub(super) fn of_response(headers: &HeaderMap, text: &'a str) -> Self {
         if let Some(members) = Self::of_json(text) {
             return members;
         }
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let content_type = content_type.to_ascii_lowercase();
-        if !["application/x-www-form-urlencoded", "text/plain"].iter().any(|form| content_type.starts_with(form)) {
+        if !has_type(headers, "application/x-www-form-urlencoded") && !has_type(headers, "text/plain") {
             return Self::default();
         }
         let fields = form_urlencoded::parse(text.as_bytes()).take(MAX_MEMBERS);

@@ -1,13 +1,13 @@
 //! What errors quote from a response: a few members, one line or a title; short, printable, and without secrets.
 
 use http::{
-    HeaderMap, HeaderValue, Response, Uri,
+    HeaderMap, Response, Uri,
     header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
 };
 
 use super::{
     mask::{MASK, Mask},
-    members::{Member, Members},
+    members::{Member, Members, begins, has_type},
 };
 use crate::{http_client::SecretBody, origin::Target};
 
@@ -178,11 +178,8 @@ fn is_name(name: &str) -> bool {
 }
 
 fn is_page(headers: &HeaderMap, text: &str) -> bool {
-    let begins = |beginning: &str| {
-        let text = text.trim_start().as_bytes().get(..beginning.len());
-        text.is_some_and(|text| text.eq_ignore_ascii_case(beginning.as_bytes()))
-    };
-    has_type(headers, "text/html") || begins("<!doctype html") || begins("<html")
+    let text = text.trim_start().as_bytes();
+    has_type(headers, "text/html") || begins(text, "<!doctype html") || begins(text, "<html")
 }
 
 fn title(text: &str) -> Option<String> {
@@ -200,11 +197,6 @@ fn line(headers: &HeaderMap, text: &str) -> Option<String> {
     let is_sentence = line.contains(' ') && !line.contains(['{', '}', '[', ']', '<', '>', '=', '"']);
     let names_token = line.to_ascii_lowercase().contains("token:");
     (has_type(headers, "text/plain") && is_sentence && !names_token).then_some(line)
-}
-
-fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    content_type.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
 pub(super) fn shortened(text: &str, most: usize) -> String {
