@@ -24,9 +24,6 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// A shorter parameter, header or query value is probably a plain word or an id, so it is not masked.
-const MIN_MASKED_LENGTH: usize = 8;
-
 impl ClientCredentials {
     pub(super) async fn exchange(&self, request: &TokenRequest, deadline: Instant) -> Result<AccessToken, Error> {
         let mut mask = self.mask(request);
@@ -92,8 +89,7 @@ impl ClientCredentials {
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
         let values = request.parameters().map(|(_, value)| value).chain(headers);
         // Every error contains the server's name, so hiding it would be pointless.
-        let values = values.filter(|value| value.len() >= MIN_MASKED_LENGTH && !self.name().contains(value));
-        values.for_each(|value| mask.cut_out(value));
+        values.filter(|value| !self.name().contains(value)).for_each(|value| mask.cut_out(value));
         mask
     }
 
@@ -214,8 +210,6 @@ fn lacks_scope(asked: &str, granted: &str) -> bool {
 
 /// Hides the query of the token URL, which contains a key for some servers: the whole query, and each of its values.
 fn cut_out_query(mask: &mut Mask, query: &str) {
-    let pairs = query.split('&').chain([query]);
-    pairs.filter(|pair| pair.len() >= MIN_MASKED_LENGTH).for_each(|pair| mask.cut_out(pair));
-    let values = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value);
-    values.filter(|value| value.len() >= MIN_MASKED_LENGTH).for_each(|value| mask.cut_out(&value));
+    query.split('&').chain([query]).for_each(|pair| mask.cut_out(pair));
+    form_urlencoded::parse(query.as_bytes()).for_each(|(_, value)| mask.cut_out(&value));
 }

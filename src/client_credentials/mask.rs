@@ -12,6 +12,9 @@ pub(super) const MASK: &str = "[redacted]";
 /// How deep escapes may be nested, such as JSON in HTML in JSON.
 const MAX_LAYERS: usize = 3;
 
+/// A shorter parameter, header or query value is probably a plain word or an id, so it is not masked.
+const MIN_VALUE: usize = 8;
+
 /// A shorter match is a coincidence.
 const MIN_PART: usize = 4;
 
@@ -33,28 +36,26 @@ impl Mask {
     /// For a value that is probably not a secret, such as an account id. Only the value is replaced, and the text
     /// around it stays. A text that repeats it in another form is hidden as a whole.
     pub(super) fn cut_out(&mut self, value: &str) {
-        self.values.push(Zeroizing::new(value.to_owned()));
+        if value.len() >= MIN_VALUE {
+            self.values.push(Zeroizing::new(value.to_owned()));
+        }
     }
 
     /// The text, with the values replaced where it repeats them exactly as they were sent.
     pub(super) fn without_values(&self, text: &str) -> String {
-        let values = self.values.iter().filter(|value| !value.is_empty());
-        values.fold(text.to_owned(), |text, value| text.replace(value.as_str(), MASK))
+        self.values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), MASK))
     }
 
     /// Whether one of the texts, or all of them joined, repeats a secret or a value.
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
-        let patterns = self.patterns();
+        let secrets = self.secrets.iter().flat_map(|secret| Pattern::all_of(secret, true));
+        let values = self.values.iter().flat_map(|value| Pattern::all_of(value, false));
+        let patterns: Vec<_> = secrets.chain(values).collect();
         let index = Index::of(&patterns);
         // Nothing can be compared with a secret that has no letter and no digit.
         self.secrets.iter().any(|secret| !secret.is_empty() && plain(secret).is_empty())
             || texts.iter().any(|text| index.is_in_any_layer(text, MAX_LAYERS))
             || index.is_in_any_layer(&Zeroizing::new(texts.concat()), MAX_LAYERS)
-    }
-
-    fn patterns(&self) -> Vec<Pattern> {
-        let secrets = self.secrets.iter().flat_map(|secret| Pattern::all_of(secret, true));
-        secrets.chain(self.values.iter().flat_map(|value| Pattern::all_of(value, false))).collect()
     }
 }
 
