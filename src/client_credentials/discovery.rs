@@ -190,11 +190,8 @@ impl Discovery {
         // Grouped by message, because most failures are the same at all URLs.
         let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
-            let outcome = match http_client::send(client, request::to(url, SecretBody::default())).await {
-                Ok(response) => self.read(&response, mask),
-                Err(error) => Err(error),
-            };
-            let error = match outcome {
+            let response = http_client::send(client, request::to(url, SecretBody::default())).await;
+            let error = match response.and_then(|response| self.read(&response, mask)) {
                 Ok(endpoint) => return Ok(endpoint),
                 Err(error) if is_about_the_document(&error) => error,
                 Err(error) => return Err(error.about(&url.to_string())),
