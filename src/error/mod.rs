@@ -15,9 +15,6 @@ const LONGEST_STATED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-const SOURCE_FAILED: &str = "the token source failed";
-const SOURCE_REFUSED: &str = "the token source refused";
-
 /// Why there is no token, or why one was not attached.
 ///
 /// Cheap to clone: all callers that waited for one token request get the same failure. It never contains a secret or a
@@ -54,7 +51,7 @@ impl Error {
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
         let kind = Self::find(&*cause).map_or_else(|| Fault::of(&*cause).into(), Self::kind);
-        Self::of_source(kind, SOURCE_FAILED, without_debug_data(cause))
+        Self::of_source(kind, "the token source failed", without_debug_data(cause))
     }
 
     /// A failure that does not pass on its own, such as a refused credential.
@@ -62,7 +59,7 @@ impl Error {
     /// For your own sources and HTTP clients. The token request is still tried again, at most every ten seconds at
     /// first and every minute later, so that a repaired server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
+        Self::of_source(ErrorKind::Refused, "the token source refused", cause.into()).lasting()
     }
 
     /// Sets how long to wait before the next token request; none is sent earlier. Zero is ignored, and more than a
