@@ -1,7 +1,7 @@
 //! The configuration of a client.
 
 use std::{
-    sync::{Arc, atomic::AtomicI64},
+    sync::{Arc, Mutex, atomic::AtomicI64},
     time::Duration,
 };
 
@@ -12,7 +12,6 @@ use super::{
     authentication::{History, Id},
     discovery::{Discovery, DiscoveryConfig},
     endpoint::TokenEndpoint,
-    exchange::LastExchange,
     header,
     transport::Transport,
 };
@@ -318,7 +317,7 @@ impl ClientCredentialsBuilder {
             history: History::default(),
             clock_ahead: AtomicI64::default(),
             mentions: Mentions::default(),
-            last_exchange: LastExchange::default(),
+            last_secrets: Mutex::default(),
         };
         source.log_warnings(&self.overridden);
         Ok(source)

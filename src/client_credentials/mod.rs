@@ -21,13 +21,14 @@ mod transport;
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicI64},
+    sync::{Arc, Mutex, atomic::AtomicI64},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use http::HeaderMap;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 #[cfg(feature = "jwt")]
 pub use self::authentication::PrivateKey;
@@ -39,7 +40,6 @@ use self::{
     authentication::{History, Id},
     discovery::Discovery,
     endpoint::TokenEndpoint,
-    exchange::LastExchange,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -65,7 +65,9 @@ pub struct ClientCredentials {
     /// How many seconds the server's clock is ahead. Zero until an assertion is accepted only with the server's time.
     clock_ahead: AtomicI64,
     mentions: Mentions,
-    last_exchange: LastExchange,
+    /// What was sent in the last exchange, and the token that was received. The server may repeat it in its next
+    /// response or metadata document.
+    last_secrets: Mutex<Vec<Zeroizing<String>>>,
 }
 
 /// What the client uses exactly as it was set.

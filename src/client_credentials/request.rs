@@ -2,7 +2,7 @@
 
 use form_urlencoded::Serializer;
 use http::{
-    HeaderValue, Method, Request,
+    HeaderValue, Method, Request, Uri,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use crate::{
     token_request::TokenRequest,
 };
 
-pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 pub(super) fn build(
     settings: &ClientSettings,
@@ -37,17 +37,23 @@ pub(super) fn build(
     form.extend_pairs(pairs);
     let body = SecretBody::wiped(Zeroizing::new(form.finish().into_bytes()));
 
-    let mut request = Request::new(body);
+    let mut request = to(&endpoint.url, body);
     *request.method_mut() = Method::POST;
-    request.uri_mut().clone_from(&endpoint.url);
-    request.extensions_mut().insert(IsTokenRequest);
-    request.headers_mut().clone_from(&settings.headers);
     let headers = request.headers_mut();
+    headers.extend(settings.headers.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if let Some(value) = &proof.header {
         headers.insert(AUTHORIZATION, value.clone());
     }
+    request
+}
+
+/// A request to the server, for a token or for its metadata.
+pub(super) fn to(url: &Uri, body: SecretBody) -> Request<SecretBody> {
+    let mut request = Request::new(body);
+    request.uri_mut().clone_from(url);
+    request.extensions_mut().insert(IsTokenRequest);
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
     request
 }

@@ -225,11 +225,7 @@ impl Refused {
     }
 
     fn into_error(self) -> Error {
-        let error = Error::configuration(format!("encryption_key: {}", self.what));
-        match self.advice {
-            Some(advice) => error.with_advice(advice),
-            None => error,
-        }
+        Error::configuration(format!("encryption_key: {}", self.what)).with_advice(self.advice)
     }
 }
 
