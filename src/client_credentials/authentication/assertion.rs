@@ -39,7 +39,9 @@ pub struct ClientAssertion {
     signing: Signing,
     audience: Option<String>,
     key_id: Option<String>,
-    thumbprint: Option<Thumbprint>,
+    /// In PEM.
+    #[cfg(feature = "jwt")]
+    certificate: Option<Secret>,
     lifetime: Duration,
     refused: Option<Error>,
 }
@@ -52,35 +54,14 @@ pub(super) enum Signing {
     Secret(Secret),
 }
 
-#[derive(Clone)]
-enum Thumbprint {
-    #[cfg_attr(not(feature = "jwt"), allow(dead_code))]
-    Fixed(String),
-    #[cfg(all(feature = "jwt", feature = "serde"))]
-    OfFile(Secret),
-}
-
-impl Thumbprint {
-    async fn read(&self) -> Result<String, Error> {
-        match self {
-            Self::Fixed(thumbprint) => Ok(thumbprint.clone()),
-            #[cfg(all(feature = "jwt", feature = "serde"))]
-            Self::OfFile(file) => {
-                let pem = file.read("certificate_file").await?;
-                super::private_key::thumbprint(pem.as_bytes())
-                    .map_err(|error| Error::credentials(format_args!("{file:?}"), &error))
-            }
-        }
-    }
-}
-
 impl ClientAssertion {
     pub(super) fn new(signing: Signing) -> Self {
         Self {
             signing,
             audience: None,
             key_id: None,
-            thumbprint: None,
+            #[cfg(feature = "jwt")]
+            certificate: None,
             lifetime: Duration::from_secs(60),
             refused: None,
         }
@@ -115,19 +96,18 @@ impl ClientAssertion {
     /// the key by it (Microsoft Entra ID).
     #[cfg(feature = "jwt")]
     pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
-        match super::private_key::thumbprint(pem.as_ref()) {
-            Ok(thumbprint) => self.thumbprint = Some(Thumbprint::Fixed(thumbprint)),
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        let pem = pem.as_ref();
+        if let Err(error) = super::private_key::thumbprint(pem) {
+            self.refused.get_or_insert(error);
         }
+        self.certificate = Some(Secret::from(&*String::from_utf8_lossy(pem)));
         self
     }
 
     /// Like [`certificate`](Self::certificate), from a file that is read for each assertion.
     #[cfg(all(feature = "jwt", feature = "serde"))]
     pub(in crate::client_credentials) fn certificate_file(mut self, pem: Secret) -> Self {
-        self.thumbprint = Some(Thumbprint::OfFile(pem));
+        self.certificate = Some(pem);
         self
     }
 
@@ -175,8 +155,12 @@ impl ClientAssertion {
         if let Some(key_id) = &self.key_id {
             header["kid"] = key_id.as_str().into();
         }
-        if let Some(thumbprint) = &self.thumbprint {
-            header["x5t#S256"] = thumbprint.read().await?.into();
+        #[cfg(feature = "jwt")]
+        if let Some(certificate) = &self.certificate {
+            let pem = certificate.read("certificate_file").await?;
+            let thumbprint = super::private_key::thumbprint(pem.as_bytes())
+                .map_err(|error| Error::credentials(format_args!("{certificate:?}"), &error))?;
+            header["x5t#S256"] = thumbprint.into();
         }
         Ok(header)
     }
