@@ -89,12 +89,10 @@ impl Received<'_> {
             }
         };
         let mut token = AccessToken::new(std::mem::take(&mut *text))?;
-        match lifetime {
-            Lifetime::Stated(expires_in) => token = token.with_expires_in(expires_in),
-            Lifetime::NoTime | Lifetime::NotStated => {
-                let within = lifetime::until_exp(token.expose_secret(), self.response.headers());
-                token = within.into_iter().fold(token, AccessToken::with_expires_within);
-            }
+        if let Lifetime::Stated(expires_in) = lifetime {
+            token = token.with_expires_in(expires_in);
+        } else if let Some(left) = lifetime::until_exp(token.expose_secret(), self.response.headers()) {
+            token = token.with_expires_within(left);
         }
         // A hint: an unreadable one is ignored.
         if let Some(refresh_in) = members.get("refresh_in").and_then(lifetime::seconds) {
