@@ -107,8 +107,8 @@ impl ClientCredentials {
         }
     }
 
-    /// How far the server's clock is ahead, if an assertion may have been rejected because of its timestamps. Servers use
-    /// different error codes for that.
+    /// How far the server's clock is ahead, if an assertion may have been rejected because of its timestamps. Servers
+    /// use different error codes for that.
     fn correction(&self, known: i64, error: &Error, response: &Response<SecretBody>) -> Option<i64> {
         let is_verdict = error.response().is_some() && !error.is_transient();
         if !is_verdict || !self.authentication.depends_on_clock() {

@@ -239,8 +239,8 @@ fn unique() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// How far the server's clock is ahead, in seconds, by the `Date` of a response. `None`: it differs from what is already
-/// `known` by no more than is tolerated.
+/// How far the server's clock is ahead, in seconds, by the `Date` of a response. `None`: it differs from what is
+/// already `known` by no more than is tolerated.
 pub(in crate::client_credentials) fn seconds_ahead(date: SystemTime, known: i64) -> Option<i64> {
     let ahead = seconds(date).cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed());
     (ahead.abs_diff(known) > ALLOWED_SKEW.as_secs()).then_some(ahead)

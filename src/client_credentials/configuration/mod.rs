@@ -113,8 +113,8 @@ const FIELDS: &[&str] = &[
 /// Deserialization accepts every value, because parsers quote the line of an error, and with it a secret. Instead,
 /// [`build`](ClientCredentialsBuilder::build) returns errors with the field's name and without its value: for an
 /// unknown field (and what it is called here, if other tools have that name for it), for one that is set twice, and for
-/// one that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable can
-/// override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a duplicate
+/// one that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable
+/// can override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a duplicate
 /// key in TOML.)
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
