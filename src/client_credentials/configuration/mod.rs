@@ -114,8 +114,8 @@ const FIELDS: &[&str] = &[
 /// [`build`](ClientCredentialsBuilder::build) returns errors with the field's name and without its value: for an
 /// unknown field (and what it is called here, if other tools have that name for it), for one that is set twice, and for
 /// one that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable
-/// can override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a duplicate
-/// key in TOML.)
+/// can override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a
+/// duplicate key in TOML.)
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Setting::deserialize(deserializer)? {
