@@ -60,8 +60,7 @@ impl Claim {
 
     /// Takes the place of what is stored, which is nothing or garbage. `false`: another instance was faster.
     pub(super) async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
-        let (name, limit) = (&self.names.lease, urgency.limit());
-        self.shelf.store.put(name, replaced, &self.bytes, LIFE, limit).await
+        self.shelf.store.put(&self.names.lease, replaced, &self.bytes, LIFE, urgency).await
     }
 
     /// Removes it beside the traffic, whether the store is up or not: a put that failed may have had its effect.
@@ -70,8 +69,7 @@ impl Claim {
     }
 
     async fn replace(&self, bytes: &[u8], life: Duration, urgency: Urgency) -> Result<bool, Down> {
-        let (name, limit) = (&self.names.lease, urgency.limit());
-        self.shelf.store.put(name, Some(&self.bytes), bytes, life, limit).await
+        self.shelf.store.put(&self.names.lease, Some(&self.bytes), bytes, life, urgency).await
     }
 
     async fn keep(self: Arc<Self>) {

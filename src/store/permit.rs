@@ -104,7 +104,7 @@ impl Shared {
             return Ok(false);
         }
         let (store, name, asked_at) = (&self.claim.shelf.store, &self.claim.names.token, Instant::now());
-        let is_stored = store.put(name, replaced.bytes(), bytes, life, self.urgency.limit()).await?;
+        let is_stored = store.put(name, replaced.bytes(), bytes, life, self.urgency).await?;
         // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
         let is_late = asked_at.elapsed() > life / 20;
         if is_stored && is_late {
@@ -120,7 +120,7 @@ impl Shared {
         let Some(bytes) = shelf.seal(&names.failure, &failure.write()) else { return };
         if !matches!(stored, Found::Foreign) {
             let life = wait.saturating_add(REMEMBERED);
-            let _ = shelf.store.put(&names.failure, stored.bytes(), &bytes, life, self.urgency.limit()).await;
+            let _ = shelf.store.put(&names.failure, stored.bytes(), &bytes, life, self.urgency).await;
         }
     }
 
