@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     availability::{Bounded, Down, Urgency},
     contract::{Entry, EntryName},
-    names::TokenName,
+    names::Names,
     record::Record,
     seal::{Opened, Seal},
     stored_failure::StoredFailure,
@@ -29,13 +29,6 @@ pub(super) struct Shelf {
     pub instance: u64,
     /// Whether the log has mentioned entries that this instance cannot open.
     pub mentioned: AtomicBool,
-}
-
-/// The names of a token's entries.
-pub(super) struct Names {
-    pub token: EntryName,
-    pub lease: EntryName,
-    pub failure: EntryName,
 }
 
 /// One entry, as it was seen.
@@ -58,12 +51,6 @@ pub(super) struct Seen {
     pub failure: Found<StoredFailure>,
     /// How long the look took: what is left of the lives may be less by that.
     pub took: Duration,
-}
-
-impl Names {
-    pub(super) fn new(name: &TokenName) -> Self {
-        Self { token: name.entry("token"), lease: name.entry("lease"), failure: name.entry("failure") }
-    }
 }
 
 impl<T> Found<T> {
@@ -97,11 +84,6 @@ impl Shelf {
             failure: self.open(&names.failure, next(), mentions, StoredFailure::read),
             took: began.elapsed(),
         })
-    }
-
-    /// `None`: it cannot be encrypted.
-    pub(super) fn seal(&self, name: &EntryName, plain: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.seal.seal(name, plain).ok()
     }
 
     fn open<T>(

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use super::{
     availability::{Down, Urgency},
-    entries::{Names, Shelf},
+    entries::Shelf,
+    names::Names,
     record::Record,
 };
 
@@ -47,7 +48,7 @@ impl Claim {
         let claim = fastrand::u64(..);
         let bytes = |claim: u64| {
             let plain = Record::default().number(1, shelf.instance).number(2, claim).write();
-            shelf.seal(&names.lease, &plain)
+            shelf.seal.seal(&names.lease, &plain)
         };
         let (bytes, last_bytes) = (bytes(claim)?, bytes(!claim)?);
         Some(Arc::new(Self { shelf, names, bytes, last_bytes }))

@@ -84,7 +84,7 @@ impl Permit {
 impl Shared {
     async fn store(&self, token: &StoredToken, began: Began) -> Result<bool, Down> {
         let Claim { shelf, names, .. } = &*self.claim;
-        let Some(bytes) = shelf.seal(&names.token, &token.write()) else { return Ok(false) };
+        let Some(bytes) = shelf.seal.seal(&names.token, &token.write()) else { return Ok(false) };
         let asked_at = Instant::now();
         let life = || token.lifetime.saturating_sub(began.ago + asked_at.elapsed());
         if self.put(&self.seen.token, &bytes, life()).await? {
@@ -117,7 +117,7 @@ impl Shared {
         let Claim { shelf, names, .. } = &*self.claim;
         let stored = &self.seen.failure;
         let Some(failure) = StoredFailure::after(error, in_a_row, shelf.instance, stored.value()) else { return };
-        let Some(bytes) = shelf.seal(&names.failure, &failure.write()) else { return };
+        let Some(bytes) = shelf.seal.seal(&names.failure, &failure.write()) else { return };
         if !matches!(stored, Found::Foreign) {
             let life = wait.saturating_add(REMEMBERED);
             let _ = shelf.store.put(&names.failure, stored.bytes(), &bytes, life, self.urgency).await;

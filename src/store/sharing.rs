@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 use super::{
     availability::{Bounded, Urgency},
     contract::TokenStore,
-    entries::{Found, Names, Seen, Shelf},
+    entries::{Found, Seen, Shelf},
     lease::{Claim, Lease},
-    names::TokenName,
+    names::Names,
     permit::Permit,
     seal::Seal,
     stored_failure::StoredFailure,
@@ -93,7 +93,7 @@ impl Sharing {
     }
 
     pub(crate) async fn next(&self, wish: &Wish<'_>) -> Next {
-        let names = Arc::new(Names::new(&TokenName::new(&self.namespace, wish.identity.inputs())));
+        let names = Arc::new(Names::new(&self.namespace, wish.identity.inputs()));
         let Some(claim) = Claim::new(Arc::clone(&self.shelf), names) else {
             return Next::RequestAlone(Permit::none());
         };
