@@ -1,6 +1,6 @@
 //! The seam between a flight and the store in which instances share tokens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     backoff::BETWEEN_REQUESTS,
@@ -51,7 +51,7 @@ impl Flying {
         None
     }
 
-    async fn look(&self, sharing: &Sharing) -> Option<Next> {
+    async fn look(&self, sharing: &Arc<Sharing>) -> Option<Next> {
         let identity = match self.identity().await {
             Ok(identity) => identity,
             Err(error) => {

@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 
 use super::{
     availability::{Down, Urgency},
-    entries::Shelf,
     names::Names,
     record::Record,
+    sharing::Sharing,
 };
 
 const LIFE: Duration = Duration::from_secs(5);
@@ -26,8 +26,8 @@ const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
 
 /// What an instance would hold: an entry that no other instance writes.
 pub(super) struct Claim {
-    pub shelf: Arc<Shelf>,
-    pub names: Arc<Names>,
+    pub sharing: Arc<Sharing>,
+    pub names: Names,
     bytes: Zeroizing<Vec<u8>>,
     /// Other bytes, for its last second: an extension that arrives late no longer finds the lease.
     last_bytes: Zeroizing<Vec<u8>>,
@@ -44,14 +44,14 @@ pub(super) struct Lease {
 
 impl Claim {
     /// `None`: nothing can be encrypted.
-    pub(super) fn new(shelf: Arc<Shelf>, names: Arc<Names>) -> Option<Arc<Self>> {
+    pub(super) fn new(sharing: Arc<Sharing>, names: Names) -> Option<Arc<Self>> {
         let claim = fastrand::u64(..);
         let bytes = |claim: u64| {
-            let plain = Record::default().number(1, shelf.instance).number(2, claim).write();
-            shelf.seal.seal(&names.lease, &plain)
+            let plain = Record::default().number(1, sharing.instance).number(2, claim).write();
+            sharing.seal.seal(&names.lease, &plain)
         };
         let (bytes, last_bytes) = (bytes(claim)?, bytes(!claim)?);
-        Some(Arc::new(Self { shelf, names, bytes, last_bytes }))
+        Some(Arc::new(Self { sharing, names, bytes, last_bytes }))
     }
 
     /// Whether the store granted it without our knowing: the result was lost.
@@ -61,16 +61,16 @@ impl Claim {
 
     /// Takes the place of what is stored, which is nothing or garbage. `false`: another instance was faster.
     pub(super) async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
-        self.shelf.store.put(&self.names.lease, replaced, &self.bytes, LIFE, urgency).await
+        self.sharing.store.put(&self.names.lease, replaced, &self.bytes, LIFE, urgency).await
     }
 
     /// Removes it beside the traffic, whether the store is up or not: a put that failed may have had its effect.
     pub(super) fn retract(self: Arc<Self>) {
-        tokio::spawn(async move { self.shelf.store.retract(&self.names.lease, &self.bytes).await });
+        tokio::spawn(async move { self.sharing.store.retract(&self.names.lease, &self.bytes).await });
     }
 
     async fn replace(&self, bytes: &[u8], life: Duration, urgency: Urgency) -> Result<bool, Down> {
-        self.shelf.store.put(&self.names.lease, Some(&self.bytes), bytes, life, urgency).await
+        self.sharing.store.put(&self.names.lease, Some(&self.bytes), bytes, life, urgency).await
     }
 
     async fn keep(self: Arc<Self>) {
@@ -87,7 +87,7 @@ impl Claim {
         let left = began.map(|began| BETWEEN_REQUESTS.saturating_sub(began.elapsed()));
         let given_back = match left.filter(|left| !left.is_zero()) {
             Some(left) => self.replace(&self.last_bytes, left, urgency).await,
-            None => self.shelf.store.remove(&self.names.lease, &self.bytes, urgency).await,
+            None => self.sharing.store.remove(&self.names.lease, &self.bytes, urgency).await,
         };
         if given_back.is_err() {
             // A store that is full still removes, and the others would wait.

@@ -67,9 +67,9 @@
 //!   and then takes the new token. What cannot be sent again is lost.
 //! - Tokens that are bound to a certificate (RFC 8705) or a key can be used only by instances that have it.
 
+mod approach;
 mod availability;
 mod contract;
-mod entries;
 #[cfg(all(feature = "file", unix))]
 mod file;
 #[cfg(all(feature = "file", not(unix)))]
@@ -99,9 +99,10 @@ pub use self::{
 };
 // For the cache.
 pub(crate) use self::{
+    approach::{Next, Taken, Wish},
     availability::Urgency,
     permit::{Began, Permit},
     seal::Seal,
-    sharing::{Next, Sharing, Taken, Wish},
+    sharing::Sharing,
     stored_failure::StoredFailure,
 };

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{
     availability::{Down, Urgency},
-    entries::{Found, Seen},
     lease::{Claim, Lease},
+    sharing::{Found, Seen},
     stored_failure::{REMEMBERED, StoredFailure},
     stored_token::StoredToken,
 };
@@ -66,8 +66,8 @@ impl Permit {
         let token = StoredToken { token: token.clone(), lifetime, issued_at: began.at };
         let is_stored = shared.store(&token, began).await.unwrap_or(false);
         if let Found::Read { bytes, .. } = &shared.seen.failure {
-            let Claim { shelf, names, .. } = &*shared.claim;
-            let _ = shelf.store.remove(&names.failure, bytes, shared.urgency).await;
+            let Claim { sharing, names, .. } = &*shared.claim;
+            let _ = sharing.store.remove(&names.failure, bytes, shared.urgency).await;
         }
         shared.end(began).await;
         is_stored
@@ -83,14 +83,14 @@ impl Permit {
 
 impl Shared {
     async fn store(&self, token: &StoredToken, began: Began) -> Result<bool, Down> {
-        let Claim { shelf, names, .. } = &*self.claim;
-        let Some(bytes) = shelf.seal.seal(&names.token, &token.write()) else { return Ok(false) };
+        let Claim { sharing, names, .. } = &*self.claim;
+        let Some(bytes) = sharing.seal.seal(&names.token, &token.write()) else { return Ok(false) };
         let asked_at = Instant::now();
         let life = || token.lifetime.saturating_sub(began.ago + asked_at.elapsed());
         if self.put(&self.seen.token, &bytes, life()).await? {
             return Ok(true);
         }
-        let seen = shelf.look(names, self.urgency, true).await?.token;
+        let seen = sharing.look(names, self.urgency, true).await?.token;
         match seen {
             // What was there before was removed in the meantime, or has ended.
             Found::Free(_) => self.put(&seen, &bytes, life()).await,
@@ -103,7 +103,7 @@ impl Shared {
         if matches!(replaced, Found::Foreign) || life.is_zero() {
             return Ok(false);
         }
-        let (store, name, asked_at) = (&self.claim.shelf.store, &self.claim.names.token, Instant::now());
+        let (store, name, asked_at) = (&self.claim.sharing.store, &self.claim.names.token, Instant::now());
         let is_stored = store.put(name, replaced.bytes(), bytes, life, self.urgency).await?;
         // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
         let is_late = asked_at.elapsed() > life / 20;
@@ -114,13 +114,13 @@ impl Shared {
     }
 
     async fn tell(&self, error: &Error, in_a_row: u32, wait: Duration) {
-        let Claim { shelf, names, .. } = &*self.claim;
+        let Claim { sharing, names, .. } = &*self.claim;
         let stored = &self.seen.failure;
-        let Some(failure) = StoredFailure::after(error, in_a_row, shelf.instance, stored.value()) else { return };
-        let Some(bytes) = shelf.seal.seal(&names.failure, &failure.write()) else { return };
+        let Some(failure) = StoredFailure::after(error, in_a_row, sharing.instance, stored.value()) else { return };
+        let Some(bytes) = sharing.seal.seal(&names.failure, &failure.write()) else { return };
         if !matches!(stored, Found::Foreign) {
             let life = wait.saturating_add(REMEMBERED);
-            let _ = shelf.store.put(&names.failure, stored.bytes(), &bytes, life, self.urgency).await;
+            let _ = sharing.store.put(&names.failure, stored.bytes(), &bytes, life, self.urgency).await;
         }
     }
 
