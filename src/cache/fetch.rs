@@ -102,8 +102,7 @@ impl Flying {
             Ok(turn) => turn,
             Err(error) => return self.guard.ground(error),
         };
-        permit.begins();
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else { return };
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, &mut permit).await else { return };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
         let error = outcome.as_ref().err().cloned();
         let landed = exchange.within(|| self.guard.finish(outcome, started_at));
@@ -119,11 +118,12 @@ impl Flying {
     }
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
+    async fn exchanges(&self, turn: &Turn<'_>, permit: &mut Permit) -> Option<Landing> {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.guard.begin()?;
+            permit.begins();
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
             let now = context.clock.now();
@@ -193,7 +193,7 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
 pub(super) struct Guard {
     slot: Weak<Slot>,
     pub id: u64,
-    outcome: watch::Sender<Option<TokenResult>>,
+    pub outcome: watch::Sender<Option<TokenResult>>,
     ended: bool,
 }
 

@@ -14,7 +14,7 @@ pub(super) use crate::store::Permit;
 use crate::{
     error::Error,
     report::store as report,
-    store::{Began, Next, Sharing, StoredFailure, Taken, Urgency, Wish},
+    store::{Next, Sharing, StoredFailure, Taken, Urgency, Wish},
     token_identity::TokenIdentity,
 };
 
@@ -60,14 +60,20 @@ impl Flying {
             }
         };
         let (slot, rejected) = (&self.slot, self.rejected.as_ref());
-        let urgency = if self.may_request { slot.upgrade()?.urgency() } else { Urgency::WaitedFor };
-        let waits =
-            |pause| slot.upgrade().into_iter().for_each(|slot| slot.pause(self.guard.id, pause + deferral(urgency)));
+        let urgency = || match slot.upgrade() {
+            Some(slot) if self.may_request => slot.urgency(),
+            _ => Urgency::WaitedFor,
+        };
+        let waits = |pause| {
+            if let Some(slot) = slot.upgrade() {
+                slot.pause(self.guard.id, pause + deferral(urgency()));
+            }
+        };
         waits(Duration::ZERO);
         let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
         let wish = Wish {
             identity,
-            urgency,
+            urgency: &urgency,
             rejected: rejected.filter(|_| self.may_request),
             may_request: self.may_request,
             patience: self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE),
@@ -114,18 +120,20 @@ impl Flying {
         started_at: Moment,
     ) {
         let Some(sharing) = &self.context.sharing else { return };
-        let began = Began { ago: self.context.clock.now().since(started_at), at: started_at.wall() };
+        let is_awaited = self.guard.outcome.receiver_count() > 0;
+        let urgency = if is_awaited { Urgency::WaitedFor } else { Urgency::BesideTraffic };
         match (landed, error) {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;
-                if permit.succeeded(token, lifetime, began).await {
+                let ago = self.context.clock.now().since(started_at);
+                if permit.succeeded(token, lifetime, ago, urgency).await {
                     report::stored(&self.context.report, &self.request, sharing.store());
                 }
             }
             (Some(Err(held_back)), Some(error)) => {
                 let in_a_row = self.slot.upgrade().map_or(1, |slot| slot.failures());
                 let wait = held_back.retry_after().unwrap_or(BETWEEN_REQUESTS);
-                permit.failed(error, in_a_row, wait, began).await;
+                permit.failed(error, in_a_row, wait, urgency).await;
             }
             _ => drop(permit),
         }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     availability::Urgency,
-    lease::{Claim, Lease},
+    lease::{Claim, HeldLease},
     permit::Permit,
     sharing::{Found, Seen, Sharing},
     stored_failure::StoredFailure,
@@ -21,7 +21,7 @@ const MOST_PAUSE: Duration = Duration::from_millis(250);
 /// What a flight asks the store for.
 pub(crate) struct Wish<'a> {
     pub identity: TokenIdentity,
-    pub urgency: Urgency,
+    pub urgency: &'a (dyn Fn() -> Urgency + Send + Sync),
     /// A token to remove, because an API rejected it.
     pub rejected: Option<&'a AccessToken>,
     /// Whether the flight may request a token.
@@ -68,7 +68,7 @@ impl Sharing {
 struct Approach<'a> {
     claim: Arc<Claim>,
     wish: &'a Wish<'a>,
-    lease: Option<Lease>,
+    lease: Option<HeldLease>,
     /// When the wait for another instance began.
     waits_since: Option<Instant>,
     pauses: u32,
@@ -94,13 +94,13 @@ impl Approach<'_> {
                 self.lease = None;
             }
             if is_granted || self.lease.is_some() {
-                let lease = self.lease.take().unwrap_or_else(|| Lease::new(Arc::clone(&self.claim)));
-                return Next::Request(Permit::new(self.claim, Some(lease), seen, self.wish.urgency));
+                let lease = self.lease.take().unwrap_or_else(|| HeldLease::new(Arc::clone(&self.claim)));
+                return Next::Request(Permit::new(self.claim, Some(lease), seen));
             }
             if is_free {
-                match self.claim.put(seen.lease.bytes(), self.wish.urgency).await {
+                match self.claim.put(seen.lease.bytes(), (self.wish.urgency)()).await {
                     // It looks once more: the previous holder may have stored a token in between.
-                    Ok(true) => self.lease = Some(Lease::new(Arc::clone(&self.claim))),
+                    Ok(true) => self.lease = Some(HeldLease::new(Arc::clone(&self.claim))),
                     Ok(false) => {}
                     Err(_) => {
                         self.claim.retract();
@@ -109,7 +109,7 @@ impl Approach<'_> {
                 }
             }
             if self.lease.is_none() && !self.pause().await {
-                return Next::RequestAlone(Permit::new(self.claim, None, seen, self.wish.urgency));
+                return Next::RequestAlone(Permit::new(self.claim, None, seen));
             }
         }
     }
@@ -118,11 +118,11 @@ impl Approach<'_> {
     async fn look(&self) -> Option<Seen> {
         let Claim { sharing, names, .. } = &*self.claim;
         let is_first = self.pauses == 0 && self.lease.is_none();
-        let mut seen = sharing.look(names, self.wish.urgency, is_first).await.ok()?;
+        let mut seen = sharing.look(names, (self.wish.urgency)(), is_first).await.ok()?;
         if let (Some(rejected), Found::Read { value, bytes, .. }) = (self.wish.rejected, &seen.token)
             && value.token.is_same_as(rejected)
         {
-            sharing.store.remove(&names.token, bytes, self.wish.urgency).await.ok()?;
+            sharing.store.remove(&names.token, bytes, (self.wish.urgency)()).await.ok()?;
             seen.token = Found::Free(None);
         }
         Some(seen)

@@ -20,6 +20,8 @@ use crate::{
 const WAITED_FOR: Duration = Duration::from_millis(250);
 const BESIDE_TRAFFIC: Duration = Duration::from_secs(2);
 const CONNECTING: Duration = Duration::from_secs(2);
+/// One beside the traffic, with connecting, ends within this time.
+pub(crate) const LONGEST_OPERATION: Duration = CONNECTING.saturating_add(BESIDE_TRAFFIC);
 /// Limits are counted in steps of this length.
 const STEP: Duration = Duration::from_millis(10);
 /// How long a store that failed is left alone.

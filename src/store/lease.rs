@@ -21,8 +21,8 @@ use super::{
 
 const LIFE: Duration = Duration::from_secs(5);
 const EXTENDED_EACH: Duration = Duration::from_secs(1);
-/// Between two token requests of all instances, start to start.
-const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
+/// A lease lasts at least so long after a token request began: all instances send at most one in that time.
+const AFTER_REQUEST: Duration = Duration::from_secs(1);
 
 /// What an instance would hold: an entry that no other instance writes.
 pub(super) struct Claim {
@@ -34,10 +34,10 @@ pub(super) struct Claim {
 }
 
 /// A claim that the store granted. Given back when it is dropped.
-pub(super) struct Lease {
+pub(super) struct HeldLease {
     claim: Arc<Claim>,
     extension: AbortHandle,
-    /// When the request began that it is for; `None`: none has.
+    /// When the last request began; `None`: none has.
     began: Option<Instant>,
     is_given_back: bool,
 }
@@ -84,7 +84,7 @@ impl Claim {
 
     /// Gives it back one second after the request began, without waiting for that.
     async fn give_back(self: Arc<Self>, began: Option<Instant>, urgency: Urgency) {
-        let left = began.map(|began| BETWEEN_REQUESTS.saturating_sub(began.elapsed()));
+        let left = began.map(|began| AFTER_REQUEST.saturating_sub(began.elapsed()));
         let given_back = match left.filter(|left| !left.is_zero()) {
             Some(left) => self.replace(&self.last_bytes, left, urgency).await,
             None => self.sharing.store.remove(&self.names.lease, &self.bytes, urgency).await,
@@ -96,7 +96,7 @@ impl Claim {
     }
 }
 
-impl Lease {
+impl HeldLease {
     pub(super) fn new(claim: Arc<Claim>) -> Self {
         let extension = tokio::spawn(Arc::clone(&claim).keep()).abort_handle();
         Self { claim, extension, began: None, is_given_back: false }
@@ -107,16 +107,14 @@ impl Lease {
         self.began = Some(Instant::now());
     }
 
-    /// The last request began so long ago.
-    pub(super) async fn give_back(mut self, ago: Duration, urgency: Urgency) {
+    pub(super) async fn give_back(mut self, urgency: Urgency) {
         self.is_given_back = true;
         self.extension.abort();
-        let began = Instant::now().checked_sub(ago).or(self.began);
-        Arc::clone(&self.claim).give_back(began, urgency).await;
+        Arc::clone(&self.claim).give_back(self.began, urgency).await;
     }
 }
 
-impl Drop for Lease {
+impl Drop for HeldLease {
     /// The flight ended early. If its runtime has ended, too, the lease ends by itself.
     fn drop(&mut self) {
         self.extension.abort();

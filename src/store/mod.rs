@@ -100,8 +100,8 @@ pub use self::{
 // For the cache.
 pub(crate) use self::{
     approach::{Next, Taken, Wish},
-    availability::Urgency,
-    permit::{Began, Permit},
+    availability::{LONGEST_OPERATION, Urgency},
+    permit::Permit,
     seal::Seal,
     sharing::Sharing,
     stored_failure::StoredFailure,

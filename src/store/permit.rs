@@ -1,15 +1,12 @@
 //! The permission to request a token, and what is stored afterwards.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     availability::{Down, Urgency},
-    lease::{Claim, Lease},
+    lease::{Claim, HeldLease},
     sharing::{Found, Seen},
     stored_failure::{REMEMBERED, StoredFailure},
     stored_token::StoredToken,
@@ -23,18 +20,9 @@ pub(crate) struct Permit(Option<Shared>);
 struct Shared {
     claim: Arc<Claim>,
     /// `None`: another instance holds it, and takes too long.
-    lease: Option<Lease>,
+    lease: Option<HeldLease>,
     /// What is replaced.
     seen: Seen,
-    urgency: Urgency,
-}
-
-/// When a token request began.
-#[derive(Clone, Copy)]
-pub(crate) struct Began {
-    pub ago: Duration,
-    /// By this instance's clock.
-    pub at: SystemTime,
 }
 
 impl Permit {
@@ -43,8 +31,8 @@ impl Permit {
         Self(None)
     }
 
-    pub(super) fn new(claim: Arc<Claim>, lease: Option<Lease>, seen: Seen, urgency: Urgency) -> Self {
-        Self(Some(Shared { claim, lease, seen, urgency }))
+    pub(super) fn new(claim: Arc<Claim>, lease: Option<HeldLease>, seen: Seen) -> Self {
+        Self(Some(Shared { claim, lease, seen }))
     }
 
     /// How many token requests of the fleet have failed in a row, if that concerns this instance.
@@ -60,73 +48,86 @@ impl Permit {
         }
     }
 
-    /// Stores a token that lives for `lifetime` from when it was requested. Returns whether others can take it.
-    pub(crate) async fn succeeded(self, token: &AccessToken, lifetime: Duration, began: Began) -> bool {
+    /// Stores a token that was requested so long `ago` and lives for `lifetime` from then on. Returns whether others can
+    /// take it.
+    pub(crate) async fn succeeded(
+        self,
+        token: &AccessToken,
+        lifetime: Duration,
+        ago: Duration,
+        urgency: Urgency,
+    ) -> bool {
         let Some(shared) = self.0 else { return false };
-        let token = StoredToken { token: token.clone(), lifetime, issued_at: began.at };
-        let is_stored = shared.store(&token, began).await.unwrap_or(false);
+        let token = StoredToken { token: token.clone(), lifetime };
+        let is_stored = shared.store(&token, ago, urgency).await.unwrap_or(false);
         if let Found::Read { bytes, .. } = &shared.seen.failure {
             let Claim { sharing, names, .. } = &*shared.claim;
-            let _ = sharing.store.remove(&names.failure, bytes, shared.urgency).await;
+            let _ = sharing.store.remove(&names.failure, bytes, urgency).await;
         }
-        shared.end(began).await;
+        shared.end(urgency).await;
         is_stored
     }
 
     /// Tells other instances of a failure that concerns them, and holds back this one for `wait`.
-    pub(crate) async fn failed(self, error: &Error, in_a_row: u32, wait: Duration, began: Began) {
+    pub(crate) async fn failed(self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
         let Some(shared) = self.0 else { return };
-        shared.tell(error, in_a_row, wait).await;
-        shared.end(began).await;
+        shared.tell(error, in_a_row, wait, urgency).await;
+        shared.end(urgency).await;
     }
 }
 
 impl Shared {
-    async fn store(&self, token: &StoredToken, began: Began) -> Result<bool, Down> {
+    async fn store(&self, token: &StoredToken, ago: Duration, urgency: Urgency) -> Result<bool, Down> {
         let Claim { sharing, names, .. } = &*self.claim;
         let Some(bytes) = sharing.seal.seal(&names.token, &token.write()) else { return Ok(false) };
         let asked_at = Instant::now();
-        let life = || token.lifetime.saturating_sub(began.ago + asked_at.elapsed());
-        if self.put(&self.seen.token, &bytes, life()).await? {
+        let life = || token.lifetime.saturating_sub(ago + asked_at.elapsed());
+        if self.put(&self.seen.token, &bytes, life(), urgency).await? {
             return Ok(true);
         }
-        let seen = sharing.look(names, self.urgency, true).await?.token;
+        let seen = sharing.look(names, urgency, true).await?.token;
         match seen {
             // What was there before was removed in the meantime, or has ended.
-            Found::Free(_) => self.put(&seen, &bytes, life()).await,
+            Found::Free(_) => self.put(&seen, &bytes, life(), urgency).await,
             // Another instance stored a token in the meantime, which may be the newer one.
             _ => Ok(seen.bytes() == Some(&bytes[..])),
         }
     }
 
-    async fn put(&self, replaced: &Found<StoredToken>, bytes: &[u8], life: Duration) -> Result<bool, Down> {
+    async fn put(
+        &self,
+        replaced: &Found<StoredToken>,
+        bytes: &[u8],
+        life: Duration,
+        urgency: Urgency,
+    ) -> Result<bool, Down> {
         if matches!(replaced, Found::Foreign) || life.is_zero() {
             return Ok(false);
         }
         let (store, name, asked_at) = (&self.claim.sharing.store, &self.claim.names.token, Instant::now());
-        let is_stored = store.put(name, replaced.bytes(), bytes, life, self.urgency).await?;
+        let is_stored = store.put(name, replaced.bytes(), bytes, life, urgency).await?;
         // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
         let is_late = asked_at.elapsed() > life / 20;
         if is_stored && is_late {
-            store.remove(name, bytes, self.urgency).await?;
+            store.remove(name, bytes, urgency).await?;
         }
         Ok(is_stored && !is_late)
     }
 
-    async fn tell(&self, error: &Error, in_a_row: u32, wait: Duration) {
+    async fn tell(&self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
         let Claim { sharing, names, .. } = &*self.claim;
         let stored = &self.seen.failure;
         let Some(failure) = StoredFailure::after(error, in_a_row, sharing.instance, stored.value()) else { return };
         let Some(bytes) = sharing.seal.seal(&names.failure, &failure.write()) else { return };
         if !matches!(stored, Found::Foreign) {
             let life = wait.saturating_add(REMEMBERED);
-            let _ = sharing.store.put(&names.failure, stored.bytes(), &bytes, life, self.urgency).await;
+            let _ = sharing.store.put(&names.failure, stored.bytes(), &bytes, life, urgency).await;
         }
     }
 
-    async fn end(self, began: Began) {
+    async fn end(self, urgency: Urgency) {
         if let Some(lease) = self.lease {
-            lease.give_back(began.ago, self.urgency).await;
+            lease.give_back(urgency).await;
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         status::ObtainedFrom,
     },
     error::Error,
-    store::{StoredFailure, Urgency},
+    store::{LONGEST_OPERATION, StoredFailure, Urgency},
     token::AccessToken,
 };
 
@@ -18,11 +18,12 @@ use crate::{
 const MOST_WITHOUT_TOKEN: Duration = Duration::from_secs(30);
 
 impl Slot {
-    /// Whether callers wait for the flight.
+    /// Whether callers wait for an operation of the store that begins now, or may before it ends.
     pub(in crate::cache) fn urgency(&self) -> Urgency {
         let now = self.now();
+        let ends = now.after(LONGEST_OPERATION);
         let state = self.lock();
-        let is_served = |issued: &Issued| !now.reached(issued.expires_at) && issued.awaited_until(now).is_none();
+        let is_served = |issued: &Issued| !ends.reached(issued.expires_at) && issued.awaited_until(now).is_none();
         if state.issued.as_ref().is_some_and(is_served) { Urgency::BesideTraffic } else { Urgency::WaitedFor }
     }
 
