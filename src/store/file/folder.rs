@@ -19,11 +19,7 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-use super::{
-    failure::Failure,
-    limit::Limit,
-    record::{self, Record},
-};
+use super::{failure::Failure, format, limit::Limit};
 use crate::store::contract::EntryName;
 
 /// What the names of files begin with that are being written.
@@ -64,8 +60,14 @@ impl Folder {
         Failure::new(format!("{} {what}", self.path.display()))
     }
 
-    /// The living entry of that name.
-    pub(super) fn read(&self, name: &EntryName) -> Result<Option<Record>, Failure> {
+    /// Whether these bytes are stored under that name, or nothing is.
+    pub(super) fn has(&self, name: &EntryName, bytes: Option<&[u8]>) -> Result<bool, Failure> {
+        let stored = self.read(name)?;
+        Ok(stored.as_ref().map(|(stored, _)| &stored[..]) == bytes)
+    }
+
+    /// The bytes and the life of a living entry.
+    pub(super) fn read(&self, name: &EntryName) -> Result<Option<(Zeroizing<Vec<u8>>, Duration)>, Failure> {
         let path = self.path.join(name.as_str());
         // Not blocking: opening a pipe would wait for somebody to write to it.
         let fd = match self.open_file(name.as_str(), OFlags::RDONLY | OFlags::NONBLOCK) {
@@ -77,13 +79,13 @@ impl Folder {
         check_file(&fstat(&fd).map_err(|error| unreadable(error.into()))?, &path)?;
         let file = File::from(fd);
         let size = file.metadata().map_err(unreadable)?.len();
-        if !(record::HEADER as u64..=LARGEST).contains(&size) {
+        if !(format::HEADER as u64..=LARGEST).contains(&size) {
             return Ok(None);
         }
         // Enough capacity from the start: growing would leave a copy behind.
         let mut content = Zeroizing::new(Vec::with_capacity(size as usize + 64));
         file.take(LARGEST).read_to_end(&mut content).map_err(unreadable)?;
-        Ok(record::decode(name, &content, SystemTime::now()))
+        Ok(format::decode(name, &content, SystemTime::now()))
     }
 
     /// Writes a file that is not an entry yet.
