@@ -29,10 +29,10 @@ impl StoredToken {
         let record = Record::default()
             .text(TOKEN, token.expose_secret())
             .number(LIFETIME, millis(self.lifetime))
-            .optional_number(EXPIRES_IN, token.expires_in().map(millis))
-            .optional_number(EXPIRES_WITHIN, token.expires_within().map(millis))
-            .optional_number(REFRESH_IN, token.refresh_in().map(millis))
-            .optional_text(SCOPE, token.scope());
+            .number(EXPIRES_IN, token.expires_in().map(millis))
+            .number(EXPIRES_WITHIN, token.expires_within().map(millis))
+            .number(REFRESH_IN, token.refresh_in().map(millis))
+            .text(SCOPE, token.scope());
         let members = token.members().flat_map(|(name, value)| [name, value]);
         members.fold(record, |record, part| record.text(MEMBER, part)).write()
     }
