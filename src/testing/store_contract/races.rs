@@ -111,10 +111,10 @@ pub(super) async fn dropped(bench: Bench) -> Checked {
         drop_after(step, bench.store.remove(&name, b"other")).await;
         sleep(Duration::from_millis(200)).await;
         let Some(found) = bench.bytes(&name).await? else { return Err("it is gone".into()) };
-        expect(found == stored || found == new, || "something else is stored".into())?;
+        expect(found == stored || found == new, "something else is stored")?;
         stored = format!("after {step}").into_bytes();
         let put = timeout(LIMIT, bench.put(&name, Some(&found), &stored)).await;
-        expect(put.map_err(|_| "the next put does not end")??, || "the next put returned false".into())?;
+        expect(put.map_err(|_| "the next put does not end")??, "the next put returned false")?;
     }
     Ok(())
 }
