@@ -59,7 +59,8 @@ impl Claim {
         stored == Some(&self.bytes[..])
     }
 
-    /// Takes the place of what is stored, which is nothing or garbage. `false`: another instance was faster.
+    /// Takes the place of what is stored: nothing, garbage, or an earlier put of this claim. `false`: another instance was
+    /// faster.
     pub(super) async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
         self.sharing.store.put(&self.names.lease, replaced, &self.bytes, LIFE, urgency).await
     }
@@ -69,14 +70,10 @@ impl Claim {
         tokio::spawn(async move { self.sharing.store.retract(&self.names.lease, &self.bytes).await });
     }
 
-    async fn replace(&self, bytes: &[u8], life: Duration, urgency: Urgency) -> Result<bool, Down> {
-        self.sharing.store.put(&self.names.lease, Some(&self.bytes), bytes, life, urgency).await
-    }
-
     async fn keep(self: Arc<Self>) {
         loop {
             sleep(EXTENDED_EACH).await;
-            if !matches!(self.replace(&self.bytes, LIFE, Urgency::BesideTraffic).await, Ok(true)) {
+            if !matches!(self.put(Some(&self.bytes), Urgency::BesideTraffic).await, Ok(true)) {
                 return;
             }
         }
@@ -85,9 +82,10 @@ impl Claim {
     /// Gives it back one second after the request began, without waiting for that.
     async fn give_back(self: Arc<Self>, began: Option<Instant>, urgency: Urgency) {
         let left = began.map(|began| AFTER_REQUEST.saturating_sub(began.elapsed()));
+        let (store, lease) = (&self.sharing.store, &self.names.lease);
         let given_back = match left.filter(|left| !left.is_zero()) {
-            Some(left) => self.replace(&self.last_bytes, left, urgency).await,
-            None => self.sharing.store.remove(&self.names.lease, &self.bytes, urgency).await,
+            Some(left) => store.put(lease, Some(&self.bytes), &self.last_bytes, left, urgency).await,
+            None => store.remove(lease, &self.bytes, urgency).await,
         };
         if given_back.is_err() {
             // A store that is full still removes, and the others would wait.
@@ -115,7 +113,7 @@ impl HeldLease {
 }
 
 impl Drop for HeldLease {
-    /// The flight ended early. If its runtime has ended, too, the lease ends by itself.
+    /// The flight ended early. If its runtime has ended, too, the lease ends on its own.
     fn drop(&mut self) {
         self.extension.abort();
         if let (false, Ok(runtime)) = (self.is_given_back, Handle::try_current()) {

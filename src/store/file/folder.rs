@@ -95,7 +95,7 @@ impl Folder {
         let fd = self
             .open_file(&name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
             .map_err(|error| unwritable(error.into()))?;
-        let written = Written { folder: self, name: Some(name) };
+        let written = Written { folder: self, name };
         File::from(fd).write_all(content).map_err(unwritable)?;
         Ok(written)
     }
@@ -142,29 +142,24 @@ impl Folder {
     }
 }
 
-/// A complete file, which is removed when it is dropped.
+/// A complete file, which is removed when this is dropped.
 pub(super) struct Written<'a> {
     folder: &'a Folder,
-    /// `None`: it is an entry now.
-    name: Option<String>,
+    name: String,
 }
 
 impl Written<'_> {
     /// Makes it the entry of that name, in one step.
-    pub(super) fn replace(mut self, entry: &EntryName) -> Result<(), Failure> {
-        let (folder, Some(name)) = (self.folder, &self.name) else { return Ok(()) };
-        renameat(&folder.fd, name.as_str(), &folder.fd, entry.as_str())
-            .map_err(|error| Failure::of(&folder.path, "cannot be written to", error))?;
-        self.name = None;
-        Ok(())
+    pub(super) fn replace(self, entry: &EntryName) -> Result<(), Failure> {
+        let Folder { fd, path } = self.folder;
+        renameat(fd, &self.name, fd, entry.as_str()).map_err(|error| Failure::of(path, "cannot be written to", error))
     }
 }
 
 impl Drop for Written<'_> {
     fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            let _ = self.folder.remove(name);
-        }
+        // If it is an entry now, there is no file of that name.
+        let _ = self.folder.remove(&self.name);
     }
 }
 
