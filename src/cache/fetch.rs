@@ -91,7 +91,7 @@ impl Flying {
         }
     }
 
-    async fn request(mut self, mut permit: Permit) {
+    async fn request(mut self, mut permit: Option<Permit>) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
         if let Some(token) = self.rejected.take() {
@@ -102,7 +102,9 @@ impl Flying {
             Ok(turn) => turn,
             Err(error) => return self.guard.ground(error),
         };
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, &mut permit).await else { return };
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, permit.as_mut()).await else {
+            return;
+        };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
         let error = outcome.as_ref().err().cloned();
         let landed = exchange.within(|| self.guard.finish(outcome, started_at));
@@ -118,12 +120,14 @@ impl Flying {
     }
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>, permit: &mut Permit) -> Option<Landing> {
+    async fn exchanges(&self, turn: &Turn<'_>, mut permit: Option<&mut Permit>) -> Option<Landing> {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.guard.begin()?;
-            permit.begins();
+            if let Some(permit) = &mut permit {
+                permit.begins();
+            }
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
             let now = context.clock.now();

@@ -32,16 +32,17 @@ impl Context {
 }
 
 impl Flying {
-    /// Looks into the store before a token is requested. `None`: the flight has ended.
-    pub(super) async fn ask_store(mut self) -> Option<(Self, Permit)> {
-        let Some(sharing) = self.context.sharing.clone() else { return Some((self, Permit::none())) };
+    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a permit, it is requested
+    /// without the store.
+    pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {
+        let Some(sharing) = self.context.sharing.clone() else { return Some((self, None)) };
         match self.look(&sharing).await? {
             Next::Take(taken) => self.take(&sharing, &taken),
             Next::HoldBack(failure) => self.hold_back(&sharing, &failure),
             Next::Request(permit) => {
                 self.slot.upgrade()?.failed_before(permit.failed_before());
                 self.is_first &= permit.failed_before() == 0;
-                return Some((self, permit));
+                return Some((self, Some(permit)));
             }
             Next::RequestAlone(permit) if self.may_request => {
                 return (!self.slot.upgrade()?.postpone(self.guard.id)).then_some((self, permit));
@@ -56,7 +57,7 @@ impl Flying {
             Ok(identity) => identity,
             Err(error) => {
                 report::unidentified(&self.context.report, &self.request, sharing.store(), &error);
-                return Some(Next::RequestAlone(Permit::none()));
+                return Some(Next::RequestAlone(None));
             }
         };
         let (slot, rejected) = (&self.slot, self.rejected.as_ref());
@@ -114,12 +115,12 @@ impl Flying {
     /// Stores how the flight ended, before its callers learn of it: their process may end then.
     pub(super) async fn tell_store(
         &self,
-        permit: Permit,
+        permit: Option<Permit>,
         error: Option<&Error>,
         landed: Option<&TokenResult>,
         started_at: Moment,
     ) {
-        let Some(sharing) = &self.context.sharing else { return };
+        let (Some(sharing), Some(permit)) = (&self.context.sharing, permit) else { return };
         let is_awaited = self.guard.outcome.receiver_count() > 0;
         let urgency = if is_awaited { Urgency::WaitedFor } else { Urgency::BesideTraffic };
         match (landed, error) {

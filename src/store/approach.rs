@@ -40,8 +40,8 @@ pub(crate) enum Next {
     /// Another instance has met a failure that concerns this one.
     HoldBack(StoredFailure),
     Request(Permit),
-    /// The store is down, or the wait took too long.
-    RequestAlone(Permit),
+    /// The wait took too long, or the store is down (`None`).
+    RequestAlone(Option<Permit>),
     /// There is nothing to take, and it may not request.
     Leave,
 }
@@ -59,7 +59,7 @@ impl Sharing {
     pub(crate) async fn next(self: &Arc<Self>, wish: &Wish<'_>) -> Next {
         match Claim::new(Arc::clone(self), self.names(&wish.identity)) {
             Some(claim) => Approach { claim, wish, lease: None, waits_since: None, pauses: 0 }.next().await,
-            None => Next::RequestAlone(Permit::none()),
+            None => Next::RequestAlone(None),
         }
     }
 }
@@ -77,7 +77,7 @@ struct Approach<'a> {
 impl Approach<'_> {
     async fn next(mut self) -> Next {
         loop {
-            let Some(seen) = self.look().await else { return Next::RequestAlone(Permit::none()) };
+            let Some(seen) = self.look().await else { return Next::RequestAlone(None) };
             if let Some(taken) = self.takes(&seen) {
                 return Next::Take(taken);
             }
@@ -95,7 +95,7 @@ impl Approach<'_> {
             }
             if is_granted || self.lease.is_some() {
                 let lease = self.lease.take().unwrap_or_else(|| HeldLease::new(Arc::clone(&self.claim)));
-                return Next::Request(Permit::new(self.claim, Some(lease), seen));
+                return Next::Request(Permit { claim: self.claim, lease: Some(lease), seen });
             }
             if is_free {
                 match self.claim.put(seen.lease.bytes(), (self.wish.urgency)()).await {
@@ -104,12 +104,12 @@ impl Approach<'_> {
                     Ok(false) => {}
                     Err(_) => {
                         self.claim.retract();
-                        return Next::RequestAlone(Permit::none());
+                        return Next::RequestAlone(None);
                     }
                 }
             }
             if self.lease.is_none() && !self.pause().await {
-                return Next::RequestAlone(Permit::new(self.claim, None, seen));
+                return Next::RequestAlone(Some(Permit { claim: self.claim, lease: None, seen }));
             }
         }
     }

@@ -13,37 +13,25 @@ use super::{
 };
 use crate::{error::Error, token::AccessToken};
 
-/// The permission to request a token.
-pub(crate) struct Permit(Option<Shared>);
-
-/// A token request that other instances know of.
-struct Shared {
-    claim: Arc<Claim>,
+/// The permission to request a token, and to store what becomes of that.
+pub(crate) struct Permit {
+    pub(super) claim: Arc<Claim>,
     /// `None`: another instance holds it, and takes too long.
-    lease: Option<HeldLease>,
+    pub(super) lease: Option<HeldLease>,
     /// What is replaced.
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 impl Permit {
-    /// Without the store.
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
-    pub(super) fn new(claim: Arc<Claim>, lease: Option<HeldLease>, seen: Seen) -> Self {
-        Self(Some(Shared { claim, lease, seen }))
-    }
-
     /// How many token requests of the fleet have failed in a row, if that concerns this instance.
     pub(crate) fn failed_before(&self) -> u32 {
-        let failure = self.0.as_ref().and_then(|shared| shared.seen.failure.value());
-        failure.filter(|failure| failure.is_for_all).map_or(0, |failure| failure.in_a_row)
+        let failure = self.seen.failure.value().filter(|failure| failure.is_for_all);
+        failure.map_or(0, |failure| failure.in_a_row)
     }
 
     /// A token request begins.
     pub(crate) fn begins(&mut self) {
-        if let Some(lease) = self.0.as_mut().and_then(|shared| shared.lease.as_mut()) {
+        if let Some(lease) = &mut self.lease {
             lease.begins();
         }
     }
@@ -57,26 +45,22 @@ impl Permit {
         ago: Duration,
         urgency: Urgency,
     ) -> bool {
-        let Some(shared) = self.0 else { return false };
         let token = StoredToken { token: token.clone(), lifetime };
-        let is_stored = shared.store(&token, ago, urgency).await.unwrap_or(false);
-        if let Found::Read { bytes, .. } = &shared.seen.failure {
-            let Claim { sharing, names, .. } = &*shared.claim;
+        let is_stored = self.store(&token, ago, urgency).await.unwrap_or(false);
+        if let Found::Read { bytes, .. } = &self.seen.failure {
+            let Claim { sharing, names, .. } = &*self.claim;
             let _ = sharing.store.remove(&names.failure, bytes, urgency).await;
         }
-        shared.end(urgency).await;
+        self.end(urgency).await;
         is_stored
     }
 
     /// Tells other instances of a failure that concerns them, and holds back this one for `wait`.
     pub(crate) async fn failed(self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
-        let Some(shared) = self.0 else { return };
-        shared.tell(error, in_a_row, wait, urgency).await;
-        shared.end(urgency).await;
+        self.tell(error, in_a_row, wait, urgency).await;
+        self.end(urgency).await;
     }
-}
 
-impl Shared {
     async fn store(&self, token: &StoredToken, ago: Duration, urgency: Urgency) -> Result<bool, Down> {
         let Claim { sharing, names, .. } = &*self.claim;
         let Some(bytes) = sharing.seal.seal(&names.token, &token.write()) else { return Ok(false) };
