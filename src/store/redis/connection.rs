@@ -64,6 +64,7 @@ impl sealed::Sealed for ClusterConnection {
 
 pub(super) struct Connection {
     send: Box<dyn Fn(Cmd) -> Response + Send + Sync>,
+    /// Whether it stays with a server that is no longer the primary.
     stays: bool,
     /// The runtime that drives it, if that is known.
     runtime: Option<Handle>,
@@ -73,22 +74,15 @@ pub(super) struct Connection {
 type Response = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
 
 impl Connection {
-    /// One that was made in the current runtime, which drives it.
-    pub(super) fn made_here<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C) -> Self {
-        Self { runtime: Handle::try_current().ok(), ..Self::of(connection, false) }
-    }
-
-    /// One that a user has made.
-    pub(super) fn reconnecting<C: Reconnecting>(connection: C) -> Self {
-        Self::of(connection, C::STAYS)
-    }
-
-    fn of<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C, stays: bool) -> Self {
+    pub(super) fn new<C>(connection: C, stays: bool, runtime: Option<Handle>) -> Self
+    where
+        C: ConnectionLike + Clone + Send + Sync + 'static,
+    {
         let send = move |command: Cmd| -> Response {
             let mut connection = connection.clone();
             Box::pin(async move { connection.req_packed_command(&command).await?.extract_error() })
         };
-        Self { send: Box::new(send), stays, runtime: None, clock: ServerClock::default() }
+        Self { send: Box::new(send), stays, runtime, clock: ServerClock::default() }
     }
 
     /// Calls a script whose response begins with the server's time; the rest is returned.

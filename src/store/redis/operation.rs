@@ -1,4 +1,4 @@
-//! What the store is asked for, as calls of scripts.
+//! The operations of the store, as calls of scripts.
 
 use std::{
     sync::LazyLock,

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, future::Future, sync::Arc};
 
 use ::redis::{AsyncConnectionConfig, Client, RedisError, aio::ConnectionLike, cluster::ClusterClient};
+use tokio::runtime::Handle;
 
 use super::{
     super::BoxError,
@@ -49,7 +50,7 @@ where
         let (connecting, server) = (connect(), server.clone());
         Box::pin(async move {
             let connection = connecting.await.map_err(|error| Failure::connecting(&server, &error.into()))?;
-            Ok(Connection::made_here(connection))
+            Ok(Connection::new(connection, false, Handle::try_current().ok()))
         })
     })
 }
@@ -57,7 +58,7 @@ where
 /// A user's own connection.
 pub(super) fn connection<C: Reconnecting>(connection: C) -> Link {
     Link::new("Redis".into(), move || {
-        let connection = Connection::reconnecting(connection.clone());
+        let connection = Connection::new(connection.clone(), C::STAYS, None);
         Box::pin(async { Ok(connection) })
     })
 }
