@@ -126,13 +126,11 @@ impl TokenStore for FileStore {
         limit: Duration,
     ) -> Result<bool, BoxError> {
         let (limit, _waiting) = Limit::new(limit);
-        let change = Change {
-            name: name.clone(),
-            old: old.map(|old| Zeroizing::new(old.to_vec())),
-            // Its life begins now, however late it is written.
-            new: format::encode(name, new, life, SystemTime::now()),
-        };
-        let (stored, is_sweep_due) = self.run(move |path| put(path, &change, &limit)).await?;
+        let (name, old) = (name.clone(), old.map(|old| Zeroizing::new(old.to_vec())));
+        // Its life begins now, however late it is written.
+        let new = format::encode(&name, new, life, SystemTime::now());
+        let put = move |path: &Path| put(path, &name, old.as_ref().map(|old| &old[..]), &new, &limit);
+        let (stored, is_sweep_due) = self.run(put).await?;
         if is_sweep_due {
             self.sweep();
         }
@@ -155,36 +153,29 @@ impl fmt::Debug for FileStore {
     }
 }
 
-struct Change {
-    name: EntryName,
-    old: Option<Zeroizing<Vec<u8>>>,
-    new: Zeroizing<Vec<u8>>,
-}
-
 fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure> {
     let Some(folder) = Folder::open(path)? else { return Ok(names.iter().map(|_| None).collect()) };
     let entry = |(mut bytes, life): (Zeroizing<_>, _)| Entry { bytes: mem::take(&mut *bytes), life };
     names.iter().map(|name| Ok(folder.read(name)?.map(entry))).collect()
 }
 
-/// Whether it was stored, and whether the folder should be swept.
-fn put(path: &Path, change: &Change, limit: &Limit) -> Result<(bool, bool), Failure> {
+/// Whether it was stored, and whether the folder should be swept. `new` is the content of the file.
+fn put(path: &Path, name: &EntryName, old: Option<&[u8]>, new: &[u8], limit: &Limit) -> Result<(bool, bool), Failure> {
     let folder = Folder::open_or_create(path)?;
-    let is_old = || folder.has(&change.name, change.old.as_ref().map(|old| &old[..]));
     // Without the lock: most of those who lose need not wait for it.
-    if !is_old()? {
+    if !folder.has(name, old)? {
         return Ok((false, false));
     }
     // Before the lock is taken, so that it is held for as short as possible.
-    let file = folder.write(&change.new)?;
+    let file = folder.write(new)?;
     let lock = folder.lock(limit)?;
-    if !is_old()? {
+    if !folder.has(name, old)? {
         return Ok((false, false));
     }
     if limit.has_passed(Duration::ZERO) {
         return Err(folder.failure("was not written to: nobody waits for it any longer"));
     }
-    file.replace(&change.name)?;
+    file.replace(name)?;
     Ok((true, sweep::is_due(&lock)))
 }
 
