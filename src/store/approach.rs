@@ -130,7 +130,7 @@ impl Approach<'_> {
 
     fn takes(&self, seen: &Seen) -> Option<Taken> {
         let Found::Read { value, life, .. } = &seen.token else { return None };
-        // A store that says more than the lifetime is wrong: then the token is taken for a new one.
+        // A store that says more than the lifetime is wrong: then the token is treated as a new one.
         let age = value.lifetime.saturating_sub(*life) + seen.took;
         self.claim.sharing.store.was_stored(age);
         let waited = self.waits_since.map(|since| since.elapsed());

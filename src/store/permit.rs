@@ -64,8 +64,8 @@ impl Permit {
     async fn store(&self, token: &StoredToken, ago: Duration, urgency: Urgency) -> Result<bool, Down> {
         let Claim { sharing, names, .. } = &*self.claim;
         let Some(bytes) = sharing.seal.seal(&names.token, &token.write()) else { return Ok(false) };
-        let asked_at = Instant::now();
-        let life = || token.lifetime.saturating_sub(ago + asked_at.elapsed());
+        let began = Instant::now();
+        let life = || token.lifetime.saturating_sub(ago + began.elapsed());
         if self.put(&self.seen.token, &bytes, life(), urgency).await? {
             return Ok(true);
         }
@@ -88,10 +88,10 @@ impl Permit {
         if matches!(replaced, Found::Foreign) || life.is_zero() {
             return Ok(false);
         }
-        let (store, name, asked_at) = (&self.claim.sharing.store, &self.claim.names.token, Instant::now());
+        let (store, name, began) = (&self.claim.sharing.store, &self.claim.names.token, Instant::now());
         let is_stored = store.put(name, replaced.bytes(), bytes, life, urgency).await?;
         // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
-        let is_late = asked_at.elapsed() > life / 20;
+        let is_late = began.elapsed() > life / 20;
         if is_stored && is_late {
             store.remove(name, bytes, urgency).await?;
         }
