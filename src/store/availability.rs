@@ -116,7 +116,7 @@ impl Bounded {
         if !self.may_try(began, CONNECTING + limit) {
             return Err(Down);
         }
-        if let Err(error) = within(CONNECTING, "connection", tried(|| self.store.connect())).await {
+        if let Err(error) = within(CONNECTING, "no connection", tried(|| self.store.connect())).await {
             return Err(self.failed(false, began, &error));
         }
         let twice = async {
@@ -125,7 +125,7 @@ impl Bounded {
                 Err(_) => tried(&operation).await,
             }
         };
-        match within(limit, "result", twice).await {
+        match within(limit, "no result", twice).await {
             Ok(output) => {
                 self.succeeded(is_put, began);
                 Ok(output)
@@ -198,7 +198,7 @@ async fn tried<T, F: Future<Output = Outcome<T>>>(operation: impl FnOnce() -> F)
 
 /// Like `timeout`, except that a step which takes longer counts as one: where a process gets no processor, or stood
 /// still, its store is not what is late.
-async fn within<T>(limit: Duration, what: &str, operation: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+async fn within<T>(limit: Duration, late: &str, operation: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     let mut operation = pin!(operation);
     let mut left = limit;
     while !left.is_zero() {
@@ -208,5 +208,5 @@ async fn within<T>(limit: Duration, what: &str, operation: impl Future<Output = 
         }
         left -= step;
     }
-    Err(format!("no {what} within {limit:?}").into())
+    Err(format!("{late} within {limit:?}").into())
 }
