@@ -19,7 +19,11 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-use super::{failure::Failure, format, limit::Limit};
+use super::{
+    failure::Failure,
+    format::{self, Living},
+    limit::Limit,
+};
 use crate::store::contract::EntryName;
 
 /// What the names of files begin with that are being written.
@@ -66,8 +70,7 @@ impl Folder {
         Ok(stored.as_ref().map(|(stored, _)| &stored[..]) == bytes)
     }
 
-    /// The bytes and the life of a living entry.
-    pub(super) fn read(&self, name: &EntryName) -> Result<Option<(Zeroizing<Vec<u8>>, Duration)>, Failure> {
+    pub(super) fn read(&self, name: &EntryName) -> Result<Option<Living>, Failure> {
         let path = self.path.join(name.as_str());
         // Not blocking: opening a pipe would wait for somebody to write to it.
         let fd = match self.open_file(name.as_str(), OFlags::RDONLY | OFlags::NONBLOCK) {

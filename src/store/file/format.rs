@@ -26,8 +26,11 @@ pub(super) fn encode(name: &EntryName, bytes: &[u8], life: Duration, now: System
     Zeroizing::new([MARK, &times[..], &sum(name, &times, bytes), bytes].concat())
 }
 
-/// An entry's bytes, and what is left of its life. `None`: that has ended, or it is from the future, or damaged.
-pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<(Zeroizing<Vec<u8>>, Duration)> {
+/// The bytes of an entry, and what is left of its life.
+pub(super) type Living = (Zeroizing<Vec<u8>>, Duration);
+
+/// `None`: its life has ended, it is from the future, or it is damaged.
+pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<Living> {
     let (times, rest) = file.strip_prefix(MARK)?.split_first_chunk::<TIMES>()?;
     let (found, bytes) = rest.split_first_chunk::<SHA256_OUTPUT_LEN>()?;
     if *found != sum(name, times, bytes) {

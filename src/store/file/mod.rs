@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use self::{failure::Failure, folder::Folder, limit::Limit};
+use self::{failure::Failure, folder::Folder, format::Living, limit::Limit};
 use super::contract::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
 
@@ -155,7 +155,7 @@ impl fmt::Debug for FileStore {
 
 fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure> {
     let Some(folder) = Folder::open(path)? else { return Ok(names.iter().map(|_| None).collect()) };
-    let entry = |(mut bytes, life): (Zeroizing<_>, _)| Entry { bytes: mem::take(&mut *bytes), life };
+    let entry = |(mut bytes, life): Living| Entry { bytes: mem::take(&mut *bytes), life };
     names.iter().map(|name| Ok(folder.read(name)?.map(entry))).collect()
 }
 
