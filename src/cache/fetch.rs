@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    report::{Exchange, log, span::Caller},
+    report::{Exchange, log, span::Span},
     runtime::{self, Panicked},
     token::{AccessToken, TokenNumber},
 };
@@ -61,7 +61,7 @@ fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
         rejected,
         may_request,
         is_first,
-        caller: Caller::current(),
+        caller: Span::current(),
     };
     let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
 }
@@ -74,7 +74,7 @@ pub(super) struct Flying {
     pub rejected: Option<AccessToken>,
     pub may_request: bool,
     pub is_first: bool,
-    caller: Caller,
+    caller: Span,
 }
 
 /// The result of a flight's last exchange.
@@ -107,7 +107,7 @@ impl Flying {
         };
         let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
         let error = outcome.as_ref().err().cloned();
-        let landed = exchange.within(|| self.guard.finish(outcome, started_at));
+        let landed = exchange.span.within(|| self.guard.finish(outcome, started_at));
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
@@ -143,7 +143,7 @@ impl Flying {
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else {
                 return Some(Landing { outcome, started_at, exchange });
             };
-            exchange.within(|| self.guard.pause(error, wait));
+            exchange.span.within(|| self.guard.pause(error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;
             waited += wait;
