@@ -175,7 +175,7 @@ impl BearerHeader {
         }
     }
 
-    /// The origin as it was named, by which rejections are counted.
+    /// The origin as it was named.
     fn origin(&self) -> String {
         self.tokens.origins().name(self.permitted_by)
     }

@@ -44,6 +44,7 @@ use self::{
     context::Context,
     keys::Keys,
     slot::{SUSPECT_WAIT, Slot, Step},
+    streaks::BY_HAND,
 };
 use crate::{
     challenge::Rejection,
@@ -59,9 +60,6 @@ use crate::{
     token::{AccessToken, TokenId, TokenNumber},
     token_request::TokenRequest,
 };
-
-/// The origin of rejections that the application reports.
-const BY_HAND: &str = "";
 
 /// Always has a token: fetches, shares and renews the tokens of a [`TokenSource`].
 ///
@@ -188,7 +186,7 @@ impl TokenCache {
     /// While new tokens are rejected before that, renewals are at least 10, 20, 40 … seconds apart.
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
-        self.reject_by(BY_HAND, 0, self.id(token), Rejection::Explicit);
+        self.reject_by(BY_HAND, "", self.id(token), Rejection::Explicit);
     }
 
     /// Like [`try_token`](Self::try_token), with the reason if no token request is in flight.
@@ -245,12 +243,12 @@ impl TokenCache {
 
     /// Notes that an origin rejected a token, and starts its renewal if that may start.
     pub(crate) fn reject_at(&self, id: TokenId, origin: PermittedBy, rejection: Rejection) -> bool {
-        self.reject_by(&self.origins().name(origin), origin.bit(), id, rejection)
+        self.reject_by(origin.bit(), &self.origins().name(origin), id, rejection)
     }
 
-    fn reject_by(&self, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
+    fn reject_by(&self, origin: u64, name: &str, id: TokenId, rejection: Rejection) -> bool {
         let Some(slot) = self.find(id.key) else { return false };
-        let renews = slot.reject(id.number, origin, bit, rejection);
+        let renews = slot.reject(id.number, origin, name, rejection);
         if renews {
             let _ = step(&slot, Some(id.number));
         }
@@ -282,26 +280,18 @@ impl TokenCache {
         (token.number() != rejected.number).then_some(token)
     }
 
-    /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
-    fn has_streaks(&self) -> bool {
-        self.core.context.streaks.load(Ordering::Relaxed) > 0
-    }
-
-    /// The origin accepted this token. What it accepts next is of interest only while it has a streak of rejections.
+    /// The origin accepted this token.
     #[cold]
     pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
-        let Some(slot) = self.find(id.key) else { return };
-        if self.has_streaks() {
-            slot.accepted(id.number, &self.origins().name(origin), origin.bit());
-        } else {
-            slot.note_accepted(id.number, origin.bit());
+        if let Some(slot) = self.find(id.key) {
+            slot.accepted(id.number, origin.bit());
         }
     }
 
     /// The origin accepted this token, which replaced a rejected one.
     pub(crate) fn accepted_in_place(&self, id: TokenId, origin: PermittedBy) {
         if let Some(slot) = self.find(id.key) {
-            slot.accepted_in_place(id.number, &self.origins().name(origin), origin.bit());
+            slot.accepted_in_place(id.number, origin.bit());
         }
     }
 
@@ -347,10 +337,11 @@ impl TokenCache {
         Ok(token)
     }
 
-    /// A token that is handed out counts as accepted until it is reported.
+    /// A token that is handed out counts as accepted until it is reported. That is of interest only while an origin has
+    /// a streak of rejections.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
-        if self.has_streaks() {
-            slot.accepted(token.number(), BY_HAND, 0);
+        if self.core.context.streaks.load(Ordering::Relaxed) > 0 {
+            slot.accepted(token.number(), BY_HAND);
         }
     }
 
