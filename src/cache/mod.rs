@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, sleep_until};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
@@ -378,10 +378,10 @@ impl TokenCache {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
                 Step::Join(_) if fetch::is_source_of(slot) => return Err(waits_for_itself()),
-                Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
+                Step::WaitUntil(until) => sleep_until(self.wakes_at(until)?.min(give_up)).await,
                 Step::Join(flight) => {
-                    let deadline = self.sleep(flight.deadline, give_up)?;
-                    if let Some(outcome) = flight.outcome(deadline).await {
+                    let until = self.wakes_at(flight.deadline)?.min(give_up);
+                    if let Some(outcome) = flight.outcome(until).await {
                         return outcome.or_else(|error| slot.usable(unwanted).ok_or(error));
                     }
                 }
@@ -401,11 +401,10 @@ impl TokenCache {
         }
     }
 
-    /// A timer on the caller's runtime; an error if that has none.
-    fn sleep(&self, until: Moment, give_up: Instant) -> Result<Sleep, Error> {
-        let Some(_runtime) = runtime::with_timer() else { return Err(runtime::missing()) };
-        let until = Instant::now() + self.core.context.clock.now().until(until);
-        Ok(tokio::time::sleep_until(until.min(give_up)))
+    /// When a timer of the caller's runtime fires; an error if it has none.
+    fn wakes_at(&self, until: Moment) -> Result<Instant, Error> {
+        runtime::with_timer().ok_or_else(runtime::missing)?;
+        Ok(Instant::now() + self.core.context.clock.now().until(until))
     }
 }
 

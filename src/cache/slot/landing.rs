@@ -29,10 +29,9 @@ enum Ended {
 impl Slot {
     /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
     pub(in crate::cache) fn finish(&self, id: u64, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
-        let now = self.now();
-        let mut guard = self.lock();
+        let (now, mut guard) = self.locked();
         let state = &mut *guard;
-        if state.flight.take_if(|flight| flight.id == id).is_none() {
+        if !state.land(id) {
             return Some(outcome);
         }
         let cause = match &state.issued {
@@ -124,13 +123,17 @@ impl Slot {
         let (in_a_row, took) = (state.failures, started_at.until(now));
         let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
         let reason = Reason::of(&error);
-        state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
+        self.hold_back_until(state, Hold { until: now.after(wait), reason, error: error.clone() });
+        Ended::Failed { error, reason, remaining, wait }
+    }
+
+    pub(super) fn hold_back_until(&self, state: &mut State, hold: Hold) {
+        state.hold = Some(hold);
         // Leases last until the flight's deadline; the next attempt may be due before.
         self.end_leases();
         if let Some(issued) = &mut state.issued {
             issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
         }
-        Ended::Failed { error, reason, remaining, wait }
     }
 
     /// The client's credentials have changed, which ends a hold that the old ones caused.

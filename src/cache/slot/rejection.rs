@@ -18,8 +18,7 @@ impl Slot {
     ///
     /// `origin` is the origin's bit, by which the token knows whether it accepted it; `name` is for the log.
     pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: u64, name: &str, rejection: Rejection) -> bool {
-        let now = self.now();
-        let mut guard = self.lock();
+        let (now, mut guard) = self.locked();
         let state = &mut *guard;
         let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.number() == token) else {
             // The cache has moved on: callers get another token.
@@ -79,7 +78,7 @@ impl Slot {
     pub(in crate::cache) fn accepted_in_place(&self, token: TokenNumber, origin: u64) {
         let mut state = self.lock();
         self.context.counted(&mut state.streaks, |streaks| streaks.end(origin));
-        if let Some(issued) = state.issued.as_ref().filter(|issued| issued.token.number() == token) {
+        if let Some(issued) = state.issued_as(token) {
             issued.token.note_accepted_by(origin);
         }
     }
