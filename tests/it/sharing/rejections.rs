@@ -66,8 +66,9 @@ async fn while_renewals_wait_because_each_token_is_rejected_a_stored_one_is_take
 async fn a_rejection_that_is_reported_outside_of_a_runtime_leaves_the_look_into_the_store_to_the_next_caller() {
     let fleet = Fleet::of(1);
     let first = &fleet.instances[0].tokens;
-    first.reject(&first.token().await.expect("a token"));
-    sleep(seconds(2)).await;
+    let rejected = first.token().await.expect("a token");
+    sleep(seconds(10)).await;
+    first.reject(&rejected);
     let rejected = first.token().await.expect("a token");
     let other = fleet.instance();
     other.tokens.reject(&other.tokens.token().await.expect("the stored one"));
