@@ -163,7 +163,6 @@ impl BearerHeader {
         if self.replaces {
             log::fresh_token_rejected(&self.origin());
         }
-        self.tokens.report().rejection(Some(rejection));
         self.tokens.reject_at(self.tokens.id(&self.token), self.permitted_by, rejection);
     }
 

@@ -9,6 +9,7 @@ mod context;
 mod endpoint;
 mod fetch;
 mod flight;
+mod for_adapters;
 mod keep_warm;
 mod keys;
 mod lasting;
@@ -43,21 +44,18 @@ use self::{
     clock::Moment,
     context::Context,
     keys::Keys,
-    slot::{SUSPECT_WAIT, Slot, Step},
+    slot::{Slot, Step},
     streaks::BY_HAND,
 };
 use crate::{
     challenge::Rejection,
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
-    fingerprint::Fingerprint,
-    lock::lock,
-    origin::{Origins, PermittedBy},
+    origin::Origins,
     report::Reporter,
     runtime,
-    sharded::Apart,
     source::TokenSource,
-    token::{AccessToken, TokenId, TokenNumber},
+    token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
 };
 
@@ -200,101 +198,6 @@ impl TokenCache {
         Ok(cached.inspect(|token| self.handed_out(slot, token)))
     }
 
-    /// The leases of the threads with this number.
-    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Leases>> {
-        self.core.context.leases.at(thread)
-    }
-
-    /// What `attach` returns for the lease of the token to attach, and which token it is; `None` if there is no lease.
-    /// Starts nothing, and never waits. `attach` must not lock anything.
-    #[inline(always)]
-    pub(crate) fn leased<T>(
-        &self,
-        leases: &Leases,
-        key: Option<Fingerprint>,
-        attach: impl FnOnce(&Lease) -> T,
-    ) -> Option<(T, TokenId)> {
-        let key = key.unwrap_or(self.own.key());
-        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.attachable.number });
-        leases.with(key, self.core.context.clock.now(), attach)
-    }
-
-    /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
-    pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        let here = self.core.context.leases.here();
-        let lease = self.leased(here, request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
-        lease.map(|(token, _)| token).or_else(|| {
-            let slot = self.slot_of(request);
-            slot.leased().or_else(|| slot.lend())
-        })
-    }
-
-    /// The token to attach. May wait.
-    pub(crate) async fn wait(self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
-        let limit = self.wait_limit();
-        self.acquire(&self.slot_of(request.as_ref()), None, limit).await
-    }
-
-    /// Which token this is. One that names no request is this handle's.
-    pub(crate) fn id(&self, token: &AccessToken) -> TokenId {
-        let key = token.request().map_or(self.own.key(), TokenRequest::fingerprint);
-        TokenId { key, number: token.number() }
-    }
-
-    /// Notes that an origin rejected a token, and starts its renewal if that may start.
-    pub(crate) fn reject_at(&self, id: TokenId, origin: PermittedBy, rejection: Rejection) -> bool {
-        self.reject_by(origin.bit(), &self.origins().name(origin), id, rejection)
-    }
-
-    fn reject_by(&self, origin: u64, name: &str, id: TokenId, rejection: Rejection) -> bool {
-        let Some(slot) = self.find(id.key) else { return false };
-        let renews = slot.reject(id.number, origin, name, rejection);
-        if renews {
-            let _ = step(&slot, Some(id.number));
-        }
-        renews
-    }
-
-    /// Another token than the rejected one, if one can be obtained within five seconds. `request` named the token.
-    pub(crate) async fn recover(
-        self,
-        rejected: TokenId,
-        request: Option<TokenRequest>,
-        origin: PermittedBy,
-        rejection: Rejection,
-    ) -> Option<AccessToken> {
-        self.report().rejection(Some(rejection));
-        // Held, so that it does not make room meanwhile.
-        let _slot = self.find_again(rejected.key, request.as_ref())?;
-        if !self.reject_at(rejected, origin, rejection) {
-            return None;
-        }
-        self.another(rejected).await
-    }
-
-    /// Another token than this one, which was rejected, if one can be obtained within five seconds.
-    pub(crate) async fn another(&self, rejected: TokenId) -> Option<AccessToken> {
-        let slot = self.find(rejected.key)?;
-        let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(&slot, Some(rejected.number), limit).await.ok()?;
-        (token.number() != rejected.number).then_some(token)
-    }
-
-    /// The origin accepted this token.
-    #[cold]
-    pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
-        if let Some(slot) = self.find(id.key) {
-            slot.accepted(id.number, origin.bit());
-        }
-    }
-
-    /// The origin accepted this token, which replaced a rejected one.
-    pub(crate) fn accepted_in_place(&self, id: TokenId, origin: PermittedBy) {
-        if let Some(slot) = self.find(id.key) {
-            slot.accepted_in_place(id.number, origin.bit());
-        }
-    }
-
     /// Where the tokens may be sent.
     #[inline]
     pub(crate) fn origins(&self) -> &Origins {
@@ -305,25 +208,9 @@ impl TokenCache {
         &self.core.context.report
     }
 
-    /// The slot of a request that may leave the choice to this handle.
-    fn slot_of(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
-        request.map_or_else(|| Arc::clone(&self.own), |request| self.slot(request))
-    }
-
     fn slot(&self, request: &TokenRequest) -> Arc<Slot> {
         let Core { context, default, keys, .. } = &*self.core;
         if request.is_default() { Arc::clone(default) } else { keys.slot(request, default, context) }
-    }
-
-    /// The slot with this key; `None`: it has made room for others since.
-    fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
-        let kept = [&self.own, &self.core.default].into_iter().find(|slot| slot.key() == key);
-        kept.map(Arc::clone).or_else(|| self.core.keys.find(key))
-    }
-
-    /// The slot with this key, or a new one if it has made room for others since and `request` tells what it was for.
-    fn find_again(&self, key: Fingerprint, request: Option<&TokenRequest>) -> Option<Arc<Slot>> {
-        self.find(key).or_else(|| Some(self.slot(request.filter(|request| request.fingerprint() == key)?)))
     }
 
     fn wait_limit(&self) -> Duration {

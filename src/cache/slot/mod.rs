@@ -25,7 +25,6 @@ use super::{
     clock::Moment,
     context::Context,
     flight::{AbortOnDrop, Flight},
-    lock,
     renewal::Life,
     status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
@@ -33,6 +32,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
+    lock::lock,
     runtime,
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
@@ -128,7 +128,7 @@ impl Slot {
     pub(super) fn usable(&self, unwanted: Option<TokenNumber>) -> Option<AccessToken> {
         let (now, state) = self.locked();
         let token = &state.usable(now)?.token;
-        (!is_same(unwanted, token)).then(|| token.clone())
+        (unwanted != Some(token.number())).then(|| token.clone())
     }
 
     /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
@@ -139,7 +139,7 @@ impl Slot {
         let issued = state.usable(now);
         let (due, expires_at) = issued.map_or((now, now), |issued| (issued.renew_at, issued.expires_at));
         let awaited = issued.and_then(|issued| issued.awaited_until(now));
-        let is_rejected = issued.is_some_and(|issued| is_same(unwanted, &issued.token));
+        let is_rejected = issued.is_some_and(|issued| unwanted == Some(issued.token.number()));
         // What the caller can use during the renewal.
         let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
         let serve = |token: AccessToken, until: Moment| Step::Serve(self.lend_until(&token, until.min(expires_at)));
@@ -332,10 +332,6 @@ impl Drop for Slot {
         self.context.counted(&mut state.streaks, |streaks| *streaks = Streaks::default());
         self.end_leases();
     }
-}
-
-fn is_same(unwanted: Option<TokenNumber>, token: &AccessToken) -> bool {
-    unwanted == Some(token.number())
 }
 
 fn not_renewed() -> Error {
