@@ -165,12 +165,12 @@ impl Flying {
         limit: Duration,
         call: impl FnOnce() -> F,
     ) -> impl Future<Output = Result<F::Output, Error>> {
-        SOURCE_OF.scope(self.guard.slot.clone(), within(limit, call))
+        SOURCE_OF.scope(self.guard.slot.clone(), call_source(limit, call))
     }
 }
 
 /// Calls the source within its time limit. A panic in it becomes an error.
-async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
+async fn call_source<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
     match timeout(limit, runtime::caught(call)).await {
         Ok(Ok(output)) => Ok(output),
         Ok(Err(Panicked)) => Err(Error::new(ErrorKind::Panicked, "the token source panicked")),
@@ -182,7 +182,7 @@ async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<
 async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     let Some(due) = slot.upgrade().and_then(|slot| slot.due()) else { return };
     let wait = context.clock.now().until(due);
-    if within(wait, || context.source.credentials_changed()).await.is_ok()
+    if call_source(wait, || context.source.credentials_changed()).await.is_ok()
         && let Some(slot) = slot.upgrade()
     {
         slot.credentials_changed();

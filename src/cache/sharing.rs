@@ -56,8 +56,11 @@ impl Flying {
         };
         let (slot, rejected) = (&self.guard.slot, self.rejected.as_ref());
         let urgency = if self.may_request { slot.upgrade()?.urgency() } else { Urgency::WaitedFor };
-        let waits =
-            |pause| slot.upgrade().into_iter().for_each(|slot| slot.pause(self.guard.id, pause + deferral(urgency)));
+        let waits = |pause| {
+            if let Some(slot) = slot.upgrade() {
+                slot.pause(self.guard.id, pause + deferral(urgency));
+            }
+        };
         waits(Duration::ZERO);
         let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
         let wish = Wish {

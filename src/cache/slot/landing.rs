@@ -22,7 +22,7 @@ const MOST_REPEATS: u32 = 2;
 /// How a flight ended.
 enum Ended {
     Obtained { token: AccessToken, until: SystemTime, lifetime: Duration },
-    Failed { error: Error, reason: Reason, remaining: Duration, wait: Duration },
+    Failed { error: Error, remaining: Duration, wait: Duration },
     Repeated,
 }
 
@@ -53,8 +53,8 @@ impl Slot {
                 report.obtained(&self.request, cause, &token, was_failing, (until, lifetime));
                 Some(Ok(token))
             }
-            Ended::Failed { error, reason, remaining, wait } => {
-                report.failed(&self.request, cause, &error, reason.name(), remaining, wait);
+            Ended::Failed { error, remaining, wait } => {
+                report.failed(&self.request, cause, &error, Reason::of(&error).name(), remaining, wait);
                 // The log has the server's own `Retry-After`.
                 Some(Err(error.with_retry_after(wait)))
             }
@@ -122,13 +122,13 @@ impl Slot {
         let remaining = state.issued.as_ref().map(|issued| now.until(issued.expires_at)).unwrap_or_default();
         let (in_a_row, took) = (state.failures, started_at.until(now));
         let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
-        let reason = Reason::of(&error);
-        self.hold_back_until(state, Hold { until: now.after(wait), reason, error: error.clone() });
-        Ended::Failed { error, reason, remaining, wait }
+        self.hold_back_until(state, &error, now.after(wait));
+        Ended::Failed { error, remaining, wait }
     }
 
-    pub(super) fn hold_back_until(&self, state: &mut State, hold: Hold) {
-        state.hold = Some(hold);
+    /// No token request starts before, and callers that wait for the replacement of a rejected token get that one.
+    pub(super) fn hold_back_until(&self, state: &mut State, error: &Error, until: Moment) {
+        state.hold = Some(Hold { until, reason: Reason::of(error), error: error.clone() });
         // Leases last until the flight's deadline; the next attempt may be due before.
         self.end_leases();
         if let Some(issued) = &mut state.issued {

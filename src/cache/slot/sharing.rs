@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use super::{Issued, Slot};
 use crate::{
-    cache::{
-        backoff::{Hold, Reason},
-        renewal::Life,
-        status::ObtainedFrom,
-    },
+    cache::{backoff::Reason, renewal::Life, status::ObtainedFrom},
     error::Error,
     report::store as report,
     store::{StoredFailure, Taken, Urgency},
@@ -66,18 +62,18 @@ impl Slot {
     /// Ends a flight because of a failure that another instance met. Returns what callers get.
     pub(in crate::cache) fn hold_back(&self, id: u64, failure: &StoredFailure, store: &str) -> Error {
         let (now, mut state) = self.locked();
-        let (error, reason) = (failure.error.clone(), Reason::of(&failure.error));
-        let wait = match reason {
+        let error = &failure.error;
+        let wait = match Reason::of(error) {
             Reason::Failure if state.usable(now).is_none() => failure.hold.min(MOST_WITHOUT_TOKEN),
             _ => failure.hold,
         };
         if state.land(id) {
             state.failures = state.failures.max(failure.in_a_row);
-            self.hold_back_until(&mut state, Hold { until: now.after(wait), reason, error: error.clone() });
+            self.hold_back_until(&mut state, error, now.after(wait));
         }
         drop(state);
-        report::held_back(&self.context.report, &self.request, store, &error, wait);
-        error.with_retry_after(wait)
+        report::held_back(&self.context.report, &self.request, store, error, wait);
+        error.clone().with_retry_after(wait)
     }
 
     /// Ends the flight of a renewal, which nobody else makes, for a random moment in the first half of what is left of
