@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    report::{Exchange, log, span::Caller},
+    report::{Exchange, log, span::Span},
     runtime::{self, Panicked},
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
@@ -61,7 +61,7 @@ fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
         rejected,
         may_request,
         is_first,
-        caller: Caller::current(),
+        caller: Span::current(),
     };
     let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
 }
@@ -73,7 +73,7 @@ pub(super) struct Flying {
     pub rejected: Option<AccessToken>,
     pub may_request: bool,
     pub is_first: bool,
-    caller: Caller,
+    caller: Span,
 }
 
 /// The result of a flight's last exchange.
@@ -103,7 +103,7 @@ impl Flying {
         permit.begins();
         let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else { return };
         let (slot, id) = (self.guard.slot.clone(), self.guard.id);
-        let landed = exchange.within(|| slot.upgrade()?.finish(id, outcome.clone(), started_at));
+        let landed = exchange.span.within(|| slot.upgrade()?.finish(id, outcome.clone(), started_at));
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
@@ -138,7 +138,7 @@ impl Flying {
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
             self.guard.slot.upgrade()?.pause(self.guard.id, wait);
-            landing.exchange.within(|| log::tried_again(source, &self.request, error, wait));
+            landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;
             waited += wait;
