@@ -1,6 +1,6 @@
 //! The keys that shared tokens are encrypted with.
 
-use std::{array, env, fmt, fs, io, path::Path, sync::Arc};
+use std::{array, env, fmt, fs, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, RandomizedNonceKey},
@@ -16,8 +16,8 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::{
-    error::Error,
-    secret_file::{self, NotRead, shown_path},
+    error::{Error, ErrorKind},
+    secret_file::{self, shown_path},
 };
 
 /// The name in errors.
@@ -72,14 +72,10 @@ impl EncryptionKey {
     /// If the file cannot be read, if every user may write to it, or if it does not contain keys.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let source = format!("{FIELD}: the file {}", shown(path));
-        let text = secret_file::read(path).map_err(|NotRead(what, cause)| {
-            let error = Error::configuration(format!("{source} {what}"));
-            match cause {
-                Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
-                None => error,
-            }
-        })?;
+        let shown = shown(path);
+        let text =
+            secret_file::read(path).map_err(|not_read| not_read.into_error(ErrorKind::Configuration, FIELD, &shown))?;
+        let source = format!("{FIELD}: the file {shown}");
         if is_written_by_all(path) {
             return Err(Error::configuration(format!("{source} may be written by every user")).with_advice("chmod 600"));
         }
