@@ -27,8 +27,8 @@ impl Context {
 }
 
 impl Flying {
-    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a permit, it is requested
-    /// without the store.
+    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a permit, the store has
+    /// no part in the request.
     pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {
         let Some(sharing) = self.context.sharing.clone() else { return Some((self, None)) };
         let next = self.look(&sharing).await?;

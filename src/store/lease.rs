@@ -59,8 +59,8 @@ impl Claim {
         stored == Some(&self.bytes[..])
     }
 
-    /// Takes the place of what is stored: nothing, garbage, or an earlier put of this claim. `false`: another instance was
-    /// faster.
+    /// Takes the place of what is stored: nothing, garbage, or an earlier put of this claim. `false`: another instance
+    /// was faster.
     pub(super) async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
         self.sharing.store.put(&self.names.lease, replaced, &self.bytes, LIFE, urgency).await
     }

@@ -36,8 +36,8 @@ impl Permit {
         }
     }
 
-    /// Stores a token that was requested so long `ago` and lives for `lifetime` from then on. Returns whether others can
-    /// take it.
+    /// Stores a token that was requested so long `ago` and lives for `lifetime` from then on. Returns whether others
+    /// can take it.
     pub(crate) async fn succeeded(
         self,
         token: &AccessToken,

@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Made with other implementations of HKDF and AES-256-GCM-SIV. Changing it splits a fleet while a version is rolled
+    /// Made with other implementations of HKDF and AES-256-GCM-SIV. A change splits a fleet while a version is rolled
     /// out.
     #[test]
     fn a_sealed_entry_stays_readable() {

@@ -1,5 +1,5 @@
-//! The tokens that a cache shares with other instances: of each, the store has the token, the lease of the instance that
-//! requests the next one, and the failure that holds it back.
+//! The tokens that a cache shares with other instances: of each, the store has the token, the lease of the instance
+//! that requests the next one, and the failure that holds it back.
 
 use std::{
     sync::{
