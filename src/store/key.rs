@@ -1,6 +1,6 @@
 //! The keys that shared tokens are encrypted with.
 
-use std::{env, fmt, fs, io, path::Path, sync::Arc};
+use std::{env, fmt, fs, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, RandomizedNonceKey},
@@ -15,8 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::{
-    error::Error,
-    secret_file::{self, NotRead, shown_path},
+    error::{Error, ErrorKind},
+    secret_file::{self, shown_path},
 };
 
 const LENGTH: usize = 32;
@@ -69,14 +69,9 @@ impl EncryptionKey {
     /// If the file cannot be read, if every user may write to it, or if it does not contain keys.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
+        let text = secret_file::read(path)
+            .map_err(|not_read| not_read.into_error(ErrorKind::Configuration, "encryption_key", &shown(path)))?;
         let at = format!("the file {}", shown(path));
-        let text = secret_file::read(path).map_err(|NotRead(what, cause)| {
-            let error = Refused::new(format!("{at} {what}")).into_error();
-            match cause {
-                Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
-                None => error,
-            }
-        })?;
         if is_written_by_all(path) {
             let refused = Refused::new(format!("{at} may be written by every user"));
             return Err(refused.with_advice("chmod 600").into_error());
@@ -230,11 +225,7 @@ impl Refused {
     }
 
     fn into_error(self) -> Error {
-        let error = Error::configuration(format!("encryption_key: {}", self.what));
-        match self.advice {
-            Some(advice) => error.with_advice(advice),
-            None => error,
-        }
+        Error::configuration(format!("encryption_key: {}", self.what)).with_advice(self.advice)
     }
 }
 
