@@ -5,13 +5,18 @@ use std::{
     cell::Cell,
     ops::Deref,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
+    thread::available_parallelism,
 };
 
-/// More than most machines have processors, so that two busy threads seldom share a copy. A power of two.
-const COPIES: usize = 32;
+/// A power of two, so that finding a thread's copy takes no division.
+const PLACES: usize = 32;
+
+/// How many of the places have a copy of their own. Several for each processor, so that two threads that run at the
+/// same time seldom share one.
+static COPIES: LazyLock<usize> = LazyLock::new(|| PLACES.min(4 * available_parallelism().map_or(PLACES, usize::from)));
 
 /// A value in copies, of which each thread uses one. Each has a reference count of its own.
 ///
@@ -19,7 +24,7 @@ const COPIES: usize = 32;
 /// reference, that alone takes longer than the rest of attaching a token (`scripts/bench` shows it). Alternatives that
 /// were tried: an arc-swap in front of copies that threads make at first use costs about 50 more instructions per
 /// request, and some requests allocate; copies in thread-local memory would outlive their cache.
-pub(crate) struct Sharded<T>(Arc<[Arc<Apart<T>>; COPIES]>);
+pub(crate) struct Sharded<T>(Arc<Apart<[Arc<Apart<T>>; PLACES]>>);
 
 /// Far enough apart that no processor loads a neighbour along with it.
 #[repr(align(128))]
@@ -28,7 +33,8 @@ pub(crate) struct Apart<T>(T);
 impl<T> Sharded<T> {
     /// `copy` makes the copy of the threads with this number.
     pub(crate) fn new(copy: impl Fn(usize) -> T) -> Self {
-        Self(Arc::new(array::from_fn(|thread| Arc::new(Apart(copy(thread))))))
+        let copies: Vec<_> = (0..*COPIES).map(|thread| Arc::new(Apart(copy(thread)))).collect();
+        Self(Arc::new(Apart(array::from_fn(|place| Arc::clone(&copies[place % copies.len()])))))
     }
 
     /// This thread's copy.
@@ -40,11 +46,11 @@ impl<T> Sharded<T> {
     /// The copy of the threads with this number.
     #[inline]
     pub(crate) fn at(&self, thread: usize) -> &Arc<Apart<T>> {
-        &self.0[thread % COPIES]
+        &self.0[thread % PLACES]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().map(|copy| &copy.0)
+        self.0.iter().take(*COPIES).map(|copy| &copy.0)
     }
 }
 
