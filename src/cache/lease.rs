@@ -66,7 +66,10 @@ impl Leases {
     #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&Lease) -> T) -> Option<T> {
         self.read(key, now, |lease| {
-            lease.was_used.store(true, Ordering::Relaxed);
+            // Written only once: with many tokens, each line that was written must go back to memory.
+            if !lease.was_used.load(Ordering::Relaxed) {
+                lease.was_used.store(true, Ordering::Relaxed);
+            }
             attach(lease)
         })
     }
