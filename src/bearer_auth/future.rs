@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::attempt::{FirstAttempt, Retried, SecondAttempt};
 use crate::{
-    attach::{Attached, BearerRequest, BearerResponse, Replay, SpareOf},
+    attach::{Attached, BearerRequest, BearerResponse, Replay},
     error::BoxError,
 };
 
@@ -28,7 +28,7 @@ pin_project! {
         // Of the request that was sent last.
         attached: Option<Attached>,
         // With a spare, the request can be sent again.
-        spare: Option<<R as SpareOf<Req>>::Spare<S>>,
+        spare: Option<R::Spare<S>>,
     }
 }
 
