@@ -84,7 +84,6 @@ impl Clock {
     /// For tests: both clocks follow tokio's, so that `tokio::time::pause` and `advance` move them, and the wall clock
     /// jumps with [`jump_wall_clock`](Self::jump_wall_clock).
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn tokio() -> Self {
         let manual =
             Manual { start: system(), tokio_start: tokio::time::Instant::now(), wall_ahead: AtomicI64::new(0) };
@@ -94,7 +93,6 @@ impl Clock {
     /// For tests: moves only the wall clock by that many milliseconds, forward (as after a suspend) or back. Does not
     /// change the system's clock.
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn jump_wall_clock(&self, milliseconds: i64) {
         if let Some(manual) = &self.manual {
             manual.wall_ahead.fetch_add(milliseconds, Ordering::Relaxed);

@@ -1,7 +1,6 @@
 //! In the place of `sharing`, where the feature `store` is off.
 
 use super::{clock::Moment, context::Context, fetch::Flying, flight::TokenResult};
-use crate::error::Error;
 
 pub(super) struct Permit;
 
@@ -20,5 +19,5 @@ impl Flying {
         self.may_request.then_some((self, Permit))
     }
 
-    pub(super) async fn tell_store(&self, _: Permit, _: Option<&Error>, _: Option<&TokenResult>, _: Moment) {}
+    pub(super) async fn tell_store(&self, _: Permit, _: &TokenResult, _: Option<&TokenResult>, _: Moment) {}
 }

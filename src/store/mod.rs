@@ -88,10 +88,8 @@ mod stored_failure;
 mod stored_token;
 
 #[cfg(feature = "file")]
-#[cfg_attr(docsrs, doc(cfg(feature = "file")))]
 pub use self::file::FileStore;
 #[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{Reconnecting, RedisStore};
 pub use self::{
     contract::{BoxError, Entry, EntryName, TokenStore},
