@@ -31,22 +31,15 @@ pub(crate) struct Sharded<T>(Arc<Apart<[Arc<Apart<T>>; PLACES]>>);
 pub(crate) struct Apart<T>(T);
 
 impl<T> Sharded<T> {
-    /// `copy` makes the copy of the threads with this number.
-    pub(crate) fn new(copy: impl Fn(usize) -> T) -> Self {
-        let copies: Vec<_> = (0..*COPIES).map(|thread| Arc::new(Apart(copy(thread)))).collect();
+    pub(crate) fn new(copy: impl Fn() -> T) -> Self {
+        let copies: Vec<_> = (0..*COPIES).map(|_| Arc::new(Apart(copy()))).collect();
         Self(Arc::new(Apart(array::from_fn(|place| Arc::clone(&copies[place % copies.len()])))))
     }
 
     /// This thread's copy.
     #[inline]
     pub(crate) fn get(&self) -> &Arc<Apart<T>> {
-        self.at(thread())
-    }
-
-    /// The copy of the threads with this number.
-    #[inline]
-    pub(crate) fn at(&self, thread: usize) -> &Arc<Apart<T>> {
-        &self.0[thread % PLACES]
+        &self.0[thread() % PLACES]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -5,18 +5,11 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION};
 
 use super::header::TokenHeader;
-use crate::{
-    cache::{Leases, TokenCache},
-    origin::PermittedBy,
-    sharded::Apart,
-    token::AccessToken,
-};
+use crate::{cache::TokenCache, origin::PermittedBy, token::AccessToken};
 
 #[derive(Clone)]
 pub(super) struct Adapter {
     pub tokens: TokenCache,
-    /// This copy's threads'.
-    pub leases: Arc<Apart<Leases>>,
     pub also_rejected: Option<Arc<Predicate>>,
     /// `None`: `Authorization: Bearer`.
     pub header: Option<TokenHeader>,
