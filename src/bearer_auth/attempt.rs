@@ -17,6 +17,9 @@ use crate::{
 
 type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
+/// The response that the service will give, and what its request carries.
+type Sent<F> = (F, Option<Attached>);
+
 /// A request that waits for a token.
 pub(super) struct FirstAttempt<S, Req> {
     token: Waiting<Result<Obtained, Error>>,
@@ -35,7 +38,7 @@ where
         Self { token: Box::pin(pending.token(deadline)), deadline, kept: Some((request, service)) }
     }
 
-    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(S::Future, Option<Attached>), Error>> {
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent<S::Future>, Error>> {
         let obtained = ready!(self.token.as_mut().poll(cx));
         let (mut request, mut service) = self.kept.take().unwrap_or_else(|| polled_again());
         let attached = obtained?.attach(&mut request, self.deadline);
@@ -59,7 +62,7 @@ enum SecondStage<Res> {
 }
 
 pub(super) enum Retried<F, Res> {
-    Sent(F, Option<Attached>),
+    Sent(Sent<F>),
     Not(Res),
 }
 
@@ -91,7 +94,7 @@ where
         let SecondStage::Service(obtained) = &mut self.stage else { polled_again() };
         let (Some(obtained), Some(mut request)) = (obtained.take(), self.request.take()) else { polled_again() };
         let attached = obtained.attach(&mut request, self.deadline);
-        Poll::Ready(Ok(Retried::Sent(self.service.call(request), attached)))
+        Poll::Ready(Ok(Retried::Sent((self.service.call(request), attached))))
     }
 }
 

@@ -72,12 +72,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let next = match this.stage.as_mut().project() {
-                StageProjection::Waiting { first } => {
-                    let future;
-                    (future, *this.attached) = ready!(first.poll_sent(cx))?;
-                    Stage::Sent { future }
-                }
+            let (future, attached) = match this.stage.as_mut().project() {
+                StageProjection::Waiting { first } => ready!(first.poll_sent(cx))?,
                 StageProjection::Sent { future } => {
                     // Read in place: moving the response first costs some 5 ns.
                     let outcome = future.poll(cx);
@@ -85,28 +81,24 @@ where
                     let Some(rejection) = this.attached.as_ref().and_then(|attached| attached.read(response)) else {
                         return outcome.map_err(Into::into);
                     };
-                    match (this.attached.take(), this.spare.take()) {
-                        (Some(attached), Some(spare)) => {
-                            let (response, spare) = (ready!(outcome).map_err(Into::into)?, R::take_apart(spare));
-                            let second = SecondAttempt::new(attached, rejection, response, spare);
-                            Stage::Recovering { second: Box::new(second) }
-                        }
-                        (attached, _) => {
-                            attached.inspect(|attached| attached.reject(rejection));
-                            return outcome.map_err(Into::into);
-                        }
-                    }
+                    let Some(attached) = this.attached.take() else { return outcome.map_err(Into::into) };
+                    let Some(spare) = this.spare.take() else {
+                        attached.reject(rejection);
+                        return outcome.map_err(Into::into);
+                    };
+                    let (response, spare) = (ready!(outcome).map_err(Into::into)?, R::take_apart(spare));
+                    let second = SecondAttempt::new(attached, rejection, response, spare);
+                    // This drops the inner future, and with it what it holds, such as a concurrency limit's permit.
+                    this.stage.set(Stage::Recovering { second: Box::new(second) });
+                    continue;
                 }
                 StageProjection::Recovering { second } => match ready!(second.poll_sent(cx))? {
-                    Retried::Sent(future, attached) => {
-                        *this.attached = attached;
-                        Stage::Sent { future }
-                    }
+                    Retried::Sent(sent) => sent,
                     Retried::Not(response) => return Poll::Ready(Ok(response)),
                 },
             };
-            // The inner future is dropped here, and with it what it holds, such as a concurrency limit's permit.
-            this.stage.set(next);
+            *this.attached = attached;
+            this.stage.set(Stage::Sent { future });
         }
     }
 }
