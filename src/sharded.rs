@@ -80,3 +80,20 @@ fn number_this_thread() -> usize {
     THREAD.set(thread);
     thread
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_threads_copy_is_visited_once() {
+        let counts = Sharded::new(AtomicUsize::default);
+        for _ in 0..2 * PLACES {
+            let counts = counts.clone();
+            let counted = std::thread::spawn(move || counts.get().fetch_add(1, Ordering::Relaxed)).join();
+            assert!(counted.is_ok());
+        }
+        let all: usize = counts.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        assert_eq!(all, 2 * PLACES);
+    }
+}
