@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    report::{Exchange, log, span::Caller},
+    report::{Exchange, log, span::Span},
     runtime::{self, Panicked},
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
@@ -61,7 +61,7 @@ fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
         rejected,
         may_request,
         is_first,
-        caller: Caller::current(),
+        caller: Span::current(),
     };
     let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
 }
@@ -73,7 +73,7 @@ pub(super) struct Flying {
     pub rejected: Option<AccessToken>,
     pub may_request: bool,
     pub is_first: bool,
-    caller: Caller,
+    caller: Span,
 }
 
 /// The result of a flight's last exchange.
@@ -102,12 +102,12 @@ impl Flying {
         };
         permit.begins();
         let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else { return };
-        let landed = exchange.within(|| self.guard.finish(&outcome, started_at));
+        let (slot, id) = (self.guard.slot.clone(), self.guard.id);
+        let landed = exchange.span.within(|| slot.upgrade()?.finish(id, outcome.clone(), started_at));
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
         self.tell_store(permit, &outcome, landed.as_ref(), started_at).await;
-        let slot = self.guard.slot.clone();
         // Without an outcome, callers that wait see that the guard is gone, and try again.
         if let Some(landed) = landed {
             self.guard.publish(landed);
@@ -122,7 +122,7 @@ impl Flying {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
-            let started_at = self.guard.begin()?;
+            let started_at = self.guard.slot.upgrade()?.begin(self.guard.id)?;
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
             let landing = Landing { outcome, started_at, exchange };
@@ -137,7 +137,8 @@ impl Flying {
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
-            landing.exchange.within(|| self.guard.pause(error, wait));
+            self.guard.slot.upgrade()?.pause(self.guard.id, wait);
+            landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;
             waited += wait;
@@ -198,27 +199,6 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// An exchange starts. `None`: another flight has taken over.
-    fn begin(&self) -> Option<Moment> {
-        self.slot.upgrade()?.begin(self.id)
-    }
-
-    /// An exchange failed, and another follows within the flight.
-    fn pause(&self, error: &Error, wait: Duration) {
-        if let Some(slot) = self.slot.upgrade() {
-            slot.pause(self.id, wait);
-            log::tried_again(slot.context().report.source(), slot.request(), error, wait);
-        }
-    }
-
-    /// The slot learns of the outcome. Returns what callers get; `None`: they try again.
-    fn finish(&self, outcome: &TokenResult, started_at: Moment) -> Option<TokenResult> {
-        match self.slot.upgrade() {
-            Some(slot) => slot.finish(self.id, outcome.clone(), started_at),
-            None => Some(outcome.clone()),
-        }
-    }
-
     /// The callers learn of the outcome.
     pub(super) fn publish(self, outcome: TokenResult) {
         self.outcome.send_replace(Some(outcome));

@@ -68,7 +68,7 @@ impl Streaks {
             return Err(TooSoon { wait, is_first: !std::mem::replace(&mut streak.mentioned, true) });
         }
         streak.count = streak.count.saturating_add(1);
-        streak.not_before = now.after(streak.interval());
+        streak.not_before = now.after(interval(streak.count));
         streak.mentioned = false;
         Ok(())
     }
@@ -114,17 +114,12 @@ impl Streak {
     fn is_over(&self, now: Moment) -> bool {
         let least = if self.kind == Rejection::Bare { BARE_ACCEPTANCE } else { Duration::ZERO };
         // A token that is rejected once per interval does not count as accepted.
-        self.accepted && now.reached(self.quiet_since.after(self.interval().max(least).mul_f64(1.05)))
-    }
-
-    /// How long after a rejection that renewed the token the next one may renew it.
-    fn interval(&self) -> Duration {
-        rejection_interval(self.count)
+        self.accepted && now.reached(self.quiet_since.after(interval(self.count).max(least).mul_f64(1.05)))
     }
 }
 
-/// The interval after the `count`th rejection in a row (from 1).
-fn rejection_interval(count: u32) -> Duration {
+/// How long after the `count`th rejection in a row (from 1), which renewed the token, the next one may renew it.
+fn interval(count: u32) -> Duration {
     (10 * BETWEEN_REQUESTS).saturating_mul(1 << count.saturating_sub(1).min(8)).min(LONGEST_INTERVAL)
 }
 
@@ -134,8 +129,8 @@ mod tests {
 
     #[test]
     fn renewals_caused_by_rejection_are_spaced_out() {
-        let waits: Vec<_> = (1..=7).map(|count| rejection_interval(count).as_secs()).collect();
+        let waits: Vec<_> = (1..=7).map(|count| interval(count).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
-        assert_eq!(rejection_interval(u32::MAX).as_secs(), 300);
+        assert_eq!(interval(u32::MAX).as_secs(), 300);
     }
 }

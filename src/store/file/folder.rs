@@ -197,7 +197,7 @@ fn check(stat: &Stat, path: &Path, right: &str) -> Result<(), Failure> {
     }
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
         let found = (mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)).as_raw_mode();
-        let or = if is_folder { "; a folder that does not exist is created so" } else { "" };
+        let or = if is_folder { "; the store creates a missing folder with that mode" } else { "" };
         return Err(Failure::new(format!(
             "{at} is open to other users: its mode is {found:04o} (chmod {right} {at}{or})"
         )));
