@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     TokenCache,
-    lease::{Lease, Leases},
+    context::Context,
+    lease::Lease,
     slot::{SUSPECT_WAIT, Slot},
     step,
 };
@@ -13,35 +14,24 @@ use crate::{
     error::Error,
     fingerprint::Fingerprint,
     origin::PermittedBy,
-    sharded::Apart,
     token::{AccessToken, TokenId},
     token_request::TokenRequest,
 };
 
 impl TokenCache {
-    /// The leases of the threads with this number.
-    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Leases>> {
-        self.core.context.leases.at(thread)
-    }
-
     /// What `attach` returns for the lease of the token to attach, and which token it is; `None` if there is no lease.
     /// Starts nothing, and never waits. `attach` must not lock anything.
     #[inline(always)]
-    pub(crate) fn leased<T>(
-        &self,
-        leases: &Leases,
-        key: Option<Fingerprint>,
-        attach: impl FnOnce(&Lease) -> T,
-    ) -> Option<(T, TokenId)> {
+    pub(crate) fn leased<T>(&self, key: Option<Fingerprint>, attach: impl FnOnce(&Lease) -> T) -> Option<(T, TokenId)> {
+        let Context { leases, clock, .. } = &*self.core.context;
         let key = key.unwrap_or(self.own.key());
         let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.attachable.number });
-        leases.with(key, self.core.context.clock.now(), attach)
+        leases.here().with(key, clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        let here = self.core.context.leases.here();
-        let lease = self.leased(here, request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
+        let lease = self.leased(request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
         lease.map(|(token, _)| token).or_else(|| {
             let slot = self.slot_of(request);
             slot.leased().or_else(|| slot.lend())

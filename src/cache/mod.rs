@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep_until};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub(crate) use self::lease::{Lease, Leases};
+pub(crate) use self::lease::Lease;
 #[cfg(not(feature = "store"))]
 use self::not_sharing as sharing;
 pub use self::{

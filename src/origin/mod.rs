@@ -212,12 +212,9 @@ impl Origin {
         Ok(Self { scheme, host, port, authority })
     }
 
+    /// For a readable target.
     fn is(&self, target: &Target<'_>) -> bool {
-        let scheme = match target.scheme.map(Scheme::read) {
-            Some(None) => return false,
-            Some(scheme) => scheme,
-            None => None,
-        };
+        let scheme = target.scheme.and_then(Scheme::read);
         let port = match target.port {
             Port::Number(port) => port,
             Port::Default => scheme.map_or(self.port, Scheme::default_port),
