@@ -87,6 +87,37 @@ async fn a_cached_token_costs_no_look_into_the_store() {
     assert_eq!(came.elapsed(), minutes(6));
 }
 
+/// The token ends 10 seconds before its hour.
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_token_ends_during_a_look_beside_the_traffic_does_not_wait_for_it() {
+    let fleet = Fleet::of(1);
+    fleet.tokens().await;
+    sleep(seconds(3589)).await;
+    fleet.store.hang();
+    fleet.tokens().await;
+    assert_eq!(fleet.count(), 1, "the renewal hangs in the store");
+    sleep(millis(1100)).await;
+    let came = Instant::now();
+    fleet.tokens().await;
+    assert_eq!(fleet.count(), 2);
+    assert!(came.elapsed() < millis(10), "{:?}", came.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_token_ends_during_its_renewal_waits_a_quarter_of_a_second_for_a_store_that_hangs() {
+    let fleet = Fleet::of(1);
+    fleet.tokens().await;
+    sleep(seconds(3580)).await;
+    fleet.auth.respond_next(MockResponse::usual().with_delay(millis(11_900)));
+    fleet.tokens().await;
+    sleep(millis(11_500)).await;
+    assert_eq!(fleet.count(), 2, "the renewal is under way");
+    fleet.store.hang();
+    let came = Instant::now();
+    fleet.tokens().await;
+    assert!((millis(640)..millis(670)).contains(&came.elapsed()), "{:?}", came.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_down_is_said_once_left_alone_and_tried_again() {
     let (log, _guard) = Log::start();
