@@ -7,7 +7,7 @@ use crate::support::{
     get,
     source::{Outcome, Source},
 };
-use client_credentials::{AccessToken, BearerAuthLayer, Error, ErrorKind, TokenCache, TryClone};
+use client_credentials::{BearerAuthLayer, Error, ErrorKind, TokenCache, TryClone};
 use http::{Request, StatusCode};
 use tokio::time::{Instant, advance};
 use tower::{Layer, ServiceExt};
@@ -78,7 +78,7 @@ async fn what_does_not_read_as_a_time_limit_bounds_nothing() {
 mod reqwest_requests {
     use std::sync::{Arc, Mutex};
 
-    use client_credentials::{BearerAuthMiddleware, async_trait};
+    use client_credentials::{AccessToken, BearerAuthMiddleware, async_trait};
     use http::Extensions;
     use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 
