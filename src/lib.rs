@@ -85,7 +85,7 @@
 //! | … while a token is usable | in addition, once more 5 s before it expires | |
 //! | failures are forgotten | 60 s after the hold-back that followed them | |
 //! | failures that are about all tokens of a cache | those that three of them get in a row, none of which was failing before, with no success between: then one token request a second is sent until one succeeds; a `Retry-After` and an `invalid_client` hold all of them back | |
-//! | renewals because of rejections | the first at once; while new tokens are rejected before they were accepted, 10 s, 20 s … 5 min apart, for each token and named origin (64 of them; others share one) | |
+//! | renewals because of rejections | the first at once; while new tokens are rejected before they were accepted, 10 s, 20 s … 5 min apart, for each token and named origin (beyond 64 origins, some count together) | |
 //! | a token counts as accepted | when a request that is sent again with it is not rejected; else when its origin rejects no token for as long as the interval above, at least a minute if 401s give no reason | |
 //! | token requests in flight for a cache | 16, and 16 more that take longer than a second; up to 64 while callers wait longer than 5 s for their turn and the requests succeed no slower than at first | |
 //! | tokens in a cache, beside the default one | 1 000; the least recently used one is removed, unless it is waited for or has a handle. As many again may stay while requests use them or they are held back | [`most_keys`](TokenCacheBuilder::most_keys) |

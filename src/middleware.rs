@@ -150,8 +150,10 @@ impl Middleware for BearerAuthMiddleware {
 
 impl BearerAuthMiddleware {
     fn spare(&self, request: &Request, extensions: &Extensions, deadline: Option<Instant>) -> Option<Spare> {
-        let request = if self.replay { request.try_clone()? } else { return None };
-        Some(Spare { request, extensions: extensions.clone(), deadline })
+        if !self.replay {
+            return None;
+        }
+        Some(Spare { request: request.try_clone()?, extensions: extensions.clone(), deadline })
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn with_timer() -> Option<Handle> {
     // tokio reports a missing timer only by a panic: neither `Handle` nor `RuntimeMetrics` says whether there is one. A
     // panic hook sees this panic, and with `panic = "abort"` it ends the process, as the token request's own timers
     // would. The documentation of `TokenCache` says so.
-    std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).ok()?;
+    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).ok()?;
     Some(runtime)
 }
 

@@ -9,14 +9,25 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::error::{Error, ErrorKind};
+
 /// Larger files are refused.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
-
-pub(crate) type SecretText = Zeroizing<String>;
 
 /// What is wrong with the file, and the cause.
 #[derive(Clone)]
 pub(crate) struct NotRead(pub &'static str, pub Option<Arc<io::Error>>);
+
+impl NotRead {
+    /// `field` is the name of the file's setting.
+    pub(crate) fn into_error(self, kind: ErrorKind, field: &str, shown_path: &str) -> Error {
+        let error = Error::new(kind, format!("{field}: the file {shown_path} {}", self.0));
+        match self.1 {
+            Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
+            None => error,
+        }
+    }
+}
 
 /// The path as errors and `Debug` show it, unless it looks like the content of a file.
 pub(crate) fn shown_path(path: &Path) -> String {
@@ -26,15 +37,8 @@ pub(crate) fn shown_path(path: &Path) -> String {
 }
 
 /// The text of a regular file, without a byte order mark and the line ends at its end.
-pub(crate) fn read(path: &Path) -> Result<SecretText, NotRead> {
-    let unreadable = |error| NotRead("cannot be read", Some(Arc::new(error)));
-    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
-    // Opening a pipe blocks until another process writes to it, and a device may never end. Reading a directory fails
-    // with its own error.
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(NotRead("is not a regular file", None));
-    }
-    let bytes = read_bytes(path).map_err(unreadable)?;
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, NotRead> {
+    let bytes = read_bytes(path, MAX_FILE_BYTES + 1)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(NotRead("is larger than 64 KiB", None));
     }
@@ -45,11 +49,16 @@ pub(crate) fn read(path: &Path) -> Result<SecretText, NotRead> {
     }
 }
 
-fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = File::open(path)?;
+/// At most `limit` bytes of a regular file.
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, NotRead> {
+    let unreadable = |error| NotRead("cannot be read", Some(Arc::new(error)));
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    // Opening a pipe blocks until another process writes to it, and a device may never end.
+    if !metadata.is_file() {
+        return Err(NotRead("is not a regular file", None));
+    }
     // Enough capacity from the start: growing would leave a copy behind.
-    let size = file.metadata()?.len().min(MAX_FILE_BYTES) as usize;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 64));
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(limit) as usize + 64));
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
     Ok(bytes)
 }

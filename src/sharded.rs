@@ -5,13 +5,18 @@ use std::{
     cell::Cell,
     ops::Deref,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
+    thread::available_parallelism,
 };
 
-/// More than most machines have processors, so that two busy threads seldom share a copy. A power of two.
-const COPIES: usize = 32;
+/// A power of two, so that finding a thread's copy takes no division.
+const PLACES: usize = 32;
+
+/// How many of the places have a copy of their own. Several for each processor, so that two threads that run at the
+/// same time seldom share one.
+static COPIES: LazyLock<usize> = LazyLock::new(|| PLACES.min(4 * available_parallelism().map_or(PLACES, usize::from)));
 
 /// A value in copies, of which each thread uses one. Each has a reference count of its own.
 ///
@@ -19,32 +24,26 @@ const COPIES: usize = 32;
 /// reference, that alone takes longer than the rest of attaching a token (`scripts/bench` shows it). Alternatives that
 /// were tried: an arc-swap in front of copies that threads make at first use costs about 50 more instructions per
 /// request, and some requests allocate; copies in thread-local memory would outlive their cache.
-pub(crate) struct Sharded<T>(Arc<[Arc<Apart<T>>; COPIES]>);
+pub(crate) struct Sharded<T>(Arc<Apart<[Arc<Apart<T>>; PLACES]>>);
 
 /// Far enough apart that no processor loads a neighbour along with it.
 #[repr(align(128))]
 pub(crate) struct Apart<T>(T);
 
 impl<T> Sharded<T> {
-    /// `copy` makes the copy of the threads with this number.
-    pub(crate) fn new(copy: impl Fn(usize) -> T) -> Self {
-        Self(Arc::new(array::from_fn(|thread| Arc::new(Apart(copy(thread))))))
+    pub(crate) fn new(copy: impl Fn() -> T) -> Self {
+        let copies: Vec<_> = (0..*COPIES).map(|_| Arc::new(Apart(copy()))).collect();
+        Self(Arc::new(Apart(array::from_fn(|place| Arc::clone(&copies[place % copies.len()])))))
     }
 
     /// This thread's copy.
     #[inline]
     pub(crate) fn get(&self) -> &Arc<Apart<T>> {
-        self.at(thread())
-    }
-
-    /// The copy of the threads with this number.
-    #[inline]
-    pub(crate) fn at(&self, thread: usize) -> &Arc<Apart<T>> {
-        &self.0[thread % COPIES]
+        &self.0[thread() % PLACES]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().map(|copy| &copy.0)
+        self.0.iter().take(*COPIES).map(|copy| &copy.0)
     }
 }
 
@@ -80,4 +79,21 @@ fn number_this_thread() -> usize {
     let thread = THREADS.fetch_add(1, Ordering::Relaxed);
     THREAD.set(thread);
     thread
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_threads_copy_is_visited_once() {
+        let counts = Sharded::new(AtomicUsize::default);
+        for _ in 0..2 * PLACES {
+            let counts = counts.clone();
+            let counted = std::thread::spawn(move || counts.get().fetch_add(1, Ordering::Relaxed)).join();
+            assert!(counted.is_ok());
+        }
+        let all: usize = counts.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        assert_eq!(all, 2 * PLACES);
+    }
 }

@@ -15,8 +15,7 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use crate::{
-    error::Error,
-    error::ErrorKind,
+    error::{Error, ErrorKind},
     fingerprint::{self, Fingerprint},
     token_request::TokenRequest,
 };

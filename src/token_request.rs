@@ -23,7 +23,7 @@ pub struct TokenRequest {
 struct Parameters {
     /// In the order given.
     scopes: Vec<String>,
-    /// Sorted and without repetition, for comparing two requests.
+    /// Sorted and without repetition, for comparing two requests. Made when the request is complete.
     scope_set: Vec<String>,
     resources: Vec<String>,
     audience: Option<String>,
@@ -48,7 +48,10 @@ impl Parameters {
 }
 
 impl From<Parameters> for TokenRequest {
-    fn from(parameters: Parameters) -> Self {
+    fn from(mut parameters: Parameters) -> Self {
+        parameters.scope_set.clone_from(&parameters.scopes);
+        parameters.scope_set.sort_unstable();
+        parameters.scope_set.dedup();
         let nothing = Parameters::default();
         let is_default = parameters.key() == nothing.key();
         let fingerprint = if is_default { Fingerprint::default() } else { Fingerprint::of(&parameters.key()) };
@@ -125,7 +128,6 @@ impl TokenRequest {
         let mut merged = mine.clone();
         if merged.scopes.is_empty() {
             merged.scopes.clone_from(&theirs.scopes);
-            merged.scope_set.clone_from(&theirs.scope_set);
         }
         if merged.resources.is_empty() {
             merged.resources.clone_from(&theirs.resources);
@@ -157,7 +159,6 @@ impl TokenRequestBuilder {
     /// Adds scopes (RFC 6749 section 3.3): one, or several separated by spaces.
     pub fn scope(self, scope: impl AsRef<str>) -> Self {
         let scope = scope.as_ref();
-        let mut named = Vec::new();
         for token in scope.split(' ') {
             let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
             if token.is_empty() {
@@ -169,14 +170,8 @@ impl TokenRequestBuilder {
                      (visible ASCII without `\"` and `\\`)"
                 ));
             }
-            named.push(token.to_owned());
         }
-        self.with(|inner| {
-            inner.scope_set.extend(named.iter().cloned());
-            inner.scope_set.sort_unstable();
-            inner.scope_set.dedup();
-            inner.scopes.extend(named);
-        })
+        self.with(|inner| inner.scopes.extend(scope.split(' ').map(str::to_owned)))
     }
 
     /// Adds a resource (RFC 8707 section 2): the absolute URI of an API that the token is for, without a fragment.

@@ -24,7 +24,7 @@ async fn tokens() -> TokenCache {
     tokens
 }
 
-/// The allocations of one request through this service, which answers at once.
+/// The allocations of one request through this service, which responds at once.
 fn allocations<S: Service<Req>, Req>(service: &mut S, request: Req) -> u64 {
     let mut request = Some(request);
     let counted = measure(|| {
@@ -118,13 +118,13 @@ async fn a_request_of_another_origin_goes_on_without_an_allocation_of_ours_but_f
 #[cfg(feature = "reqwest")]
 #[tokio::test]
 async fn a_reqwest_request_gets_its_token_without_an_allocation() {
-    let answer = std::sync::Mutex::new(None);
+    let response = std::sync::Mutex::new(None);
     let inner = service_fn(|_: reqwest::Request| {
-        ready(Ok::<reqwest::Response, Infallible>(answer.lock().expect("no panic").take().expect("an answer")))
+        ready(Ok::<reqwest::Response, Infallible>(response.lock().expect("no panic").take().expect("a response")))
     });
     let mut service = BearerAuthLayer::new(tokens().await).layer(inner);
     for _ in 0..3 {
-        *answer.lock().expect("no panic") = Some(http::Response::new("").into());
+        *response.lock().expect("no panic") = Some(http::Response::new("").into());
         let mut request =
             reqwest::Request::new(http::Method::GET, "https://api.example.com/stats".parse().expect("a URL"));
         request.headers_mut().insert("accept", http::HeaderValue::from_static("application/json"));

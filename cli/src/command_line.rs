@@ -121,7 +121,7 @@ fn command() -> Command {
 fn check() -> Command {
     let check = Command::new("check").about("Tries a server out, and prints the setting that worked");
     let api = Arg::new("api").long("api").value_name("URL").help("Send one GET with the token there");
-    check.after_help(CHECK_EXAMPLES).arg(api).arg(demo()).args(settings_flags())
+    check.after_help(CHECK_EXAMPLES).arg(api).arg(demo().conflicts_with("api")).args(settings_flags())
 }
 
 fn token() -> Command {
@@ -145,7 +145,8 @@ fn token() -> Command {
 
 fn demo() -> Arg {
     let help = "Use a server and an API on loopback, which end with this command";
-    Arg::new("demo").long("demo").action(ArgAction::SetTrue).help(help).display_order(2)
+    let demo = Arg::new("demo").long("demo").action(ArgAction::SetTrue).help(help).display_order(2);
+    demo.conflicts_with("config").conflicts_with_all(FLAGS.iter().map(|flag| flag.name))
 }
 
 fn settings_flags() -> Vec<Arg> {

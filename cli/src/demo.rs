@@ -1,7 +1,7 @@
 //! An authorization server and an API on loopback, to see the command without credentials.
 
 use client_credentials::testing::{AuthorizationServer, ProtectedApi};
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::settings::Settings;
 
@@ -30,7 +30,7 @@ impl Demo {
             ("scope", "stats".to_owned()),
             ("origins", self.api.origin()),
         ];
-        let fields = fields.map(|(field, value)| (field.to_owned(), Value::String(value)));
+        let fields = fields.map(|(field, value)| (field.to_owned(), value.into()));
         Settings { table: Table::from_iter(fields), flags: Table::new(), name: "auth".to_owned(), replaced: Vec::new() }
     }
 }

@@ -98,8 +98,8 @@ const REJECTED: Section = Section {
     ],
 };
 
-/// What to look at after there was no token.
-pub(crate) fn lines(error: &Error) -> Vec<String> {
+/// What to look at after there was no token, to append to the error.
+pub(crate) fn failure(error: &Error) -> String {
     let section = match error.kind() {
         _ if error.to_string().starts_with("discovery of") => DISCOVERY,
         ErrorKind::ErrorResponse => match error.response().map(|response| response.error.as_str()) {
@@ -118,22 +118,21 @@ pub(crate) fn lines(error: &Error) -> Vec<String> {
         ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Reset | ErrorKind::Timeout | ErrorKind::Transport => {
             NO_RESPONSE
         }
-        _ => return Vec::new(),
+        _ => return String::new(),
     };
-    section.lines()
+    section.text()
 }
 
 /// What to look at after an API rejected a new token.
-pub(crate) fn rejected() -> Vec<String> {
-    REJECTED.lines()
+pub(crate) fn rejection() -> String {
+    REJECTED.text()
 }
 
 impl Section {
-    fn lines(&self) -> Vec<String> {
+    fn text(&self) -> String {
         let anchor = self.title.to_lowercase().replace(' ', "-").replace(',', "");
-        let sentences = self.sentences.iter().map(|sentence| format!("  - {sentence}"));
-        let heading = [String::new(), format!("{}:", self.title)];
-        heading.into_iter().chain(sentences).chain([format!("  {PAGE}#{anchor}")]).collect()
+        let sentences: String = self.sentences.iter().map(|sentence| format!("  - {sentence}\n")).collect();
+        format!("\n\n{}:\n{sentences}  {PAGE}#{anchor}", self.title)
     }
 }
 

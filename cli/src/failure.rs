@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use client_credentials::{Error, ErrorKind};
 
-use crate::explain;
+use crate::{explain, streams::say};
 
 const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
@@ -35,25 +35,20 @@ impl Failure {
         if error.kind() == ErrorKind::Configuration {
             return Self::settings(error);
         }
-        let mut text = format!("error: {}", whole(error));
-        for line in explain::lines(error) {
-            text = format!("{text}\n{line}");
-        }
-        // For a person, a file that cannot be read is a wrong setting; for a service, it may be there in a moment.
+        // A service tries each of these again. For a person, a file that cannot be read is a wrong setting, and a page
+        // instead of a token response is a wrong URL.
         let code = match error.kind() {
             ErrorKind::Credentials | ErrorKind::TlsMissing => USAGE,
+            ErrorKind::InvalidResponse => REFUSED,
             _ if error.is_transient() => MAY_PASS,
             _ => REFUSED,
         };
-        if code == MAY_PASS {
-            text = match error.retry_after() {
-                Some(wait) => {
-                    format!("{text}\n\nThis may pass on its own: try again in {} s.", wait.as_secs_f64().ceil())
-                }
-                None => format!("{text}\n\nThis may pass on its own."),
-            };
-        }
-        Self { code, text }
+        let hint = match error.retry_after() {
+            _ if code != MAY_PASS => String::new(),
+            Some(wait) => format!("\n\nThis may pass on its own: try again in {} s.", wait.as_secs_f64().ceil()),
+            None => "\n\nThis may pass on its own.".to_owned(),
+        };
+        Self { code, text: format!("error: {}{}{hint}", whole(error), explain::failure(error)) }
     }
 
     /// The API did not accept the token, or could not be called.
@@ -67,7 +62,7 @@ impl Failure {
     }
 
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("{}", self.text.trim_end());
+        say(self.text.trim_end());
         ExitCode::from(self.code)
     }
 }

@@ -6,15 +6,13 @@ mod demo;
 mod explain;
 mod failure;
 mod settings;
+mod streams;
 mod time;
 mod token;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use self::failure::Failure;
+use self::{demo::Demo, failure::Failure, settings::Settings};
 
 fn main() -> ExitCode {
     match run() {
@@ -27,15 +25,19 @@ fn run() -> Result<(), Failure> {
     let arguments = command_line::read(std::env::args_os())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::usage(format!("no runtime: {error}")))?;
+    let (command, options) =
+        arguments.subcommand().ok_or_else(|| Failure::usage("which command? `check` or `token`"))?;
     let result = runtime.block_on(async {
-        match arguments.subcommand() {
-            Some(("check", options)) => check::run(options).await,
-            Some(("token", options)) => token::run(options).await,
-            _ => Err(Failure::usage("which command? `check` or `token`")),
+        let demo = if options.get_flag("demo") { Some(Demo::start().await) } else { None };
+        let settings = match &demo {
+            Some(demo) => demo.settings(),
+            None => Settings::read(options)?,
+        };
+        match command {
+            "check" => check::run(options, settings, demo.as_ref()).await,
+            _ => token::run(options, &settings).await,
         }
     })?;
     // Only at the end, so that there is a result or nothing.
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(result.as_bytes()).and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))
+    streams::print(&result).map_err(|error| Failure::usage(format!("the result cannot be written: {error}")))
 }

@@ -2,21 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION};
 
 use super::header::TokenHeader;
-use crate::{
-    cache::{Leases, TokenCache},
-    origin::PermittedBy,
-    sharded::Apart,
-    token::AccessToken,
-};
+use crate::{cache::TokenCache, origin::PermittedBy, token::AccessToken};
 
 #[derive(Clone)]
 pub(super) struct Adapter {
     pub tokens: TokenCache,
-    /// This copy's threads'.
-    pub leases: Arc<Apart<Leases>>,
     pub also_rejected: Option<Arc<Predicate>>,
     /// `None`: `Authorization: Bearer`.
     pub header: Option<TokenHeader>,
@@ -29,14 +22,11 @@ pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync
 impl Adapter {
     /// Replaces the header. `false`: the request has as many headers as it can hold.
     pub(super) fn insert(&self, token: &AccessToken, headers: &mut HeaderMap) -> bool {
-        headers.try_insert(self.header_name().clone(), self.header_value(token)).is_ok()
+        let value = self.header.as_ref().map_or_else(|| token.authorization().clone(), |header| header.value(token));
+        headers.try_insert(self.header_name().clone(), value).is_ok()
     }
 
     pub(super) fn header_name(&self) -> &HeaderName {
         self.header.as_ref().map_or(&AUTHORIZATION, TokenHeader::name)
-    }
-
-    fn header_value(&self, token: &AccessToken) -> HeaderValue {
-        self.header.as_ref().map_or_else(|| token.authorization().clone(), |header| header.value(token))
     }
 }

@@ -147,7 +147,6 @@ impl Attached {
     /// Starts the renewal without waiting for it: there is no copy of the request to send again.
     pub(crate) fn reject(&self, rejection: Rejection) {
         log::not_sent_again(&self.origin());
-        self.adapter.tokens.report().rejection(Some(rejection));
         self.adapter.tokens.reject_at(self.id, self.permitted_by, rejection);
     }
 

@@ -65,8 +65,7 @@ struct Wanted {
 
 impl Bearer {
     pub(crate) fn new(tokens: TokenCache) -> Self {
-        let leases = tokens.leases_at(0);
-        Self::of(&Adapter { tokens, leases, also_rejected: None, header: None, inner: None })
+        Self::of(&Adapter { tokens, also_rejected: None, header: None, inner: None })
     }
 
     /// Adds to what already counts as a rejection.
@@ -98,8 +97,7 @@ impl Bearer {
     }
 
     fn of(adapter: &Adapter) -> Self {
-        let copy = |thread| Adapter { leases: adapter.tokens.leases_at(thread), ..adapter.clone() };
-        Self(Sharded::new(copy))
+        Self(Sharded::new(|| adapter.clone()))
     }
 
     /// A quick look at a request, which nearly every one passes. `None` leaves it to [`attach`](Self::attach): its URL
@@ -163,7 +161,7 @@ impl Permitted<'_> {
             let value = attachable.authorization.clone();
             (request.headers_mut().try_append(AUTHORIZATION, value), attachable.is_accepted_by(permitted_by.bit()))
         };
-        match adapter.tokens.leased(&adapter.leases, key, append)? {
+        match adapter.tokens.leased(key, append)? {
             ((Ok(false), is_routine), id) => {
                 Some(Attached::new(id, is_routine, permitted_by, request.asked(), adapter))
             }

@@ -163,7 +163,6 @@ impl BearerHeader {
         if self.replaces {
             log::fresh_token_rejected(&self.origin());
         }
-        self.tokens.report().rejection(Some(rejection));
         self.tokens.reject_at(self.tokens.id(&self.token), self.permitted_by, rejection);
     }
 
@@ -175,7 +174,7 @@ impl BearerHeader {
         }
     }
 
-    /// The origin as it was named, by which rejections are counted.
+    /// The origin as it was named.
     fn origin(&self) -> String {
         self.tokens.origins().name(self.permitted_by)
     }

@@ -24,5 +24,4 @@ pub use self::{
 pub(crate) use self::{
     attached::{Attached, Obtained},
     bearer::{Attach, Bearer, Pending},
-    replay::sealed::Replay as SpareOf,
 };

@@ -11,12 +11,10 @@ use crate::{
 impl TokenCache {
     pub(super) fn permit(&self, target: &Target<'_>) -> Permission {
         let permission = self.origins().permit(target);
-        if !matches!(permission, Permission::Granted(_)) && self.report().is_first_mention(&target.to_origin()) {
-            let origin = target.to_origin();
-            match permission {
-                Permission::Insecure => log::insecure(self.report().source(), &origin),
-                _ => log::not_attached(self.report().source(), &origin),
-            }
+        match permission {
+            Permission::Granted(_) => {}
+            Permission::Foreign => self.mention(target, log::not_attached),
+            Permission::Insecure => self.mention(target, log::insecure),
         }
         permission
     }
@@ -38,8 +36,8 @@ impl TokenCache {
 
     fn permit_host(&self, host: &Target<'_>) -> bool {
         let permitted = matches!(self.origins().permit(host), Permission::Granted(_));
-        if !permitted && self.report().is_first_mention(&host.to_origin()) {
-            log::foreign_host(self.report().source(), &host.to_origin());
+        if !permitted {
+            self.mention(host, log::foreign_host);
         }
         permitted
     }
@@ -60,8 +58,14 @@ impl TokenCache {
 
     /// The response came from `end`, the target of a redirect on which the client may have removed the token.
     pub(super) fn rejected_after_redirect(&self, end: &Target<'_>) {
-        if self.report().is_first_mention(&end.to_origin()) {
-            log::rejected_after_redirect(self.report().source(), &end.to_origin());
+        self.mention(end, log::rejected_after_redirect);
+    }
+
+    /// Calls `log` with the source and the origin, unless the log has mentioned the origin before.
+    fn mention(&self, target: &Target<'_>, log: fn(&str, &str)) {
+        let origin = target.to_origin();
+        if self.report().is_first_mention(&origin) {
+            log(self.report().source(), &origin);
         }
     }
 }

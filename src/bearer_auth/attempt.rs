@@ -17,33 +17,32 @@ use crate::{
 
 type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send + Sync>>;
 
+/// The response that the service will give, and what its request carries.
+type Sent<F> = (F, Option<Attached>);
+
 /// A request that waits for a token.
-pub(super) struct FirstAttempt<S, Req, Spare> {
+pub(super) struct FirstAttempt<S, Req> {
     token: Waiting<Result<Obtained, Error>>,
     deadline: Option<Instant>,
     /// The service that was polled ready, until it is called.
-    kept: Option<(Req, S, Option<Spare>)>,
+    kept: Option<(Req, S)>,
 }
 
-impl<S, Req, Spare> FirstAttempt<S, Req, Spare>
+impl<S, Req> FirstAttempt<S, Req>
 where
     S: Service<Req>,
     Req: BearerRequest,
 {
-    pub(super) fn new(pending: Pending, request: Req, service: S, spare: Option<Spare>) -> Self {
+    pub(super) fn new(pending: Pending, request: Req, service: S) -> Self {
         let deadline = request.deadline();
-        Self { token: Box::pin(pending.token(deadline)), deadline, kept: Some((request, service, spare)) }
+        Self { token: Box::pin(pending.token(deadline)), deadline, kept: Some((request, service)) }
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of the next stage")]
-    pub(super) fn poll_sent(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(S::Future, Option<Attached>, Option<Spare>), Error>> {
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sent<S::Future>, Error>> {
         let obtained = ready!(self.token.as_mut().poll(cx));
-        let (mut request, mut service, spare) = self.kept.take().unwrap_or_else(|| polled_again());
+        let (mut request, mut service) = self.kept.take().unwrap_or_else(|| polled_again());
         let attached = obtained?.attach(&mut request, self.deadline);
-        Poll::Ready(Ok((service.call(request), attached, spare)))
+        Poll::Ready(Ok((service.call(request), attached)))
     }
 }
 
@@ -63,7 +62,7 @@ enum SecondStage<Res> {
 }
 
 pub(super) enum Retried<F, Res> {
-    Sent(F, Option<Attached>),
+    Sent(Sent<F>),
     Not(Res),
 }
 
@@ -95,7 +94,7 @@ where
         let SecondStage::Service(obtained) = &mut self.stage else { polled_again() };
         let (Some(obtained), Some(mut request)) = (obtained.take(), self.request.take()) else { polled_again() };
         let attached = obtained.attach(&mut request, self.deadline);
-        Poll::Ready(Ok(Retried::Sent(self.service.call(request), attached)))
+        Poll::Ready(Ok(Retried::Sent((self.service.call(request), attached))))
     }
 }
 

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::attempt::{FirstAttempt, Retried, SecondAttempt};
 use crate::{
-    attach::{Attached, BearerRequest, BearerResponse, Replay, SpareOf},
+    attach::{Attached, BearerRequest, BearerResponse, Replay},
     error::BoxError,
 };
 
@@ -24,7 +24,11 @@ pin_project! {
         R: Replay<Req>,
     {
         #[pin]
-        stage: Stage<S, Req, S::Future, S::Response, <R as SpareOf<Req>>::Spare<S>>,
+        stage: Stage<S, Req, S::Future, S::Response>,
+        // Of the request that was sent last.
+        attached: Option<Attached>,
+        // With a spare, the request can be sent again.
+        spare: Option<R::Spare<S>>,
     }
 }
 
@@ -32,11 +36,10 @@ pin_project! {
     /// The stages that wait for a token are boxed: they wait for the network anyway, and a small future is cheap to
     /// move.
     #[project = StageProjection]
-    pub(super) enum Stage<S, Req, F, Res, Spare> {
+    pub(super) enum Stage<S, Req, F, Res> {
         // There is no token yet; the service was polled ready.
-        Waiting { first: Box<FirstAttempt<S, Req, Spare>> },
-        // With a spare, the request can be sent again.
-        Sent { #[pin] future: F, attached: Option<Attached>, spare: Option<Spare> },
+        Waiting { first: Box<FirstAttempt<S, Req>> },
+        Sent { #[pin] future: F },
         // The token was rejected. The response is kept until there is another token.
         Recovering { second: Box<SecondAttempt<S, Req, Res>> },
     }
@@ -48,11 +51,11 @@ where
     R: Replay<Req>,
 {
     pub(super) fn sent(future: S::Future, attached: Option<Attached>, spare: Option<R::Spare<S>>) -> Self {
-        Self { stage: Stage::Sent { future, attached, spare } }
+        Self { stage: Stage::Sent { future }, attached, spare }
     }
 
-    pub(super) fn waiting(first: FirstAttempt<S, Req, R::Spare<S>>) -> Self {
-        Self { stage: Stage::Waiting { first: Box::new(first) } }
+    pub(super) fn waiting(first: FirstAttempt<S, Req>, spare: Option<R::Spare<S>>) -> Self {
+        Self { stage: Stage::Waiting { first: Box::new(first) }, attached: None, spare }
     }
 }
 
@@ -67,39 +70,35 @@ where
     type Output = Result<S::Response, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut stage = self.project().stage;
+        let mut this = self.project();
         loop {
-            let next = match stage.as_mut().project() {
-                StageProjection::Waiting { first } => {
-                    let (future, attached, spare) = ready!(first.poll_sent(cx))?;
-                    Stage::Sent { future, attached, spare }
-                }
-                StageProjection::Sent { future, attached, spare } => {
+            let (future, attached) = match this.stage.as_mut().project() {
+                StageProjection::Waiting { first } => ready!(first.poll_sent(cx))?,
+                StageProjection::Sent { future } => {
                     // Read in place: moving the response first costs some 5 ns.
                     let outcome = future.poll(cx);
                     let Poll::Ready(Ok(response)) = &outcome else { return outcome.map_err(Into::into) };
-                    let Some(rejection) = attached.as_ref().and_then(|attached| attached.read(response)) else {
+                    let Some(rejection) = this.attached.as_ref().and_then(|attached| attached.read(response)) else {
                         return outcome.map_err(Into::into);
                     };
-                    match (attached.take(), spare.take()) {
-                        (Some(attached), Some(spare)) => {
-                            let (response, spare) = (ready!(outcome).map_err(Into::into)?, R::take_apart(spare));
-                            let second = SecondAttempt::new(attached, rejection, response, spare);
-                            Stage::Recovering { second: Box::new(second) }
-                        }
-                        (attached, _) => {
-                            attached.inspect(|attached| attached.reject(rejection));
-                            return outcome.map_err(Into::into);
-                        }
-                    }
+                    let Some(attached) = this.attached.take() else { return outcome.map_err(Into::into) };
+                    let Some(spare) = this.spare.take() else {
+                        attached.reject(rejection);
+                        return outcome.map_err(Into::into);
+                    };
+                    let (response, spare) = (ready!(outcome).map_err(Into::into)?, R::take_apart(spare));
+                    let second = SecondAttempt::new(attached, rejection, response, spare);
+                    // This drops the inner future, and with it what it holds, such as a concurrency limit's permit.
+                    this.stage.set(Stage::Recovering { second: Box::new(second) });
+                    continue;
                 }
                 StageProjection::Recovering { second } => match ready!(second.poll_sent(cx))? {
-                    Retried::Sent(future, attached) => Stage::Sent { future, attached, spare: None },
+                    Retried::Sent(sent) => sent,
                     Retried::Not(response) => return Poll::Ready(Ok(response)),
                 },
             };
-            // The inner future is dropped here, and with it what it holds, such as a concurrency limit's permit.
-            stage.set(next);
+            *this.attached = attached;
+            this.stage.set(Stage::Sent { future });
         }
     }
 }

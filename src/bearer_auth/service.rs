@@ -96,7 +96,7 @@ impl<S, R> BearerAuth<S, R> {
                 // reserved.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(FirstAttempt::new(pending, request, ready, spare))
+                ResponseFuture::waiting(FirstAttempt::new(pending, request, ready), spare)
             }
         }
     }

@@ -86,10 +86,10 @@ impl Failed<'_> {
     pub(super) fn hold_back(&self, random: f64) -> Duration {
         let wait = match Reason::of(self.error) {
             Reason::RetryAfter => self.retry_after(random),
-            Reason::Verdict => self.since_its_start(Duration::from_secs(10 << self.doublings().min(3)), 60),
+            Reason::Verdict => self.since_its_start(Duration::from_secs((10 << self.doublings().min(3)).min(60))),
             Reason::Failure => {
                 let most = Duration::from_secs(1 << self.doublings()).min(self.longest());
-                self.since_its_start(most.mul_f64(0.5 + random / 2.0), u64::MAX)
+                self.since_its_start(most.mul_f64(0.5 + random / 2.0))
             }
         };
         // One more attempt while the old token can still be used.
@@ -110,8 +110,8 @@ impl Failed<'_> {
     }
 
     /// Counted from the start of the attempt, so that the wait after a slow failure is shorter than after a quick one.
-    fn since_its_start(&self, wait: Duration, most_seconds: u64) -> Duration {
-        wait.min(Duration::from_secs(most_seconds)).saturating_sub(self.took).max(BETWEEN_REQUESTS)
+    fn since_its_start(&self, wait: Duration) -> Duration {
+        wait.saturating_sub(self.took).max(BETWEEN_REQUESTS)
     }
 
     fn doublings(&self) -> u32 {

@@ -1,6 +1,7 @@
 //! The settings of a cache.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
@@ -62,7 +63,7 @@ impl TokenCacheBuilder {
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
         match Origins::new([origin]) {
             Ok(origins) => self.origins.extend(origins),
-            Err(error) => self.refuse(error),
+            Err(error) => self.refused = self.refused.or(Some(error)),
         }
         self
     }
@@ -76,12 +77,9 @@ impl TokenCacheBuilder {
     /// Sets how early a token is renewed, as a share of its lifetime before its end, between 0.05 and 0.9. The default
     /// is a quarter.
     pub fn renewal_share(mut self, share: f64) -> Self {
-        if (0.05..=0.9).contains(&share) {
-            self.settings.share = share;
-        } else {
-            self.refuse(Error::configuration(format!("renewal_share: {share} is not between 0.05 and 0.9")));
-        }
-        self
+        self.settings.share = share;
+        let is_valid = (0.05..=0.9).contains(&share);
+        self.refuse_unless(is_valid, format!("renewal_share: {share} is not between 0.05 and 0.9"))
     }
 
     /// Sets how long before its end a token counts as expired. The default is 5 % of its lifetime, at most 10 seconds.
@@ -94,23 +92,15 @@ impl TokenCacheBuilder {
     /// Sets the lifetime of a token whose server does not state one (RFC 6749 section 5.1 only recommends
     /// `expires_in`). The default is one hour.
     pub fn assumed_lifetime(mut self, lifetime: Duration) -> Self {
-        if lifetime.is_zero() {
-            self.refuse(Error::configuration("assumed_lifetime: zero; state how long such a token can be used"));
-        } else {
-            self.settings.assumed_lifetime = lifetime.min(LONGEST_LIFETIME);
-        }
-        self
+        self.settings.assumed_lifetime = lifetime.min(LONGEST_LIFETIME);
+        self.refuse_unless(!lifetime.is_zero(), "assumed_lifetime: zero; state how long such a token can be used")
     }
 
     /// Sets how long a caller waits for a token. The default is 30 seconds. The token request continues for other
     /// callers.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
-        if limit.is_zero() {
-            self.refuse(Error::configuration("wait_limit: zero; no caller would ever get a first token"));
-        } else {
-            self.settings.wait_limit = limit.min(LONGEST_LIFETIME);
-        }
-        self
+        self.settings.wait_limit = limit.min(LONGEST_LIFETIME);
+        self.refuse_unless(!limit.is_zero(), "wait_limit: zero; no caller would ever get a first token")
     }
 
     /// Renews the source's own token with or without traffic, so that no request has to wait after an idle time. Starts
@@ -128,11 +118,8 @@ impl TokenCacheBuilder {
     /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
     /// stay. Each thread whose requests carry a token keeps a copy of it.
     pub fn most_keys(mut self, most: usize) -> Self {
-        if most == 0 {
-            self.refuse(Error::configuration("most_keys: zero; every such request would need a new token"));
-        }
         self.most_keys = most;
-        self
+        self.refuse_unless(most > 0, "most_keys: zero; every such request would need a new token")
     }
 
     /// Shares the tokens with other instances of the application, through a [store](crate::store) that all of them use.
@@ -216,8 +203,12 @@ impl TokenCacheBuilder {
         TokenCache { core: Arc::new(core), own: default }
     }
 
-    fn refuse(&mut self, error: Error) {
-        self.refused.get_or_insert(error);
+    /// The first refusal is what [`build`](Self::build) returns.
+    fn refuse_unless(mut self, is_valid: bool, why: impl Into<Cow<'static, str>>) -> Self {
+        if !is_valid {
+            self.refused.get_or_insert_with(|| Error::configuration(why));
+        }
+        self
     }
 }
 

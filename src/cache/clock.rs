@@ -71,7 +71,7 @@ pub struct Clock {
 struct Manual {
     start: Moment,
     tokio_start: tokio::time::Instant,
-    /// How many milliseconds the wall clock is ahead of the monotonic one.
+    /// How many nanoseconds the wall clock is ahead of the monotonic one.
     wall_ahead: AtomicI64,
 }
 
@@ -84,7 +84,6 @@ impl Clock {
     /// For tests: both clocks follow tokio's, so that `tokio::time::pause` and `advance` move them, and the wall clock
     /// jumps with [`jump_wall_clock`](Self::jump_wall_clock).
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn tokio() -> Self {
         let manual =
             Manual { start: system(), tokio_start: tokio::time::Instant::now(), wall_ahead: AtomicI64::new(0) };
@@ -94,10 +93,9 @@ impl Clock {
     /// For tests: moves only the wall clock by that many milliseconds, forward (as after a suspend) or back. Does not
     /// change the system's clock.
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn jump_wall_clock(&self, milliseconds: i64) {
         if let Some(manual) = &self.manual {
-            manual.wall_ahead.fetch_add(milliseconds, Ordering::Relaxed);
+            manual.wall_ahead.fetch_add(milliseconds.saturating_mul(1_000_000), Ordering::Relaxed);
         }
     }
 
@@ -113,9 +111,7 @@ impl Clock {
 impl Manual {
     fn now(&self) -> Moment {
         let mut now = self.start.after(self.tokio_start.elapsed());
-        let ahead = self.wall_ahead.load(Ordering::Relaxed);
-        let jump = nanoseconds(Duration::from_millis(ahead.unsigned_abs()));
-        now.wall = if ahead < 0 { now.wall.saturating_sub(jump) } else { now.wall.saturating_add(jump) };
+        now.wall = now.wall.saturating_add_signed(self.wall_ahead.load(Ordering::Relaxed));
         now
     }
 }

@@ -23,9 +23,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    report::{Exchange, log, span::Caller},
+    report::{Exchange, log, span::Span},
     runtime::{self, Panicked},
     token::{AccessToken, TokenNumber},
+    token_request::TokenRequest,
 };
 
 tokio::task_local! {
@@ -54,27 +55,25 @@ pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
 fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
     let Departure { id, outcome, task, rejected, may_request, is_first } = departure;
     let flying = Flying {
-        guard: Guard { slot: Arc::downgrade(slot), id, outcome, ended: false },
-        slot: Arc::downgrade(slot),
+        guard: Guard { slot: Arc::downgrade(slot), id, outcome },
         context: Arc::clone(slot.context()),
         request: slot.request().clone(),
         rejected,
         may_request,
         is_first,
-        caller: Caller::current(),
+        caller: Span::current(),
     };
     let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
 }
 
 pub(super) struct Flying {
     pub guard: Guard,
-    pub slot: Weak<Slot>,
     pub context: Arc<Context>,
-    pub request: crate::token_request::TokenRequest,
+    pub request: TokenRequest,
     pub rejected: Option<AccessToken>,
     pub may_request: bool,
     pub is_first: bool,
-    caller: Caller,
+    caller: Span,
 }
 
 /// The result of a flight's last exchange.
@@ -91,61 +90,65 @@ impl Flying {
         }
     }
 
-    async fn request(mut self, mut permit: Permit) {
+    async fn request(mut self, mut permit: Option<Permit>) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
         if let Some(token) = self.rejected.take() {
-            let reported = within(limit, || context.source.rejected(&self.request, &token));
-            let _ = self.of_source(reported).await;
+            let _ = self.call(limit, || context.source.rejected(&self.request, &token)).await;
         }
         let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
             Ok(turn) => turn,
-            Err(error) => return self.guard.ground(error),
+            Err(error) => return self.guard.publish(Err(error)),
         };
-        permit.begins();
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else { return };
-        let was_refused = outcome.as_ref().is_err_and(Error::may_be_credentials);
-        let error = outcome.as_ref().err().cloned();
-        let landed = exchange.within(|| self.guard.finish(outcome, started_at));
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, permit.as_mut()).await else {
+            return;
+        };
+        let (slot, id) = (self.guard.slot.clone(), self.guard.id);
+        let landed = exchange.span.within(|| slot.upgrade()?.finish(id, outcome.clone(), started_at));
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
-        self.tell_store(permit, error.as_ref(), landed.as_ref(), started_at).await;
-        let Self { guard, slot, .. } = self;
-        guard.publish(landed);
-        if was_refused {
+        self.tell_store(permit, &outcome, landed.as_ref(), started_at).await;
+        // Without an outcome, callers that wait see that the guard is gone, and try again.
+        if let Some(landed) = landed {
+            self.guard.publish(landed);
+        }
+        if outcome.is_err_and(|error| error.may_be_credentials()) {
             await_credentials(&slot, &context).await;
         }
     }
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
+    async fn exchanges(&self, turn: &Turn<'_>, mut permit: Option<&mut Permit>) -> Option<Landing> {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
-            let started_at = self.guard.begin()?;
+            let started_at = self.guard.slot.upgrade()?.begin(self.guard.id)?;
+            if let Some(permit) = &mut permit {
+                permit.begins();
+            }
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
+            let landing = Landing { outcome, started_at, exchange };
             let now = context.clock.now();
-            let Err(error) = &outcome else {
+            let Err(error) = &landing.outcome else {
                 turn.succeeded(started_at, now);
-                return Some(Landing { outcome, started_at, exchange });
+                return Some(landing);
             };
             let source = context.report.source();
             if turn.failed(&self.request, error, source, now) {
                 log::about_all_tokens(source, error);
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
-            let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else {
-                return Some(Landing { outcome, started_at, exchange });
-            };
-            exchange.within(|| self.guard.pause(error, wait));
+            let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
+            self.guard.slot.upgrade()?.pause(self.guard.id, wait);
+            landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;
             waited += wait;
             // Other tokens may have shown in the meantime that the endpoint is in trouble.
             if context.endpoint.is_to_be_left_alone(context.clock.now()) {
-                return Some(Landing { outcome, started_at, exchange });
+                return Some(landing);
             }
         }
     }
@@ -153,24 +156,26 @@ impl Flying {
     async fn exchange(&self, attempt: usize) -> (TokenResult, Exchange) {
         let context = &self.context;
         let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
-        let call = within(context.time_limit(), || context.source.token(&self.request));
-        let call = context.report.unless_slow(&self.request, self.of_source(call));
+        let call = self.call(context.time_limit(), || context.source.token(&self.request));
+        let call = context.report.unless_slow(&self.request, call);
         let outcome = exchange.span.around(call).await.and_then(|outcome| outcome);
         let outcome = outcome.map(|token| token.with_request(self.request.clone()));
         exchange.ended(&outcome);
         (outcome, exchange)
     }
-}
 
-impl Flying {
-    /// Runs a call to the source, which must not wait for this flight.
-    pub(super) fn of_source<F: Future>(&self, call: F) -> impl Future<Output = F::Output> + use<F> {
-        SOURCE_OF.scope(self.slot.clone(), call)
+    /// Calls the source, which must not wait for this flight.
+    pub(super) fn call<F: Future>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce() -> F,
+    ) -> impl Future<Output = Result<F::Output, Error>> {
+        SOURCE_OF.scope(self.guard.slot.clone(), call_source(limit, call))
     }
 }
 
 /// Calls the source within its time limit. A panic in it becomes an error.
-pub(super) async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
+async fn call_source<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
     match timeout(limit, runtime::caught(call)).await {
         Ok(Ok(output)) => Ok(output),
         Ok(Err(Panicked)) => Err(Error::new(ErrorKind::Panicked, "the token source panicked")),
@@ -182,66 +187,31 @@ pub(super) async fn within<F: Future>(limit: Duration, call: impl FnOnce() -> F)
 async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     let Some(due) = slot.upgrade().and_then(|slot| slot.due()) else { return };
     let wait = context.clock.now().until(due);
-    if within(wait, || context.source.credentials_changed()).await.is_ok()
+    if call_source(wait, || context.source.credentials_changed()).await.is_ok()
         && let Some(slot) = slot.upgrade()
     {
         slot.credentials_changed();
     }
 }
 
-/// Reports for a flight. If its task ends before the flight does (its runtime ended), it reports that.
+/// Reports for a flight. When it is dropped, the flight has ended: with an outcome, or because its task has (its runtime
+/// ended), and then one of the callers that wait takes over.
 pub(super) struct Guard {
-    slot: Weak<Slot>,
+    pub slot: Weak<Slot>,
     pub id: u64,
-    outcome: watch::Sender<Option<TokenResult>>,
-    ended: bool,
+    pub outcome: watch::Sender<Option<TokenResult>>,
 }
 
 impl Guard {
-    /// An exchange starts. `None`: another flight has taken over.
-    fn begin(&self) -> Option<Moment> {
-        self.slot.upgrade()?.begin(self.id)
-    }
-
-    /// An exchange failed, and another follows within the flight.
-    fn pause(&self, error: &Error, wait: Duration) {
-        if let Some(slot) = self.slot.upgrade() {
-            slot.pause(self.id, wait);
-            log::tried_again(slot.context().report.source(), slot.request(), error, wait);
-        }
-    }
-
-    /// The slot learns of the outcome. Returns what callers get.
-    fn finish(&mut self, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
-        self.ended = true;
-        match self.slot.upgrade() {
-            Some(slot) => slot.finish(self.id, outcome, started_at),
-            None => Some(outcome),
-        }
-    }
-
     /// The callers learn of the outcome.
-    pub(super) fn publish(self, outcome: Option<TokenResult>) {
-        // Without an outcome, callers that wait see that the sender is gone, and try again.
-        if let Some(outcome) = outcome {
-            self.outcome.send_replace(Some(outcome));
-        }
-    }
-
-    /// The flight ends without an exchange.
-    fn ground(mut self, error: Error) {
-        self.ended = true;
-        if let Some(slot) = self.slot.upgrade() {
-            slot.abandon(self.id);
-        }
-        self.outcome.send_replace(Some(Err(error)));
+    pub(super) fn publish(self, outcome: TokenResult) {
+        self.outcome.send_replace(Some(outcome));
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Callers that wait see that the sender is gone, and one of them takes over.
-        if let (false, Some(slot)) = (self.ended, self.slot.upgrade()) {
+        if let Some(slot) = self.slot.upgrade() {
             slot.abandon(self.id);
         }
     }

@@ -1,13 +1,12 @@
 //! One token request in flight, as its callers see it.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{Arc, OnceLock},
-    task::Poll,
-};
+use std::sync::{Arc, OnceLock};
 
-use tokio::{sync::watch, task::AbortHandle, time::Sleep};
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
 
 use super::clock::Moment;
 use crate::{error::Error, token::AccessToken};
@@ -33,15 +32,9 @@ impl Flight {
         Self { deadline: self.deadline.min(until), ..self }
     }
 
-    /// `None`: the caller's deadline has passed, or the flight's runtime has ended.
-    pub(super) async fn outcome(mut self, deadline: Sleep) -> Option<TokenResult> {
-        let mut deadline = pin!(deadline);
-        let mut outcome = pin!(self.outcome.wait_for(Option::is_some));
-        poll_fn(|cx| match outcome.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(outcome.ok().and_then(|outcome| outcome.clone())),
-            Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
-        })
-        .await
+    /// `None`: it is too late, or the flight's runtime has ended.
+    pub(super) async fn outcome(mut self, until: Instant) -> Option<TokenResult> {
+        timeout_at(until, self.outcome.wait_for(Option::is_some)).await.ok()?.ok()?.clone()
     }
 }
 

@@ -28,12 +28,12 @@ pub(super) fn ensure(slot: &Arc<Slot>) {
 /// Starts the next flight when it is due.
 async fn keep_warm(running: Running) {
     loop {
-        let Some(slot) = running.slot() else { return };
+        let Some(slot) = running.0.upgrade() else { return };
         let due = slot.due();
         let wait = due.map_or(BETWEEN_REQUESTS, |due| slot.context().clock.now().until(due) + clock::TICK);
         drop(slot);
         sleep(wait.clamp(BETWEEN_REQUESTS, LOOK_AT_THE_CLOCK)).await;
-        let Some(slot) = running.slot() else { return };
+        let Some(slot) = running.0.upgrade() else { return };
         if due.is_some_and(|due| slot.context().clock.now().reached(due)) {
             let _ = fetch::step(&slot, None);
         }
@@ -43,15 +43,9 @@ async fn keep_warm(running: Running) {
 /// If its runtime ends, the next call starts the task in another one.
 struct Running(Weak<Slot>);
 
-impl Running {
-    fn slot(&self) -> Option<Arc<Slot>> {
-        self.0.upgrade()
-    }
-}
-
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot() {
+        if let Some(slot) = self.0.upgrade() {
             slot.cool_down();
         }
     }

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
-use super::{context::Context, lock, slot::Slot};
+use super::{context::Context, slot::Slot};
 use crate::{
     fingerprint::{ByFingerprint, Fingerprint},
+    lock::lock,
     report::log,
     token_request::TokenRequest,
 };

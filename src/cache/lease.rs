@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -15,7 +15,7 @@ use std::{
 use super::clock::Moment;
 use crate::{
     fingerprint::{ByFingerprint, Fingerprint},
-    sharded::{Apart, Sharded},
+    sharded::Sharded,
     token::{AccessToken, Attachable},
 };
 
@@ -23,7 +23,7 @@ pub(super) struct AllLeases(Sharded<Leases>);
 
 /// The leases of one thread, by the fingerprint of the token request.
 #[derive(Default)]
-pub(crate) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
+pub(super) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 
 pub(crate) struct Lease {
     /// Not behind the token's pointer: with many tokens, each line that the processor loads takes longer than all else.
@@ -36,17 +36,13 @@ pub(crate) struct Lease {
 
 impl AllLeases {
     pub(super) fn new() -> Self {
-        Self(Sharded::new(|_| Leases::default()))
+        Self(Sharded::new(Leases::default))
     }
 
     /// This thread's.
+    #[inline]
     pub(super) fn here(&self) -> &Leases {
         self.0.get()
-    }
-
-    /// Those of the threads with this number.
-    pub(super) fn at(&self, thread: usize) -> Arc<Apart<Leases>> {
-        Arc::clone(self.0.at(thread))
     }
 
     /// Ends the leases of this token, in all threads.
@@ -66,7 +62,10 @@ impl Leases {
     #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&Lease) -> T) -> Option<T> {
         self.read(key, now, |lease| {
-            lease.was_used.store(true, Ordering::Relaxed);
+            // Written only once: with many tokens, each line that was written must go back to memory.
+            if !lease.was_used.load(Ordering::Relaxed) {
+                lease.was_used.store(true, Ordering::Relaxed);
+            }
             attach(lease)
         })
     }

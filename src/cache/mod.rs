@@ -9,6 +9,7 @@ mod context;
 mod endpoint;
 mod fetch;
 mod flight;
+mod for_adapters;
 mod keep_warm;
 mod keys;
 mod lasting;
@@ -28,11 +29,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, sleep_until};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub(crate) use self::lease::{Lease, Leases};
+pub(crate) use self::lease::Lease;
 #[cfg(not(feature = "store"))]
 use self::not_sharing as sharing;
 pub use self::{
@@ -43,25 +44,20 @@ use self::{
     clock::Moment,
     context::Context,
     keys::Keys,
-    slot::{SUSPECT_WAIT, Slot, Step},
+    slot::{Slot, Step},
+    streaks::BY_HAND,
 };
 use crate::{
     challenge::Rejection,
     client_credentials::ClientCredentials,
     error::{Error, ErrorKind},
-    fingerprint::Fingerprint,
-    lock::lock,
-    origin::{Origins, PermittedBy},
+    origin::Origins,
     report::Reporter,
     runtime,
-    sharded::Apart,
     source::TokenSource,
-    token::{AccessToken, TokenId, TokenNumber},
+    token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
 };
-
-/// The origin of rejections that the application reports.
-const BY_HAND: &str = "";
 
 /// Always has a token: fetches, shares and renews the tokens of a [`TokenSource`].
 ///
@@ -188,7 +184,7 @@ impl TokenCache {
     /// While new tokens are rejected before that, renewals are at least 10, 20, 40 … seconds apart.
     pub fn reject(&self, token: &AccessToken) {
         self.report().rejection(None);
-        self.reject_by(BY_HAND, 0, self.id(token), Rejection::Explicit);
+        self.reject_by(BY_HAND, "", self.id(token), Rejection::Explicit);
     }
 
     /// Like [`try_token`](Self::try_token), with the reason if no token request is in flight.
@@ -202,109 +198,6 @@ impl TokenCache {
         Ok(cached.inspect(|token| self.handed_out(slot, token)))
     }
 
-    /// The leases of the threads with this number.
-    pub(crate) fn leases_at(&self, thread: usize) -> Arc<Apart<Leases>> {
-        self.core.context.leases.at(thread)
-    }
-
-    /// What `attach` returns for the lease of the token to attach, and which token it is; `None` if there is no lease.
-    /// Starts nothing, and never waits. `attach` must not lock anything.
-    #[inline(always)]
-    pub(crate) fn leased<T>(
-        &self,
-        leases: &Leases,
-        key: Option<Fingerprint>,
-        attach: impl FnOnce(&Lease) -> T,
-    ) -> Option<(T, TokenId)> {
-        let key = key.unwrap_or(self.own.key());
-        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.attachable.number });
-        leases.with(key, self.core.context.clock.now(), attach)
-    }
-
-    /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
-    pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        let here = self.core.context.leases.here();
-        let lease = self.leased(here, request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
-        lease.map(|(token, _)| token).or_else(|| {
-            let slot = self.slot_of(request);
-            slot.leased().or_else(|| slot.lend())
-        })
-    }
-
-    /// The token to attach. May wait.
-    pub(crate) async fn wait(self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
-        let limit = self.wait_limit();
-        self.acquire(&self.slot_of(request.as_ref()), None, limit).await
-    }
-
-    /// Which token this is. One that names no request is this handle's.
-    pub(crate) fn id(&self, token: &AccessToken) -> TokenId {
-        let key = token.request().map_or(self.own.key(), TokenRequest::fingerprint);
-        TokenId { key, number: token.number() }
-    }
-
-    /// Notes that an origin rejected a token, and starts its renewal if that may start.
-    pub(crate) fn reject_at(&self, id: TokenId, origin: PermittedBy, rejection: Rejection) -> bool {
-        self.reject_by(&self.origins().name(origin), origin.bit(), id, rejection)
-    }
-
-    fn reject_by(&self, origin: &str, bit: u64, id: TokenId, rejection: Rejection) -> bool {
-        let Some(slot) = self.find(id.key) else { return false };
-        let renews = slot.reject(id.number, origin, bit, rejection);
-        if renews {
-            let _ = step(&slot, Some(id.number));
-        }
-        renews
-    }
-
-    /// Another token than the rejected one, if one can be obtained within five seconds. `request` named the token.
-    pub(crate) async fn recover(
-        self,
-        rejected: TokenId,
-        request: Option<TokenRequest>,
-        origin: PermittedBy,
-        rejection: Rejection,
-    ) -> Option<AccessToken> {
-        self.report().rejection(Some(rejection));
-        // Held, so that it does not make room meanwhile.
-        let _slot = self.find_again(rejected.key, request.as_ref())?;
-        if !self.reject_at(rejected, origin, rejection) {
-            return None;
-        }
-        self.another(rejected).await
-    }
-
-    /// Another token than this one, which was rejected, if one can be obtained within five seconds.
-    pub(crate) async fn another(&self, rejected: TokenId) -> Option<AccessToken> {
-        let slot = self.find(rejected.key)?;
-        let limit = SUSPECT_WAIT.min(self.wait_limit());
-        let token = self.acquire(&slot, Some(rejected.number), limit).await.ok()?;
-        (token.number() != rejected.number).then_some(token)
-    }
-
-    /// Whether any origin has recently rejected tokens, so that it matters what it accepts.
-    fn has_streaks(&self) -> bool {
-        self.core.context.streaks.load(Ordering::Relaxed) > 0
-    }
-
-    /// The origin accepted this token. What it accepts next is of interest only while it has a streak of rejections.
-    #[cold]
-    pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
-        let Some(slot) = self.find(id.key) else { return };
-        if self.has_streaks() {
-            slot.accepted(id.number, &self.origins().name(origin), origin.bit());
-        } else {
-            slot.note_accepted(id.number, origin.bit());
-        }
-    }
-
-    /// The origin accepted this token, which replaced a rejected one.
-    pub(crate) fn accepted_in_place(&self, id: TokenId, origin: PermittedBy) {
-        if let Some(slot) = self.find(id.key) {
-            slot.accepted_in_place(id.number, &self.origins().name(origin), origin.bit());
-        }
-    }
-
     /// Where the tokens may be sent.
     #[inline]
     pub(crate) fn origins(&self) -> &Origins {
@@ -315,25 +208,9 @@ impl TokenCache {
         &self.core.context.report
     }
 
-    /// The slot of a request that may leave the choice to this handle.
-    fn slot_of(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
-        request.map_or_else(|| Arc::clone(&self.own), |request| self.slot(request))
-    }
-
     fn slot(&self, request: &TokenRequest) -> Arc<Slot> {
         let Core { context, default, keys, .. } = &*self.core;
         if request.is_default() { Arc::clone(default) } else { keys.slot(request, default, context) }
-    }
-
-    /// The slot with this key; `None`: it has made room for others since.
-    fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
-        let kept = [&self.own, &self.core.default].into_iter().find(|slot| slot.key() == key);
-        kept.map(Arc::clone).or_else(|| self.core.keys.find(key))
-    }
-
-    /// The slot with this key, or a new one if it has made room for others since and `request` tells what it was for.
-    fn find_again(&self, key: Fingerprint, request: Option<&TokenRequest>) -> Option<Arc<Slot>> {
-        self.find(key).or_else(|| Some(self.slot(request.filter(|request| request.fingerprint() == key)?)))
     }
 
     fn wait_limit(&self) -> Duration {
@@ -347,10 +224,11 @@ impl TokenCache {
         Ok(token)
     }
 
-    /// A token that is handed out counts as accepted until it is reported.
+    /// A token that is handed out counts as accepted until it is reported. That is of interest only while an origin has
+    /// a streak of rejections.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
-        if self.has_streaks() {
-            slot.accepted(token.number(), BY_HAND, 0);
+        if self.core.context.streaks.load(Ordering::Relaxed) > 0 {
+            slot.accepted(token.number(), BY_HAND);
         }
     }
 
@@ -387,10 +265,10 @@ impl TokenCache {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
                 Step::Join(_) if fetch::is_source_of(slot) => return Err(waits_for_itself()),
-                Step::WaitUntil(until) => self.sleep(until, give_up)?.await,
+                Step::WaitUntil(until) => sleep_until(self.wakes_at(until)?.min(give_up)).await,
                 Step::Join(flight) => {
-                    let deadline = self.sleep(flight.deadline, give_up)?;
-                    if let Some(outcome) = flight.outcome(deadline).await {
+                    let until = self.wakes_at(flight.deadline)?.min(give_up);
+                    if let Some(outcome) = flight.outcome(until).await {
                         return outcome.or_else(|error| slot.usable(unwanted).ok_or(error));
                     }
                 }
@@ -410,11 +288,10 @@ impl TokenCache {
         }
     }
 
-    /// A timer on the caller's runtime; an error if that has none.
-    fn sleep(&self, until: Moment, give_up: Instant) -> Result<Sleep, Error> {
-        let Some(_runtime) = runtime::with_timer() else { return Err(runtime::missing()) };
-        let until = Instant::now() + self.core.context.clock.now().until(until);
-        Ok(tokio::time::sleep_until(until.min(give_up)))
+    /// When a timer of the caller's runtime fires; an error if it has none.
+    fn wakes_at(&self, until: Moment) -> Result<Instant, Error> {
+        runtime::with_timer().ok_or_else(runtime::missing)?;
+        Ok(Instant::now() + self.core.context.clock.now().until(until))
     }
 }
 

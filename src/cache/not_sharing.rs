@@ -1,7 +1,6 @@
 //! In the place of `sharing`, where the feature `store` is off.
 
 use super::{clock::Moment, context::Context, fetch::Flying, flight::TokenResult};
-use crate::error::Error;
 
 pub(super) struct Permit;
 
@@ -16,9 +15,9 @@ impl Context {
 }
 
 impl Flying {
-    pub(super) async fn ask_store(self) -> Option<(Self, Permit)> {
-        self.may_request.then_some((self, Permit))
+    pub(super) async fn ask_store(self) -> Option<(Self, Option<Permit>)> {
+        self.may_request.then_some((self, None))
     }
 
-    pub(super) async fn tell_store(&self, _: Permit, _: Option<&Error>, _: Option<&TokenResult>, _: Moment) {}
+    pub(super) async fn tell_store(&self, _: Option<Permit>, _: &TokenResult, _: Option<&TokenResult>, _: Moment) {}
 }

@@ -1,20 +1,15 @@
 //! The seam between a flight and the store in which instances share tokens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    backoff::BETWEEN_REQUESTS,
-    clock::Moment,
-    context::Context,
-    fetch::{Flying, within},
-    flight::TokenResult,
-    renewal::Life,
+    backoff::BETWEEN_REQUESTS, clock::Moment, context::Context, fetch::Flying, flight::TokenResult, renewal::Life,
 };
 pub(super) use crate::store::Permit;
 use crate::{
     error::Error,
     report::store as report,
-    store::{Began, Next, Sharing, StoredFailure, Taken, Urgency, Wish},
+    store::{Next, Sharing, Urgency, Wish},
     token_identity::TokenIdentity,
 };
 
@@ -32,42 +27,49 @@ impl Context {
 }
 
 impl Flying {
-    /// Looks into the store before a token is requested. `None`: the flight has ended.
-    pub(super) async fn ask_store(mut self) -> Option<(Self, Permit)> {
-        let Some(sharing) = self.context.sharing.clone() else { return Some((self, Permit::none())) };
-        match self.look(&sharing).await? {
-            Next::Take(taken) => self.take(&sharing, &taken),
-            Next::HoldBack(failure) => self.hold_back(&sharing, &failure),
+    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a permit, the store has
+    /// no part in the request.
+    pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {
+        let Some(sharing) = self.context.sharing.clone() else { return Some((self, None)) };
+        let next = self.look(&sharing).await?;
+        let (slot, id) = (self.guard.slot.upgrade()?, self.guard.id);
+        match next {
+            Next::Take(taken) => self.guard.publish(Ok(slot.take(id, &taken, sharing.store()))),
+            Next::HoldBack(failure) => self.guard.publish(Err(slot.hold_back(id, &failure, sharing.store()))),
             Next::Request(permit) => {
-                self.slot.upgrade()?.failed_before(permit.failed_before());
+                slot.failed_before(permit.failed_before());
                 self.is_first &= permit.failed_before() == 0;
-                return Some((self, permit));
+                return Some((self, Some(permit)));
             }
-            Next::RequestAlone(permit) if self.may_request => {
-                return (!self.slot.upgrade()?.postpone(self.guard.id)).then_some((self, permit));
-            }
+            Next::RequestAlone(permit) if self.may_request => return (!slot.postpone(id)).then_some((self, permit)),
             Next::RequestAlone(_) | Next::Leave => {}
         }
         None
     }
 
-    async fn look(&self, sharing: &Sharing) -> Option<Next> {
+    async fn look(&self, sharing: &Arc<Sharing>) -> Option<Next> {
         let identity = match self.identity().await {
             Ok(identity) => identity,
             Err(error) => {
                 report::unidentified(&self.context.report, &self.request, sharing.store(), &error);
-                return Some(Next::RequestAlone(Permit::none()));
+                return Some(Next::RequestAlone(None));
             }
         };
-        let (slot, rejected) = (&self.slot, self.rejected.as_ref());
-        let urgency = if self.may_request { slot.upgrade()?.urgency() } else { Urgency::WaitedFor };
-        let waits =
-            |pause| slot.upgrade().into_iter().for_each(|slot| slot.pause(self.guard.id, pause + deferral(urgency)));
+        let (slot, rejected) = (&self.guard.slot, self.rejected.as_ref());
+        let urgency = || match slot.upgrade() {
+            Some(slot) if self.may_request => slot.urgency(),
+            _ => Urgency::WaitedFor,
+        };
+        let waits = |pause| {
+            if let Some(slot) = slot.upgrade() {
+                slot.pause(self.guard.id, pause + deferral(urgency()));
+            }
+        };
         waits(Duration::ZERO);
         let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
         let wish = Wish {
             identity,
-            urgency,
+            urgency: &urgency,
             rejected: rejected.filter(|_| self.may_request),
             may_request: self.may_request,
             patience: self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE),
@@ -85,47 +87,32 @@ impl Flying {
                 None => Ok(TokenIdentity::new().with_request(&request.or(&source.defaults()))),
             }
         };
-        self.of_source(within(IDENTIFIED_WITHIN, read)).await.and_then(|identity| identity)
-    }
-
-    fn take(self, sharing: &Sharing, taken: &Taken) {
-        let Some(slot) = self.slot.upgrade() else { return };
-        let token = taken.token.clone().with_request(self.request.clone());
-        let was_failing = slot.failures() > 0;
-        let usable = slot.take(self.guard.id, &token, taken.age);
-        let when = (taken.age, taken.waited);
-        report::taken(&self.context.report, &self.request, sharing.store(), &token, when, was_failing, usable);
-        self.guard.publish(Some(Ok(token)));
-    }
-
-    fn hold_back(self, sharing: &Sharing, failure: &StoredFailure) {
-        let Some(slot) = self.slot.upgrade() else { return };
-        let (error, wait) = slot.hold_back(self.guard.id, failure);
-        report::held_back(&self.context.report, &self.request, sharing.store(), &error, wait);
-        self.guard.publish(Some(Err(error.with_retry_after(wait))));
+        self.call(IDENTIFIED_WITHIN, read).await.and_then(|identity| identity)
     }
 
     /// Stores how the flight ended, before its callers learn of it: their process may end then.
     pub(super) async fn tell_store(
         &self,
-        permit: Permit,
-        error: Option<&Error>,
+        permit: Option<Permit>,
+        outcome: &TokenResult,
         landed: Option<&TokenResult>,
         started_at: Moment,
     ) {
-        let Some(sharing) = &self.context.sharing else { return };
-        let began = Began { ago: self.context.clock.now().since(started_at), at: started_at.wall() };
-        match (landed, error) {
+        let (Some(sharing), Some(permit)) = (&self.context.sharing, permit) else { return };
+        let is_awaited = self.guard.outcome.receiver_count() > 0;
+        let urgency = if is_awaited { Urgency::WaitedFor } else { Urgency::BesideTraffic };
+        match (landed, outcome) {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;
-                if permit.succeeded(token, lifetime, began).await {
+                let ago = self.context.clock.now().since(started_at);
+                if permit.succeeded(token, lifetime, ago, urgency).await {
                     report::stored(&self.context.report, &self.request, sharing.store());
                 }
             }
-            (Some(Err(held_back)), Some(error)) => {
-                let in_a_row = self.slot.upgrade().map_or(1, |slot| slot.failures());
+            (Some(Err(held_back)), Err(error)) => {
+                let in_a_row = self.guard.slot.upgrade().map_or(1, |slot| slot.failures());
                 let wait = held_back.retry_after().unwrap_or(BETWEEN_REQUESTS);
-                permit.failed(error, in_a_row, wait, began).await;
+                permit.failed(error, in_a_row, wait, urgency).await;
             }
             _ => drop(permit),
         }

@@ -1,15 +1,17 @@
 //! The configuration of a client.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, atomic::AtomicI64},
+    time::Duration,
+};
 
 use http::HeaderMap;
 
 use super::{
-    ClientAuthentication, ClientCredentials, EndpointSource, Secret,
-    authentication::{History, Id, KnownSkew},
+    ClientAuthentication, ClientCredentials, ClientSettings, EndpointSource, Secret,
+    authentication::{History, Id},
     discovery::{Discovery, DiscoveryConfig},
     endpoint::TokenEndpoint,
-    exchange::LastExchange,
     header,
     transport::Transport,
 };
@@ -29,24 +31,18 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct ClientCredentialsBuilder {
+    pub(super) settings: ClientSettings,
     server: ServerUrl,
     /// Where a discovered token endpoint may be, in addition to the issuer's host.
     token_endpoint_origins: Origins,
     mtls_endpoint_aliases: bool,
-    client_id: Secret,
+    plain_http: bool,
     /// `None`: not yet set.
     pub(super) authentication: Option<ClientAuthentication>,
-    grant_type: String,
     request: TokenRequestBuilder,
-    comma_separated_scopes: bool,
-    headers: HeaderMap,
-    pub(crate) origins: Origins,
-    pub(crate) scope_required: bool,
+    pub(super) scope_required: bool,
     pub(super) transport: Transport,
     wraps: Vec<Arc<Wrap>>,
-    timeout: Duration,
-    plain_http: bool,
-    token_types: Vec<String>,
     /// Fields that are ignored because another one replaces them.
     pub(super) overridden: Vec<&'static str>,
     refused: Option<Error>,
@@ -98,23 +94,26 @@ impl ClientCredentials {
 
 impl ClientCredentialsBuilder {
     fn new(server: ServerUrl, client_id: Secret, authentication: ClientAuthentication) -> Self {
-        Self {
-            server,
-            token_endpoint_origins: Origins::default(),
-            mtls_endpoint_aliases: false,
+        let settings = ClientSettings {
             client_id,
-            authentication: Some(authentication),
             grant_type: "client_credentials".to_owned(),
-            request: TokenRequest::builder(),
             comma_separated_scopes: false,
             headers: HeaderMap::new(),
             origins: Origins::default(),
+            timeout: Duration::from_secs(28),
+            token_types: Vec::new(),
+        };
+        Self {
+            settings,
+            server,
+            token_endpoint_origins: Origins::default(),
+            mtls_endpoint_aliases: false,
+            plain_http: false,
+            authentication: Some(authentication),
+            request: TokenRequest::builder(),
             scope_required: false,
             transport: Transport::Default,
             wraps: Vec::new(),
-            timeout: Duration::from_secs(28),
-            plain_http: false,
-            token_types: Vec::new(),
             overridden: Vec::new(),
             refused: None,
         }
@@ -160,7 +159,7 @@ impl ClientCredentialsBuilder {
 
     /// Separates scopes with commas instead of the spaces of RFC 6749 section 3.3, for servers that expect commas.
     pub fn comma_separated_scopes(mut self) -> Self {
-        self.comma_separated_scopes = true;
+        self.settings.comma_separated_scopes = true;
         self
     }
 
@@ -169,28 +168,28 @@ impl ClientCredentialsBuilder {
     /// that the token request or the HTTP client sets, such as `Authorization` and `Content-Type`, are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         if let Some((name, value)) = self.note(header::checked(name.as_ref(), value.as_ref())) {
-            self.headers.append(name, value);
+            self.settings.headers.append(name, value);
         }
         self
     }
 
     /// Sets `grant_type`, for servers that use another name (Zoom: `account_credentials`).
     pub fn grant_type(mut self, name: impl Into<String>) -> Self {
-        self.grant_type = name.into();
+        self.settings.grant_type = name.into();
         self
     }
 
     /// Allows tokens to be sent to an origin, such as `https://api.example.com`. Call it once for each origin.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
         if let Some(origins) = self.note(Origins::new([origin])) {
-            self.origins.extend(origins);
+            self.settings.origins.extend(origins);
         }
         self
     }
 
     /// Allows tokens to be sent to every `https` origin, and to loopback.
     pub fn any_origin(mut self) -> Self {
-        self.origins.extend(Origins::any());
+        self.settings.origins.extend(Origins::any());
         self
     }
 
@@ -264,7 +263,7 @@ impl ClientCredentialsBuilder {
             self.refused.get_or_insert(Error::configuration("timeout: zero; every token request would time out"));
         }
         // Additions to it must not overflow a clock.
-        self.timeout = limit.min(Duration::from_secs(24 * 60 * 60));
+        self.settings.timeout = limit.min(Duration::from_secs(24 * 60 * 60));
         self
     }
 
@@ -277,7 +276,7 @@ impl ClientCredentialsBuilder {
 
     /// Treats this `token_type` as `Bearer`, ignoring case, for servers that use another name, such as `BearerToken`.
     pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
-        self.token_types.push(token_type.into());
+        self.settings.token_types.push(token_type.into());
         self
     }
 
@@ -290,35 +289,35 @@ impl ClientCredentialsBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let Some(authentication) = self.authentication.clone() else { return Err(no_secret()) };
+        let authentication = self.authentication.clone().ok_or_else(|| {
+            Error::configuration(
+                "client_secret: missing; set `client_secret_file` (preferred), `client_secret` or `authentication`",
+            )
+        })?;
         let endpoint = self.endpoint(&authentication)?;
-        authentication.check(&self.client_id)?;
-        if self.grant_type.is_empty() {
+        authentication.check(&self.settings.client_id)?;
+        if self.settings.grant_type.is_empty() {
             return Err(Error::configuration("grant_type: empty"));
         }
         let defaults = self.request.build()?;
         if self.scope_required && defaults.scope().is_none() {
-            return Err(no_scope());
+            return Err(Error::configuration(
+                "scope: missing; the token endpoint requires one, such as `.scope(\"agents-availability:read\")`",
+            ));
         }
-        if self.origins.is_empty() {
+        if self.settings.origins.is_empty() {
             return Err(Origins::missing());
         }
         let source = ClientCredentials {
+            settings: self.settings,
             endpoint,
-            client_id: self.client_id,
             http_client: self.wraps.iter().fold(self.transport.client(&authentication)?, |client, wrap| wrap(client)),
             authentication,
-            grant_type: self.grant_type,
             defaults,
-            comma_separated_scopes: self.comma_separated_scopes,
-            headers: self.headers,
-            origins: self.origins,
-            timeout: self.timeout,
-            token_types: self.token_types,
             history: History::default(),
-            clock: KnownSkew::default(),
+            clock_ahead: AtomicI64::default(),
             mentions: Mentions::default(),
-            last_exchange: LastExchange::default(),
+            last_secrets: Mutex::default(),
         };
         source.log_warnings(&self.overridden);
         Ok(source)
@@ -330,20 +329,26 @@ impl ClientCredentialsBuilder {
     }
 
     fn endpoint(&self, authentication: &ClientAuthentication) -> Result<EndpointSource, Error> {
-        Ok(match &self.server {
+        match &self.server {
             ServerUrl::Token(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
-                return Err(only_discovered());
+                Err(Error::configuration(
+                    "token_endpoint_origin, mtls_endpoint_aliases: require a discovered token endpoint; use `ClientCredentials::discover`, or omit them",
+                ))
             }
             ServerUrl::Token(url) => {
-                EndpointSource::Configured(Arc::new(TokenEndpoint::configured(url, self.plain_http)?))
+                let endpoint = TokenEndpoint::configured(url, self.plain_http)?;
+                Ok(EndpointSource::Configured(Arc::new(endpoint)))
             }
-            ServerUrl::Issuer(issuer) => EndpointSource::Discovered(Box::new(Discovery::new(DiscoveryConfig {
-                issuer: issuer.clone(),
-                origins: self.token_endpoint_origins.clone(),
-                mtls: self.mtls_endpoint_aliases || authentication.uses_tls_certificate(),
-                plain_http: self.plain_http,
-            })?)),
-        })
+            ServerUrl::Issuer(issuer) => {
+                let discovery = Discovery::new(DiscoveryConfig {
+                    issuer: issuer.clone(),
+                    origins: self.token_endpoint_origins.clone(),
+                    mtls: self.mtls_endpoint_aliases || authentication.uses_tls_certificate(),
+                    plain_http: self.plain_http,
+                })?;
+                Ok(EndpointSource::Discovered(Box::new(discovery)))
+            }
+        }
     }
 }
 
@@ -358,32 +363,14 @@ impl ClientCredentials {
     }
 }
 
-fn no_secret() -> Error {
-    Error::configuration(
-        "client_secret: missing; set `client_secret_file` (preferred), `client_secret` or `authentication`",
-    )
-}
-
-fn no_scope() -> Error {
-    Error::configuration(
-        "scope: missing; the token endpoint requires one, such as `.scope(\"agents-availability:read\")`",
-    )
-}
-
-fn only_discovered() -> Error {
-    Error::configuration(
-        "token_endpoint_origin, mtls_endpoint_aliases: require a discovered token endpoint; use `ClientCredentials::discover`, or omit them",
-    )
-}
-
 impl std::fmt::Debug for ClientCredentialsBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientCredentialsBuilder")
-            .field("client_id", &Id(&self.client_id))
+            .field("client_id", &Id(&self.settings.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.request)
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("origins", &self.origins)
+            .field("headers", &self.settings.headers.keys().collect::<Vec<_>>())
+            .field("origins", &self.settings.origins)
             .finish_non_exhaustive()
     }
 }

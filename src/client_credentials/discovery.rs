@@ -6,9 +6,8 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, Uri,
-    header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
-    uri::{PathAndQuery, Scheme},
+    Response, Uri,
+    uri::{self, Scheme},
 };
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
@@ -17,14 +16,13 @@ use super::{
     endpoint::TokenEndpoint,
     mask::Mask,
     members::{Member, Members, text},
-    quote::Quotes,
-    request::AGENT,
-    response::{is_redirect, with_retry_after},
+    request,
+    response::{check, invalid, retry_after},
 };
 use crate::{
     error::{Error, ErrorKind},
     host::is_same_host,
-    http_client::{self, HttpClient, IsTokenRequest, MAX_RESPONSE_BYTES, SecretBody, redirected, too_large},
+    http_client::{self, HttpClient, SecretBody},
     lock::lock,
     origin::{Origins, Permission, Target},
     report::log,
@@ -104,12 +102,8 @@ impl Discovery {
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
         let mut paths = vec![format!("{path}{OPENID}"), format!("{OAUTH}{path}"), format!("{path}{OAUTH}")];
         paths.dedup();
-        let urls = paths.into_iter().map(|path| {
-            let mut parts = url.clone().into_parts();
-            parts.path_and_query = path.parse::<PathAndQuery>().ok();
-            Uri::from_parts(parts).ok()
-        });
-        let Some(urls) = urls.collect::<Option<Vec<_>>>() else { return refuse("is not a URL") };
+        let urls = paths.into_iter().map(|path| uri::Builder::from(url.clone()).path_and_query(path).build());
+        let Ok(urls) = urls.collect() else { return refuse("is not a URL") };
         Ok(Self { config, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
@@ -196,11 +190,8 @@ impl Discovery {
         // Grouped by message, because most failures are the same at all URLs.
         let mut failures: Vec<(String, Error)> = Vec::new();
         for url in &self.urls {
-            let outcome = match http_client::send(client, request(url)).await {
-                Ok(response) => self.read(&response, &Quotes::new(mask.clone())),
-                Err(error) => Err(error),
-            };
-            let error = match outcome {
+            let response = http_client::send(client, request::to(url, SecretBody::default())).await;
+            let error = match response.and_then(|response| self.read(&response, mask)) {
                 Ok(endpoint) => return Ok(endpoint),
                 Err(error) if is_about_the_document(&error) => error,
                 Err(error) => return Err(error.about(&url.to_string())),
@@ -217,36 +208,25 @@ impl Discovery {
         Err(telling.unwrap_or_else(|| invalid("no document".into())).with_message(texts.join("; ")))
     }
 
-    fn read(&self, response: &Response<SecretBody>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
+    fn read(&self, response: &Response<SecretBody>, mask: &Mask) -> Result<TokenEndpoint, Error> {
         let status = response.status();
-        let outcome = if is_redirect(status) {
-            Err(redirected(&quotes.redirect(response, self.url.scheme_str().unwrap_or_default())))
-        } else if !status.is_success() {
-            Err(with_retry_after(
-                Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16())),
-                response.headers(),
-            ))
-        } else if response.body().as_ref().len() > MAX_RESPONSE_BYTES {
-            Err(too_large())
+        check(response, self.url.scheme_str().unwrap_or_default(), mask)?;
+        let outcome = if !status.is_success() {
+            let error = Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16()));
+            Err(error.with_retry_after(retry_after(response.headers()).unwrap_or_default()))
+        } else if let Some(members) = Members::of_json(&text(response.body().as_ref())) {
+            self.token_endpoint(&members, mask)
         } else {
-            match Members::of_json(&text(response.body().as_ref())) {
-                Some(members) => self.token_endpoint(&members, quotes),
-                None => Err(invalid(format!(
-                    "the response (HTTP {}, {} bytes, {}) is not a metadata document",
-                    status.as_u16(),
-                    response.body().as_ref().len(),
-                    quotes.header(response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into()),
-                ))),
-            }
+            Err(invalid(format!("the response ({}) is not a metadata document", mask.outline(response))))
         };
         outcome.map_err(|error| error.with_status(status))
     }
 
-    fn token_endpoint(&self, members: &Members<'_>, quotes: &Quotes) -> Result<TokenEndpoint, Error> {
+    fn token_endpoint(&self, members: &Members<'_>, mask: &Mask) -> Result<TokenEndpoint, Error> {
         let config = &self.config;
         let issuer = string(members, "issuer")?;
         if *issuer != config.issuer {
-            return Err(invalid(format!("the document's issuer is {:?}", quotes.text(&issuer)))
+            return Err(invalid(format!("the document's issuer is {:?}", mask.quote(&issuer)))
                 .with_advice("write the issuer exactly as the server does")
                 .lasting());
         }
@@ -254,9 +234,9 @@ impl Discovery {
         let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| !alias.is_null()));
         let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
         let endpoint = TokenEndpoint::read(&text, config.plain_http)
-            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", quotes.text(&text))))?;
+            .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", mask.quote(&text))))?;
         if !self.is_allowed(&endpoint.url) {
-            let origin = Target::of_uri(&endpoint.url).map(|target| quotes.text(&target.to_origin()));
+            let origin = Target::of_uri(&endpoint.url).map(|target| mask.quote(&target.to_origin()));
             return Err(invalid(format!(
                 "the document's token_endpoint is at {}, which is neither the issuer's host over https nor an allowed origin",
                 origin.unwrap_or_default()
@@ -265,7 +245,7 @@ impl Discovery {
             .lasting());
         }
         // The audience is not the URL: a malicious document could name another server that the client uses.
-        Ok(TokenEndpoint { audience: config.issuer.clone(), name: quotes.text(&endpoint.name), ..endpoint })
+        Ok(TokenEndpoint { audience: config.issuer.clone(), name: mask.quote(&endpoint.name), ..endpoint })
     }
 
     /// Whether the URL is on the issuer's host (over https, unless the issuer is plain http) or at an allowed origin.
@@ -281,25 +261,12 @@ impl Discovery {
     }
 }
 
-fn request(url: &Uri) -> Request<SecretBody> {
-    let mut request = Request::new(SecretBody::default());
-    request.uri_mut().clone_from(url);
-    request.extensions_mut().insert(IsTokenRequest);
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    request
-}
-
 fn string(members: &Members<'_>, name: &str) -> Result<Zeroizing<String>, Error> {
     match members.string(name) {
         Some(Ok(text)) => Ok(text),
         Some(Err(what)) => Err(invalid(format!("the document's {name} is {what}, not a string"))),
         None => Err(invalid(format!("the document has no {name}"))),
     }
-}
-
-fn invalid(what: String) -> Error {
-    Error::new(ErrorKind::InvalidResponse, what)
 }
 
 /// Whether the document may be at another URL: the server responded, and is not busy or down.

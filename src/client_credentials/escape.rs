@@ -7,7 +7,7 @@ use super::members::lossy;
 /// Decodes an escape at the start of a text, and returns what it stands for and its length.
 type Escape = fn(&[u8]) -> Option<(Vec<u8>, usize)>;
 
-/// The text with one kind of escape undone, for each kind that it contains.
+/// The text, which is in lower case, with one kind of escape undone: once for each kind that it contains.
 pub(super) fn undone(text: &str) -> impl Iterator<Item = Zeroizing<String>> {
     [percent, backslash, entity].into_iter().filter_map(move |escape| without(text.as_bytes(), escape))
 }
@@ -80,7 +80,7 @@ fn entity(text: &[u8]) -> Option<(Vec<u8>, usize)> {
         b"gt" => b">".to_vec(),
         b"quot" => b"\"".to_vec(),
         b"apos" => b"'".to_vec(),
-        [b'#', b'x' | b'X', digits @ ..] => utf8(number(digits, 16)?)?,
+        [b'#', b'x', digits @ ..] => utf8(number(digits, 16)?)?,
         [b'#', digits @ ..] => utf8(number(digits, 10)?)?,
         _ => return None,
     };

@@ -10,15 +10,15 @@ impl ClientCredentials {
             EndpointSource::Configured(endpoint) => &endpoint.audience,
             EndpointSource::Discovered(discovery) => discovery.issuer(),
         };
-        let client_id = self.authentication.read_id(&self.client_id).await?;
-        let separator = if self.comma_separated_scopes { "," } else { " " };
+        let client_id = self.authentication.read_id(&self.settings.client_id).await?;
+        let separator = if self.settings.comma_separated_scopes { "," } else { " " };
         let identity = TokenIdentity::new()
             .with(server)
             .with(client_id.as_bytes())
             .with(self.authentication.method())
-            .with(&self.grant_type)
+            .with(&self.settings.grant_type)
             .with(separator)
             .with_request(&request.or(&self.defaults));
-        Ok(self.headers.iter().fold(identity, |identity, (name, value)| identity.with(name).with(value)))
+        Ok(self.settings.headers.iter().fold(identity, |identity, (name, value)| identity.with(name).with(value)))
     }
 }

@@ -6,12 +6,12 @@ use std::{collections::BTreeMap, fmt};
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// More members, or items of an array, are ignored.
+/// More members are ignored.
 const MAX_MEMBERS: usize = 256;
 
 /// The members by name. If a name is repeated, the last member counts.
@@ -43,15 +43,22 @@ pub(super) fn lossy(bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
+/// Whether the response has this content type.
+pub(super) fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| begins(value.as_bytes(), wanted))
+}
+
+pub(super) fn begins(text: &[u8], beginning: &str) -> bool {
+    text.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
+}
+
 impl<'a> Members<'a> {
     /// The members of a token response. It has none if it is neither a JSON object nor a form.
     pub(super) fn of_response(headers: &HeaderMap, text: &'a str) -> Self {
         if let Some(members) = Self::of_json(text) {
             return members;
         }
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let content_type = content_type.to_ascii_lowercase();
-        if !["application/x-www-form-urlencoded", "text/plain"].iter().any(|form| content_type.starts_with(form)) {
+        if !has_type(headers, "application/x-www-form-urlencoded") && !has_type(headers, "text/plain") {
             return Self::default();
         }
         let fields = form_urlencoded::parse(text.as_bytes()).take(MAX_MEMBERS);
@@ -128,7 +135,8 @@ impl<'a> Member<'a> {
     /// The items of an array.
     pub(super) fn items(&self) -> Option<Vec<Member<'a>>> {
         let Self::Json(json) = self else { return None };
-        serde_json::Deserializer::from_str(json).deserialize_seq(ItemsVisitor).ok()
+        let items = serde_json::from_str::<Vec<&RawValue>>(json).ok()?;
+        Some(items.into_iter().map(|item| Self::Json(item.get())).collect())
     }
 
     pub(super) fn is_null(&self) -> bool {
@@ -175,26 +183,6 @@ impl<'de> Visitor<'de> for MembersVisitor {
             }
         }
         Ok(members)
-    }
-}
-
-struct ItemsVisitor;
-
-impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Vec<Member<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element::<&RawValue>()? {
-            if items.len() < MAX_MEMBERS {
-                items.push(Member::Json(item.get()));
-            }
-        }
-        Ok(items)
     }
 }
 

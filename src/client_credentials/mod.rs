@@ -19,11 +19,16 @@ mod request;
 mod response;
 mod transport;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, atomic::AtomicI64},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use http::HeaderMap;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 #[cfg(feature = "jwt")]
 pub use self::authentication::PrivateKey;
@@ -32,10 +37,9 @@ pub use self::{
     builder::ClientCredentialsBuilder,
 };
 use self::{
-    authentication::{History, Id, KnownSkew},
+    authentication::{History, Id},
     discovery::Discovery,
     endpoint::TokenEndpoint,
-    exchange::LastExchange,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -52,21 +56,30 @@ use crate::{
 ///
 /// It is not `Clone`: clone the [`TokenCache`](crate::TokenCache) that is made from it.
 pub struct ClientCredentials {
+    settings: ClientSettings,
     endpoint: EndpointSource,
-    client_id: Secret,
     authentication: ClientAuthentication,
-    history: History,
-    clock: KnownSkew,
-    grant_type: String,
     defaults: TokenRequest,
+    http_client: Arc<dyn HttpClient>,
+    history: History,
+    /// How many seconds the server's clock is ahead. Zero until an assertion is accepted only with the server's time.
+    clock_ahead: AtomicI64,
+    mentions: Mentions,
+    /// What was sent in the last exchange, and the token that was received. The server may repeat it in its next
+    /// response or metadata document.
+    last_secrets: Mutex<Vec<Zeroizing<String>>>,
+}
+
+/// What the client uses exactly as it was set.
+#[derive(Clone)]
+struct ClientSettings {
+    client_id: Secret,
+    grant_type: String,
     comma_separated_scopes: bool,
     headers: HeaderMap,
     origins: Origins,
-    http_client: Arc<dyn HttpClient>,
     timeout: Duration,
     token_types: Vec<String>,
-    mentions: Mentions,
-    last_exchange: LastExchange,
 }
 
 enum EndpointSource {
@@ -82,9 +95,10 @@ impl TokenSource for ClientCredentials {
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());
         }
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.settings.timeout;
         tokio::time::timeout_at(deadline, self.exchange(&request, deadline)).await.unwrap_or_else(|_| {
-            let error = Error::new(ErrorKind::Timeout, format!("no complete response within {:?}", self.timeout));
+            let error =
+                Error::new(ErrorKind::Timeout, format!("no complete response within {:?}", self.settings.timeout));
             Err(error.at_endpoint(self.name()))
         })
     }
@@ -102,7 +116,7 @@ impl TokenSource for ClientCredentials {
     }
 
     fn origins(&self) -> Option<Origins> {
-        Some(self.origins.clone())
+        Some(self.settings.origins.clone())
     }
 
     fn name(&self) -> &str {
@@ -114,7 +128,7 @@ impl TokenSource for ClientCredentials {
 
     fn time_limit(&self) -> Duration {
         // Slightly longer, so that the error that names the endpoint comes first.
-        self.timeout.saturating_add(Duration::from_millis(250))
+        self.settings.timeout.saturating_add(Duration::from_millis(250))
     }
 }
 
@@ -122,10 +136,10 @@ impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
             .field("server", &self.name())
-            .field("client_id", &Id(&self.client_id))
+            .field("client_id", &Id(&self.settings.client_id))
             .field("authentication", &self.authentication)
             .field("request", &self.defaults)
-            .field("origins", &self.origins)
+            .field("origins", &self.settings.origins)
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ impl ClientCredentials {
     ) -> ClientCredentialsBuilder {
         let mut builder = Self::builder(region.token_url(), client_id, client_secret);
         builder.scope_required = true;
-        builder.origins = region.origins();
+        builder.settings.origins = region.origins();
         builder
     }
 }

@@ -1,13 +1,13 @@
 //! What errors quote from a response: a few members, one line or a title; short, printable, and without secrets.
 
 use http::{
-    HeaderMap, HeaderValue, Response, Uri,
+    HeaderMap, Response, Uri,
     header::{AsHeaderName, CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
 };
 
 use super::{
-    mask::{MASK, Mask, is_blank},
-    members::{Member, Members},
+    mask::{MASK, Mask},
+    members::{Member, Members, begins, has_type},
 };
 use crate::{http_client::SecretBody, origin::Target};
 
@@ -51,32 +51,31 @@ const QUOTED: [&str; 27] = [
     "type",
 ];
 
-/// Quotes texts from a server, unless they repeat a secret.
-pub(super) struct Quotes(Mask);
-
-impl Quotes {
-    pub(super) fn new(mask: Mask) -> Self {
-        Self(mask)
-    }
-
+impl Mask {
     /// The text, shortened, without secrets and without control characters.
-    pub(super) fn text(&self, text: &str) -> String {
-        let [text] = self.texts([Some(text)], MAX_CHARACTERS);
+    pub(super) fn quote(&self, text: &str) -> String {
+        let [text] = self.quote_all([Some(text)], MAX_CHARACTERS);
         text.unwrap_or_default()
     }
 
     /// If one text has to be hidden, all are, because a secret may be split between them.
-    pub(super) fn texts<const N: usize>(&self, texts: [Option<&str>; N], most: usize) -> [Option<String>; N] {
+    pub(super) fn quote_all<const N: usize>(&self, texts: [Option<&str>; N], most: usize) -> [Option<String>; N] {
         // Longer than what is shown, so that a secret at its end is found.
-        let texts = texts.map(|text| text.map(|text| self.0.without_values(&clean(text.chars(), 2 * most))));
+        let texts = texts.map(|text| text.map(|text| self.without_values(&clean(text.chars(), 2 * most))));
         let said: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
-        let hidden = self.0.is_in(&said);
+        let hidden = self.is_in(&said);
         texts.map(|text| text.map(|text| if hidden { MASK.into() } else { shortened(&text, most) }))
     }
 
     pub(super) fn header(&self, response: &Response<SecretBody>, name: impl AsHeaderName) -> Option<String> {
         let value = response.headers().get(name)?;
-        Some(self.text(&String::from_utf8_lossy(value.as_bytes())))
+        Some(self.quote(&String::from_utf8_lossy(value.as_bytes())))
+    }
+
+    /// The status, length and content type of a response.
+    pub(super) fn outline(&self, response: &Response<SecretBody>) -> String {
+        let content_type = self.header(response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
+        format!("HTTP {}, {} bytes, {content_type}", response.status().as_u16(), response.body().as_ref().len())
     }
 
     /// The target of a redirect. Only the origin is shown, because the rest may contain secrets.
@@ -88,7 +87,7 @@ impl Quotes {
         let scheme = if location.starts_with("//") { format!("{own_scheme}:") } else { String::new() };
         let uri = format!("{scheme}{location}").parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());
         let origin = uri.as_ref().and_then(Target::of_uri).map(|target| target.to_origin());
-        origin.map_or("another path on the same origin".into(), |origin| self.text(&origin))
+        origin.map_or("another path on the same origin".into(), |origin| self.quote(&origin))
     }
 
     /// What an error response says about its cause, after a colon. Empty if it says nothing.
@@ -104,14 +103,14 @@ impl Quotes {
         } else {
             line(headers, text).unwrap_or_default()
         };
-        let said = self.text(&said);
+        let said = self.quote(&said);
         if said.is_empty() { said } else { format!(": {said}") }
     }
 
     /// What the response says in addition to an OAuth error code.
     pub(super) fn beside_code(&self, members: &Members<'_>) -> Option<String> {
         let said = quoted(members, &["error", "errordescription"]);
-        Some(self.text(&said)).filter(|said| !said.is_empty())
+        Some(self.quote(&said)).filter(|said| !said.is_empty())
     }
 
     /// The content of the quoted members, and the names of the others.
@@ -121,11 +120,11 @@ impl Quotes {
             _ if is_name(name) => vec![name.to_owned()],
             _ => vec!["…".to_owned()],
         });
-        self.text(&said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", "))
+        self.quote(&said.take(MAX_QUOTED_MEMBERS).collect::<Vec<_>>().join(", "))
     }
 
     pub(super) fn title(&self, response: &Response<SecretBody>, text: &str) -> Option<String> {
-        is_page(response.headers(), text).then(|| title(text))?.map(|title| self.text(&title))
+        is_page(response.headers(), text).then(|| title(text))?.map(|title| self.quote(&title))
     }
 
     /// A content encoding that the HTTP client did not decode.
@@ -179,11 +178,8 @@ fn is_name(name: &str) -> bool {
 }
 
 fn is_page(headers: &HeaderMap, text: &str) -> bool {
-    let begins = |beginning: &str| {
-        let text = text.trim_start().as_bytes().get(..beginning.len());
-        text.is_some_and(|text| text.eq_ignore_ascii_case(beginning.as_bytes()))
-    };
-    has_type(headers, "text/html") || begins("<!doctype html") || begins("<html")
+    let text = text.trim_start().as_bytes();
+    has_type(headers, "text/html") || begins(text, "<!doctype html") || begins(text, "<html")
 }
 
 fn title(text: &str) -> Option<String> {
@@ -203,12 +199,7 @@ fn line(headers: &HeaderMap, text: &str) -> Option<String> {
     (has_type(headers, "text/plain") && is_sentence && !names_token).then_some(line)
 }
 
-fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    content_type.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted.as_bytes()))
-}
-
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most).collect::<String>().trim_end().to_owned()
 }
 
@@ -238,6 +229,30 @@ fn clean(text: impl Iterator<Item = char>, most: usize) -> String {
     cleaned
 }
 
+/// White space, or a character that is not printable: controls, directions, joiners, fillers.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -257,15 +272,15 @@ mod tests {
 
     #[test]
     fn a_text_is_short_and_printable() {
-        let quotes = Quotes::new(Mask::default());
+        let mask = Mask::default();
         for (text, shown) in [
             ("a\u{1b}[31mred\u{1b}[0m\u{7}b\u{9b}1mc", "a red b c"),
             ("a\u{202e}b\u{200b}c\u{2066}d\u{61c}e\u{feff}f", "a b c d e f"),
             ("  two\r\n\t words ", "two words"),
         ] {
-            assert_eq!(quotes.text(text), shown);
+            assert_eq!(mask.quote(text), shown);
         }
-        assert_eq!(quotes.text(&"\u{e9}".repeat(1000)).chars().count(), MAX_CHARACTERS);
+        assert_eq!(mask.quote(&"\u{e9}".repeat(1000)).chars().count(), MAX_CHARACTERS);
     }
 
     #[test]
@@ -275,14 +290,14 @@ mod tests {
         let escaped: String = "aB3dE5fG7hJ9kL1m".chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
         for shown in 1..40 {
             let text = format!("{}{escaped}", "x".repeat(MAX_CHARACTERS - shown));
-            assert_eq!(Quotes::new(mask.clone()).text(&text), MASK);
+            assert_eq!(mask.quote(&text), MASK);
         }
     }
 
     #[test]
     fn few_members_are_quoted() {
-        let quotes = Quotes::new(Mask::default());
-        let quoted = |json: &str| quotes.overview(&Members::of_json(json).expect("an object"));
+        let mask = Mask::default();
+        let quoted = |json: &str| mask.overview(&Members::of_json(json).expect("an object"));
         for (json, shown) in [
             (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, "errcode: 40013, errmsg: invalid appid"),
             (r#"{"status":"error","msg":"no","data":{"token":"q7w8"}}"#, "data, msg: no, status: error"),

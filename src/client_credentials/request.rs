@@ -2,37 +2,30 @@
 
 use form_urlencoded::Serializer;
 use http::{
-    HeaderMap, HeaderValue, Method, Request,
+    HeaderValue, Method, Request, Uri,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use zeroize::Zeroizing;
 
-use super::{authentication::Proof, endpoint::TokenEndpoint};
+use super::{ClientSettings, authentication::Proof, endpoint::TokenEndpoint};
 use crate::{
     http_client::{IsTokenRequest, SecretBody},
     token_request::TokenRequest,
 };
 
-pub(super) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
-
-/// The server-specific form of the request.
-pub(super) struct Style<'a> {
-    pub grant_type: &'a str,
-    pub comma_separated_scopes: bool,
-    pub headers: &'a HeaderMap,
-}
+const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 pub(super) fn build(
-    style: &Style<'_>,
+    settings: &ClientSettings,
     endpoint: &TokenEndpoint,
     wanted: &TokenRequest,
     proof: &Proof,
 ) -> Request<SecretBody> {
-    let scope = wanted.scope().map(|scope| match style.comma_separated_scopes {
+    let scope = wanted.scope().map(|scope| match settings.comma_separated_scopes {
         true => scope.replace(' ', ","),
         false => scope,
     });
-    let mut pairs = vec![("grant_type", style.grant_type)];
+    let mut pairs = vec![("grant_type", settings.grant_type.as_str())];
     pairs.extend(scope.iter().map(|scope| ("scope", scope.as_str())));
     pairs.extend(wanted.resources().map(|resource| ("resource", resource)));
     pairs.extend(wanted.audience().map(|audience| ("audience", audience)));
@@ -44,17 +37,23 @@ pub(super) fn build(
     form.extend_pairs(pairs);
     let body = SecretBody::wiped(Zeroizing::new(form.finish().into_bytes()));
 
-    let mut request = Request::new(body);
+    let mut request = to(&endpoint.url, body);
     *request.method_mut() = Method::POST;
-    request.uri_mut().clone_from(&endpoint.url);
-    request.extensions_mut().insert(IsTokenRequest);
-    request.headers_mut().clone_from(style.headers);
     let headers = request.headers_mut();
+    headers.extend(settings.headers.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if let Some(value) = &proof.header {
         headers.insert(AUTHORIZATION, value.clone());
     }
+    request
+}
+
+/// A request to the server, for a token or for its metadata.
+pub(super) fn to(url: &Uri, body: SecretBody) -> Request<SecretBody> {
+    let mut request = Request::new(body);
+    request.uri_mut().clone_from(url);
+    request.extensions_mut().insert(IsTokenRequest);
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
     request
 }

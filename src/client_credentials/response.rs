@@ -2,16 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{
-    HeaderMap, Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
-};
+use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
 
 use super::{
     lifetime::{self, Lifetime},
     mask::Mask,
     members::{Member, Members, text},
-    quote::{MAX_CHARACTERS, MAX_DESCRIPTION, Quotes},
+    quote::{MAX_CHARACTERS, MAX_DESCRIPTION, shortened},
 };
 use crate::{
     error::{Error, ErrorKind, ErrorResponse, OAUTH_CODES},
@@ -24,8 +21,6 @@ const NOT_KEPT: [&str; 6] = ["access_token", "token_type", "expires_in", "refres
 
 /// Members that contain tokens.
 const TOKENS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
-
-const CHECK_URL: &str = "check the token URL";
 
 const NO_DPOP: &str = "turn off DPoP for this client at the server; this crate does not support it";
 
@@ -44,17 +39,13 @@ pub(super) fn read(
     mut mask: Mask,
     token_types: &[String],
 ) -> Result<Granted, Error> {
-    if response.body().as_ref().len() > MAX_RESPONSE_BYTES {
-        return Err(too_large());
-    }
+    check(response, scheme, &mask)?;
     let status = response.status();
     let text = text(response.body().as_ref());
     let members = Members::of_response(response.headers(), &text);
     TOKENS.iter().filter_map(|name| members.get(name)?.string()).for_each(|token| mask.hide(&token));
-    let received = Received { response, text: &text, members, quotes: Quotes::new(mask) };
-    let outcome = if is_redirect(status) {
-        Err(redirected(&received.quotes.redirect(response, scheme)))
-    } else if !status.is_success() || received.members.has_value("error") {
+    let received = Received { response, text: &text, members, mask };
+    let outcome = if !status.is_success() || received.members.has_value("error") {
         Err(received.failure())
     } else if received.members.is_empty() {
         Err(received.unreadable())
@@ -64,15 +55,15 @@ pub(super) fn read(
     outcome.map_err(|error| error.with_status(status))
 }
 
-pub(super) fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// The error with the `Retry-After` of the response.
-pub(super) fn with_retry_after(error: Error, headers: &HeaderMap) -> Error {
-    match retry_after(headers) {
-        Some(wait) => error.with_retry_after(wait),
-        None => error,
+/// Refuses a response that is too large, and a redirect.
+pub(super) fn check(response: &Response<SecretBody>, scheme: &str, mask: &Mask) -> Result<(), Error> {
+    let status = response.status();
+    if response.body().as_ref().len() > MAX_RESPONSE_BYTES {
+        return Err(too_large());
+    }
+    match status.as_u16() {
+        301 | 302 | 303 | 307 | 308 => Err(redirected(&mask.redirect(response, scheme)).with_status(status)),
+        _ => Ok(()),
     }
 }
 
@@ -80,7 +71,7 @@ struct Received<'a> {
     response: &'a Response<SecretBody>,
     text: &'a str,
     members: Members<'a>,
-    quotes: Quotes,
+    mask: Mask,
 }
 
 impl Received<'_> {
@@ -93,17 +84,15 @@ impl Received<'_> {
             Some(Ok(text)) => text,
             Some(Err(what)) => return Err(invalid(format!("access_token is {what}, not a string"))),
             None => {
-                let has = self.quotes.overview(members);
+                let has = self.mask.overview(members);
                 return Err(invalid(format!("the response has no access_token; its members: {has}")));
             }
         };
         let mut token = AccessToken::new(std::mem::take(&mut *text))?;
-        match lifetime {
-            Lifetime::Stated(expires_in) => token = token.with_expires_in(expires_in),
-            Lifetime::NoTime | Lifetime::NotStated => {
-                let within = lifetime::until_exp(token.expose_secret(), self.response.headers());
-                token = within.into_iter().fold(token, AccessToken::with_expires_within);
-            }
+        if let Lifetime::Stated(expires_in) = lifetime {
+            token = token.with_expires_in(expires_in);
+        } else if let Some(left) = lifetime::until_exp(token.expose_secret(), self.response.headers()) {
+            token = token.with_expires_within(left);
         }
         // A hint: an unreadable one is ignored.
         if let Some(refresh_in) = members.get("refresh_in").and_then(lifetime::seconds) {
@@ -135,7 +124,7 @@ impl Received<'_> {
         } else {
             "if this is another name for a bearer token, allow it with `.accept_token_type(..)`"
         };
-        let named = self.quotes.text(&named);
+        let named = self.mask.quote(&named);
         Err(invalid(format!("token_type is {named:?}, not Bearer")).with_advice(advice).lasting())
     }
 
@@ -150,15 +139,12 @@ impl Received<'_> {
 
     /// For a 2xx that is not a token response. Only a page title is quoted, because the body may be a token.
     fn unreadable(&self) -> Error {
-        let content_type =
-            self.quotes.header(self.response, CONTENT_TYPE).unwrap_or_else(|| "without a content type".into());
-        let title = self.quotes.title(self.response, self.text).map(|title| format!(" with the title {title:?}"));
+        let title = self.mask.title(self.response, self.text).map(|title| format!(" with the title {title:?}"));
         let what = format!(
-            "the response (HTTP {}, {} bytes, {content_type}{}) is not a token response{}",
-            self.response.status().as_u16(),
-            self.response.body().as_ref().len(),
+            "the response ({}{}) is not a token response{}",
+            self.mask.outline(self.response),
             title.unwrap_or_default(),
-            self.quotes.encoding(self.response).unwrap_or_default(),
+            self.mask.encoding(self.response).unwrap_or_default(),
         );
         invalid(what)
             .quickly_retried()
@@ -172,24 +158,17 @@ impl Received<'_> {
             Some(Err(what)) if self.members.has_value("error") && status.is_success() => invalid(format!(
                 "the response (HTTP {}) is an error, but its `error` is {what}, not a code{}",
                 status.as_u16(),
-                self.quotes.cause(self.response, &self.members, self.text)
+                self.mask.cause(self.response, &self.members, self.text)
             )),
             _ => self.without_code(),
         };
-        with_retry_after(error, self.response.headers())
+        error.with_retry_after(retry_after(self.response.headers()).unwrap_or_default())
     }
 
     fn without_code(&self) -> Error {
         let status = self.response.status();
-        let cause = self.quotes.cause(self.response, &self.members, self.text);
-        let error = Error::new(ErrorKind::Status, format!("HTTP {}{cause}", status.as_u16()));
-        match status {
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => error.with_advice(CHECK_URL),
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                error.with_advice("a proxy between this client and the server requires its own credentials")
-            }
-            _ => error,
-        }
+        let cause = self.mask.cause(self.response, &self.members, self.text);
+        Error::new(ErrorKind::Status, format!("HTTP {}{cause}", status.as_u16())).with_advice(advice("", status))
     }
 
     fn oauth_error(&self, code: &str) -> Error {
@@ -198,29 +177,22 @@ impl Received<'_> {
         let (description, uri) = (said("error_description"), said("error_uri"));
         // A standard code is shown even if it has a part of the secret in it.
         let known = OAUTH_CODES.contains(&code);
-        let texts = [
-            (!known).then_some(code),
-            description.as_ref().map(|text| text.as_str()),
-            uri.as_ref().map(|uri| uri.as_str()),
-        ];
-        let [shown, error_description, error_uri] = self.quotes.texts(texts, MAX_DESCRIPTION);
-        let error: String = shown.unwrap_or_else(|| code.to_owned()).chars().take(MAX_CHARACTERS).collect();
-        let beside = error_description.clone().or_else(|| self.quotes.beside_code(&self.members));
+        let [description, uri] = [&description, &uri].map(|text| text.as_deref().map(String::as_str));
+        let texts = [(!known).then_some(code), description, uri];
+        let [shown, error_description, error_uri] = self.mask.quote_all(texts, MAX_DESCRIPTION);
+        let error = shortened(shown.as_deref().unwrap_or(code), MAX_CHARACTERS);
+        let beside = error_description.clone().or_else(|| self.mask.beside_code(&self.members));
         let mut message = format!("{error} (HTTP {})", status.as_u16());
         if let Some(beside) = beside {
-            let beside: String = beside.chars().take(MAX_CHARACTERS).collect();
-            message = format!("{message}: {beside}");
+            message = format!("{message}: {}", shortened(&beside, MAX_CHARACTERS));
         }
-        let response = Error::new(ErrorKind::ErrorResponse, message);
-        let response = match advice(&error, status) {
-            Some(advice) => response.with_advice(advice),
-            None => response,
-        };
+        let response = Error::new(ErrorKind::ErrorResponse, message).with_advice(advice(&error, status));
         let response = if may_pass(&error, status) { response } else { response.lasting() };
         response.with_response(ErrorResponse { error, error_description, error_uri })
     }
 }
 
+/// What to do about an error code, which may be empty. A web framework's own error response may have one, too.
 fn advice(code: &str, status: StatusCode) -> Option<&'static str> {
     match code {
         "invalid_scope" => Some("check the scopes, and that the client is allowed to request them"),
@@ -229,9 +201,13 @@ fn advice(code: &str, status: StatusCode) -> Option<&'static str> {
         "unsupported_grant_type" => {
             Some("check the token URL, and the grant's name; some servers use another (`.grant_type(..)`)")
         }
-        // A web framework's own error response may have an `error` member, too.
-        _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => Some(CHECK_URL),
-        _ => None,
+        _ => match status {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Some("check the token URL"),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Some("a proxy between this client and the server requires its own credentials")
+            }
+            _ => None,
+        },
     }
 }
 
@@ -242,13 +218,13 @@ fn may_pass(code: &str, status: StatusCode) -> bool {
         || matches!(code, "temporarily_unavailable" | "server_error")
 }
 
-fn invalid(what: String) -> Error {
+pub(super) fn invalid(what: String) -> Error {
     Error::new(ErrorKind::InvalidResponse, what)
 }
 
 /// Reads seconds, or a date relative to the `Date` of the response. A date in the past or an unreadable value is
 /// ignored.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if text.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
         let seconds = text.parse::<f64>().ok()?;

@@ -18,23 +18,18 @@ pub(super) enum Transport {
 
 impl Transport {
     pub(super) fn client(self, authentication: &ClientAuthentication) -> Result<Arc<dyn HttpClient>, Error> {
-        let has_certificate = match &self {
-            Self::Default => false,
-            Self::Own(_) => true,
+        let (has_certificate, client) = match self {
+            Self::Default => (false, default_client()),
+            Self::Own(client) => (true, Ok(client)),
             #[cfg(all(feature = "serde", feature = "reqwest"))]
-            Self::Configured(settings) => settings.has_client_certificate(),
+            Self::Configured(settings) => (settings.has_client_certificate(), settings.client()),
         };
         if authentication.uses_tls_certificate() && !has_certificate {
             return Err(Error::configuration(format!(
                 "http_client: missing; {authentication:?} needs an HTTP client that presents the client's certificate"
             )));
         }
-        match self {
-            Self::Default => default_client(),
-            Self::Own(client) => Ok(client),
-            #[cfg(all(feature = "serde", feature = "reqwest"))]
-            Self::Configured(settings) => settings.client(),
-        }
+        client
     }
 }
 

@@ -15,9 +15,6 @@ const LONGEST_STATED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-const SOURCE_FAILED: &str = "the token source failed";
-const SOURCE_REFUSED: &str = "the token source refused";
-
 /// Why there is no token, or why one was not attached.
 ///
 /// Cheap to clone: all callers that waited for one token request get the same failure. It never contains a secret or a
@@ -54,7 +51,7 @@ impl Error {
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
         let kind = Self::find(&*cause).map_or_else(|| Fault::of(&*cause).into(), Self::kind);
-        Self::of_source(kind, SOURCE_FAILED, without_debug_data(cause))
+        Self::of_source(kind, "the token source failed", without_debug_data(cause))
     }
 
     /// A failure that does not pass on its own, such as a refused credential.
@@ -62,7 +59,7 @@ impl Error {
     /// For your own sources and HTTP clients. The token request is still tried again, at most every ten seconds at
     /// first and every minute later, so that a repaired server is found without a restart.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self::of_source(ErrorKind::Refused, SOURCE_REFUSED, cause.into()).lasting()
+        Self::of_source(ErrorKind::Refused, "the token source refused", cause.into()).lasting()
     }
 
     /// Sets how long to wait before the next token request; none is sent earlier. Zero is ignored, and more than a
@@ -166,14 +163,18 @@ impl Error {
         self.with(|inner| inner.source = Some(Arc::from(cause)))
     }
 
-    pub(crate) fn with_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
-        self.with(|inner| inner.advice = Some(advice.into()))
+    /// The same failure, with this advice if there is any.
+    pub(crate) fn with_advice(self, advice: impl Into<Option<&'static str>>) -> Self {
+        match advice.into() {
+            Some(advice) => self.with(|inner| inner.advice = Some(advice.into())),
+            None => self,
+        }
     }
 
     /// The same failure, with this advice if it has none.
     #[cfg(feature = "reqwest")]
     pub(crate) fn or_advice(self, advice: impl Into<Cow<'static, str>>) -> Self {
-        if self.inner.advice.is_some() { self } else { self.with_advice(advice) }
+        self.with(|inner| inner.advice = inner.advice.take().or(Some(advice.into())))
     }
 
     /// Without an OAuth error code, the status decides whether only a person can fix the failure.
@@ -327,25 +328,19 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.inner;
         let mut debug = f.debug_struct("Error");
-        debug.field("kind", &inner.kind);
-        if let Some(whose) = inner.whose {
-            debug.field("whose", &whose);
-        }
-        debug.field("message", &inner.message).field("transient", &inner.transient);
-        if let Some(advice) = &inner.advice {
-            debug.field("advice", &advice);
-        }
-        if let Some(status) = inner.status {
-            debug.field("status", &status);
-        }
-        if let Some(response) = &inner.response {
-            debug.field("response", response);
-        }
-        if let Some(retry_after) = inner.retry_after {
-            debug.field("retry_after", &retry_after);
-        }
-        if let Some(source) = &inner.source {
-            debug.field("source", &source);
+        debug.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
+        let known: [(&str, Option<&dyn fmt::Debug>); 6] = [
+            ("whose", inner.whose.as_ref().map(|whose| whose as _)),
+            ("advice", inner.advice.as_ref().map(|advice| advice as _)),
+            ("status", inner.status.as_ref().map(|status| status as _)),
+            ("response", inner.response.as_ref().map(|response| response as _)),
+            ("retry_after", inner.retry_after.as_ref().map(|wait| wait as _)),
+            ("source", inner.source.as_ref().map(|source| source as _)),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value {
+                debug.field(name, value);
+            }
         }
         debug.finish()
     }

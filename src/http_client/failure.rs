@@ -16,10 +16,7 @@ pub(super) fn failed(cause: BoxError, https: bool, proxy: &str) -> Error {
 pub(super) fn described(fault: Fault, proxy: &str) -> Error {
     let error = Error::new(fault.into(), fault.message(proxy));
     let error = if fault == Fault::ProxyCredentials { error.lasting() } else { error };
-    match fault.advice() {
-        Some(advice) => error.with_advice(advice),
-        None => error,
-    }
+    error.with_advice(fault.advice())
 }
 
 /// The error for a redirect. `target` describes where it leads, at most by an origin.

@@ -124,9 +124,5 @@ fn with_client_name(error: Error, client: &str, https: bool) -> Error {
         Fault::Other => return error.about(&failed),
         fault => fault,
     };
-    let error = error.with_message(format!("{failed}: {}", fault.message("")));
-    match fault.advice() {
-        Some(advice) => error.with_advice(advice),
-        None => error,
-    }
+    error.with_message(format!("{failed}: {}", fault.message(""))).with_advice(fault.advice())
 }

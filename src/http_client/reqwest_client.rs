@@ -1,17 +1,11 @@
 //! Token requests over a `reqwest::Client`.
 
-use std::{
-    convert::Infallible,
-    panic::AssertUnwindSafe,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::{Request, Response, header::USER_AGENT, uri::Scheme};
-use http_body::{Frame, SizeHint};
+use http::{Request, Response, header::USER_AGENT};
+use http_body_util::Full;
+use reqwest::Url;
 
 use super::{
     HttpClient, IntoHttpClient,
@@ -28,11 +22,9 @@ use crate::{
 #[async_trait]
 impl HttpClient for reqwest::Client {
     async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
-        let context = SendContext::new(self, &request)?;
-        let request = context.convert(request)?;
-        let asked = request.url().clone();
+        let (context, request) = SendContext::of(self, request)?;
         let response = self.execute(request).await.map_err(|error| context.failed(error))?;
-        context.read(response, &asked).await
+        context.read(response).await
     }
 
     fn follows_redirects(&self) -> bool {
@@ -45,14 +37,12 @@ impl HttpClient for reqwest::Client {
 impl HttpClient for reqwest_middleware::ClientWithMiddleware {
     async fn send(&self, mut request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
         let mut extensions = std::mem::take(request.extensions_mut());
-        let context = SendContext::new(self.as_ref(), &request)?;
-        let request = context.convert(request)?;
-        let asked = request.url().clone();
+        let (context, request) = SendContext::of(self.as_ref(), request)?;
         let response = self.execute_with_extensions(request, &mut extensions).await.map_err(|error| match error {
             reqwest_middleware::Error::Reqwest(error) => context.failed(error),
             reqwest_middleware::Error::Middleware(error) => context.failed_by(error.into()),
         })?;
-        context.read(response, &asked).await
+        context.read(response).await
     }
 
     fn follows_redirects(&self) -> bool {
@@ -84,41 +74,35 @@ pub(super) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, 
 /// What is known about the client and its request, for errors.
 struct SendContext {
     settings: ReqwestSettings,
-    scheme: Scheme,
+    asked: Url,
 }
 
 impl SendContext {
-    fn new(client: &reqwest::Client, request: &Request<SecretBody>) -> Result<Self, Error> {
-        let context = Self {
-            settings: ReqwestSettings::of(client),
-            scheme: request.uri().scheme().cloned().unwrap_or(Scheme::HTTPS),
-        };
+    /// Also converts the request. A wrapped body cannot be cloned, so that no redirect can send the secret again.
+    fn of(client: &reqwest::Client, mut request: Request<SecretBody>) -> Result<(Self, reqwest::Request), Error> {
+        let settings = ReqwestSettings::of(client);
+        // If the format of reqwest's `Debug` ever changes, this crate's own name is sent.
+        if settings.has_user_agent() {
+            request.headers_mut().remove(USER_AGENT);
+        }
+        let request = request.map(|body| reqwest::Body::wrap(Full::new(body.into_bytes())));
+        let request = reqwest::Request::try_from(request).map_err(|error| {
+            Error::configuration("token_url: reqwest does not accept it").caused_by(Box::new(error.without_url()))
+        })?;
+        let context = Self { settings, asked: request.url().clone() };
         // Without TLS, reqwest would send an https request to a proxy unencrypted.
         if context.is_https() && context.settings.may_use_proxy() && !has_tls() {
             return Err(described(Fault::TlsMissing, ""));
         }
-        Ok(context)
+        Ok((context, request))
     }
 
     fn is_https(&self) -> bool {
-        self.scheme == Scheme::HTTPS
+        self.asked.scheme() == "https"
     }
 
-    /// Converts the request. Its body cannot be cloned, so that no redirect can send the secret again.
-    fn convert(&self, mut request: Request<SecretBody>) -> Result<reqwest::Request, Error> {
-        // If the format of reqwest's `Debug` ever changes, this crate's own name is sent.
-        if self.settings.has_user_agent() {
-            request.headers_mut().remove(USER_AGENT);
-        }
-        let bytes = |body: SecretBody| Some(body.into_bytes()).filter(|bytes| !bytes.is_empty());
-        let request = request.map(|body| reqwest::Body::wrap(Once(bytes(body))));
-        reqwest::Request::try_from(request).map_err(|error| {
-            Error::configuration("token_url: reqwest does not accept it").caused_by(Box::new(error.without_url()))
-        })
-    }
-
-    async fn read(&self, mut response: reqwest::Response, asked: &reqwest::Url) -> Result<Response<SecretBody>, Error> {
-        if response.url() != asked {
+    async fn read(&self, mut response: reqwest::Response) -> Result<Response<SecretBody>, Error> {
+        if *response.url() != self.asked {
             let origin = Target::of_url(response.url()).to_origin();
             return Err(redirected(&origin));
         }
@@ -141,7 +125,7 @@ impl SendContext {
     }
 
     fn failed_by(&self, cause: BoxError) -> Error {
-        let proxy = self.settings.proxy(&self.scheme);
+        let proxy = self.settings.proxy(self.asked.scheme());
         // By HTTP, which is not for SOCKS.
         let tunnelled = chain(&*cause).any(|cause| cause.to_string().starts_with("tunnel error"));
         let error = failed(cause, self.is_https(), &proxy.map(|proxy| format!(" {proxy}")).unwrap_or_default());
@@ -160,24 +144,4 @@ impl SendContext {
 /// Whether the server may not have been reached.
 pub(super) fn is_connection_failure(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Timeout)
-}
-
-/// A body of one chunk that cannot be cloned.
-struct Once(Option<Bytes>);
-
-impl http_body::Body for Once {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
 }

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use http::uri::Scheme;
-
 /// The `Debug` of a `reqwest::Client`. A setting that it does not show is assumed to be reqwest's default.
 pub(super) struct ReqwestSettings(String);
 
@@ -28,7 +26,7 @@ impl ReqwestSettings {
     }
 
     /// The proxy for URLs with this scheme, without credentials. Hosts that `NO_PROXY` lists do not use it.
-    pub(super) fn proxy(&self, scheme: &Scheme) -> Option<&str> {
+    pub(super) fn proxy(&self, scheme: &str) -> Option<&str> {
         let (_, proxies) = self.0.split_once("proxies: [")?;
         let (_, proxy) = proxies.split_once(&format!("{scheme}: Intercept {{ uri: "))?;
         Some(proxy.split_once(' ')?.0.trim_end_matches('/'))

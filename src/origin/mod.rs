@@ -47,7 +47,7 @@ impl PermittedBy {
         Self(at as u32)
     }
 
-    /// Beyond 64 entries, some share a bit.
+    /// By which a token knows who accepted it, and rejections are counted. Beyond 64 entries, some share a bit.
     #[inline]
     pub(crate) fn bit(self) -> u64 {
         1 << (self.0 % u64::BITS)
@@ -163,7 +163,7 @@ impl Origins {
         }
     }
 
-    /// The name of the origin in the log. Rejections are counted by this name.
+    /// The name of the origin in the log.
     pub(crate) fn name(&self, permitted_by: PermittedBy) -> String {
         self.listed.get(permitted_by.0 as usize).map_or_else(|| "*".into(), Origin::to_string)
     }
@@ -212,12 +212,9 @@ impl Origin {
         Ok(Self { scheme, host, port, authority })
     }
 
+    /// For a readable target.
     fn is(&self, target: &Target<'_>) -> bool {
-        let scheme = match target.scheme.map(Scheme::read) {
-            Some(None) => return false,
-            Some(scheme) => scheme,
-            None => None,
-        };
+        let scheme = target.scheme.and_then(Scheme::read);
         let port = match target.port {
             Port::Number(port) => port,
             Port::Default => scheme.map_or(self.port, Scheme::default_port),

@@ -21,7 +21,7 @@ macro_rules! event {
 
 /// An event about one token of a source.
 macro_rules! token_event {
-    ($level:ident, $source:ident, $request:ident, $($rest:tt)*) => {
+    ($level:ident, $source:expr, $request:ident, $($rest:tt)*) => {
         event!(
             $level,
             source = $source,

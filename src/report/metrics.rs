@@ -4,10 +4,7 @@
 //! becomes a label. `docs/in-production.md` lists names and labels.
 #![cfg_attr(not(feature = "metrics"), allow(unused_variables, dead_code))]
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 const COUNTERS: [(&str, &str); 6] = [
     ("client_credentials_token_requests_total", "Exchanges with the token endpoint"),
@@ -35,7 +32,7 @@ const HISTOGRAMS: [(&str, &str); 2] = [
 
 /// What each metric is, for the recorder that is installed now. Called for each exchange, since a recorder may be
 /// installed later than a cache is built.
-pub(crate) fn describe() {
+pub(super) fn describe() {
     #[cfg(feature = "metrics")]
     {
         for (name, text) in COUNTERS {
@@ -50,19 +47,13 @@ pub(crate) fn describe() {
     }
 }
 
-/// Counts an exchange with the token endpoint. `outcome` is `ok`, or the type of the failure.
-pub(crate) fn token_request(source: &Arc<str>, outcome: &'static str, duration: Duration) {
+/// Adds 1 to a counter that has one label beside `source`.
+pub(super) fn count(name: &'static str, source: &Arc<str>, label: &'static str, value: &'static str) {
     #[cfg(feature = "metrics")]
-    {
-        let labels = [label("source", source), metrics::Label::from_static_parts("outcome", outcome)];
-        metrics::counter!("client_credentials_token_requests_total", labels.iter()).increment(1);
-        metrics::histogram!("client_credentials_token_request_duration_seconds", labels.iter()).record(duration);
-    }
+    metrics::counter!(name, "source" => Arc::clone(source), label => value).increment(1);
 }
 
-/// Counts a renewal, with its quick retries. `cause` is `cold`, `expired`, `aging` or `rejected`, `outcome` is `ok` or
-/// `error`.
-pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, outcome: &'static str) {
+pub(super) fn count_renewal(source: &Arc<str>, cause: &'static str, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     {
         let count = |cause, outcome| {
@@ -75,68 +66,12 @@ pub(crate) fn renewal(source: &Arc<str>, cause: &'static str, outcome: &'static 
     }
 }
 
-/// Records until when the source's own token can be used, and for how long it could be when it was requested.
-pub(crate) fn expiry(source: &Arc<str>, until: SystemTime, lifetime: Duration) {
+pub(super) fn set(name: &'static str, source: &Arc<str>, value: f64) {
     #[cfg(feature = "metrics")]
-    {
-        let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        metrics::gauge!("client_credentials_token_expiry_timestamp_seconds", "source" => Arc::clone(source))
-            .set(until.as_secs_f64());
-        metrics::gauge!("client_credentials_token_lifetime_seconds", "source" => Arc::clone(source))
-            .set(lifetime.as_secs_f64());
-    }
+    metrics::gauge!(name, "source" => Arc::clone(source)).set(value);
 }
 
-/// Counts a failure that holds back token requests. `reason` is `failure`, `verdict` or `retry_after`.
-pub(crate) fn hold_back(source: &Arc<str>, reason: &'static str) {
+pub(super) fn record(name: &'static str, source: &Arc<str>, outcome: &'static str, duration: Duration) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("client_credentials_hold_backs_total", "source" => Arc::clone(source), "reason" => reason)
-        .increment(1);
-}
-
-/// Records how long a caller without a usable token waited. `outcome` is `ok`, `error`, `rejected` (of another
-/// token after a rejection, in vain), or `gone` if it went away.
-pub(crate) fn waited(source: &Arc<str>, outcome: &'static str, duration: Duration) {
-    #[cfg(feature = "metrics")]
-    metrics::histogram!("client_credentials_wait_duration_seconds",
-        "source" => Arc::clone(source), "outcome" => outcome)
-    .record(duration);
-}
-
-/// Counts an API's rejection of a token. `kind` is `invalid_token`, `bare` (a 401 without a reason) or `reported` (by
-/// `TokenCache::reject`).
-pub(crate) fn rejection(source: &Arc<str>, kind: &'static str) {
-    #[cfg(feature = "metrics")]
-    metrics::counter!("client_credentials_rejections_total", "source" => Arc::clone(source), "kind" => kind)
-        .increment(1);
-}
-
-/// Counts a request that was sent again with another token. That token was `rejected` too, or the request `answered`.
-pub(crate) fn replay(source: &Arc<str>, rejected: bool) {
-    #[cfg(feature = "metrics")]
-    metrics::counter!("client_credentials_replays_total",
-        "source" => Arc::clone(source), "outcome" => if rejected { "rejected" } else { "answered" })
-    .increment(1);
-}
-
-/// Counts a token that instances share. `outcome` is `fetched` (by this instance, for all), `taken`, or `waited` (taken
-/// after a wait for another instance).
-#[cfg(feature = "store")]
-pub(crate) fn shared_token(source: &Arc<str>, outcome: &'static str) {
-    #[cfg(feature = "metrics")]
-    metrics::counter!("client_credentials_shared_tokens_total", "source" => Arc::clone(source), "outcome" => outcome)
-        .increment(1);
-}
-
-/// Records whether the token store is up.
-#[cfg(feature = "store")]
-pub(crate) fn store_is_up(source: &Arc<str>, is_up: bool) {
-    #[cfg(feature = "metrics")]
-    metrics::gauge!("client_credentials_token_store_up", "source" => Arc::clone(source))
-        .set(f64::from(u8::from(is_up)));
-}
-
-#[cfg(feature = "metrics")]
-fn label(name: &'static str, value: &Arc<str>) -> metrics::Label {
-    metrics::Label::new(name, Arc::clone(value))
+    metrics::histogram!(name, "source" => Arc::clone(source), "outcome" => outcome).record(duration);
 }

@@ -15,7 +15,7 @@ use std::{
 
 use http::StatusCode;
 
-use self::span::{Caller, Span};
+use self::span::Span;
 use crate::{challenge::Rejection, error::Error, lock::lock, token::AccessToken, token_request::TokenRequest};
 
 /// Reports about the tokens of one source.
@@ -63,7 +63,7 @@ impl Reporter {
         Self { source: source.into(), mentions: Arc::default() }
     }
 
-    pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: &Caller) -> Exchange {
+    pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: &Span) -> Exchange {
         metrics::describe();
         Exchange {
             source: Arc::clone(&self.source),
@@ -103,9 +103,9 @@ impl Reporter {
         (until, lifetime): (SystemTime, Duration),
     ) {
         log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), was_failing, token);
-        metrics::renewal(&self.source, cause.name(), "ok");
+        metrics::count_renewal(&self.source, cause.name(), "ok");
         if request.is_default() {
-            metrics::expiry(&self.source, until, lifetime);
+            self.own_token(until, lifetime);
         }
     }
 
@@ -120,8 +120,15 @@ impl Reporter {
         wait: Duration,
     ) {
         log::failed(&self.source, request, error, remaining, wait);
-        metrics::renewal(&self.source, cause.name(), "error");
-        metrics::hold_back(&self.source, reason);
+        metrics::count_renewal(&self.source, cause.name(), "error");
+        metrics::count("client_credentials_hold_backs_total", &self.source, "reason", reason);
+    }
+
+    /// The source's own token can be used until a time, for so long after it was requested.
+    fn own_token(&self, until: SystemTime, lifetime: Duration) {
+        let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        metrics::set("client_credentials_token_expiry_timestamp_seconds", &self.source, until.as_secs_f64());
+        metrics::set("client_credentials_token_lifetime_seconds", &self.source, lifetime.as_secs_f64());
     }
 
     /// A caller finds no usable token and starts to wait.
@@ -136,11 +143,13 @@ impl Reporter {
             Some(Rejection::Bare) => "bare",
             None => "reported",
         };
-        metrics::rejection(&self.source, kind);
+        metrics::count("client_credentials_rejections_total", &self.source, "kind", kind);
     }
 
+    /// A request was sent again with another token, which was `rejected` too or not.
     pub(crate) fn replayed(&self, rejected: bool) {
-        metrics::replay(&self.source, rejected);
+        let outcome = if rejected { "rejected" } else { "answered" };
+        metrics::count("client_credentials_replays_total", &self.source, "outcome", outcome);
     }
 }
 
@@ -164,7 +173,8 @@ impl TimedWait<'_> {
 
 impl Drop for TimedWait<'_> {
     fn drop(&mut self) {
-        metrics::waited(self.source, self.outcome, self.began.elapsed());
+        let duration = self.began.elapsed();
+        metrics::record("client_credentials_wait_duration_seconds", self.source, self.outcome, duration);
     }
 }
 
@@ -180,11 +190,6 @@ impl RequestCause {
 }
 
 impl Exchange {
-    /// Runs `function` within the span.
-    pub(crate) fn within<T>(&self, function: impl FnOnce() -> T) -> T {
-        self.span.within(function)
-    }
-
     pub(crate) fn ended(&mut self, outcome: &Result<AccessToken, Error>) {
         let failure = outcome.as_ref().err();
         self.end(failure.map(Error::type_name), failure.and_then(Error::status));
@@ -193,7 +198,9 @@ impl Exchange {
     fn end(&mut self, failure: Option<&'static str>, status: Option<StatusCode>) {
         let duration = self.started_at.elapsed();
         self.span.took(duration);
-        metrics::token_request(&self.source, failure.unwrap_or("ok"), duration);
+        let outcome = failure.unwrap_or("ok");
+        metrics::count("client_credentials_token_requests_total", &self.source, "outcome", outcome);
+        metrics::record("client_credentials_token_request_duration_seconds", &self.source, outcome, duration);
         self.ended = Some((failure, status));
     }
 }

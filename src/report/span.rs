@@ -1,4 +1,4 @@
-//! The span of a token request, with the target `client_credentials`. Without the feature `tracing`, it is empty.
+//! The span of a token request, with the target `client_credentials`. Without the feature `tracing`, spans are empty.
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 
 use std::time::Duration;
@@ -9,25 +9,19 @@ use http::StatusCode;
 use super::log::resources;
 use crate::token_request::TokenRequest;
 
-/// The span that is current where a token request starts.
-pub(crate) struct Caller(#[cfg(feature = "tracing")] tracing::Span);
+pub(crate) struct Span(#[cfg(feature = "tracing")] tracing::Span);
 
-impl Caller {
+impl Span {
     pub(crate) fn current() -> Self {
         Self(
             #[cfg(feature = "tracing")]
             tracing::Span::current(),
         )
     }
-}
 
-/// The span of one exchange with the token endpoint. It follows from the caller's span and is not its child: the caller
-/// may go away, and others may wait for the same exchange.
-#[derive(Clone)]
-pub(crate) struct Span(#[cfg(feature = "tracing")] tracing::Span);
-
-impl Span {
-    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Caller) -> Self {
+    /// The span of one exchange with the token endpoint. It follows from the caller's span and is not its child: the
+    /// caller may go away, and others may wait for the same exchange.
+    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Span) -> Self {
         #[cfg(feature = "tracing")]
         {
             use tracing::field::Empty;

@@ -13,13 +13,15 @@ use super::contract::{BoxError, Entry, EntryName, TokenStore};
 use crate::{
     lock::lock,
     report::{Reporter, store as report},
-    runtime::caught,
+    runtime::{Panicked, caught},
 };
 
 /// The limit of an operation that callers wait for, and of one beside the traffic.
 const WAITED_FOR: Duration = Duration::from_millis(250);
 const BESIDE_TRAFFIC: Duration = Duration::from_secs(2);
 const CONNECTING: Duration = Duration::from_secs(2);
+/// One beside the traffic, with connecting, ends within this time.
+pub(crate) const LONGEST_OPERATION: Duration = CONNECTING.saturating_add(BESIDE_TRAFFIC);
 /// Limits are counted in steps of this length.
 const STEP: Duration = Duration::from_millis(10);
 /// How long a store that failed is left alone.
@@ -34,13 +36,15 @@ pub(crate) enum Urgency {
 }
 
 impl Urgency {
-    pub(super) fn limit(self) -> Duration {
+    fn limit(self) -> Duration {
         match self {
             Self::WaitedFor => WAITED_FOR,
             Self::BesideTraffic => BESIDE_TRAFFIC,
         }
     }
 }
+
+type Outcome<T> = Result<T, BoxError>;
 
 /// The store is down: instances request tokens themselves.
 #[derive(Debug)]
@@ -79,58 +83,54 @@ impl Bounded {
     }
 
     pub(super) async fn load(&self, names: &[EntryName], urgency: Urgency) -> Result<Vec<Option<Entry>>, Down> {
-        self.run(false, urgency.limit(), || self.store.load(names)).await
+        self.run(false, urgency, || self.store.load(names)).await
     }
 
-    /// Has an effect within `limit` or none, except that its result may be lost.
+    /// Has an effect within the limit or none, except that its result may be lost.
     pub(super) async fn put(
         &self,
         name: &EntryName,
         old: Option<&[u8]>,
         new: &[u8],
         life: Duration,
-        limit: Duration,
+        urgency: Urgency,
     ) -> Result<bool, Down> {
-        self.run(true, limit, || self.store.put(name, old, new, life, limit)).await
+        self.run(true, urgency, || self.store.put(name, old, new, life, urgency.limit())).await
     }
 
     pub(super) async fn remove(&self, name: &EntryName, old: &[u8], urgency: Urgency) -> Result<bool, Down> {
-        self.run(false, urgency.limit(), || self.store.remove(name, old)).await
+        self.run(false, urgency, || self.store.remove(name, old)).await
     }
 
     /// Removes what an operation may have stored that failed, whether the store is up or not.
     pub(super) async fn retract(&self, name: &EntryName, old: &[u8]) {
-        let _ = timeout(BESIDE_TRAFFIC, caught(|| self.store.remove(name, old))).await;
+        let _ = timeout(BESIDE_TRAFFIC, tried(|| self.store.remove(name, old))).await;
     }
 
     /// Tries once more on a failure, since that may have been about a single connection.
-    async fn run<T, F>(&self, is_put: bool, limit: Duration, operation: impl Fn() -> F) -> Result<T, Down>
+    async fn run<T, F>(&self, is_put: bool, urgency: Urgency, operation: impl Fn() -> F) -> Result<T, Down>
     where
-        F: Future<Output = Result<T, BoxError>>,
+        F: Future<Output = Outcome<T>>,
     {
-        let began = Instant::now();
+        let (began, limit) = (Instant::now(), urgency.limit());
         if !self.may_try(began, CONNECTING + limit) {
             return Err(Down);
         }
-        match within(CONNECTING, caught(|| self.store.connect())).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => return Err(self.failed(false, began, &error.to_string())),
-            Ok(Err(_)) => return Err(self.failed(false, began, "it panicked")),
-            Err(Late) => return Err(self.failed(false, began, &format!("no connection within {CONNECTING:?}"))),
+        if let Err(error) = within(CONNECTING, "no connection", tried(|| self.store.connect())).await {
+            return Err(self.failed(false, began, &error));
         }
-        let tries = async {
-            match caught(&operation).await {
-                Ok(Ok(output)) => Ok(output),
-                _ => caught(&operation).await.unwrap_or_else(|_| Err("it panicked".into())),
+        let twice = async {
+            match tried(&operation).await {
+                Ok(output) => Ok(output),
+                Err(_) => tried(&operation).await,
             }
         };
-        match within(limit, tries).await {
-            Ok(Ok(output)) => {
+        match within(limit, "no result", twice).await {
+            Ok(output) => {
                 self.succeeded(is_put, began);
                 Ok(output)
             }
-            Ok(Err(error)) => Err(self.failed(is_put, began, &error.to_string())),
-            Err(Late) => Err(self.failed(is_put, began, &format!("no result within {limit:?}"))),
+            Err(error) => Err(self.failed(is_put, began, &error)),
         }
     }
 
@@ -168,7 +168,7 @@ impl Bounded {
         }
     }
 
-    fn failed(&self, is_put: bool, began: Instant, error: &str) -> Down {
+    fn failed(&self, is_put: bool, began: Instant, error: &BoxError) -> Down {
         let mut outage = self.outage();
         if outage.as_ref().is_some_and(|outage| outage.since >= began) {
             // It was under way when another one failed.
@@ -181,7 +181,7 @@ impl Bounded {
         *outage = Some(Outage { since: since.unwrap_or(now), until: now + wait, alone, is_of_puts: is_put });
         drop(outage);
         if since.is_none() {
-            report::is_down(&self.report, self.name(), error, wait);
+            report::is_down(&self.report, self.name(), &error.to_string(), wait);
         }
         Down
     }
@@ -191,19 +191,22 @@ impl Bounded {
     }
 }
 
-struct Late;
+/// A panic is a failure like others.
+async fn tried<T, F: Future<Output = Outcome<T>>>(operation: impl FnOnce() -> F) -> Outcome<T> {
+    caught(operation).await.unwrap_or_else(|Panicked| Err("it panicked".into()))
+}
 
 /// Like `timeout`, except that a step which takes longer counts as one: where a process gets no processor, or stood
 /// still, its store is not what is late.
-async fn within<T>(limit: Duration, operation: impl Future<Output = T>) -> Result<T, Late> {
+async fn within<T>(limit: Duration, late: &str, operation: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     let mut operation = pin!(operation);
     let mut left = limit;
     while !left.is_zero() {
         let step = left.min(STEP);
-        if let Ok(output) = timeout(step, &mut operation).await {
-            return Ok(output);
+        if let Ok(outcome) = timeout(step, &mut operation).await {
+            return outcome;
         }
         left -= step;
     }
-    Err(Late)
+    Err(format!("{late} within {limit:?}").into())
 }

@@ -1,9 +1,10 @@
 //! The keys that shared tokens are encrypted with.
 
-use std::{env, fmt, fs, io, path::Path, sync::Arc};
+use std::{array, env, fmt, fs, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, RandomizedNonceKey},
+    error::Unspecified,
     hkdf,
 };
 use base64::{
@@ -15,10 +16,12 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::{
-    error::Error,
-    secret_file::{self, NotRead, shown_path},
+    error::{Error, ErrorKind},
+    secret_file::{self, shown_path},
 };
 
+/// The name in errors.
+const FIELD: &str = "encryption_key";
 const LENGTH: usize = 32;
 pub(super) const ID_LENGTH: usize = 8;
 
@@ -69,19 +72,14 @@ impl EncryptionKey {
     /// If the file cannot be read, if every user may write to it, or if it does not contain keys.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let at = format!("the file {}", shown(path));
-        let text = secret_file::read(path).map_err(|NotRead(what, cause)| {
-            let error = Refused::new(format!("{at} {what}")).into_error();
-            match cause {
-                Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
-                None => error,
-            }
-        })?;
+        let shown = shown(path);
+        let text =
+            secret_file::read(path).map_err(|not_read| not_read.into_error(ErrorKind::Configuration, FIELD, &shown))?;
+        let source = format!("{FIELD}: the file {shown}");
         if is_written_by_all(path) {
-            let refused = Refused::new(format!("{at} may be written by every user"));
-            return Err(refused.with_advice("chmod 600").into_error());
+            return Err(Error::configuration(format!("{source} may be written by every user")).with_advice("chmod 600"));
         }
-        Self::parse(&text).map_err(|refused| refused.in_source(&at).into_error())
+        Self::parse(&source, &text)
     }
 
     /// The keys in an environment variable, separated by commas or white space.
@@ -90,13 +88,12 @@ impl EncryptionKey {
     ///
     /// If the variable is not set, or does not contain keys.
     pub fn from_env(name: &str) -> Result<Self, Error> {
-        let at = format!("the variable {}", shown(Path::new(name)));
+        let source = format!("{FIELD}: the variable {}", shown(Path::new(name)));
         match env::var(name).map(Zeroizing::new) {
-            Ok(text) => Self::parse(&text).map_err(|refused| refused.in_source(&at)),
-            Err(env::VarError::NotPresent) => Err(Refused::new(format!("{at} is not set"))),
-            Err(env::VarError::NotUnicode(_)) => Err(Refused::new(format!("{at} is not UTF-8"))),
+            Ok(text) => Self::parse(&source, &text),
+            Err(env::VarError::NotPresent) => Err(Error::configuration(format!("{source} is not set"))),
+            Err(env::VarError::NotUnicode(_)) => Err(Error::configuration(format!("{source} is not UTF-8"))),
         }
-        .map_err(Refused::into_error)
     }
 
     /// A key in base64, or several, separated by commas or white space. Both alphabets of RFC 4648 are accepted, with
@@ -106,7 +103,7 @@ impl EncryptionKey {
     ///
     /// If it is not 32 bytes in base64, or one byte repeated.
     pub fn from_base64(keys: impl Into<SecretString>) -> Result<Self, Error> {
-        Self::parse(keys.into().expose_secret()).map_err(Refused::into_error)
+        Self::parse(FIELD, keys.into().expose_secret())
     }
 
     /// A key as bytes, such as from a key management service. They must be random: a password is not a key.
@@ -115,8 +112,7 @@ impl EncryptionKey {
     ///
     /// If they are one byte repeated.
     pub fn from_bytes(key: &[u8; LENGTH]) -> Result<Self, Error> {
-        let key = Key::new(key).map_err(Refused::into_error)?;
-        Ok(Self { keys: vec![Arc::new(key)] })
+        Ok(Self { keys: vec![Arc::new(Key::new(FIELD, key)?)] })
     }
 
     /// Also decrypts what was encrypted with these keys.
@@ -134,43 +130,38 @@ impl EncryptionKey {
         self.keys.iter().map(|key| &**key).find(|key| key.id == id)
     }
 
-    fn parse(text: &str) -> Result<Self, Refused> {
-        let keys: Vec<_> = parts(text).map(|part| Key::new(&*decode(part)?).map(Arc::new)).collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(Refused::key("empty")) } else { Ok(Self { keys }) }
+    /// Errors begin with `source`.
+    fn parse(source: &str, text: &str) -> Result<Self, Error> {
+        let key = |part| Ok(Arc::new(Key::new(source, &*decode(source, part)?)?));
+        let keys: Vec<_> = parts(text).map(key).collect::<Result<_, Error>>()?;
+        if keys.is_empty() { Err(not_a_key(source, "empty")) } else { Ok(Self { keys }) }
     }
 }
 
 impl fmt::Debug for EncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.keys.iter().map(|key| format_args!("{}", hexadecimal(&key.id)).to_string()))
-            .finish()
+        f.debug_list().entries(self.keys.iter().map(|key| hexadecimal(&key.id))).finish()
     }
 }
 
 impl Key {
-    fn new(bytes: &[u8; LENGTH]) -> Result<Self, Refused> {
+    fn new(source: &str, bytes: &[u8; LENGTH]) -> Result<Self, Error> {
         if bytes.iter().all(|byte| *byte == bytes[0]) {
-            return Err(Refused::key("one byte repeated"));
+            return Err(not_a_key(source, "one byte repeated"));
         }
-        let unusable = |_| Refused::key("unusable");
+        Self::derive(bytes).map_err(|Unspecified| not_a_key(source, "unusable"))
+    }
+
+    fn derive(bytes: &[u8; LENGTH]) -> Result<Self, Unspecified> {
         // Two keys from one, so that the id says nothing about the key that encrypts.
         let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"client-credentials token store 1").extract(bytes);
-        let (mut id, mut sealing) = ([0; ID_LENGTH], Zeroizing::new([0; LENGTH]));
-        derived.expand(&[b"id"], Length(ID_LENGTH)).and_then(|derived| derived.fill(&mut id)).map_err(unusable)?;
-        derived.expand(&[b"seal"], Length(LENGTH)).and_then(|derived| derived.fill(&mut *sealing)).map_err(unusable)?;
+        let (mut id, mut sealing) = ([0; LENGTH], Zeroizing::new([0; LENGTH]));
+        derived.expand(&[b"id"], hkdf::HKDF_SHA256)?.fill(&mut id)?;
+        derived.expand(&[b"seal"], hkdf::HKDF_SHA256)?.fill(&mut *sealing)?;
         // Not GCM: many processes draw nonces for one key, some of them restored from one snapshot of a machine, and
         // with SIV a nonce that repeats gives nothing away.
-        let aead = RandomizedNonceKey::new(&AES_256_GCM_SIV, &*sealing).map_err(unusable)?;
-        Ok(Self { id, aead })
-    }
-}
-
-struct Length(usize);
-
-impl hkdf::KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
+        let aead = RandomizedNonceKey::new(&AES_256_GCM_SIV, &*sealing)?;
+        Ok(Self { id: array::from_fn(|at| id[at]), aead })
     }
 }
 
@@ -178,7 +169,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty())
 }
 
-fn decode(text: &str) -> Result<Zeroizing<[u8; LENGTH]>, Refused> {
+fn decode(source: &str, text: &str) -> Result<Zeroizing<[u8; LENGTH]>, Error> {
     let is_path = text.starts_with(['/', '.', '~']) || text.contains('.');
     let is_hexadecimal = text.len() == 2 * LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match from_base64(text) {
@@ -188,12 +179,12 @@ fn decode(text: &str) -> Result<Zeroizing<[u8; LENGTH]>, Refused> {
             Ok(key)
         }
         _ if is_path => {
-            let advice = "EncryptionKey::from_file reads the key from a file";
-            Err(Refused::new("a path, not a key".into()).with_advice(advice))
+            let error = Error::configuration(format!("{source}: a path, not a key"));
+            Err(error.with_advice("EncryptionKey::from_file reads the key from a file"))
         }
-        _ if is_hexadecimal => Err(Refused::key("hexadecimal, not base64")),
-        Some(decoded) => Err(Refused::key(format!("{} bytes instead of {LENGTH}", decoded.len()))),
-        None => Err(Refused::key("not base64")),
+        _ if is_hexadecimal => Err(not_a_key(source, "hexadecimal, not base64")),
+        Some(decoded) => Err(not_a_key(source, &format!("{} bytes instead of {LENGTH}", decoded.len()))),
+        None => Err(not_a_key(source, "not base64")),
     }
 }
 
@@ -206,36 +197,8 @@ fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     })
 }
 
-/// Why there is no key.
-struct Refused {
-    what: String,
-    advice: Option<&'static str>,
-}
-
-impl Refused {
-    fn new(what: String) -> Self {
-        Self { what, advice: None }
-    }
-
-    fn key(what: impl Into<String>) -> Self {
-        Self::new(what.into()).with_advice("make a key with `openssl rand -base64 32`")
-    }
-
-    fn with_advice(self, advice: &'static str) -> Self {
-        Self { advice: Some(advice), ..self }
-    }
-
-    fn in_source(self, source: &str) -> Self {
-        Self { what: format!("{source}: {}", self.what), ..self }
-    }
-
-    fn into_error(self) -> Error {
-        let error = Error::configuration(format!("encryption_key: {}", self.what));
-        match self.advice {
-            Some(advice) => error.with_advice(advice),
-            None => error,
-        }
-    }
+fn not_a_key(source: &str, what: &str) -> Error {
+    Error::configuration(format!("{source}: {what}")).with_advice("make a key with `openssl rand -base64 32`")
 }
 
 /// A path or a name, unless it is a key.
@@ -263,10 +226,5 @@ fn is_written_by_all(_: &Path) -> bool {
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    use fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

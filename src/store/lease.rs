@@ -14,43 +14,44 @@ use zeroize::Zeroizing;
 
 use super::{
     availability::{Down, Urgency},
-    entries::{Names, Shelf},
+    names::Names,
     record::Record,
+    sharing::Sharing,
 };
 
 const LIFE: Duration = Duration::from_secs(5);
 const EXTENDED_EACH: Duration = Duration::from_secs(1);
-/// Between two token requests of all instances, start to start.
-const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
+/// A lease lasts at least so long after a token request began: all instances send at most one in that time.
+const AFTER_REQUEST: Duration = Duration::from_secs(1);
 
 /// What an instance would hold: an entry that no other instance writes.
 pub(super) struct Claim {
-    pub shelf: Arc<Shelf>,
-    pub names: Arc<Names>,
+    pub sharing: Arc<Sharing>,
+    pub names: Names,
     bytes: Zeroizing<Vec<u8>>,
     /// Other bytes, for its last second: an extension that arrives late no longer finds the lease.
     last_bytes: Zeroizing<Vec<u8>>,
 }
 
 /// A claim that the store granted. Given back when it is dropped.
-pub(super) struct Lease {
+pub(super) struct HeldLease {
     claim: Arc<Claim>,
     extension: AbortHandle,
-    /// When the request began that it is for; `None`: none has.
+    /// When the last request began; `None`: none has.
     began: Option<Instant>,
     is_given_back: bool,
 }
 
 impl Claim {
     /// `None`: nothing can be encrypted.
-    pub(super) fn new(shelf: Arc<Shelf>, names: Arc<Names>) -> Option<Arc<Self>> {
+    pub(super) fn new(sharing: Arc<Sharing>, names: Names) -> Option<Arc<Self>> {
         let claim = fastrand::u64(..);
         let bytes = |claim: u64| {
-            let plain = Record::default().number(1, shelf.instance).number(2, claim).write();
-            shelf.seal(&names.lease, &plain)
+            let plain = Record::default().number(1, sharing.instance).number(2, claim).write();
+            sharing.seal.seal(&names.lease, &plain)
         };
         let (bytes, last_bytes) = (bytes(claim)?, bytes(!claim)?);
-        Some(Arc::new(Self { shelf, names, bytes, last_bytes }))
+        Some(Arc::new(Self { sharing, names, bytes, last_bytes }))
     }
 
     /// Whether the store granted it without our knowing: the result was lost.
@@ -58,26 +59,21 @@ impl Claim {
         stored == Some(&self.bytes[..])
     }
 
-    /// Takes the place of what is stored, which is nothing or garbage. `false`: another instance was faster.
+    /// Takes the place of what is stored: nothing, garbage, or an earlier put of this claim. `false`: another instance
+    /// was faster.
     pub(super) async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
-        let (name, limit) = (&self.names.lease, urgency.limit());
-        self.shelf.store.put(name, replaced, &self.bytes, LIFE, limit).await
+        self.sharing.store.put(&self.names.lease, replaced, &self.bytes, LIFE, urgency).await
     }
 
     /// Removes it beside the traffic, whether the store is up or not: a put that failed may have had its effect.
     pub(super) fn retract(self: Arc<Self>) {
-        tokio::spawn(async move { self.shelf.store.retract(&self.names.lease, &self.bytes).await });
-    }
-
-    async fn replace(&self, bytes: &[u8], life: Duration, urgency: Urgency) -> Result<bool, Down> {
-        let (name, limit) = (&self.names.lease, urgency.limit());
-        self.shelf.store.put(name, Some(&self.bytes), bytes, life, limit).await
+        tokio::spawn(async move { self.sharing.store.retract(&self.names.lease, &self.bytes).await });
     }
 
     async fn keep(self: Arc<Self>) {
         loop {
             sleep(EXTENDED_EACH).await;
-            if !matches!(self.replace(&self.bytes, LIFE, Urgency::BesideTraffic).await, Ok(true)) {
+            if !matches!(self.put(Some(&self.bytes), Urgency::BesideTraffic).await, Ok(true)) {
                 return;
             }
         }
@@ -85,10 +81,11 @@ impl Claim {
 
     /// Gives it back one second after the request began, without waiting for that.
     async fn give_back(self: Arc<Self>, began: Option<Instant>, urgency: Urgency) {
-        let left = began.map(|began| BETWEEN_REQUESTS.saturating_sub(began.elapsed()));
+        let left = began.map(|began| AFTER_REQUEST.saturating_sub(began.elapsed()));
+        let (store, lease) = (&self.sharing.store, &self.names.lease);
         let given_back = match left.filter(|left| !left.is_zero()) {
-            Some(left) => self.replace(&self.last_bytes, left, urgency).await,
-            None => self.shelf.store.remove(&self.names.lease, &self.bytes, urgency).await,
+            Some(left) => store.put(lease, Some(&self.bytes), &self.last_bytes, left, urgency).await,
+            None => store.remove(lease, &self.bytes, urgency).await,
         };
         if given_back.is_err() {
             // A store that is full still removes, and the others would wait.
@@ -97,7 +94,7 @@ impl Claim {
     }
 }
 
-impl Lease {
+impl HeldLease {
     pub(super) fn new(claim: Arc<Claim>) -> Self {
         let extension = tokio::spawn(Arc::clone(&claim).keep()).abort_handle();
         Self { claim, extension, began: None, is_given_back: false }
@@ -108,17 +105,15 @@ impl Lease {
         self.began = Some(Instant::now());
     }
 
-    /// The last request began so long ago.
-    pub(super) async fn give_back(mut self, ago: Duration, urgency: Urgency) {
+    pub(super) async fn give_back(mut self, urgency: Urgency) {
         self.is_given_back = true;
         self.extension.abort();
-        let began = Instant::now().checked_sub(ago).or(self.began);
-        Arc::clone(&self.claim).give_back(began, urgency).await;
+        Arc::clone(&self.claim).give_back(self.began, urgency).await;
     }
 }
 
-impl Drop for Lease {
-    /// The flight ended early. If its runtime has ended, too, the lease ends by itself.
+impl Drop for HeldLease {
+    /// The flight ended early. If its runtime has ended, too, the lease ends on its own.
     fn drop(&mut self) {
         self.extension.abort();
         if let (false, Ok(runtime)) = (self.is_given_back, Handle::try_current()) {

@@ -67,9 +67,9 @@
 //!   and then takes the new token. What cannot be sent again is lost.
 //! - Tokens that are bound to a certificate (RFC 8705) or a key can be used only by instances that have it.
 
+mod approach;
 mod availability;
 mod contract;
-mod entries;
 #[cfg(all(feature = "file", unix))]
 mod file;
 #[cfg(all(feature = "file", not(unix)))]
@@ -88,10 +88,8 @@ mod stored_failure;
 mod stored_token;
 
 #[cfg(feature = "file")]
-#[cfg_attr(docsrs, doc(cfg(feature = "file")))]
 pub use self::file::FileStore;
 #[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::{Reconnecting, RedisStore};
 pub use self::{
     contract::{BoxError, Entry, EntryName, TokenStore},
@@ -99,9 +97,10 @@ pub use self::{
 };
 // For the cache.
 pub(crate) use self::{
-    availability::Urgency,
-    permit::{Began, Permit},
+    approach::{Next, Taken, Wish},
+    availability::{LONGEST_OPERATION, Urgency},
+    permit::Permit,
     seal::Seal,
-    sharing::{Next, Sharing, Taken, Wish},
+    sharing::Sharing,
     stored_failure::StoredFailure,
 };

@@ -7,54 +7,55 @@ use super::{contract::EntryName, key::hexadecimal};
 /// Changes when what an input means does, so that two versions never take each other's tokens for their own.
 const VERSION: &[u8] = b"client-credentials token 1";
 
-/// What the names of a token's entries have in common: a hash of everything that identifies the token.
+/// The names of a token's entries. They begin with a hash of everything that identifies the token.
 ///
 /// It is not keyed: instances with different keys, in the middle of a rotation, would each hold a lease of their own.
 /// So whoever reads the store and guesses every input can confirm the guess. No secret is among the inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TokenName(String);
+pub(super) struct Names {
+    pub token: EntryName,
+    pub lease: EntryName,
+    pub failure: EntryName,
+}
 
-impl TokenName {
+impl Names {
     /// The order of the inputs counts, and an empty one differs from an omitted one.
-    pub(crate) fn new<I: AsRef<[u8]>>(namespace: &str, inputs: impl IntoIterator<Item = I>) -> Self {
+    pub(super) fn new<'a>(namespace: &'a str, inputs: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Context::new(&SHA256);
-        let mut add = |input: &[u8]| {
+        for input in [VERSION, namespace.as_bytes()].into_iter().chain(inputs) {
             // With its length: ("ab", "c") is another token than ("a", "bc").
             hash.update(&(input.len() as u64).to_be_bytes());
             hash.update(input);
-        };
-        add(VERSION);
-        add(namespace.as_bytes());
-        inputs.into_iter().for_each(|input| add(input.as_ref()));
-        Self(hexadecimal(hash.finish().as_ref()))
-    }
-
-    /// The name of one of the entries, such as `token` or `lease`.
-    pub(crate) fn entry(&self, what: &str) -> EntryName {
-        EntryName::new(&self.0, what)
+        }
+        let token = hexadecimal(hash.finish().as_ref());
+        let name = |what| EntryName::new(&token, what);
+        Self { token: name("token"), lease: name("lease"), failure: name("failure") }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::TokenName;
+    use super::Names;
+
+    fn name<const N: usize>(namespace: &str, inputs: [&str; N]) -> String {
+        Names::new(namespace, inputs.map(str::as_bytes)).token.to_string()
+    }
 
     /// Changing it splits a fleet into old and new instances while a version is rolled out.
     #[test]
     fn the_name_of_a_token_stays() {
-        let name = TokenName::new("", ["https://auth.example.com/token", "abcde", "stats"]).entry("token");
-        assert_eq!(name.as_str(), "28302bc41a8e9177e592b998fc3b57d3aa3e422a13fd6bb867ceae253298258b.token");
+        let name = name("", ["https://auth.example.com/token", "abcde", "stats"]);
+        assert_eq!(name, "28302bc41a8e9177e592b998fc3b57d3aa3e422a13fd6bb867ceae253298258b.token");
     }
 
     #[test]
     fn each_input_counts_with_its_length() {
         let names = [
-            TokenName::new("", ["ab", "c"]),
-            TokenName::new("", ["a", "bc"]),
-            TokenName::new("", ["ab", "c", ""]),
-            TokenName::new("ab", ["c"]),
-            TokenName::new("", ["c", "ab"]),
-            TokenName::new("", ["abc"]),
+            name("", ["ab", "c"]),
+            name("", ["a", "bc"]),
+            name("", ["ab", "c", ""]),
+            name("ab", ["c"]),
+            name("", ["c", "ab"]),
+            name("", ["abc"]),
         ];
         for (at, name) in names.iter().enumerate() {
             assert!(!names[..at].contains(name), "{at}");

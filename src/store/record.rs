@@ -8,22 +8,16 @@ use zeroize::Zeroizing;
 pub(super) struct Record<'a>(Vec<(u8, Cow<'a, [u8]>)>);
 
 impl<'a> Record<'a> {
-    pub(super) fn text(mut self, number: u8, value: &'a str) -> Self {
-        self.0.push((number, Cow::Borrowed(value.as_bytes())));
+    /// `None` adds nothing.
+    pub(super) fn text(mut self, number: u8, value: impl Into<Option<&'a str>>) -> Self {
+        self.0.extend(value.into().map(|value| (number, Cow::Borrowed(value.as_bytes()))));
         self
     }
 
-    pub(super) fn optional_text(self, number: u8, value: Option<&'a str>) -> Self {
-        value.into_iter().fold(self, |record, value| record.text(number, value))
-    }
-
-    pub(super) fn number(mut self, number: u8, value: u64) -> Self {
-        self.0.push((number, Cow::Owned(value.to_be_bytes().to_vec())));
+    /// `None` adds nothing.
+    pub(super) fn number(mut self, number: u8, value: impl Into<Option<u64>>) -> Self {
+        self.0.extend(value.into().map(|value| (number, Cow::Owned(value.to_be_bytes().to_vec()))));
         self
-    }
-
-    pub(super) fn optional_number(self, number: u8, value: Option<u64>) -> Self {
-        value.into_iter().fold(self, |record, value| record.number(number, value))
     }
 
     /// With enough capacity from the start: growing would leave copies of a token behind.

@@ -1,206 +1,144 @@
-//! What a flight does with the store before it requests a token, and after.
-//!
-//! Before: it takes a token that another instance has stored, or is held back by a failure that another has met, or
-//! waits while another requests the token, or holds the lease and requests it itself. After: it stores what it got.
+//! The tokens that a cache shares with other instances: of each, the store has the token, the lease of the instance
+//! that requests the next one, and the failure that holds it back.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::{
-    availability::{Bounded, Urgency},
-    contract::TokenStore,
-    entries::{Found, Names, Seen, Shelf},
-    lease::{Claim, Lease},
-    names::TokenName,
-    permit::Permit,
-    seal::Seal,
+    availability::{Bounded, Down, Urgency},
+    contract::{Entry, EntryName, TokenStore},
+    names::Names,
+    record::Record,
+    seal::{Opened, Seal},
     stored_failure::StoredFailure,
+    stored_token::StoredToken,
 };
 use crate::{
     report::{Reporter, store as report},
-    token::AccessToken,
     token_identity::TokenIdentity,
 };
 
-/// Between two looks while another instance requests the token: grows from the least to the most.
-const LEAST_PAUSE: Duration = Duration::from_millis(25);
-const MOST_PAUSE: Duration = Duration::from_millis(250);
-
-/// The tokens that a cache shares with others.
+/// The tokens that a cache shares with other instances.
 pub(crate) struct Sharing {
-    shelf: Arc<Shelf>,
-    /// What the user calls them.
+    pub(super) store: Bounded,
+    pub(super) seal: Seal,
+    pub(super) report: Reporter,
+    /// Which cache wrote an entry.
+    pub(super) instance: u64,
+    /// What the user calls the tokens.
     namespace: String,
+    /// Whether the log has mentioned entries that this instance cannot open.
+    mentioned: AtomicBool,
 }
 
-/// What a flight asks the store for.
-pub(crate) struct Wish<'a> {
-    pub identity: TokenIdentity,
-    pub urgency: Urgency,
-    /// A token to remove, because an API rejected it.
-    pub rejected: Option<&'a AccessToken>,
-    /// Whether the flight may request a token.
-    pub may_request: bool,
-    /// How long it waits for another instance.
-    pub patience: Duration,
-    /// Whether it takes a token of this age.
-    pub takes: &'a (dyn Fn(&AccessToken, Duration) -> bool + Send + Sync),
-    /// It is about to wait that long.
-    pub waits: &'a (dyn Fn(Duration) + Send + Sync),
+/// The entries of a token, as they were seen.
+pub(super) struct Seen {
+    pub token: Found<StoredToken>,
+    pub lease: Found<()>,
+    pub failure: Found<StoredFailure>,
+    /// How long the look took: what is left of the lives may be less by that.
+    pub took: Duration,
 }
 
-/// What a flight does now.
-pub(crate) enum Next {
-    Take(Taken),
-    /// Another instance has met a failure that concerns this one.
-    HoldBack(StoredFailure),
-    Request(Permit),
-    /// The store is down, or the wait took too long.
-    RequestAlone(Permit),
-    /// There is nothing to take, and it may not request.
-    Leave,
-}
-
-/// A token that another instance obtained.
-pub(crate) struct Taken {
-    pub token: AccessToken,
-    /// How long ago it was requested, by the store's clock.
-    pub age: Duration,
-    /// How long this instance waited for it, if it did.
-    pub waited: Option<Duration>,
+/// One entry, as it was seen.
+pub(super) enum Found<T> {
+    /// Nothing that counts. With the bytes of garbage, which a new entry replaces.
+    Free(Option<Zeroizing<Vec<u8>>>),
+    Read {
+        value: T,
+        bytes: Zeroizing<Vec<u8>>,
+        life: Duration,
+    },
+    /// Written with another key or by a later version. Left alone while it lives.
+    Foreign,
 }
 
 impl Sharing {
     pub(crate) fn new(store: Arc<dyn TokenStore>, seal: Seal, namespace: String, report: Reporter) -> Self {
         report::is_up(&report);
         let store = Bounded::new(store, report.clone());
-        let shelf = Shelf { store, seal, report, instance: fastrand::u64(..), mentioned: AtomicBool::new(false) };
-        Self { shelf: Arc::new(shelf), namespace }
+        Self { store, seal, report, instance: fastrand::u64(..), namespace, mentioned: AtomicBool::new(false) }
     }
 
     /// The store's name in logs.
     pub(crate) fn store(&self) -> &str {
-        self.shelf.store.name()
+        self.store.name()
     }
 
     /// Whether the store would be used now.
     pub(crate) fn is_up(&self) -> bool {
-        self.shelf.store.is_up()
+        self.store.is_up()
     }
 
-    pub(crate) async fn next(&self, wish: &Wish<'_>) -> Next {
-        let names = Arc::new(Names::new(&TokenName::new(&self.namespace, wish.identity.inputs())));
-        let Some(claim) = Claim::new(Arc::clone(&self.shelf), names) else {
-            return Next::RequestAlone(Permit::none());
-        };
-        Approach { claim, wish, wait: Wait::new(wish.patience), lease: None }.next().await
+    pub(super) fn names(&self, identity: &TokenIdentity) -> Names {
+        Names::new(&self.namespace, identity.inputs())
     }
-}
 
-/// The way to a token, look by look.
-struct Approach<'a> {
-    claim: Arc<Claim>,
-    wish: &'a Wish<'a>,
-    wait: Wait,
-    lease: Option<Lease>,
-}
+    /// Loads the entries. The log mentions garbage if it `mentions` it.
+    pub(super) async fn look(&self, names: &Names, urgency: Urgency, mentions: bool) -> Result<Seen, Down> {
+        let began = Instant::now();
+        let all = [names.token.clone(), names.lease.clone(), names.failure.clone()];
+        let mut entries = self.store.load(&all, urgency).await?.into_iter();
+        let mut next = || entries.next().flatten();
+        Ok(Seen {
+            token: self.open(&names.token, next(), mentions, |plain, _| StoredToken::read(plain)),
+            lease: self.open(&names.lease, next(), mentions, |plain, _| Record::read(plain).map(drop)),
+            failure: self.open(&names.failure, next(), mentions, StoredFailure::read),
+            took: began.elapsed(),
+        })
+    }
 
-impl Approach<'_> {
-    async fn next(mut self) -> Next {
-        loop {
-            let Some(mut seen) = self.look().await else { return Next::RequestAlone(Permit::none()) };
-            if let Some(taken) = self.takes(&seen) {
-                return Next::Take(taken);
-            }
-            if let Some(failure) = seen.failure.value().filter(|failure| failure.holds_back()) {
-                return Next::HoldBack(failure.clone());
-            }
-            if !self.wish.may_request {
-                return Next::Leave;
-            }
-            let is_granted = self.claim.is_granted(seen.lease.bytes());
-            if !is_granted && !matches!(seen.lease, Found::Free(_)) {
-                // This process stood still, and another instance took it.
-                self.lease = None;
-            }
-            if is_granted || self.lease.is_some() {
-                let lease = self.lease.take().unwrap_or_else(|| Lease::new(Arc::clone(&self.claim)));
-                return Next::Request(Permit::new(self.claim, Some(lease), seen, self.wish.urgency));
-            }
-            if let Found::Free(garbage) = &mut seen.lease {
-                match self.claim.put(garbage.take().as_ref().map(|bytes| &bytes[..]), self.wish.urgency).await {
-                    // It looks once more: the previous holder may have stored a token in between.
-                    Ok(true) => self.lease = Some(Lease::new(Arc::clone(&self.claim))),
-                    Ok(false) => {}
-                    Err(_) => {
-                        self.claim.retract();
-                        return Next::RequestAlone(Permit::none());
-                    }
+    fn open<T>(
+        &self,
+        name: &EntryName,
+        entry: Option<Entry>,
+        mentions: bool,
+        read: impl FnOnce(&[u8], Duration) -> Option<T>,
+    ) -> Found<T> {
+        let Some(Entry { bytes, life }) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
+        let bytes = Zeroizing::new(bytes);
+        let why = match self.seal.open(name, &bytes) {
+            Opened::Plain(plain) => match read(&plain, life) {
+                Some(value) => return Found::Read { value, bytes, life },
+                None => "not what it should be",
+            },
+            Opened::Garbage(why) => why,
+            Opened::Foreign(why) => {
+                if !self.mentioned.swap(true, Ordering::Relaxed) {
+                    report::foreign(&self.report, self.store.name(), &why);
                 }
+                return Found::Foreign;
             }
-            if self.lease.is_none() && !self.waits().await {
-                return Next::RequestAlone(Permit::new(self.claim, None, seen, self.wish.urgency));
-            }
+        };
+        if mentions {
+            report::garbage(&self.report, self.store.name(), why);
         }
-    }
-
-    /// `None`: the store is down.
-    async fn look(&self) -> Option<Seen> {
-        let Claim { shelf, names, .. } = &*self.claim;
-        let mut seen =
-            shelf.look(names, self.wish.urgency, self.wait.pauses == 0 && self.lease.is_none()).await.ok()?;
-        if let (Some(rejected), Found::Read { value, bytes, .. }) = (self.wish.rejected, &seen.token)
-            && value.token.is_same_as(rejected)
-        {
-            shelf.store.remove(&names.token, bytes, self.wish.urgency).await.ok()?;
-            seen.token = Found::Free(None);
-        }
-        Some(seen)
-    }
-
-    fn takes(&self, seen: &Seen) -> Option<Taken> {
-        let Found::Read { value, life, .. } = &seen.token else { return None };
-        // A store that says more than the lifetime is wrong: then the token is taken for a new one.
-        let age = value.lifetime.saturating_sub(*life) + seen.took;
-        self.claim.shelf.store.was_stored(age);
-        let waited = self.wait.began.map(|began| began.elapsed());
-        (self.wish.takes)(&value.token, age).then(|| Taken { token: value.token.clone(), age, waited })
-    }
-
-    /// Until the next look. `false`: it has waited long enough.
-    async fn waits(&mut self) -> bool {
-        let Some(pause) = self.wait.next() else { return false };
-        if self.wait.pauses == 1 {
-            report::waits(&self.claim.shelf.report, self.claim.shelf.store.name());
-        }
-        (self.wish.waits)(pause);
-        sleep(pause).await;
-        true
+        Found::Free(Some(bytes))
     }
 }
 
-/// The wait for another instance.
-struct Wait {
-    patience: Duration,
-    began: Option<Instant>,
-    pauses: u32,
-}
-
-impl Wait {
-    fn new(patience: Duration) -> Self {
-        Self { patience, began: None, pauses: 0 }
+impl<T> Found<T> {
+    /// What a new entry replaces.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Free(bytes) => bytes.as_ref().map(|bytes| &bytes[..]),
+            Self::Read { bytes, .. } => Some(bytes),
+            Self::Foreign => None,
+        }
     }
 
-    /// Jittered, so that a fleet that waits does not look at once.
-    fn next(&mut self) -> Option<Duration> {
-        let waited = self.began.get_or_insert_with(Instant::now).elapsed();
-        let left = self.patience.checked_sub(waited).filter(|left| !left.is_zero())?;
-        let most = (LEAST_PAUSE * (2 << self.pauses.min(4))).min(MOST_PAUSE);
-        self.pauses += 1;
-        Some((LEAST_PAUSE + (most - LEAST_PAUSE).mul_f64(fastrand::f64())).min(left))
+    pub(super) fn value(&self) -> Option<&T> {
+        match self {
+            Self::Read { value, .. } => Some(value),
+            _ => None,
+        }
     }
 }

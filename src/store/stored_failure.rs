@@ -95,12 +95,12 @@ impl StoredFailure {
         let text = Some(error.chain()).filter(|text| text.len() <= LONGEST_TEXT).unwrap_or_default();
         Record::default()
             .number(INSTANCE, self.instance)
-            .number(FOR_ALL, self.is_for_all.into())
+            .number(FOR_ALL, u64::from(self.is_for_all))
             .text(KIND, error.kind().name())
-            .optional_number(STATUS, error.status().map(|status| status.as_u16().into()))
-            .number(IN_A_ROW, self.in_a_row.into())
-            .number(ASKED, error.retry_after().is_some().into())
-            .text(TEXT, &text)
+            .number(STATUS, error.status().map(|status| status.as_u16().into()))
+            .number(IN_A_ROW, u64::from(self.in_a_row))
+            .number(ASKED, u64::from(error.retry_after().is_some()))
+            .text(TEXT, &*text)
             .write()
     }
 

@@ -1,6 +1,6 @@
 //! A token as it is stored.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -9,36 +9,30 @@ use crate::token::AccessToken;
 
 const TOKEN: u8 = 1;
 const LIFETIME: u8 = 2;
-const ISSUED_AT: u8 = 3;
-const EXPIRES_IN: u8 = 4;
-const EXPIRES_WITHIN: u8 = 5;
-const REFRESH_IN: u8 = 6;
-const SCOPE: u8 = 7;
+const EXPIRES_IN: u8 = 3;
+const EXPIRES_WITHIN: u8 = 4;
+const REFRESH_IN: u8 = 5;
+const SCOPE: u8 = 6;
 /// Names and values in turn.
-const MEMBER: u8 = 8;
+const MEMBER: u8 = 7;
 
 /// A token that an instance obtained.
 pub(crate) struct StoredToken {
     pub token: AccessToken,
     /// From when it was requested until it ends. What is left of it is never more, whatever a store says.
     pub lifetime: Duration,
-    /// By the clock of the instance that requested it. Says what is what to whoever opens an entry; no instance relies
-    /// on another's clock.
-    pub issued_at: SystemTime,
 }
 
 impl StoredToken {
     pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
         let token = &self.token;
-        let issued_at = self.issued_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let record = Record::default()
             .text(TOKEN, token.expose_secret())
             .number(LIFETIME, millis(self.lifetime))
-            .number(ISSUED_AT, millis(issued_at))
-            .optional_number(EXPIRES_IN, token.expires_in().map(millis))
-            .optional_number(EXPIRES_WITHIN, token.expires_within().map(millis))
-            .optional_number(REFRESH_IN, token.refresh_in().map(millis))
-            .optional_text(SCOPE, token.scope());
+            .number(EXPIRES_IN, token.expires_in().map(millis))
+            .number(EXPIRES_WITHIN, token.expires_within().map(millis))
+            .number(REFRESH_IN, token.refresh_in().map(millis))
+            .text(SCOPE, token.scope());
         let members = token.members().flat_map(|(name, value)| [name, value]);
         members.fold(record, |record, part| record.text(MEMBER, part)).write()
     }
@@ -62,8 +56,7 @@ impl StoredToken {
         while let (Some(name), Some(value)) = (members.next(), members.next()) {
             token = token.with_member(name, value);
         }
-        let issued_at = SystemTime::UNIX_EPOCH.checked_add(time(ISSUED_AT)?)?;
-        Some(Self { token, lifetime: time(LIFETIME)?, issued_at })
+        Some(Self { token, lifetime: time(LIFETIME)? })
     }
 }
 
@@ -84,10 +77,9 @@ mod tests {
         let token = token.with_expires_within(seconds(7200));
         let token = token.with_member("instance_url", "https://na1.example.com").with_member("roles", "[]");
         for token in [token, bare] {
-            let issued_at = SystemTime::UNIX_EPOCH + seconds(1_700_000_000);
-            let stored = StoredToken { token: token.clone(), lifetime: seconds(3600), issued_at }.write();
+            let stored = StoredToken { token: token.clone(), lifetime: seconds(3600) }.write();
             let read = StoredToken::read(&stored).expect("a token");
-            assert_eq!((read.lifetime, read.issued_at), (seconds(3600), issued_at));
+            assert_eq!(read.lifetime, seconds(3600));
             let all = |token: &AccessToken| {
                 let members: Vec<_> = token.members().map(|(name, value)| [name, value].map(str::to_owned)).collect();
                 let times = [token.expires_in(), token.expires_within(), token.refresh_in()];

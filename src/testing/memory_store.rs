@@ -105,8 +105,7 @@ impl MemoryStore {
     #[must_use]
     pub fn entries(&self) -> HashMap<EntryName, Entry> {
         let state = self.state();
-        let names: Vec<_> = state.entries.keys().collect();
-        names.into_iter().filter_map(|name| Some((name.clone(), state.living(name)?))).collect()
+        state.entries.keys().filter_map(|name| Some((name.clone(), state.living(name)?))).collect()
     }
 
     /// The operations received so far.

@@ -41,9 +41,8 @@ impl MockResponse {
 
     /// The error response of a token endpoint (RFC 6749 section 5.2), with the status 400, or 401 for `invalid_client`.
     pub fn oauth_error(code: &str) -> Self {
-        let status = if code == "invalid_client" { 401 } else { 400 };
-        let body = serde_json::json!({ "error": code }).to_string();
-        Self::status(status).with_header("content-type", "application/json").with_body(body)
+        let status = if code == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        Self::new(What::This(json(status, &serde_json::json!({ "error": code }))))
     }
 
     /// A 200 with an HTML page, which is not a token response.
@@ -116,16 +115,10 @@ impl MockResponse {
 }
 
 /// The responses to the next requests, and to all requests after them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Responses {
     next: VecDeque<MockResponse>,
-    always: MockResponse,
-}
-
-impl Default for Responses {
-    fn default() -> Self {
-        Self { next: VecDeque::new(), always: MockResponse::usual() }
-    }
+    always: Option<MockResponse>,
 }
 
 impl Responses {
@@ -135,11 +128,11 @@ impl Responses {
 
     pub(super) fn always(&mut self, response: MockResponse) {
         self.next.clear();
-        self.always = response;
+        self.always = Some(response);
     }
 
     pub(super) fn pop(&mut self) -> MockResponse {
-        self.next.pop_front().unwrap_or_else(|| self.always.clone())
+        self.next.pop_front().or_else(|| self.always.clone()).unwrap_or_else(MockResponse::usual)
     }
 }
 

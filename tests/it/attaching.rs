@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    fake::{Api, api_tokens, bearer, tokens},
+    api::{Api, api_tokens, bearer, tokens},
     get,
 };
 use bytes::Bytes;
@@ -22,7 +22,7 @@ const URL: &str = "https://api.example.com/stats";
 
 #[tokio::test(start_paused = true)]
 async fn every_request_carries_one_authorization_header_marked_sensitive() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     let api = Api::open();
     let service = BearerAuthLayer::new(tokens).layer(api.clone());
     for _ in 0..3 {
@@ -34,18 +34,18 @@ async fn every_request_carries_one_authorization_header_marked_sensitive() {
         assert!(values[0].is_sensitive());
         assert!(!format!("{request:?}").contains("token-1"), "the token is visible in the request's Debug");
     }
-    assert_eq!(count.get(), 1);
+    assert_eq!(source.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_that_the_caller_set_stays_and_no_token_is_fetched() {
-    let (tokens, count) = api_tokens();
+async fn a_header_that_the_caller_set_stays_and_no_token_is_requested() {
+    let (tokens, source) = api_tokens();
     let api = Api::open();
     let mut request = get(URL);
     request.headers_mut().insert(AUTHORIZATION, "Basic YTpi".parse().expect("a value"));
     BearerAuthLayer::new(tokens).layer(api.clone()).oneshot(request).await.expect("a response");
     assert_eq!(api.seen()[0].headers()[AUTHORIZATION], "Basic YTpi");
-    assert_eq!(count.get(), 0);
+    assert_eq!(source.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,18 +66,12 @@ async fn headers_that_the_caller_set_are_unchanged_beside_a_cached_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_as_many_headers_as_there_can_be_is_no_panic() {
+async fn a_request_with_the_most_headers_that_it_can_have_causes_no_panic() {
     let (tokens, _) = api_tokens();
     let api = Api::open();
-    let mut request = get(URL);
-    for number in 0.. {
-        let name = http::HeaderName::try_from(format!("x-{number}")).expect("a name");
-        if request.headers_mut().try_insert(name, http::HeaderValue::from_static("x")).is_err() {
-            break;
-        }
-    }
+    let request = with_all_headers_used(get(URL));
     let service = BearerAuthLayer::new(tokens).layer(api.clone());
-    // The first waits for its token, the second finds it at hand.
+    // The first waits for its token, which is cached for the second.
     for _ in 0..2 {
         service.clone().oneshot(request.clone()).await.expect("a response");
     }
@@ -97,33 +91,6 @@ async fn without_a_token_the_request_is_not_sent_and_the_caller_gets_the_cause()
     assert_eq!(api.count(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_next_request_carries_the_renewed_token_and_one_in_flight_is_left_alone() {
-    let (tokens, count) = api_tokens();
-    let api = Api::open();
-    // The API takes half an hour, in which the token is renewed.
-    let slow = tower::ServiceBuilder::new().map_future(|response| async {
-        tokio::time::sleep(Duration::from_secs(1800)).await;
-        response.await
-    });
-    let service = BearerAuthLayer::new(tokens).layer(slow.service(api.clone()));
-    service.clone().oneshot(get(URL)).await.expect("the token is there");
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    let in_flight = tokio::spawn(service.clone().oneshot(get(URL)));
-    tokio::time::sleep(Duration::from_secs(500)).await;
-    // Aging: served at once, renewed beside.
-    let aging = tokio::spawn(service.clone().oneshot(get(URL)));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let renewed = tokio::spawn(service.clone().oneshot(get(URL)));
-    for task in [in_flight, aging, renewed] {
-        assert_eq!(task.await.expect("no panic").expect("a response").status(), StatusCode::OK);
-    }
-    let seen = api.seen();
-    let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
-    assert_eq!(carried, ["token-1", "token-1", "token-1", "token-2"]);
-    assert_eq!(count.get(), 2);
-}
-
 /// Without a scheme it speaks to a proxy, which is not whom the token is for; with one it is an extended CONNECT (RFC
 /// 8441), such as opens a WebSocket over HTTP/2.
 #[tokio::test(start_paused = true)]
@@ -136,7 +103,7 @@ async fn a_connect_request_gets_a_token_where_it_speaks_to_the_origin_and_none_w
         ("https://elsewhere.example.com/chat", None),
     ];
     for fetched in [false, true] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         if fetched {
             tokens.token().await.expect("a token");
         }
@@ -146,13 +113,13 @@ async fn a_connect_request_gets_a_token_where_it_speaks_to_the_origin_and_none_w
             layer.layer(api.clone()).oneshot(connect(uri).expect("a request")).await.expect("a response");
             assert_eq!(bearer(&api.seen()[0]), expected, "{uri}");
         }
-        assert_eq!(count.get(), 1);
+        assert_eq!(source.count(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
-    let (tokens, count) = api_tokens();
+async fn a_request_marked_without_token_is_sent_without_one_and_none_is_requested() {
+    let (tokens, source) = api_tokens();
     let api = Api::open();
     let service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
     // Not even one that names no host: there is nothing to check.
@@ -161,7 +128,7 @@ async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
         request.extensions_mut().insert(WithoutToken);
         service.clone().oneshot(request).await.expect("a response");
     }
-    assert_eq!(count.get(), 0);
+    assert_eq!(source.count(), 0);
     tokens.token().await.expect("a token");
     let mut request = get(URL);
     request.extensions_mut().insert(WithoutToken);
@@ -173,7 +140,7 @@ async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
 
 /// The user's own client serves both, so that the token request goes through the adapter that waits for its token.
 #[tokio::test]
-async fn a_token_request_through_the_same_stack_is_not_waited_for_by_itself() {
+async fn a_token_request_through_the_same_stack_does_not_wait_for_itself() {
     let api = Api::new(|request| match request.uri().path() {
         "/oauth2/token" => Response::new(Full::from(r#"{"access_token":"abcde","token_type":"Bearer"}"#)),
         _ => Response::default(),
@@ -205,8 +172,8 @@ impl HttpClient for Late {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_request_of_another_source_goes_as_it_is() {
-    let (builder, count) = tokens();
+async fn a_token_request_of_another_source_is_sent_without_a_token() {
+    let (builder, other) = tokens();
     let endpoint = Api::new(|_| Response::new(Full::from(r#"{"access_token":"abcde","token_type":"Bearer"}"#)));
     let client = BearerAuthLayer::new(builder.any_origin().build().expect("a cache")).layer(endpoint.clone());
     let source = ClientCredentials::builder("https://auth.example.com/token", "abcde", "12345")
@@ -216,12 +183,12 @@ async fn a_token_request_of_another_source_goes_as_it_is() {
         .expect("a source");
     assert_eq!(TokenCache::from(source).token().await.expect("a token").expose_secret(), "abcde");
     assert_eq!(bearer(&endpoint.seen()[0]), None);
-    assert_eq!(count.get(), 0);
+    assert_eq!(other.count(), 0);
 }
 
 /// A source of one's own has no marker for its requests.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_asks_through_the_stack_that_waits_for_it_fails_at_once() {
+async fn a_source_that_sends_through_the_stack_that_waits_for_it_fails_at_once() {
     let stack = Arc::<OnceLock<BearerAuth<Api>>>::default();
     let late = Arc::clone(&stack);
     let source = token_fn(move |_| {
@@ -261,7 +228,7 @@ async fn a_source_that_asks_through_the_stack_that_waits_for_it_fails_at_once() 
     assert_eq!(tokens.token_for(&orders).await.expect("a token").expose_secret(), "first-for-orders");
 }
 
-/// Promise of the hot path: a token at hand is attached in `call` itself.
+/// Promise of the hot path: a cached token is attached in `call` itself.
 #[test]
 fn a_cached_token_is_attached_outside_of_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -293,34 +260,23 @@ fn futures_now<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-#[tokio::test]
-async fn a_401_to_a_request_that_waited_and_had_no_room_for_its_token_is_no_rejection_of_it() {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
-    use tower::{Layer, ServiceExt};
+#[tokio::test(start_paused = true)]
+async fn a_401_to_a_request_that_waited_and_had_no_room_for_its_token_rejects_no_token() {
+    let (tokens, source) = api_tokens();
+    let api = Api::accepting("none", Some("Bearer error=\"invalid_token\""));
+    let service = BearerAuthLayer::new(tokens).layer(api.clone());
+    let response = service.oneshot(with_all_headers_used(get(URL))).await.expect("a response");
+    assert_eq!((response.status(), bearer(&api.seen()[0])), (StatusCode::UNAUTHORIZED, None));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(source.count(), 1);
+}
 
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    let source = client_credentials::token_fn(move |_| {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        async move { client_credentials::AccessToken::new(format!("token-{number}")) }
-    });
-    let tokens = client_credentials::TokenCache::builder(source).origin("https://api.example.com").build();
-    let layer = client_credentials::BearerAuthLayer::new(tokens.expect("a cache"));
-    let api = tower::service_fn(|request: http::Request<()>| async move {
-        assert!(!request.headers().contains_key("authorization"));
-        http::Response::builder().status(401).header("www-authenticate", r#"Bearer error="invalid_token""#).body(())
-    });
-    let mut request = http::Request::get("https://api.example.com/").body(()).expect("a request");
-    for header in 0.. {
-        let name = http::HeaderName::try_from(format!("x-{header}")).expect("a name");
-        if request.headers_mut().try_append(name, http::HeaderValue::from_static("")).is_err() {
+fn with_all_headers_used<B>(mut request: Request<B>) -> Request<B> {
+    for number in 0.. {
+        let name = http::HeaderName::try_from(format!("x-{number}")).expect("a name");
+        if request.headers_mut().try_insert(name, http::HeaderValue::from_static("x")).is_err() {
             break;
         }
     }
-    let response = layer.layer(api).oneshot(request).await.expect("a response");
-    assert_eq!(response.status(), 401);
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    request
 }

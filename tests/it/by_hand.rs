@@ -8,7 +8,7 @@ use tokio::time::{advance, sleep};
 use tracing::Level;
 
 use crate::support::{
-    fake::{api_tokens, tokens},
+    api::{api_tokens, tokens},
     log::Log,
     source::{Outcome, Source},
 };
@@ -22,7 +22,7 @@ async fn header(tokens: &TokenCache) -> BearerHeader {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_to_a_named_origin_has_a_header_marked_sensitive() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     for header in [
         tokens.header_for(URL).await,
         tokens.header_for(String::from("https://API.example.com:443")).await,
@@ -34,13 +34,13 @@ async fn a_request_to_a_named_origin_has_a_header_marked_sensitive() {
         assert_eq!(header.token().expose_secret(), "token-1");
         assert!(!format!("{header:?}").contains("token-1"), "{header:?}");
     }
-    assert_eq!(count.get(), 1);
+    assert_eq!(source.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_the_token_may_not_go_there_is_no_header_and_no_token_request_and_the_log_says_so_once() {
     let (log, _guard) = Log::start();
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     for (uri, kind, said) in [
         ("https://elsewhere.example.com/", ErrorKind::ForeignOrigin, "https://elsewhere.example.com"),
         ("https://api.example.com:8443/", ErrorKind::ForeignOrigin, "https://api.example.com:8443"),
@@ -61,7 +61,7 @@ async fn where_the_token_may_not_go_there_is_no_header_and_no_token_request_and_
         }
         assert_eq!(log.take(Level::WARN), [""; 0], "{uri}: said twice");
     }
-    assert_eq!(count.get(), 0);
+    assert_eq!(source.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ async fn a_response_that_rejects_the_token_renews_it_once_for_all() {
         |header| header.on_response(401_u16, None::<&str>),
     ];
     for report in reports {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let headers = [header(&tokens).await, header(&tokens).await];
         for header in headers {
             assert!(report(&header));
@@ -114,13 +114,13 @@ async fn a_response_that_rejects_the_token_renews_it_once_for_all() {
             assert_eq!(replaced.value(), "Bearer token-2");
         }
         assert_eq!(header(&tokens).await.value(), "Bearer token-2");
-        assert_eq!(count.get(), 2);
+        assert_eq!(source.count(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_about_something_else_renews_nothing() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     for (status, challenge) in [
         (200_u16, EXPLICIT),
         (403, EXPLICIT),
@@ -134,21 +134,21 @@ async fn what_is_about_something_else_renews_nothing() {
         assert!(header.replaced().await.is_none());
     }
     sleep(Duration::from_secs(60)).await;
-    assert_eq!((header(&tokens).await.value().as_bytes(), count.get()), (&b"Bearer token-1"[..], 1));
+    assert_eq!((header(&tokens).await.value().as_bytes(), source.count()), (&b"Bearer token-1"[..], 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_that_is_no_401_is_reported_by_hand() {
-    let (tokens, count) = api_tokens();
+async fn a_rejection_other_than_a_401_is_reported_by_hand() {
+    let (tokens, source) = api_tokens();
     let first = header(&tokens).await;
     first.reject();
     assert_eq!(first.replaced().await.expect("another token").value(), "Bearer token-2");
-    assert_eq!(count.get(), 2);
+    assert_eq!(source.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_that_rejects_everything_does_not_make_us_hammer_the_token_endpoint() {
-    let (tokens, count) = api_tokens();
+async fn an_api_that_rejects_everything_does_not_flood_the_token_endpoint() {
+    let (tokens, source) = api_tokens();
     for _ in 0..3600 {
         let first = header(&tokens).await;
         if first.on_response(401_u16, [EXPLICIT])
@@ -159,13 +159,13 @@ async fn an_api_that_rejects_everything_does_not_make_us_hammer_the_token_endpoi
         }
         sleep(Duration::from_secs(1)).await;
     }
-    assert!(count.get() <= 20, "{} token requests in an hour", count.get());
+    assert!(source.count() <= 20, "{} token requests in an hour", source.count());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replaced_token_that_the_api_accepts_lets_the_next_rejection_renew_at_once() {
     for accepted in [true, false] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         for expected in 2..5 {
             let first = header(&tokens).await;
             assert!(first.on_response(401_u16, [EXPLICIT]));
@@ -173,7 +173,7 @@ async fn a_replaced_token_that_the_api_accepts_lets_the_next_rejection_renew_at_
                 assert!(!accepted, "no token {expected}");
                 return;
             };
-            assert_eq!(count.get(), expected);
+            assert_eq!(source.count(), expected);
             // A server error says nothing about the token.
             second.on_response(if accepted { 204_u16 } else { 503 }, None::<&str>);
             sleep(Duration::from_secs(2)).await;
@@ -186,7 +186,7 @@ async fn a_replaced_token_that_the_api_accepts_lets_the_next_rejection_renew_at_
 #[tokio::test(start_paused = true)]
 async fn good_responses_end_the_spacing_of_renewals_too() {
     for good in [true, false] {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         header(&tokens).await.on_response(401_u16, [EXPLICIT]);
         for _ in 0..15 {
             sleep(Duration::from_secs(1)).await;
@@ -200,29 +200,29 @@ async fn good_responses_end_the_spacing_of_renewals_too() {
         sleep(Duration::from_secs(12)).await;
         header(&tokens).await.on_response(401_u16, [EXPLICIT]);
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(count.get(), if good { 4 } else { 3 });
+        assert_eq!(source.count(), if good { 4 } else { 3 });
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_named_origin_has_its_own_streak_of_rejections() {
-    let (builder, count) = tokens();
+    let (builder, source) = tokens();
     let tokens = builder.origin("https://bad.example.com").origin("https://good.example.com").build().expect("a cache");
     for _ in 0..5 {
         let header = tokens.header_for("https://bad.example.com").await.expect("a header");
         header.on_response(401_u16, [EXPLICIT]);
         sleep(Duration::from_secs(1)).await;
     }
-    let before = count.get();
+    let before = source.count();
     let header = tokens.header_for("https://good.example.com").await.expect("a header");
     header.on_response(401_u16, [EXPLICIT]);
     assert!(header.replaced().await.is_some());
-    assert_eq!(count.get(), before + 1);
+    assert_eq!(source.count(), before + 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handle_for_another_scope_gives_its_own_token() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     let request = client_credentials::TokenRequest::builder().scope("orders").build().expect("a token request");
     let orders = tokens.with_request(&request);
     assert_eq!(header(&tokens).await.value(), "Bearer token-1");
@@ -230,5 +230,5 @@ async fn a_handle_for_another_scope_gives_its_own_token() {
     assert_eq!(first.value(), "Bearer token-2");
     assert!(first.on_response(401_u16, [EXPLICIT]));
     assert_eq!(first.replaced().await.expect("another token").value(), "Bearer token-3");
-    assert_eq!((header(&tokens).await.value().as_bytes(), count.get()), (&b"Bearer token-1"[..], 3));
+    assert_eq!((header(&tokens).await.value().as_bytes(), source.count()), (&b"Bearer token-1"[..], 3));
 }

@@ -1,5 +1,6 @@
 //! What no scenario says of one token's life: sources of one's own that hang, panic or issue expired tokens, rejections
-//! that are reported by hand, handles, and the tasks of the runtime. All else is in `tests/scenarios`.
+//! that are reported by hand, handles, the tasks of the runtime, and the last seconds of a token. All else is in
+//! `tests/scenarios`.
 
 use std::{
     pin::Pin,
@@ -10,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
+use crate::support::{
+    source::{Outcome, Source, down, hours, millis, minutes, seconds},
+    tenants::{Asked, Reply, Tenants, call, call_steadily},
+};
 use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::{
     task::JoinSet,
@@ -47,7 +51,7 @@ async fn steady_traffic(tokens: &TokenCache, time: Duration) -> (Vec<Error>, Dur
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_caller_is_served_from_the_cache() {
+async fn the_second_caller_gets_the_cached_token() {
     let source = Source::new();
     let tokens = source.cache();
     assert_eq!(token(&tokens).await, "token-1");
@@ -73,19 +77,6 @@ async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
     token(&tokens).await;
     sleep(seconds(1)).await;
     assert_ne!(token(&tokens).await, "token-1");
-}
-
-#[tokio::test(start_paused = true)]
-async fn callers_get_the_failure_of_the_source_while_token_requests_are_held_back() {
-    let source = Source::new();
-    source.respond(down());
-    let tokens = source.cache();
-    tokens.token().await.expect_err("the server is down");
-    let error = tokens.token().await.expect_err("held back");
-    assert_eq!((source.count(), error.is_transient()), (1, true));
-    assert!(error.retry_after().is_some(), "{error}");
-    let text = error.to_string();
-    assert!(text.starts_with("the token source failed: ") && text.contains("; next attempt in "), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,23 +165,6 @@ async fn a_rejected_token_is_replaced_once_for_all() {
     assert_eq!(token(&tokens).await, "token-2");
     assert_eq!(source.count(), 2);
     assert_eq!(source.rejected(), ["token-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejected_token_stays_in_use_where_no_other_can_be_obtained() {
-    for outcome in [down(), Outcome::Hangs] {
-        let source = Source::new();
-        let tokens = source.cache();
-        let first = tokens.token().await.expect("a token");
-        advance(seconds(10)).await;
-        source.respond(outcome);
-        tokens.reject(&first);
-        let came = Instant::now();
-        assert_eq!(token(&tokens).await, "token-1");
-        assert!(came.elapsed() <= seconds(5), "waited {:?} for a renewal that does not come", came.elapsed());
-        let (failed, slowest) = steady_traffic(&tokens, minutes(20)).await;
-        assert!(failed.is_empty() && slowest.is_zero(), "{slowest:?} {failed:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,7 +267,7 @@ async fn a_source_that_panics_before_there_is_a_future_is_backed_off_from_as_wel
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_panics_in_rejected_is_asked_for_the_next_token_all_the_same() {
+async fn a_source_that_panics_in_rejected_is_called_for_the_next_token_all_the_same() {
     struct Panics(Source);
     #[async_trait]
     impl TokenSource for Panics {
@@ -312,4 +286,68 @@ async fn a_source_that_panics_in_rejected_is_asked_for_the_next_token_all_the_sa
     sleep(minutes(1)).await;
     tokens.reject(&first);
     assert_eq!(token(&tokens).await, "token-2");
+}
+
+/// However the waits between attempts grow: after a verdict, and after what may pass.
+#[tokio::test(start_paused = true)]
+async fn one_attempt_is_made_in_the_last_six_seconds_of_a_token() {
+    for fails in [Reply::OAuth("unauthorized_client"), Reply::Status(503), Reply::RetryAfter(503, 3600)] {
+        for lifetime in [60_u16, 300, 3600] {
+            let expires = Duration::from_secs_f64(f64::from(lifetime) - (f64::from(lifetime) / 20.0).min(10.0));
+            let mended = expires - millis(6_000);
+            let endpoint = Tenants::new(move |Asked { at, times, .. }| {
+                (if times == 1 || at >= mended { Reply::Token } else { fails }, Duration::ZERO)
+            });
+            let endpoint = endpoint.with_expires_in(lifetime.into());
+            let end = expires + seconds(2);
+            let calls = call_steadily(&endpoint, &endpoint.cache(), 1, millis(500), end).await;
+            assert!(endpoint.count_within(seconds(1), mended) > 0, "it failed");
+            let lost = calls.iter().find(|call| call.outcome.is_err() || !call.waited.is_zero());
+            assert!(lost.is_none(), "{fails:?}, {lifetime} s: {lost:?} after {:?}", endpoint.asked());
+        }
+    }
+}
+
+/// The last second of a token is stated as zero, which on its own would mean that the server does not say.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
+    for takes in [0, 20, 300] {
+        let endpoint = Tenants::new(move |Asked { at, .. }| {
+            let second = at.as_secs();
+            (Reply::Known("t", second / 6, 5 - second % 6), millis(takes))
+        });
+        let calls = call_steadily(&endpoint, &endpoint.cache(), 1, millis(50), minutes(10)).await;
+        for call in &calls {
+            let token = call.outcome.as_ref().unwrap_or_else(|error| panic!("{call:?}: {error}"));
+            let number: u64 = token.expose_secret().trim_start_matches("t-").parse().expect("a number");
+            // The server took it for good when it sent it, or when the caller came.
+            let sent = call.came.max(seconds(6 * number));
+            assert!(seconds(6 * number + 6) > sent, "{call:?}");
+        }
+        assert!(endpoint.most_within(seconds(1)) <= 3, "{} in a second", endpoint.most_within(seconds(1)));
+    }
+}
+
+/// It is asked twice more, since a server that counts down may be a second behind.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_repeats_an_expired_token_is_asked_three_times_before_callers_are_told() {
+    let endpoint =
+        Tenants::new(|Asked { times, .. }| (Reply::Known("t", 1, if times == 1 { 60 } else { 0 }), Duration::ZERO));
+    let tokens = endpoint.cache();
+    call(&endpoint, &tokens, 0).await.outcome.expect("a token");
+    sleep(seconds(61)).await;
+    let call = call(&endpoint, &tokens, 0).await;
+    let error = call.outcome.expect_err("it has expired").to_string();
+    assert!(error.contains("the same token again, after it had expired"), "{error}");
+    assert_eq!((call.waited, endpoint.asked().len()), (seconds(2), 4));
+}
+
+/// Its own time limit ends before the caller's.
+#[tokio::test(start_paused = true)]
+async fn the_first_caller_of_a_server_that_hangs_gets_the_failure_of_its_token_request() {
+    let endpoint = Tenants::new(|_| (Reply::Hangs, Duration::ZERO));
+    let call = call(&endpoint, &endpoint.cache(), 0).await;
+    let error = call.outcome.expect_err("it hangs");
+    assert_eq!(call.waited, seconds(28));
+    assert!(error.to_string().contains("auth.example.com"), "{error}");
 }

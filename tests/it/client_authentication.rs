@@ -1,7 +1,6 @@
 //! How a client proves who it is beyond a secret that is sent: assertions, signers, client certificates (RFC 7521,
 //! 7523, 8705).
 
-use crate::support::keys;
 use std::{
     path::PathBuf,
     sync::{
@@ -12,10 +11,10 @@ use std::{
 };
 
 use crate::support::endpoint::{ask, form, token_response};
-use crate::support::keys::{Jwt, Key};
+use crate::support::keys::{Jwt, Key, SignsWith};
 use crate::support::{received, responding};
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, Signer, TokenRequest, TokenSource, async_trait,
+    ClientAuthentication, ClientCredentials, Error, ErrorKind, Secret, TokenRequest, TokenSource,
     testing::{AuthorizationServer, MockResponse, ReceivedTokenRequest},
 };
 use http::header;
@@ -51,23 +50,8 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-/// An Ed25519 key that is kept elsewhere.
-struct Kms(Key);
-
-#[async_trait]
-impl Signer for Kms {
-    fn algorithm(&self) -> &str {
-        "EdDSA"
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        tokio::task::yield_now().await;
-        Ok(keys::signature(self.0.pem(), message))
-    }
-}
-
-fn kms() -> Arc<Kms> {
-    Arc::new(Kms(Key::ed25519()))
+fn kms() -> Arc<Key> {
+    Arc::new(Key::ed25519())
 }
 
 #[tokio::test]
@@ -90,7 +74,7 @@ async fn private_key_jwt_sends_a_signed_assertion_and_nothing_else() {
     assert_eq!(names, expected);
 
     let jwt = Jwt::read(&assertion(&request));
-    assert!(kms.0.signed(&jwt));
+    assert!(kms.signed(&jwt));
     assert_eq!(jwt.header, serde_json::json!({"alg": "EdDSA", "typ": "JWT"}));
     let claims = jwt.claims.as_object().expect("an object");
     let mut names: Vec<_> = claims.keys().map(String::as_str).collect();
@@ -261,7 +245,7 @@ async fn a_corrected_attempt_that_cannot_be_sent_reports_the_refusal_before_it()
 
 /// What a service that keeps keys has at a moment: the key and the name that the server knows it by belong together.
 #[tokio::test]
-async fn a_key_that_changes_is_asked_for_anew_each_time_together_with_its_name() {
+async fn a_key_that_changes_is_read_anew_each_time_together_with_its_name() {
     let keys = [("2026-11", kms()), ("2026-12", kms())];
     let count = AtomicUsize::new(0);
     let current = keys.clone();
@@ -277,7 +261,7 @@ async fn a_key_that_changes_is_asked_for_anew_each_time_together_with_its_name()
     for (jwt, (name, key)) in jwts(&server).iter().zip(&keys) {
         assert_eq!(jwt.header["kid"], *name);
         assert_eq!(jwt.claims["aud"], URL);
-        assert!(key.0.signed(jwt), "{name}");
+        assert!(key.signed(jwt), "{name}");
     }
 }
 
@@ -310,19 +294,6 @@ async fn the_failure_of_a_function_is_the_cause_and_says_whether_it_may_pass() {
     assert!(server.token_requests().is_empty());
 }
 
-struct Failing(Result<Vec<u8>, Error>);
-
-#[async_trait]
-impl Signer for Failing {
-    fn algorithm(&self) -> &str {
-        "ES256"
-    }
-
-    async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.0.clone()
-    }
-}
-
 #[tokio::test]
 async fn the_failure_of_a_signer_is_the_cause_and_says_whether_it_may_pass() {
     let server = AuthorizationServer::in_memory();
@@ -332,7 +303,7 @@ async fn the_failure_of_a_signer_is_the_cause_and_says_whether_it_may_pass() {
         // ASN.1, as most services give it.
         (Ok(vec![0x30; 71]), false, "the signer returned 71 bytes; ES256 needs 64: r and s, not ASN.1"),
     ] {
-        let source = source(ClientAuthentication::private_key_jwt(Failing(outcome)), &server);
+        let source = source(ClientAuthentication::private_key_jwt(SignsWith(outcome)), &server);
         let error = ask(&source).await.expect_err(says);
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credentials, transient));
         assert!(error.to_string().contains(&format!("private_key_jwt: {says}")), "{error}");
@@ -341,7 +312,7 @@ async fn the_failure_of_a_signer_is_the_cause_and_says_whether_it_may_pass() {
 }
 
 #[tokio::test]
-async fn a_ready_made_assertion_is_read_anew_each_time_and_sent_as_it_is() {
+async fn a_ready_made_assertion_is_read_anew_each_time_and_sent_unchanged() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("authentication-token");
     std::fs::write(&path, "header.claims.one\n").expect("a file");
     let server = AuthorizationServer::in_memory();

@@ -3,29 +3,31 @@
 use std::time::Duration;
 
 use crate::support::{
-    fake::{Api, Body, api_tokens, rejection, tokens},
+    api::{Api, Body, api_tokens, rejection, tokens},
     get,
+    source::{Outcome, Source},
 };
-use client_credentials::{AccessToken, BearerAuthLayer, Clock, Error, ErrorKind, TokenCache, TryClone, token_fn};
+use client_credentials::{BearerAuthLayer, Error, ErrorKind, TokenCache, TryClone};
 use http::{Request, StatusCode};
 use tokio::time::{Instant, advance};
 use tower::{Layer, ServiceExt};
 
 const LIMIT: Duration = Duration::from_millis(300);
 
-/// Gives its first `good` tokens at once, and then none any more.
-fn hanging_after(good: usize) -> TokenCache {
-    let count = std::sync::atomic::AtomicUsize::new(0);
-    let source = token_fn(move |_| {
-        let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        async move {
-            if number >= good {
-                std::future::pending::<()>().await;
-            }
-            Ok(AccessToken::new(format!("token-{}", number + 1))?.with_expires_in(Duration::from_secs(3600)))
-        }
-    });
-    TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("a cache")
+/// Over a source that hangs after its first token.
+async fn with_a_token_that_is_not_renewed() -> TokenCache {
+    let source = Source::new();
+    let tokens = source.cache();
+    tokens.token().await.expect("a token");
+    source.respond(Outcome::Hangs);
+    advance(Duration::from_secs(60)).await;
+    tokens
+}
+
+fn without_a_token() -> TokenCache {
+    let source = Source::new();
+    source.respond(Outcome::Hangs);
+    source.cache()
 }
 
 fn call(timeout: &str) -> Request<Body> {
@@ -37,7 +39,7 @@ fn call(timeout: &str) -> Request<Body> {
 #[tokio::test(start_paused = true)]
 async fn a_grpc_timeout_bounds_the_wait_for_a_first_token_and_stays_on_the_request() {
     let api = Api::open();
-    let service = BearerAuthLayer::new(hanging_after(0)).layer(api.clone());
+    let service = BearerAuthLayer::new(without_a_token()).layer(api.clone());
     let sent = Instant::now();
     let error = service.oneshot(call("300m")).await.expect_err("no token");
     let error = Error::find(&*error).expect("ours");
@@ -53,10 +55,8 @@ async fn a_grpc_timeout_bounds_the_wait_for_a_first_token_and_stays_on_the_reque
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_bounds_the_wait_for_another_token_and_the_401_is_returned() {
-    let tokens = hanging_after(1);
-    tokens.token().await.expect("a token");
-    advance(Duration::from_secs(60)).await;
+async fn a_grpc_timeout_bounds_the_wait_for_another_token_and_the_401_is_returned() {
+    let tokens = with_a_token_that_is_not_renewed().await;
     let api = Api::new(|_| rejection(Some("Bearer error=\"invalid_token\"")));
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
     let sent = Instant::now();
@@ -78,7 +78,7 @@ async fn what_does_not_read_as_a_time_limit_bounds_nothing() {
 mod reqwest_requests {
     use std::sync::{Arc, Mutex};
 
-    use client_credentials::{BearerAuthMiddleware, async_trait};
+    use client_credentials::{AccessToken, BearerAuthMiddleware, async_trait};
     use http::Extensions;
     use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 
@@ -115,7 +115,7 @@ mod reqwest_requests {
 
     #[tokio::test(start_paused = true)]
     async fn a_requests_timeout_bounds_the_wait_for_a_first_token() {
-        let (client, seen) = client(hanging_after(0));
+        let (client, seen) = client(without_a_token());
         let sent = Instant::now();
         let error = client.get("https://api.example.com/").timeout(LIMIT).send().await.expect_err("no token");
         assert_eq!(Error::find(&error).expect("ours").kind(), ErrorKind::Timeout);
@@ -165,7 +165,7 @@ mod reqwest_requests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_without_a_wait_or_without_a_limit_is_left_as_it_is() {
+    async fn a_request_without_a_wait_or_without_a_limit_is_unchanged() {
         let tokens = TokenCache::builder(AccessToken::new("token-2").expect("a token"));
         let tokens = tokens.any_origin().build().expect("a cache");
         tokens.token().await.expect("a token");
@@ -178,11 +178,8 @@ mod reqwest_requests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_bounds_the_wait_for_another_token_and_the_401_is_returned() {
-        let tokens = hanging_after(1);
-        tokens.token().await.expect("a token");
-        advance(Duration::from_secs(60)).await;
-        let (client, _) = client(tokens);
+    async fn a_requests_timeout_bounds_the_wait_for_another_token_and_the_401_is_returned() {
+        let (client, _) = client(with_a_token_that_is_not_renewed().await);
         let sent = Instant::now();
         let explicit = client.get("https://api.example.com/").timeout(LIMIT).send().await.expect("a response");
         assert_eq!((explicit.status(), sent.elapsed()), (StatusCode::UNAUTHORIZED, LIMIT));

@@ -1,5 +1,6 @@
 //! How a gRPC call fails that was not sent for want of a token.
 
+use crate::support::endpoint::auth_responding;
 use std::time::Duration;
 
 use client_credentials::{
@@ -36,14 +37,13 @@ fn ask() -> HealthCheckRequest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_code_says_whether_it_may_pass_and_the_message_why_to_every_caller() {
+async fn a_call_that_gets_no_token_fails_with_a_code_and_the_reason_for_every_caller() {
     let slow_down = MockResponse::status(429).with_retry_after(Duration::from_secs(60));
     for (response, code, reason) in [
         (MockResponse::oauth_error("invalid_client"), Code::Unauthenticated, "invalid_client (HTTP 401)"),
         (slow_down, Code::Unavailable, "HTTP 429"),
     ] {
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(response);
+        let auth = auth_responding(response);
         let mut client = client(&cache(&auth));
         for held_back in [false, true] {
             let status = client.check(ask()).await.expect_err("no token");
@@ -59,8 +59,7 @@ async fn the_code_says_whether_it_may_pass_and_the_message_why_to_every_caller()
 /// With a closure in `map_err` instead of the layer, this does not compile.
 #[tokio::test(start_paused = true)]
 async fn calls_can_be_spawned() {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
+    let auth = auth_responding(MockResponse::oauth_error("invalid_client"));
     let client = client(&cache(&auth));
     let mut calls = JoinSet::new();
     for _ in 0..10 {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::support::{
-    endpoint::{TOKEN, ask, clients, source, token_response, with_client},
+    endpoint::{TOKEN, ask, auth_responding, clients, obtain, source, token_response, with_client},
     received, responding, sockets,
 };
 use bytes::Bytes;
@@ -41,8 +41,7 @@ async fn no_redirect_is_followed_with_the_secret() {
                 ClientAuthentication::client_secret_basic("s3cr3t"),
             ] {
                 let builder = ClientCredentials::builder(&url, "abcde", authentication).any_origin();
-                let error =
-                    ask(&with_client(builder, client.clone()).build().expect("complete")).await.expect_err(name);
+                let error = obtain(with_client(builder, client.clone())).await.expect_err(name);
                 assert_eq!(error.kind(), ErrorKind::Redirect, "{name}, {status}: {error}");
                 assert!(error.to_string().contains(&target.uri()), "{name}, {status}: {error}");
                 assert!(error.to_string().contains(&url), "{name}, {status}: {error}");
@@ -78,7 +77,7 @@ async fn nothing_goes_along_with_a_redirect_that_is_not_followed() {
         let asked = responding(redirect(status, &target.uri())).await;
         for client in careful() {
             let builder = source(format!("{}/token?apikey=K3Y", asked.uri())).header("x-api-key", "H34D3R");
-            let error = ask(&builder.http_client(client).build().expect("complete")).await.expect_err("redirected");
+            let error = obtain(builder.http_client(client)).await.expect_err("redirected");
             assert_eq!(error.kind(), ErrorKind::Redirect, "{status}: {error}");
         }
     }
@@ -144,10 +143,8 @@ async fn an_error_names_the_origin_that_a_redirect_wanted() {
         (Some("https://12345.example.com/"), "a redirect to [redacted]; it"),
     ] {
         let response = MockResponse::status(302);
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(location.iter().fold(response, |response, to| response.with_header("location", to)));
-        let source = source("https://auth.example.com/token").http_client(auth).build().expect("complete");
-        let error = ask(&source).await.expect_err("redirected");
+        let auth = auth_responding(location.iter().fold(response, |response, to| response.with_header("location", to)));
+        let error = obtain(source("https://auth.example.com/token").http_client(auth)).await.expect_err("redirected");
         assert_eq!((error.kind(), error.status().map(|status| status.as_u16())), (ErrorKind::Redirect, Some(302)));
         let text = error.to_string();
         assert!(text.contains(wanted) && !text.contains("session"), "{location:?}: {text}");
@@ -189,8 +186,7 @@ async fn a_flood_is_cut_off_while_it_is_read() {
         for (name, client) in clients() {
             let written = Arc::new(AtomicUsize::new(0));
             let server = flood(head, chunk, Arc::clone(&written)).await;
-            let error =
-                ask(&with_client(source(server.origin()), client).build().expect("complete")).await.expect_err(name);
+            let error = obtain(with_client(source(server.origin()), client)).await.expect_err(name);
             assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{name}, {head}: {error}");
             assert!(error.to_string().contains("1048576 bytes"), "{name}, {head}: {error}");
             // What the sockets held on top.
@@ -213,7 +209,7 @@ async fn the_bound_is_a_mebibyte_of_what_was_compressed() {
             if name == "hyper-util's client" {
                 continue; // It does not decode.
             }
-            let outcome = ask(&with_client(source(server.uri()), client).build().expect("complete")).await;
+            let outcome = obtain(with_client(source(server.uri()), client)).await;
             assert_eq!(outcome.is_ok(), good, "{name}, {blank}: {outcome:?}");
             assert!(good || outcome.expect_err("too large").to_string().contains("1048576 bytes"));
         }
@@ -225,16 +221,15 @@ async fn a_response_of_a_mebibyte_is_read_whole() {
     let body = format!("{}{}", " ".repeat(MEBIBYTE - TOKEN.len()), TOKEN);
     let server = responding(ResponseTemplate::new(200).set_body_raw(body, "application/json")).await;
     for (name, client) in clients() {
-        ask(&with_client(source(server.uri()), client).build().expect("complete")).await.expect(name);
+        obtain(with_client(source(server.uri()), client)).await.expect(name);
     }
 }
 
 #[tokio::test]
 async fn a_client_of_ones_own_that_reads_too_much_is_noticed() {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(MockResponse::status(200).with_body(vec![b' '; MEBIBYTE + 1]));
-    let source = source("https://auth.example.com/token").http_client(auth).build().expect("complete");
-    assert_eq!(ask(&source).await.expect_err("too large").kind(), ErrorKind::InvalidResponse);
+    let auth = auth_responding(MockResponse::status(200).with_body(vec![b' '; MEBIBYTE + 1]));
+    let source = source("https://auth.example.com/token").http_client(auth);
+    assert_eq!(obtain(source).await.expect_err("too large").kind(), ErrorKind::InvalidResponse);
 }
 
 #[tokio::test]
@@ -265,8 +260,7 @@ async fn a_time_limit_may_be_longer_than_any_clock() {
 async fn a_client_s_own_time_limit_is_a_time_out_too() {
     let client = reqwest::Client::builder().timeout(Duration::from_millis(200)).build().expect("a client");
     let server = sockets::silent().await;
-    let error =
-        ask(&source(server.origin()).http_client(client).build().expect("complete")).await.expect_err("a time-out");
+    let error = obtain(source(server.origin()).http_client(client)).await.expect_err("a time-out");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
 }
 
@@ -327,8 +321,7 @@ fn a_source_can_move_between_runtimes() {
 async fn an_arc_of_a_client_is_a_client() {
     let auth = AuthorizationServer::in_memory();
     let shared: Arc<dyn HttpClient> = Arc::new(auth.clone());
-    let source = source("https://auth.example.com/token").http_client(shared).build().expect("complete");
-    ask(&source).await.expect("a token");
+    obtain(source("https://auth.example.com/token").http_client(shared)).await.expect("a token");
     assert_eq!(auth.token_requests().len(), 1);
 }
 

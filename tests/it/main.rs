@@ -33,12 +33,12 @@ mod http_cache;
 #[cfg(feature = "reqwest-middleware")]
 mod http_client;
 mod keys;
-mod lasting;
 mod links;
 #[cfg(feature = "tracing")]
 mod log;
-#[cfg(all(feature = "jwt", feature = "reqwest", feature = "tracing"))]
+#[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing"))]
 mod log_hints;
+mod many_keys;
 mod messages;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -75,7 +75,6 @@ mod sharing;
 mod stacks;
 mod status;
 mod support;
-mod suspects;
 mod takeover;
 #[cfg(feature = "reqwest-middleware")]
 mod testing;
@@ -87,6 +86,7 @@ mod token_request;
 mod token_response;
 #[cfg(feature = "store")]
 mod token_store;
+mod token_valid_for;
 #[cfg(all(feature = "reqwest", feature = "tonic"))]
 mod tonic;
 mod tower_contract;
@@ -95,5 +95,3 @@ mod transport;
 #[cfg(feature = "reqwest-middleware")]
 mod untouched;
 mod vonage;
-#[cfg(all(feature = "reqwest-middleware", feature = "tracing"))]
-mod wrong_order;

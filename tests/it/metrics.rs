@@ -3,7 +3,7 @@
 use crate::{alerts::promtool, support};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::fake::Api;
+use crate::support::api::Api;
 use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
 use client_credentials::{BearerAuthLayer, Error, TokenCache, TokenRequest, TryClone};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -58,7 +58,7 @@ async fn send(tokens: &TokenCache, api: &Api) {
     let layer = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone);
     let service = tower::ServiceBuilder::new().layer(layer).service(api.clone());
     let request =
-        http::Request::get("https://api.example.com/").body(support::fake::Body::default()).expect("a request");
+        http::Request::get("https://api.example.com/").body(support::api::Body::default()).expect("a request");
     let _ = service.oneshot(request).await;
 }
 
@@ -72,7 +72,7 @@ async fn a_life(source: &Source, tokens: &TokenCache) {
     }
     herd.join_all().await;
     for _ in 0..100 {
-        tokens.token().await.expect("the token at hand");
+        tokens.token().await.expect("the cached token");
     }
     sleep(seconds(60)).await;
     let second_token = Api::accepting("token-2", Some("Bearer error=\"invalid_token\""));

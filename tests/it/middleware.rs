@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{checked_by, endpoint::token_response, protected_api, received, responding, sockets, tokens_seen};
+use crate::support::{
+    api::api_tokens, checked_by, endpoint::token_response, protected_api, received, responding, sockets, tokens_seen,
+};
 use client_credentials::{
-    BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenCache, TokenRequest,
-    async_trait, testing::AuthorizationServer,
+    BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, TokenCache,
+    TokenRequest, async_trait, testing::AuthorizationServer,
 };
 use http::{Extensions, Response, StatusCode, header::AUTHORIZATION};
 use reqwest::ResponseBuilderExt;
@@ -52,7 +54,7 @@ async fn shaky_api(auth: &AuthorizationServer) -> MockServer {
 }
 
 #[tokio::test]
-async fn under_a_retry_each_attempt_has_the_token_of_its_moment() {
+async fn under_a_retry_each_attempt_uses_the_token_that_is_current_when_it_is_sent() {
     let auth = AuthorizationServer::in_memory();
     let api = shaky_api(&auth).await;
     let client = ClientBuilder::new(reqwest::Client::new())
@@ -83,7 +85,7 @@ async fn over_a_retry_a_revoked_token_is_renewed_once() {
     assert_eq!(auth.token_requests().len(), 2);
 }
 
-/// As the documentation shows it: reqwest-retry's own strategy takes every error of a middleware for fatal.
+/// As the documentation shows it: reqwest-retry's own strategy treats every error of a middleware as fatal.
 struct AlsoTokens;
 
 impl RetryableStrategy for AlsoTokens {
@@ -133,7 +135,7 @@ async fn a_retry_strategy_can_tell_token_failures_that_pass_from_those_that_do_n
 #[derive(Clone, Debug, PartialEq)]
 struct Number(usize);
 
-/// Counts how often it is asked, in the extensions, and notes the number that it found there.
+/// Counts its calls in the extensions, and notes the number that it found there.
 #[derive(Clone, Default)]
 struct Inner {
     found: Arc<Mutex<Vec<Option<Number>>>>,
@@ -322,7 +324,7 @@ async fn other_origins_get_no_token_and_plain_http_to_a_host_named_with_https_is
 }
 
 #[tokio::test]
-async fn a_request_that_says_so_is_sent_without_a_token_and_none_is_fetched() {
+async fn a_request_marked_without_token_is_sent_without_one_and_none_is_requested() {
     let auth = AuthorizationServer::in_memory();
     let api = protected_api(&auth).await;
     let client = client(BearerAuthMiddleware::new(cache(&auth, &[&api.uri()])));
@@ -350,7 +352,7 @@ async fn the_token_takes_the_place_of_a_default_header_of_the_client_which_goes_
 
 /// CONNECT speaks to a proxy, which is not whom the token is for.
 #[tokio::test]
-async fn a_connect_request_goes_as_it_is() {
+async fn a_connect_request_is_sent_without_a_token() {
     let auth = AuthorizationServer::in_memory();
     let (head_seen, mut heads) = tokio::sync::mpsc::unbounded_channel();
     // By hand: wiremock reads no target that is an authority.
@@ -366,7 +368,7 @@ async fn a_connect_request_goes_as_it_is() {
     assert_eq!(auth.token_requests().len(), 0);
 }
 
-/// reqwest follows redirects by itself, beneath every middleware, and drops the header where the host or the port
+/// reqwest follows redirects on its own, beneath every middleware, and drops the header where the host or the port
 /// changes.
 #[tokio::test]
 async fn a_redirect_that_reqwest_follows_does_not_carry_the_token_and_a_401_at_its_end_is_not_held_against_it() {
@@ -375,20 +377,24 @@ async fn a_redirect_that_reqwest_follows_does_not_carry_the_token_and_a_401_at_i
     let redirect = ResponseTemplate::new(302).insert_header("location", format!("{}/end", end.uri()));
     let start = responding(redirect).await;
     // Even where both are origins of ours.
-    let client = client(BearerAuthMiddleware::new(cache(&auth, &[&start.uri(), &end.uri()])));
+    let clock = Clock::tokio();
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
+    let source = source.origin(start.uri()).origin(end.uri()).build().expect("a source");
+    let tokens = TokenCache::builder(source).clock(clock.clone()).build().expect("a cache");
+    tokens.token().await.expect("a token");
+    // So that a renewal would start at once.
+    clock.jump_wall_clock(2_000);
+    let client = client(BearerAuthMiddleware::new(tokens));
     let refused = client.get(start.uri()).send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(
-        (tokens_seen(&start).await, tokens_seen(&end).await),
-        (vec!["token-1".to_owned()], vec!["none".to_owned()])
-    );
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!((tokens_seen(&start).await, tokens_seen(&end).await), (vec!["token-1".into()], vec!["none".into()]));
     assert_eq!(auth.token_requests().len(), 1);
 }
 
 /// The user's client with our adapter also sends the token requests of that adapter.
 #[tokio::test]
-async fn a_token_request_through_the_same_client_goes_as_it_is() {
+async fn a_token_request_through_the_same_client_is_sent_without_a_token() {
     #[derive(Clone, Default)]
     struct Late(Arc<std::sync::OnceLock<ClientWithMiddleware>>);
 
@@ -439,20 +445,15 @@ impl Middleware for Rejecting {
     }
 }
 
-#[tokio::test]
-async fn a_401_to_a_request_that_had_no_room_for_a_token_is_no_rejection_of_one() {
-    let (asked, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let count = Arc::clone(&asked);
-    let source = client_credentials::token_fn(move |_| {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        async move { client_credentials::AccessToken::new(format!("token-{number}")) }
-    });
-    let tokens = TokenCache::builder(source).origin("https://api.example.com").build().expect("a cache");
+#[tokio::test(start_paused = true)]
+async fn a_401_to_a_request_that_had_no_room_for_a_token_rejects_no_token() {
+    let (tokens, source) = api_tokens();
+    let sent = Arc::new(AtomicUsize::new(0));
     let client = ClientBuilder::new(reqwest::Client::new())
         .with(BearerAuthMiddleware::new(tokens))
         .with(Rejecting(Arc::clone(&sent)))
         .build();
-    // First with no token at hand, then with one.
+    // The first waits for its token, which is cached for the second.
     for number in 1..=2 {
         let mut request =
             reqwest::Request::new(reqwest::Method::GET, "https://api.example.com/".parse().expect("a URL"));
@@ -465,5 +466,6 @@ async fn a_401_to_a_request_that_had_no_room_for_a_token_is_no_rejection_of_one(
         assert_eq!(client.execute(request).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
         assert_eq!(sent.load(Ordering::Relaxed), number);
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(source.count(), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::source::{Given, Outcome, Source, hours, millis, minutes, seconds};
+use crate::support::source::{Given, Outcome, Source, failure, hours, millis, minutes, seconds};
 use client_credentials::{Clock, Error, TokenCache};
 use proptest::prelude::*;
 use tokio::{task::JoinSet, time::sleep};
@@ -14,23 +14,13 @@ enum Event {
     Calls(usize),
     /// A caller comes and goes away after this time.
     Visit(Duration),
-    /// An API rejects the token at hand.
+    /// An API rejects the cached token.
     Reject,
-    Issue(Duration),
-    Fail(Failure),
-    Hang,
+    Respond(Outcome),
     /// How long a token request takes.
     Takes(Duration),
     /// The wall clock is set, ahead or back.
     WallClock(i64),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    Reset,
-    Transient,
-    Verdict,
-    RetryAfter(u64),
 }
 
 #[derive(Debug)]
@@ -53,20 +43,14 @@ fn event() -> impl Strategy<Value = Event> {
         Just(u64::MAX),
         0..100_000u64
     ];
-    let failure = prop_oneof![
-        Just(Failure::Reset),
-        Just(Failure::Transient),
-        Just(Failure::Verdict),
-        prop_oneof![Just(1), Just(4), Just(7), Just(600), Just(86_400)].prop_map(Failure::RetryAfter),
-    ];
     prop_oneof![
         4 => prop_oneof![1..2_000u64, 1..100_000u64, 1..4_000_000u64].prop_map(|time| Event::Time(millis(time))),
         6 => (1..20usize).prop_map(Event::Calls),
         1 => (0..2_000u64).prop_map(|time| Event::Visit(millis(time))),
         2 => Just(Event::Reject),
-        3 => lifetime.prop_map(|lifetime| Event::Issue(seconds(lifetime))),
-        2 => failure.prop_map(Event::Fail),
-        1 => Just(Event::Hang),
+        3 => lifetime.prop_map(|lifetime| Event::Respond(Outcome::Lives(seconds(lifetime)))),
+        2 => failure(&[1, 4, 7, 600, 86_400]).prop_map(Event::Respond),
+        1 => Just(Event::Respond(Outcome::Hangs)),
         1 => prop_oneof![Just(0), 0..3_000u64, Just(25_000)].prop_map(|time| Event::Takes(millis(time))),
         1 => (-4_000_000..4_000_000i64).prop_map(Event::WallClock),
     ]
@@ -117,9 +101,7 @@ impl World {
                     self.tokens.reject(&token);
                 }
             }
-            Event::Issue(lifetime) => self.source.respond(Outcome::Lives(lifetime)),
-            Event::Fail(failure) => self.source.respond(Outcome::Fails(failure.error())),
-            Event::Hang => self.source.respond(Outcome::Hangs),
+            Event::Respond(outcome) => self.source.respond(outcome),
             Event::Takes(time) => self.source.delay(time),
             Event::WallClock(jump) => {
                 self.clock.jump_wall_clock(jump);
@@ -149,17 +131,6 @@ impl World {
     }
 }
 
-impl Failure {
-    fn error(self) -> Error {
-        match self {
-            Self::Reset => Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
-            Self::Transient => Error::transient("down"),
-            Self::Verdict => Error::permanent("no such client"),
-            Self::RetryAfter(wait) => Error::transient("busy").with_retry_after(seconds(wait)),
-        }
-    }
-}
-
 /// How far the wall clock was set ahead between two moments.
 fn set_ahead(world: &World, from: Duration, to: Duration) -> i64 {
     world.jumps.iter().filter(|(at, _)| (from..=to).contains(at)).map(|(_, jump)| jump).sum()
@@ -177,20 +148,20 @@ fn has_expired(world: &World, given: &Given, at: Duration) -> bool {
 fn check(world: &World) -> Result<(), TestCaseError> {
     let (given, asked) = (world.source.given(), world.source.asked());
     for call in &world.calls {
-        // The token that was at hand when this caller came: the newest one, if it lived until the caller left.
+        // The token that was cached when this caller came: the newest one, if it lived until the caller left.
         let newest_at = |time| given.iter().rfind(|given| given.given_at < time);
-        let at_hand = newest_at(call.came).filter(|given| {
+        let cached = newest_at(call.came).filter(|given| {
             let superseded = newest_at(call.left).is_some_and(|newest| newest.token != given.token);
             // A clock that was set in between may have taken the token away for a while.
             let set = world.jumps.iter().any(|(at, _)| (call.came..=call.left).contains(at)) && call.came != call.left;
             !superseded && !set && !has_expired(world, given, call.came) && !has_expired(world, given, call.left)
         });
         let waited = call.left - call.came;
-        if let Some(at_hand) = at_hand {
-            prop_assert!(call.outcome.is_ok(), "failed beside {at_hand:?}: {call:?}");
+        if let Some(cached) = cached {
+            prop_assert!(call.outcome.is_ok(), "failed beside {cached:?}: {call:?}");
             // A second until another token may be asked for, and five for it to come.
-            let most = if world.suspect.contains(&at_hand.token) { millis(6_002) } else { Duration::ZERO };
-            prop_assert!(waited <= most, "waited beside {at_hand:?}: {call:?}");
+            let most = if world.suspect.contains(&cached.token) { millis(6_002) } else { Duration::ZERO };
+            prop_assert!(waited <= most, "waited beside {cached:?}: {call:?}");
         }
         prop_assert!(waited <= seconds(31), "waited too long: {call:?}");
         if let Ok(token) = &call.outcome {

@@ -6,7 +6,7 @@ use client_credentials::{Clock, Error, TokenCache, testing::MemoryStore};
 use proptest::prelude::*;
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::support::source::{Given, Outcome, Source, millis, minutes, seconds};
+use crate::support::source::{Given, Outcome, Source, failure, millis, minutes, seconds};
 
 const INSTANCES: usize = 4;
 /// A hanging token request ends then, so that all instances can fail in turn before one loses its patience.
@@ -25,22 +25,12 @@ enum Event {
     Reject(usize),
     /// The process ends, and another one starts in its place.
     Restart(usize),
-    Issue(u64),
-    Fail(Failure),
-    Hang,
+    Respond(Outcome),
     /// How long a token request takes.
     Takes(u64),
     Store(Condition),
     /// The store loses what it has.
     Clear,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    Reset,
-    Transient,
-    Verdict,
-    RetryAfter(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +53,6 @@ struct Call {
 
 fn event() -> impl Strategy<Value = Event> {
     let lifetime = prop_oneof![Just(2), Just(20), Just(60), Just(1801), Just(3600), Just(u64::MAX), 2..100_000u64];
-    let failure = prop_oneof![
-        Just(Failure::Reset),
-        Just(Failure::Transient),
-        Just(Failure::Verdict),
-        prop_oneof![Just(7), Just(600), Just(86_400)].prop_map(Failure::RetryAfter),
-    ];
     let condition = prop_oneof![
         4 => Just(Condition::Up),
         2 => Just(Condition::Slow),
@@ -82,9 +66,9 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Event::CallsOfAll),
         2 => (0..INSTANCES).prop_map(Event::Reject),
         2 => (0..INSTANCES).prop_map(Event::Restart),
-        3 => lifetime.prop_map(Event::Issue),
-        2 => failure.prop_map(Event::Fail),
-        1 => Just(Event::Hang),
+        3 => lifetime.prop_map(|lifetime| Event::Respond(Outcome::Lives(seconds(lifetime)))),
+        2 => failure(&[7, 600, 86_400]).prop_map(Event::Respond),
+        1 => Just(Event::Respond(Outcome::Hangs)),
         1 => (0..300u64).prop_map(Event::Takes),
         1 => condition.prop_map(Event::Store),
         1 => Just(Event::Clear),
@@ -137,9 +121,7 @@ impl World {
                 let process = self.instances[instance].1 + 1;
                 self.instances[instance] = (cache(&self.source, &self.store), process);
             }
-            Event::Issue(lifetime) => self.source.respond(Outcome::Lives(seconds(lifetime))),
-            Event::Fail(failure) => self.source.respond(Outcome::Fails(failure.error())),
-            Event::Hang => self.source.respond(Outcome::Hangs),
+            Event::Respond(outcome) => self.source.respond(outcome),
             Event::Takes(time) => self.source.delay(millis(time)),
             Event::Store(condition) => self.set(condition),
             Event::Clear => {
@@ -211,17 +193,6 @@ impl Condition {
     }
 }
 
-impl Failure {
-    fn error(self) -> Error {
-        match self {
-            Self::Reset => Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
-            Self::Transient => Error::transient("down"),
-            Self::Verdict => Error::permanent("no such client"),
-            Self::RetryAfter(wait) => Error::transient("busy").with_retry_after(seconds(wait)),
-        }
-    }
-}
-
 fn check(world: &World) -> Result<(), TestCaseError> {
     let given = world.source.given();
     for call in &world.calls {
@@ -283,7 +254,7 @@ proptest! {
             check(&world)?;
 
             // Nothing is terminal: server and store are well again, and so is everybody.
-            world.live(Event::Issue(3600)).await;
+            world.live(Event::Respond(Outcome::Lives(seconds(3600)))).await;
             world.live(Event::Store(Condition::Up)).await;
             sleep(minutes(10) + seconds(31)).await;
             let before = world.source.count();

@@ -15,7 +15,7 @@ use tokio::{task::JoinSet, time::sleep};
 use tower::{Layer, ServiceExt};
 
 use crate::support::{
-    fake::{Body, bearer, rejection},
+    api::{Body, bearer, rejection},
     get,
     source::{millis, minutes, seconds},
     tenants::{Asked, Reply, Tenants, call, tenant},

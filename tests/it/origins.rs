@@ -2,7 +2,7 @@
 
 use crate::support;
 use crate::support::{
-    fake::{Api, bearer, tokens},
+    api::{Api, bearer, tokens},
     get,
 };
 use client_credentials::{
@@ -23,13 +23,13 @@ enum Sent {
 }
 use Sent::{NowhereToGo, Refused, With, Without};
 
-async fn send(origins: &[&str], request: http::Request<support::fake::Body>) -> Sent {
+async fn send(origins: &[&str], request: http::Request<support::api::Body>) -> Sent {
     send_to(origins, None, request).await
 }
 
 /// Over a service that goes to `inner`.
-async fn send_to(origins: &[&str], inner: Option<&str>, request: http::Request<support::fake::Body>) -> Sent {
-    let (builder, count) = tokens();
+async fn send_to(origins: &[&str], inner: Option<&str>, request: http::Request<support::api::Body>) -> Sent {
+    let (builder, source) = tokens();
     let builder = origins.iter().fold(builder, |builder, origin| match *origin {
         "any" => builder.any_origin(),
         origin => builder.origin(origin),
@@ -43,12 +43,12 @@ async fn send_to(origins: &[&str], inner: Option<&str>, request: http::Request<s
     match layer.layer(api.clone()).oneshot(request).await {
         Ok(_) if bearer(&api.seen()[0]).is_some() => With,
         Ok(_) => {
-            assert_eq!(count.get(), 0, "no token is fetched where none is attached");
+            assert_eq!(source.count(), 0, "no token is fetched where none is attached");
             Without
         }
         Err(error) => {
             assert_eq!(api.count(), 0, "refused before it was sent");
-            assert_eq!(count.get(), 0);
+            assert_eq!(source.count(), 0);
             match Error::find(&*error).expect("ours").kind() {
                 ErrorKind::InsecureTransport => Refused,
                 ErrorKind::Configuration => NowhereToGo,
@@ -59,7 +59,7 @@ async fn send_to(origins: &[&str], inner: Option<&str>, request: http::Request<s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_goes_to_the_origins_that_were_named_and_nowhere_else() {
+async fn a_token_goes_only_to_the_origins_that_were_named_and_over_plain_http_only_where_that_was() {
     let api: &[&str] = &["https://api.example.com"];
     let table: &[(&[&str], &str, Sent)] = &[
         (api, "https://api.example.com/stats?x=1", With),
@@ -155,7 +155,7 @@ async fn a_request_without_an_authority_goes_where_the_service_goes_unless_its_h
     }
 }
 
-fn with_hosts(url: &str, hosts: &[&str]) -> http::Request<support::fake::Body> {
+fn with_hosts(url: &str, hosts: &[&str]) -> http::Request<support::api::Body> {
     let mut request = get(url);
     for host in hosts {
         request.headers_mut().append("host", host.parse().expect("a value"));
@@ -245,7 +245,7 @@ async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_bes
         assert_eq!(send(origins, with_hosts(url, hosts)).await, *expected, "{origins:?} {url} {hosts:?}");
     }
     // Also where the token is cached.
-    let (tokens, _) = support::fake::api_tokens();
+    let (tokens, _) = support::api::api_tokens();
     tokens.token().await.expect("a token");
     let api = Api::open();
     let service = BearerAuthLayer::new(tokens).layer(api.clone());
@@ -254,7 +254,7 @@ async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_bes
 }
 
 #[test]
-fn an_origin_that_is_none_is_refused_with_what_to_write() {
+fn what_is_not_an_origin_is_refused_with_what_to_write() {
     let table = [
         ("api.example.com", "has no scheme"),
         ("https://", "is not a URI"),
@@ -412,7 +412,7 @@ mod properties {
         fn a_token_goes_only_where_two_parsers_see_the_origin_that_was_named(url in prop_oneof![url(), puzzle()]) {
             let Ok(uri) = url.parse::<http::Uri>() else { return Ok(()) };
             prop_assume!(uri.authority().is_some());
-            let request = http::Request::get(uri).body(support::fake::Body::default()).expect("a request");
+            let request = http::Request::get(uri).body(support::api::Body::default()).expect("a request");
             let sent = now(send(&["https://api.example.com"], request));
             #[cfg(feature = "reqwest")]
             if sent == With {

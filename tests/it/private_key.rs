@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::endpoint::{ask, form, sent, token_response};
+use crate::support::endpoint::{ask, form, obtain, sent, token_response};
 use crate::support::keys::{Jwt, Key, pem};
 use crate::support::{received, responding};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING};
@@ -96,7 +96,7 @@ async fn a_secret_that_signs_and_is_refused_leads_to_the_secret() {
     let empty = || Secret::from_fn(|| async { Ok("") });
     for secret in [Secret::from("wrong"), empty()] {
         let source = source(URL, ClientAuthentication::client_secret_jwt(secret)).http_client(server.clone());
-        let error = ask(&source.build().expect("complete")).await.expect_err("refused");
+        let error = obtain(source).await.expect_err("refused");
         let text = error.to_string();
         assert!(
             text.contains("check client_id, client_secret (the signing key)") && !text.contains("the key"),

@@ -1,7 +1,7 @@
 //! Token requests and proxies: those of the environment, each test in a process of its own, and those of a client.
 
 use crate::support::{
-    endpoint::{ask, source, token_response},
+    endpoint::{obtain, source, token_response},
     process, received, responding,
     sockets::server,
 };
@@ -15,7 +15,7 @@ const URL: &str = "TOKEN_URL_OF_THE_TEST";
 const PROXY: &str = "http://user:s3cr3t-of-the-proxy@127.0.0.1:";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn loopback_is_never_asked_through_a_proxy_of_the_environment() {
+async fn token_requests_to_loopback_bypass_a_proxy_of_the_environment() {
     let auth = responding(token_response()).await;
     let listening = server(|stream| async move { drop(stream) }).await;
     let proxy = format!("{PROXY}{}", listening.port);
@@ -38,19 +38,19 @@ async fn loopback_is_never_asked_through_a_proxy_of_the_environment() {
 #[ignore = "for a process of its own"]
 async fn in_a_process_a_token_comes() {
     let Some(url) = told(URL) else { return };
-    ask(&source(url).allow_plain_http().build().expect("complete")).await.expect("a token");
+    obtain(source(url).allow_plain_http()).await.expect("a token");
 }
 
 #[tokio::test]
 #[ignore = "for a process of its own"]
 async fn in_a_process_nobody_listens() {
     let Some(url) = told(URL) else { return };
-    let error = ask(&source(url).build().expect("complete")).await.expect_err("nobody listens");
+    let error = obtain(source(url)).await.expect_err("nobody listens");
     assert!(!error.to_string().contains("proxy"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_other_host_is_asked_through_the_proxy_of_the_environment() {
+async fn token_requests_to_other_hosts_use_the_proxy_of_the_environment() {
     let proxy = responding(token_response()).await;
     for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
         let variables = [(variable, &*proxy.uri()), (URL, "http://auth.invalid/token")];
@@ -74,8 +74,8 @@ async fn in_a_process_the_variable_is_named() {
         if scheme == "https" && !cfg!(any(feature = "rustls", feature = "native-tls")) {
             continue;
         }
-        let source = source(format!("{scheme}://auth.invalid/token")).allow_plain_http().build().expect("complete");
-        let text = ask(&source).await.expect_err("no such host").to_string();
+        let source = source(format!("{scheme}://auth.invalid/token")).allow_plain_http();
+        let text = obtain(source).await.expect_err("no such host").to_string();
         assert!(text.contains(&format!("set `{}_PROXY`", scheme.to_uppercase())), "{text}");
     }
 }
@@ -88,7 +88,8 @@ mod tunnels {
     use super::*;
     use crate::support::{Nobody, sockets};
 
-    /// Proxies that let nobody through: their port, what an error says, and whether it may pass. The last is none.
+    /// Proxies that let nobody through: their port, what an error says, and whether it may pass. At the last port,
+    /// nobody listens.
     async fn proxies() -> (Vec<(u16, &'static str, bool)>, Nobody) {
         let mut proxies = Vec::new();
         for (status, says, transient) in [
@@ -131,8 +132,8 @@ mod tunnels {
             for builder in builders {
                 let builder = builder.proxy(reqwest::Proxy::all(format!("{PROXY}{port}")).expect("a proxy"));
                 let client = builder.into_http_client().expect("a client");
-                let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
-                check(&ask(&source).await.expect_err("a proxy"), port, says, transient);
+                let source = source("https://auth.invalid/token").http_client(client);
+                check(&obtain(source).await.expect_err("a proxy"), port, says, transient);
             }
         }
     }
@@ -154,8 +155,7 @@ mod tunnels {
         let mut told = told.splitn(3, ' ');
         let mut next = || told.next().expect("told");
         let (port, transient) = (next().parse().expect("a port"), next() == "true");
-        let source = source("https://auth.invalid/token").build().expect("complete");
-        check(&ask(&source).await.expect_err("a proxy"), port, next(), transient);
+        check(&obtain(source("https://auth.invalid/token")).await.expect_err("a proxy"), port, next(), transient);
     }
 
     /// reqwest then speaks HTTP to it.
@@ -164,20 +164,20 @@ mod tunnels {
         let server = sockets::closing().await;
         let proxy = reqwest::Proxy::all(format!("socks5://127.0.0.1:{}", server.port)).expect("a proxy");
         let client = reqwest::Client::builder().tls_backend_rustls().proxy(proxy);
-        let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
-        let error = ask(&source).await.expect_err("a proxy").to_string();
+        let source = source("https://auth.invalid/token").http_client(client);
+        let error = obtain(source).await.expect_err("a proxy").to_string();
         assert!(error.ends_with("(for a SOCKS proxy, reqwest needs its feature `socks`)"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_proxy_through_tls_and_one_over_socks_are_told_apart_as_well() {
+    async fn a_proxy_through_tls_and_one_over_socks_are_failures_of_the_proxy_as_well() {
         for words in ["tunnel error: io error establishing tunnel", "SOCKS error: failed parsing server response"] {
             let failing = tower::service_fn(move |_: http::Request<bytes::Bytes>| async move {
                 Err::<http::Response<String>, _>(std::io::Error::other(words))
             });
             let client = client_credentials::TowerClient::new(failing);
-            let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
-            assert_eq!(ask(&source).await.expect_err("a proxy").kind(), ErrorKind::Proxy, "{words}");
+            let source = source("https://auth.invalid/token").http_client(client);
+            assert_eq!(obtain(source).await.expect_err("a proxy").kind(), ErrorKind::Proxy, "{words}");
         }
     }
 
@@ -189,8 +189,7 @@ mod tunnels {
                 .no_proxy(reqwest::NoProxy::from_string("auth.invalid")),
         );
         let client: std::sync::Arc<dyn HttpClient> = builder.into_http_client().expect("a client");
-        let source = source("https://auth.invalid/token").http_client(client).build().expect("complete");
-        let error = ask(&source).await.expect_err("no such host");
+        let error = obtain(source("https://auth.invalid/token").http_client(client)).await.expect_err("no such host");
         assert_eq!(error.kind(), ErrorKind::Dns);
         let says =
             "(the HTTP client uses the proxy http://127.0.0.1:1 for such URLs, unless `NO_PROXY` lists the host)";

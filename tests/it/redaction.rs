@@ -5,8 +5,9 @@ use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
 
 use crate::support::{
     Nobody,
-    endpoint::{ask, clients, form, sent, tower_client, with_client},
-    get, hyper_client, keys,
+    endpoint::{auth_responding, clients, form, obtain, tower_client, with_client},
+    get, hyper_client,
+    keys::Key,
     log::Log,
     received, responding, sockets,
 };
@@ -17,12 +18,11 @@ use base64::{
 use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, BearerAuthMiddleware, ClientAuthentication, ClientCredentials,
-    ClientCredentialsBuilder, Error, Origins, Secret, SecretBody, Signer, TokenCache, TokenRequest, TowerClient,
-    TryClone, async_trait,
+    ClientCredentialsBuilder, Error, Origins, Secret, SecretBody, TokenCache, TokenRequest, TowerClient, TryClone,
     testing::{AuthorizationServer, MockResponse},
     token_fn,
 };
-use http::{HeaderValue, Request, header};
+use http::{Request, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::ServiceExt;
 use wiremock::ResponseTemplate;
@@ -123,24 +123,11 @@ fn authentications() -> Vec<ClientAuthentication> {
     ]
 }
 
-struct Kms(String);
-
-#[async_trait]
-impl Signer for Kms {
-    fn algorithm(&self) -> &str {
-        "EdDSA"
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(keys::signature(&self.0, message))
-    }
-}
-
 /// Those that are signed are others each time.
 fn assertions() -> Vec<ClientAuthentication> {
     vec![
         ClientAuthentication::client_assertion(SECRET),
-        ClientAuthentication::private_key_jwt(Kms(keys::Key::ed25519().pem().to_owned())).into(),
+        ClientAuthentication::private_key_jwt(Key::ed25519()).into(),
         #[cfg(feature = "jwt")]
         ClientAuthentication::client_secret_jwt(SECRET).into(),
     ]
@@ -154,81 +141,6 @@ fn token_response() -> serde_json::Value {
     serde_json::json!({"access_token": TOKEN, "refresh_token": REFRESH, "expires_in": 3600, "token_type": "Bearer"})
 }
 
-/// Responses of a server that repeats all it is told, in every encoding.
-fn echoes(request: &str) -> Vec<MockResponse> {
-    let sent: Vec<String> = form_urlencoded::parse(request.as_bytes()).map(|(_, value)| value.into_owned()).collect();
-    let mut said: Vec<String> = [SECRET, PARAMETER, TOKEN, REFRESH].iter().flat_map(|mark| forms(mark)).collect();
-    said.push(request.to_owned());
-    said.push(format!("{sent:?}"));
-    said.push(STANDARD_NO_PAD.encode(request));
-    said.push(STANDARD_NO_PAD.encode(format!("abcde:{SECRET}")));
-    let mut responses = Vec::new();
-    for text in said {
-        let tokens = token_response();
-        let mut with = |status: u16, body: String| responses.push(MockResponse::status(status).with_body(body));
-        let mut oauth = tokens.clone();
-        for name in ["error", "error_description", "error_uri"] {
-            oauth[name] = text.clone().into();
-        }
-        for status in [200, 400, 503] {
-            with(status, oauth.to_string());
-        }
-        // Where there is no token response, nobody can know what is a token.
-        let is_token = forms(TOKEN).contains(&text) || forms(REFRESH).contains(&text);
-        for status in [400, 500] {
-            if !is_token {
-                with(status, format!("<html>{text}</html>"));
-                with(status, serde_json::json!({"message": text}).to_string());
-                with(status, serde_json::json!({"members": {text.as_str(): 1}}).to_string());
-                with(status, serde_json::json!({"errors": [{"a": text}]}).to_string().replace('/', "\\/"));
-            }
-        }
-        with(200, format!("<html>{text}</html>"));
-        with(200, tokens.to_string()[..60].to_owned());
-        for name in ["token_type", "expires_in", "access_token", "refresh_in"] {
-            let mut wrong = tokens.clone();
-            wrong[name] = text.clone().into();
-            with(200, wrong.to_string());
-            wrong[name] = serde_json::json!([text]);
-            with(200, wrong.to_string());
-        }
-        if is_token {
-            continue;
-        }
-        if text.parse::<HeaderValue>().is_ok() {
-            for (status, name) in
-                [(302, header::LOCATION), (200, header::CONTENT_TYPE), (200, header::CONTENT_ENCODING)]
-            {
-                responses.push(MockResponse::status(status).with_header(name.as_str(), &text).with_body("<html>"));
-            }
-        }
-        let location = format!("https://{}.example.com/", text.replace(['/', '\\'], ""));
-        if location.parse::<HeaderValue>().is_ok() {
-            responses.push(MockResponse::status(307).with_header("location", &location));
-        }
-    }
-    responses
-}
-
-#[tokio::test]
-async fn a_server_that_repeats_everything_puts_nothing_into_an_error() {
-    let mut output = Output::default();
-    for authentication in authentications() {
-        let source = builder("https://auth.example.com/token", authentication.clone());
-        let request = sent(source.clone()).await;
-        output.debug("the request", &request);
-        let body = String::from_utf8(request.body().as_ref().to_vec()).expect("a form");
-        for response in echoes(&body) {
-            let what = format!("{authentication:?}, {response:?}");
-            let auth = AuthorizationServer::in_memory();
-            auth.respond_always(response);
-            let source = source.clone().http_client(auth).build().expect("complete");
-            output.outcome(&what, ask(&source).await);
-        }
-    }
-    output.assert_clean();
-}
-
 #[tokio::test]
 async fn one_form_of_writing_within_another_is_in_no_error() {
     let mut output = Output::default();
@@ -236,10 +148,9 @@ async fn one_form_of_writing_within_another_is_in_no_error() {
         for said in forms(SECRET).iter().flat_map(|form| forms(form)) {
             let body = serde_json::json!({"error": "invalid_request", "error_description": said}).to_string();
             let what = format!("{authentication:?}, {said}");
-            let auth = AuthorizationServer::in_memory();
-            auth.respond_always(MockResponse::status(400).with_body(body));
+            let auth = auth_responding(MockResponse::status(400).with_body(body));
             let source = builder("https://auth.example.com/token", authentication.clone()).http_client(auth);
-            output.outcome(&what, ask(&source.build().expect("complete")).await);
+            output.outcome(&what, obtain(source).await);
         }
     }
     output.assert_clean();
@@ -263,8 +174,7 @@ async fn an_assertion_that_a_server_repeats_is_in_no_error() {
                 })
                 .await;
                 let source = ClientCredentials::builder(server.uri(), "abcde", authentication.clone());
-                let source = source.any_origin().http_client(tower_client()).build().expect("complete");
-                let error = ask(&source).await.expect_err("a failure");
+                let error = obtain(source.any_origin().http_client(tower_client())).await.expect_err("a failure");
                 let text = format!("{error} {error:?}");
                 assert!(text.contains("[redacted]"), "{text}");
                 for form in sent(&received(&server).await[0]).iter().flat_map(|sent| forms(sent)) {
@@ -305,9 +215,9 @@ async fn nothing_is_logged_counted_or_shown_on_any_path() {
             let source = || with_client(builder(&url, authentication.clone()), client.clone());
             output.debug(name, &source());
             output.debug(name, &source().build().expect("complete"));
-            output.debug(name, &ask(&source().build().expect("complete")).await.expect("a token"));
+            output.debug(name, &obtain(source()).await.expect("a token"));
             let failing = with_client(builder(&format!("{url}?fail"), authentication.clone()), client.clone());
-            output.outcome(name, ask(&failing.clone().build().expect("complete")).await);
+            output.outcome(name, obtain(failing.clone()).await);
 
             let tokens = TokenCache::from(source().build().expect("complete"));
             let middleware = BearerAuthMiddleware::new(tokens.clone());
@@ -354,8 +264,8 @@ async fn nothing_is_in_the_failures_of_the_transport() {
         for url in &urls {
             for authentication in authentications() {
                 let source = with_client(builder(url, authentication), client.clone());
-                let source = source.allow_plain_http().timeout(Duration::from_millis(100)).build().expect("complete");
-                output.error(name, &ask(&source).await.expect_err("a failure"));
+                let source = source.allow_plain_http().timeout(Duration::from_millis(100));
+                output.error(name, &obtain(source).await.expect_err("a failure"));
             }
         }
     }
@@ -374,7 +284,11 @@ fn no_debug_and_no_refusal_shows_anything() {
     #[cfg(feature = "jwt")]
     {
         output.debug("an assertion", &ClientAuthentication::client_secret_jwt(SECRET));
-        for pem in [SECRET.to_owned(), keys::pem("PRIVATE KEY", SECRET.as_bytes()), format!("-----BEGIN {SECRET}")] {
+        for pem in [
+            SECRET.to_owned(),
+            crate::support::keys::pem("PRIVATE KEY", SECRET.as_bytes()),
+            format!("-----BEGIN {SECRET}"),
+        ] {
             output.error("a key", &client_credentials::PrivateKey::rs256(pem).expect_err("refused"));
         }
     }

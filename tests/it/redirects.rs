@@ -2,7 +2,7 @@
 
 use crate::support;
 use crate::support::{
-    fake::{Api, Body, bearer, tokens},
+    api::{Api, Body, bearer, tokens},
     get,
 };
 #[cfg(feature = "reqwest")]
@@ -43,7 +43,7 @@ async fn a_redirect_layer_outside_does_not_carry_the_token_to_another_origin() {
         ("//evil.test/end", without),
     ];
     for (location, expected) in table {
-        let (builder, count) = tokens();
+        let (builder, source) = tokens();
         let builder = builder.origin("https://api.example.com").origin("https://other.example.com");
         let api = redirecting(location);
         let service = ServiceBuilder::new()
@@ -55,7 +55,7 @@ async fn a_redirect_layer_outside_does_not_carry_the_token_to_another_origin() {
         let seen = api.seen();
         assert_eq!(seen.len(), 2, "{location}");
         assert_eq!((bearer(&seen[0]), bearer(&seen[1])), (with, expected), "{location}");
-        assert_eq!(count.get(), 1);
+        assert_eq!(source.count(), 1);
     }
 }
 
@@ -74,11 +74,11 @@ async fn a_redirect_to_plain_http_on_a_host_named_with_https_is_an_error_before_
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
-    let (builder, count) = tokens();
+    let (builder, source) = tokens();
     let api = Api::new(|request| match (request.uri().path(), bearer(request)) {
         ("/start", _) => redirect("/end"),
         (_, Some("token-2")) => Response::default(),
-        _ => support::fake::rejection(None),
+        _ => support::api::rejection(None),
     });
     let layer = BearerAuthLayer::new(builder.origin("https://api.example.com").build().expect("a cache"));
     let service = FollowRedirectLayer::new().layer(layer.with_replay(TryClone).layer(api.clone()));
@@ -87,7 +87,7 @@ async fn a_token_that_is_rejected_behind_a_redirect_is_renewed_for_that_hop() {
     let seen = api.seen();
     let hops: Vec<_> = seen.iter().map(|request| (request.uri().path(), bearer(request))).collect();
     assert_eq!(hops, [("/start", Some("token-1")), ("/end", Some("token-1")), ("/end", Some("token-2"))]);
-    assert_eq!(count.get(), 2);
+    assert_eq!(source.count(), 2);
 }
 
 /// tower-http drops a request's extensions on the way to another host, and with them which token it wants.
@@ -126,11 +126,10 @@ async fn a_redirect_layer_within_drops_the_token_on_its_way_to_another_origin() 
 #[cfg(feature = "reqwest-middleware")]
 #[tokio::test]
 async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_rejects_nothing() {
-    use client_credentials::BearerAuthMiddleware;
-    use client_credentials::testing::AuthorizationServer;
+    use client_credentials::{BearerAuthMiddleware, Clock, testing::AuthorizationServer};
     use wiremock::{Mock, MockServer, matchers::path};
 
-    let auth = AuthorizationServer::start().await;
+    let auth = AuthorizationServer::in_memory();
     let (api, other) = (support::protected_api(&auth).await, MockServer::start().await);
     let to = |location: String| ResponseTemplate::new(307).insert_header("location", location);
     for (server, from, location) in [
@@ -141,17 +140,21 @@ async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_re
         Mock::given(path(from)).respond_with(to(location)).with_priority(1).mount(server).await;
     }
     let source = client_credentials::ClientCredentials::builder(auth.token_url(), "abcde", "12345");
-    let source = source.origin(api.uri()).build().expect("a source");
-    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
-        .with(BearerAuthMiddleware::new(source.into()))
-        .build();
+    let source = source.http_client(auth.clone()).origin(api.uri()).build().expect("a source");
+    let clock = Clock::tokio();
+    let tokens = TokenCache::builder(source).clock(clock.clone()).build().expect("a cache");
+    tokens.token().await.expect("a token");
+    // So that a renewal would start at once.
+    clock.jump_wall_clock(2_000);
+    let client =
+        reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(BearerAuthMiddleware::new(tokens)).build();
     let status = |path: &str| {
         let sent = client.get(format!("{}{path}", api.uri())).send();
         async { sent.await.expect("a response").status() }
     };
 
     assert_eq!(status("/away").await, StatusCode::UNAUTHORIZED);
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     let counts = (support::received(&other).await.len(), support::received(&api).await.len());
     assert_eq!((counts, auth.token_requests().len()), ((1, 2), 1), "neither renewed nor sent again");
 
@@ -162,7 +165,7 @@ async fn after_a_redirect_within_reqwest_and_back_a_401_without_an_error_code_re
     assert_eq!(auth.token_requests().len(), 2);
 }
 
-/// A client that follows redirects by itself, beneath the layer, and a layer that follows them around it: real ones,
+/// A client that follows redirects on its own, beneath the layer, and a layer that follows them around it: real ones,
 /// between two servers.
 #[cfg(feature = "reqwest")]
 #[tokio::test]

@@ -13,8 +13,7 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret,
-    testing::{AuthorizationServer, MockResponse},
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, testing::MockResponse,
 };
 use http::{HeaderName, HeaderValue, Method, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -22,7 +21,7 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    endpoint::{ask, at, token_response},
+    endpoint::{ask, at, auth_responding, obtain, token_response},
     log::Log,
     received, responding,
 };
@@ -159,6 +158,7 @@ fn responses(said: &str) -> Vec<Given> {
         json(200, json!({said: 1, "other": said})),
         json(200, json!({"access_token": "t", "token_type": said})),
         json(200, json!({"access_token": "t", "expires_in": said})),
+        json(200, json!({"access_token": "t", "refresh_in": said})),
         json(200, json!({"access_token": "t", "scope": said})),
         json(200, json!({"access_token": ["t", said]})),
         response(400, "application/x-www-form-urlencoded", format!("error=no&error_description={}", form(said))),
@@ -222,9 +222,8 @@ impl Traces {
 }
 
 async fn said_of(source: ClientCredentialsBuilder, response: impl Into<MockResponse>) -> String {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(response.into());
-    match ask(&source.http_client(auth).build().expect("complete")).await {
+    let auth = auth_responding(response.into());
+    match obtain(source.http_client(auth)).await {
         Ok(token) => format!("{token:?}"),
         Err(error) => {
             let cause = error.source().map(|cause| format!("{cause} {cause:?}"));
@@ -269,8 +268,7 @@ async fn a_token_comes_out_in_no_form_and_no_place() {
                 all.push(Given { body: serde_json::Value::from(members).to_string(), ..response });
             }
             for response in all {
-                let auth = AuthorizationServer::in_memory();
-                auth.respond_always(response.into());
+                let auth = auth_responding(response.into());
                 let token = json!({"access_token": TOKEN, "expires_in": 60}).to_string();
                 auth.respond_next(MockResponse::status(200).with_body(token));
                 let source = source(Sent::Post, "12345").http_client(auth).build().expect("complete");
@@ -344,10 +342,9 @@ async fn a_parameter_is_cut_out_and_leaves_the_rest() {
 async fn a_known_code_is_shown_beside_what_is_hidden() {
     let secret = "invalid_client_secret_of_somebody";
     let body = json!({"error": "invalid_client", "error_description": secret, "error_uri": "https://example.com"});
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(MockResponse::status(401).with_body(body.to_string()));
+    let auth = auth_responding(MockResponse::status(401).with_body(body.to_string()));
     let source = ClientCredentials::builder("https://auth.example.com", "abcde", Secret::from(secret)).any_origin();
-    let error = ask(&source.http_client(auth).build().expect("complete")).await.expect_err("refused");
+    let error = obtain(source.http_client(auth)).await.expect_err("refused");
     let response = error.response().expect("a code");
     assert_eq!(response.error, "invalid_client");
     let hidden = Some("[redacted]");

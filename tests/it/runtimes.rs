@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, hours, millis, minutes};
 use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::runtime::{Builder, Runtime};
 
@@ -128,30 +128,6 @@ fn a_fetch_that_nobody_drives_is_taken_over_after_its_deadline() {
 }
 
 #[test]
-fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
-    let source = Source::new().with_time_limit(millis(100));
-    let tokens = cache(&source);
-    let scope = |key: usize| TokenRequest::builder().scope(format!("s{key}")).build().expect("a token request");
-    let frozen = current_thread();
-    source.respond(Outcome::Hangs);
-    {
-        let _entered = frozen.enter();
-        for key in 0..40 {
-            assert!(tokens.with_request(&scope(key)).try_token().is_none());
-        }
-    }
-    frozen.block_on(tokio::task::yield_now());
-    assert_eq!(source.in_flight(), 16);
-    source.respond(Outcome::Lives(hours(1)));
-    let begun = Instant::now();
-    for key in 30..50 {
-        current_thread().block_on(tokens.token_for(&scope(key))).expect("a token");
-    }
-    assert!(begun.elapsed() < seconds(20), "{:?}", begun.elapsed());
-    drop(frozen);
-}
-
-#[test]
 fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
     let source = Source::new();
     source.respond(Outcome::Hangs);
@@ -177,7 +153,7 @@ fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
 }
 
 #[test]
-fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_it_thaws() {
+fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_its_runtime_continues() {
     let (source, clock) = (Source::new(), Clock::tokio());
     let tokens = source.builder().clock(clock.clone()).build().expect("complete");
     let (frozen, driven) = (current_thread(), current_thread());
@@ -206,8 +182,8 @@ fn every_thread_has_the_new_token_as_soon_as_one_has_it() {
     let first = runtime.block_on(tokens.token()).expect("a token");
     let everywhere = || {
         std::thread::scope(|scope| {
-            let at_hand = || tokens.try_token().expect("a token").expose_secret().to_owned();
-            let threads: Vec<_> = (0..64).map(|_| scope.spawn(at_hand)).collect();
+            let cached = || tokens.try_token().expect("a token").expose_secret().to_owned();
+            let threads: Vec<_> = (0..64).map(|_| scope.spawn(cached)).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
         })
     };
@@ -269,7 +245,7 @@ fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error
 }
 
 #[test]
-fn a_local_set_is_a_place_like_any_other() {
+fn callers_in_a_local_set_share_one_token_request() {
     let source = Source::new();
     source.delay(millis(5));
     let tokens = cache(&source);

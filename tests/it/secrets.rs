@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::support::{
-    endpoint::{ask, form, token_response},
+    endpoint::{ask, auth_responding, form, token_response},
     received, responding,
 };
 use client_credentials::{
@@ -138,16 +138,11 @@ async fn a_file_that_holds_no_secret_is_an_error_that_names_it_and_not_its_conte
         assert!(!text.contains("s3cr3t") && !text.contains("ssss"), "{text}");
         assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
     }
-    let missing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("secrets-missing");
-    for path in [missing, PathBuf::from(env!("CARGO_TARGET_TMPDIR"))] {
-        let error = ask(&source(Secret::file(&path), auth.clone())).await.expect_err("unreadable");
-        assert!(error.to_string().contains(&format!("the file {} cannot be read", path.display())), "{error}");
-        assert!(
-            std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>),
-            "{error:?}"
-        );
-        assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
-    }
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("secrets-missing");
+    let error = ask(&source(Secret::file(&path), auth.clone())).await.expect_err("unreadable");
+    assert!(error.to_string().contains(&format!("the file {} cannot be read", path.display())), "{error}");
+    assert!(std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>), "{error:?}");
+    assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
     assert!(auth.token_requests().is_empty());
 }
 
@@ -167,12 +162,12 @@ async fn content_in_place_of_a_path_is_not_shown() {
 /// Opening a pipe waits until somebody writes to it: each attempt would leave a thread behind.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_pipe_and_a_device_are_refused_without_being_opened() {
+async fn a_pipe_a_device_and_a_folder_are_refused_without_being_opened() {
     let pipe = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("secrets-pipe-{}", std::process::id()));
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
     assert!(made.success());
     let auth = AuthorizationServer::in_memory();
-    for path in [&pipe, &PathBuf::from("/dev/zero")] {
+    for path in [&pipe, &PathBuf::from("/dev/zero"), &PathBuf::from(env!("CARGO_TARGET_TMPDIR"))] {
         let error = ask(&source(Secret::file(path), auth.clone())).await.expect_err("no file");
         assert!(error.to_string().contains(&format!("the file {} is not a regular file", path.display())), "{error}");
         assert!(error.kind() == ErrorKind::Credentials && error.is_transient(), "{error:?}");
@@ -192,7 +187,7 @@ async fn a_byte_order_mark_is_no_part_of_a_secret() {
 
 /// Whoever looks for the reason looks at the vault, and not at the server.
 #[tokio::test(start_paused = true)]
-async fn credentials_that_never_come_are_told_from_a_server_that_never_responds() {
+async fn credentials_that_never_come_are_another_error_than_a_server_that_never_responds() {
     let never = || std::future::pending::<Result<String, Error>>();
     for authentication in [
         ClientAuthentication::client_secret_post(Secret::from_fn(never)),
@@ -295,8 +290,7 @@ async fn only_a_verdict_about_the_client_has_the_secret_read_again() {
             let number = counter.fetch_add(1, Ordering::SeqCst);
             async move { Ok(number.to_string()) }
         });
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::status(status).with_body(body));
+        let auth = auth_responding(MockResponse::status(status).with_body(body));
         ask(&source(secret, auth.clone())).await.expect_err(body);
         // A function that never gives the same twice makes no loop.
         assert_eq!(auth.token_requests().len(), requests, "{status} {body}");
@@ -484,12 +478,11 @@ mod while_token_requests_are_held_back {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_server_is_not_hammered_with_a_secret_that_never_stops_changing() {
+    async fn the_server_is_not_flooded_with_a_secret_that_never_stops_changing() {
         let count = AtomicUsize::new(0);
         let changing =
             Secret::from_fn(move || std::future::ready(Ok(count.fetch_add(1, Ordering::SeqCst).to_string())));
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::oauth_error("invalid_client"));
+        let auth = auth_responding(MockResponse::oauth_error("invalid_client"));
         let tokens = cache(source(changing, auth.clone()));
         let mut seen = Vec::new();
         for _ in 0..10 {
@@ -506,8 +499,7 @@ mod while_token_requests_are_held_back {
     #[tokio::test(start_paused = true)]
     async fn a_mended_secret_ends_what_the_server_asked_for_along_with_its_refusal() {
         let path = file("held-back-retry-after", "wrong");
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::oauth_error("invalid_client").with_retry_after(120 * SECOND));
+        let auth = auth_responding(MockResponse::oauth_error("invalid_client").with_retry_after(120 * SECOND));
         let tokens = cache(source(Secret::file(&path), auth.clone()));
         for _ in 0..20 {
             tokens.token().await.expect_err("refused");

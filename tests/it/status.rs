@@ -1,4 +1,4 @@
-//! What a readiness probe is told.
+//! What a readiness probe gets from `status()`.
 
 use crate::support::source::{Outcome, Source, down, hours, minutes, seconds};
 use client_credentials::{ErrorKind, TokenCache, TokenRequest};
@@ -9,7 +9,7 @@ fn ready(tokens: &TokenCache) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_was_never_asked_for_a_token_is_ready_and_asking_for_its_status_starts_nothing() {
+async fn an_instance_without_a_token_yet_is_ready_and_its_status_starts_no_token_request() {
     let source = Source::new();
     let tokens = source.cache();
     for _ in 0..10 {
@@ -22,7 +22,7 @@ async fn an_instance_that_was_never_asked_for_a_token_is_ready_and_asking_for_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_expired_while_nobody_asked_takes_no_instance_out_of_traffic() {
+async fn a_token_that_expired_without_traffic_leaves_the_instance_ready() {
     let source = Source::new();
     let tokens = source.cache();
     tokens.token().await.expect("a token");
@@ -71,7 +71,7 @@ async fn a_renewal_that_brings_the_same_token_again_shows_as_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_alone_bring_a_failed_instance_back_and_ask_no_more_than_traffic_would() {
+async fn probes_alone_bring_a_failed_instance_back_with_no_more_token_requests_than_traffic() {
     let source = Source::new();
     source.respond(down());
     let tokens = source.cache();

@@ -5,15 +5,15 @@ use std::time::Duration;
 use client_credentials::{BearerAuthLayer, Clock, TokenCache};
 use tokio::{
     runtime::{Builder, Runtime},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tower::{Layer, ServiceExt};
 
 use crate::support::{
-    fake::Api,
+    api::Api,
     get,
-    source::{Source, hours, minutes, seconds},
-    tenants::{Asked, Reply, Tenants, call},
+    source::{Outcome, Source, hours, millis, minutes, seconds},
+    tenants::{Asked, Reply, Tenants, call, tenant},
 };
 
 fn paused() -> Runtime {
@@ -32,7 +32,7 @@ fn the_first_caller_beside_a_frozen_runtime_is_served_within_its_thirty_seconds(
             })
         });
         let tokens = driven.block_on(async { endpoint.cache() });
-        let of_one = tokens.with_request(&crate::support::tenants::tenant(1));
+        let of_one = tokens.with_request(&tenant(1));
         {
             let _entered = frozen.enter();
             assert!(of_one.try_token().is_none());
@@ -45,6 +45,31 @@ fn the_first_caller_beside_a_frozen_runtime_is_served_within_its_thirty_seconds(
         assert!(call.outcome.is_ok(), "{call:?}");
         assert!((seconds(27)..seconds(30)).contains(&call.waited), "{:?}", call.waited);
     }
+}
+
+#[test]
+fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
+    let (frozen, driven) = (paused(), paused());
+    let source = Source::new().with_time_limit(millis(100));
+    let tokens = source.cache();
+    source.respond(Outcome::Hangs);
+    {
+        let _entered = frozen.enter();
+        for key in 0..40 {
+            assert!(tokens.with_request(&tenant(key)).try_token().is_none());
+        }
+    }
+    frozen.block_on(tokio::task::yield_now());
+    assert_eq!(source.in_flight(), 16);
+    source.respond(Outcome::Lives(hours(1)));
+    driven.block_on(async {
+        let begun = Instant::now();
+        for key in 30..50 {
+            tokens.token_for(&tenant(key)).await.expect("a token");
+        }
+        assert!(begun.elapsed() < seconds(20), "{:?}", begun.elapsed());
+    });
+    drop(frozen);
 }
 
 #[test]
@@ -83,7 +108,7 @@ fn keep_warm_takes_over_a_renewal_that_nobody_drives() {
 }
 
 #[test]
-fn a_request_through_an_adapter_is_such_a_call_too() {
+fn a_request_through_an_adapter_lets_keep_warm_go_on_as_well() {
     let (first, next) = (paused(), paused());
     let source = Source::new();
     let builder = source.builder().origin("https://api.example.com").clock(Clock::tokio());

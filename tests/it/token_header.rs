@@ -1,7 +1,7 @@
 //! The token in another header, or behind another word than `Bearer`.
 
 use crate::support::{
-    fake::{Api, Body, api_tokens},
+    api::{Api, Body, api_tokens},
     get,
 };
 use client_credentials::{AccessToken, BearerAuthLayer, ErrorKind, TokenCache, TokenHeader, TryClone};
@@ -29,9 +29,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_sent_sensitive_and_replaced_when_it_was_rejected() {
+async fn another_header_is_sensitive_and_its_token_is_replaced_when_it_was_rejected() {
     for (header, name, prefix) in headers() {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let good = format!("{prefix}token-2");
         let api = Api::new(move |request| {
             let good = request.headers().get(name).is_some_and(|value| *value == good);
@@ -47,20 +47,20 @@ async fn it_is_sent_sensitive_and_replaced_when_it_was_rejected() {
         let values: Vec<_> = seen.iter().map(|request| only(request.headers(), name)).collect();
         assert_eq!(values, ["1", "2", "2"].map(|number| format!("{prefix}token-{number}")));
         assert!(name == "authorization" || seen.iter().all(|request| !request.headers().contains_key("authorization")));
-        assert_eq!(count.get(), 2);
+        assert_eq!(source.count(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_only_where_the_usual_one_goes_and_one_that_the_caller_set_stays() {
+async fn another_header_goes_where_authorization_goes_and_one_that_the_caller_set_stays() {
     for (header, name, _) in headers() {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let api = Api::open();
         let service = BearerAuthLayer::new(tokens.clone()).with_header(header).layer(api.clone());
         let own = || Request::get(URL).header(name, "mine").body(Body::default()).expect("a request");
         service.clone().oneshot(get("https://elsewhere.test/")).await.expect("a response");
         service.clone().oneshot(own()).await.expect("a response");
-        assert_eq!(count.get(), 0);
+        assert_eq!(source.count(), 0);
         tokens.token().await.expect("a token");
         service.clone().oneshot(own()).await.expect("a response");
         service.oneshot(get("http://api.example.com/")).await.expect_err("plain http");
@@ -107,7 +107,7 @@ async fn two_layers_send_two_tokens_and_each_prefix_keeps_its_own() {
 }
 
 #[test]
-fn what_no_header_can_be_made_of_is_refused() {
+fn what_is_not_a_header_is_refused() {
     for refused in [
         TokenHeader::authorization("Bearer\r\nx-evil: 1"),
         TokenHeader::proxy_authorization("b\u{fc}cher"),
@@ -123,7 +123,7 @@ fn what_no_header_can_be_made_of_is_refused() {
 
 #[cfg(feature = "reqwest-middleware")]
 #[tokio::test]
-async fn the_middleware_sends_it_too() {
+async fn the_middleware_sends_another_header_too() {
     use client_credentials::BearerAuthMiddleware;
     use wiremock::{Mock, MockServer, ResponseTemplate, matchers::header};
 

@@ -1,6 +1,6 @@
 //! What the token endpoint is sent (RFC 6749 section 4.4.2).
 
-use crate::support::endpoint::{ask, clients, form, sent, source, token_response, with_client};
+use crate::support::endpoint::{clients, form, obtain, sent, source, token_response, with_client};
 use crate::support::received;
 use client_credentials::{
     ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, ErrorKind, Secret, TokenRequest, TokenSource,
@@ -56,8 +56,7 @@ async fn every_client_posts_the_same_form() {
             .mount(&server)
             .await;
         let url = format!("{}/token?tenant=a%20b", server.uri());
-        let source = with_client(source(url).scope("a b"), client).build().expect("complete");
-        ask(&source).await.expect(name);
+        obtain(with_client(source(url).scope("a b"), client)).await.expect(name);
         let request = received(&server).await.remove(0);
         assert_eq!(request.url.query(), Some("tenant=a%20b"), "{name}");
         assert_eq!(request.headers[header::CONTENT_LENGTH], request.body.len().to_string(), "{name}");
@@ -81,9 +80,9 @@ async fn a_client_with_a_user_agent_keeps_it() {
     kept.mount(&server).await;
     let client = reqwest::Client::builder().user_agent("my-service/7").build().expect("a client");
     let url = format!("{}/token", server.uri());
-    ask(&source(&url).http_client(client.clone()).build().expect("complete")).await.expect("a token");
+    obtain(source(&url).http_client(client.clone())).await.expect("a token");
     let client = reqwest_middleware::ClientBuilder::new(client).build();
-    ask(&source(&url).http_client(client).build().expect("complete")).await.expect("a token");
+    obtain(source(&url).http_client(client)).await.expect("a token");
 }
 
 #[tokio::test]
@@ -142,7 +141,7 @@ async fn further_parameters_and_every_resource_are_sent() {
 }
 
 #[test]
-fn a_parameter_that_the_grant_writes_itself_is_refused() {
+fn a_parameter_that_the_grant_sets_is_refused() {
     for name in ["", "grant_type", "client_id", "client_secret", "scope", "client_assertion", "client_assertion_type"] {
         let error =
             source(URL).parameter(name, "x").http_client(AuthorizationServer::in_memory()).build().expect_err(name);
@@ -169,13 +168,12 @@ async fn a_further_header_that_the_server_repeats_is_not_in_the_error() {
     let refusal = json!({"error": "invalid_client", "error_description": "what is 7abcde12?"});
     let repeating = ResponseTemplate::new(401).set_body_json(refusal);
     Mock::given(header_exists("x-merchant-id")).respond_with(repeating).mount(&server).await;
-    let source = source(server.uri()).header("x-merchant-id", "7abcde12").build().expect("complete");
-    let error = ask(&source).await.expect_err("refused");
+    let error = obtain(source(server.uri()).header("x-merchant-id", "7abcde12")).await.expect_err("refused");
     assert!(error.to_string().contains("what is [redacted]?"), "{error}");
 }
 
 #[test]
-fn a_header_that_the_token_request_has_by_itself_or_that_is_none_is_refused() {
+fn a_header_that_the_token_request_sets_or_that_is_not_a_header_is_refused() {
     for (name, value) in [
         ("authorization", "x"),
         ("Content-Type", "x"),
@@ -250,7 +248,7 @@ fn raw_basic_refuses_an_id_with_a_colon() {
 }
 
 #[tokio::test]
-async fn an_empty_secret_and_none_are_different_things() {
+async fn an_empty_secret_is_sent_and_no_secret_is_not() {
     let empty = sent(ClientCredentials::builder(URL, "id", empty()).any_origin()).await;
     assert!(form(empty.body().as_ref()).contains(&("client_secret".into(), String::new())));
     let none = sent(ClientCredentials::builder(URL, "id", ClientAuthentication::none()).any_origin()).await;
@@ -300,7 +298,7 @@ async fn a_resource_is_any_absolute_uri_and_another_name_for_it_a_parameter() {
 }
 
 #[test]
-fn plain_http_is_for_loopback_and_for_those_who_say_so() {
+fn a_token_url_over_plain_http_needs_loopback_or_permission() {
     for url in [
         "http://127.0.0.1:4000/token",
         "http://127.1.2.3/token",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{
-    endpoint::{ask, source},
+    endpoint::{ask, auth_responding, obtain, source},
     responding,
 };
 use client_credentials::{
@@ -22,7 +22,7 @@ fn response(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Respon
 
 async fn read_as(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Result<AccessToken, Error> {
     let server = responding(response(status, content_type, body)).await;
-    ask(&source(server.uri()).build().expect("complete")).await
+    obtain(source(server.uri())).await
 }
 
 async fn read(body: impl Into<Vec<u8>>) -> Result<AccessToken, Error> {
@@ -64,7 +64,7 @@ async fn a_huge_lifetime_is_clamped() {
 }
 
 #[tokio::test]
-async fn a_lifetime_that_is_none_is_an_error_that_says_what_was_there() {
+async fn a_lifetime_that_is_not_a_number_is_an_error_that_names_what_it_is() {
     for (written, what) in [
         ("true", "a boolean"),
         ("\"soon\"", "a string"),
@@ -196,7 +196,7 @@ async fn the_granted_scope_can_be_seen() {
     ] {
         let body = format!(r#"{{"access_token":"t","scope":{written}}}"#);
         let server = responding(response(200, "application/json", body)).await;
-        let token = ask(&source(server.uri()).scope("a b").build().expect("complete")).await.expect(written);
+        let token = obtain(source(server.uri()).scope("a b")).await.expect(written);
         assert_eq!(token.scope(), expected, "{written}");
     }
     assert_eq!(read(r#"{"access_token":"t"}"#).await.expect("a token").scope(), None);
@@ -219,7 +219,7 @@ async fn a_success_with_an_error_in_it_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_error_member_that_says_nothing_is_none() {
+async fn an_error_member_that_says_nothing_is_ignored() {
     for written in ["null", "\"\"", "false", "0"] {
         read(format!(r#"{{"error":{written},"access_token":"t"}}"#)).await.expect(written);
     }
@@ -318,8 +318,7 @@ async fn the_exp_of_a_jwt_bounds_a_lifetime_that_is_not_stated() {
     ] {
         let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"a","exp":{exp}}}"#));
         let body = format!(r#"{{{expires_in}"access_token":"eyJhbGciOiJub25lIn0.{payload}.c2ln"}}"#);
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::status(200).with_header("date", date).with_body(body));
+        let auth = auth_responding(MockResponse::status(200).with_header("date", date).with_body(body));
         let source = source(auth.token_url()).http_client(auth).build().expect("complete");
         let tokens = TokenCache::builder(source).clock(Clock::tokio()).build().expect("complete");
         tokens.token().await.expect("a token");
@@ -337,8 +336,7 @@ async fn a_lifetime_of_zero_is_the_assumed_one_and_said_once() {
     for written in ["0", "-1"] {
         let (log, _guard) = crate::support::log::Log::start();
         let body = format!(r#"{{"access_token":"t","expires_in":{written}}}"#);
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::status(200).with_body(body));
+        let auth = auth_responding(MockResponse::status(200).with_body(body));
         let source = source(auth.token_url()).http_client(auth.clone()).build().expect("complete");
         ask(&source).await.expect("a token");
         ask(&source).await.expect("a token");
@@ -412,7 +410,7 @@ async fn the_type_of_a_token_is_what_only_a_person_can_mend() {
 #[tokio::test]
 async fn a_compressed_response_that_nobody_decodes_is_named() {
     let server = responding(response(200, "", [0x1b, 0x0f]).insert_header("content-encoding", "br")).await;
-    let error = ask(&source(server.uri()).build().expect("complete")).await.expect_err("no token");
+    let error = obtain(source(server.uri())).await.expect_err("no token");
     assert!(error.to_string().contains("br"), "{error}");
 }
 

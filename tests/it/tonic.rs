@@ -1,5 +1,6 @@
 //! The layer around tonic's channel: real calls, to gRPC's health service on loopback.
 
+use crate::support::endpoint::auth_responding;
 use std::{
     sync::{
         Arc,
@@ -213,7 +214,7 @@ async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
         .layer(layer(&auth, &origin).with_replay(TryClone))
         .map_request(|request: http::Request<Full<Bytes>>| request.map(Body::new))
         .service(channel(&origin));
-    // Without the box and an error that is none, a spawned call does not compile ("implementation of `From` is not
+    // A spawned call compiles only over a boxed service whose error is not boxed, too ("implementation of `From` is not
     // general enough").
     let stack = ServiceBuilder::new().layer(GrpcStatusLayer).service(stack);
     let client = HealthClient::new(BoxCloneSyncService::new(stack));
@@ -233,8 +234,7 @@ async fn unary_calls_whose_body_is_collected_first_are_sent_again() {
 /// `grpc_status.rs` has what the layer around it makes of that.
 #[tokio::test]
 async fn without_a_token_the_status_is_unknown_with_our_error_in_it() {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
+    let auth = auth_responding(MockResponse::oauth_error("invalid_client"));
     let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").any_origin().http_client(auth);
     let layer = BearerAuthLayer::new(TokenCache::from(source.build().expect("a source"))).for_origin(NOWHERE);
     let stack = ServiceBuilder::new().layer(layer.expect("an origin")).service(channel(NOWHERE));

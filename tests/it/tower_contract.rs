@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::support::{
-    fake::{Body, api_tokens, bearer, rejection},
+    api::{Body, api_tokens, bearer, rejection},
     get,
     source::{Outcome, Source},
 };
@@ -23,7 +23,7 @@ fn now<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// A token at hand: the request is with the inner service when `call` returns, as with every layer of tower.
+/// A cached token: the request is with the inner service when `call` returns, as with every layer of tower.
 #[tokio::test(start_paused = true)]
 async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     let (tokens, _) = api_tokens();
@@ -45,12 +45,12 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
     let _sent = service.call(get(URL));
-    let (request, _answer) = handle.next_request().await.expect("a request");
+    let (request, _response) = handle.next_request().await.expect("a request");
     assert_eq!(bearer(&request), Some("token-1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn readiness_is_asked_for_again_before_a_replay() {
+async fn readiness_is_polled_again_before_a_replay() {
     let (tokens, _) = api_tokens();
     let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
     let (mut service, mut handle) = mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
@@ -104,11 +104,11 @@ impl std::fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_service_passes_through_as_it_was() {
+async fn an_error_of_the_service_passes_through_unchanged() {
     let (tokens, _) = api_tokens();
     let inner = tower::service_fn(|_: Request<Body>| async { Err::<Response<Body>, _>(Broken(7)) });
     let service = BearerAuthLayer::new(tokens.clone()).layer(inner);
-    for round in ["with a wait for the token", "with a token at hand"] {
+    for round in ["with a wait for the token", "with a cached token"] {
         let error = service.clone().oneshot(get(URL)).await.expect_err("it is broken");
         assert_eq!(error.downcast_ref(), Some(&Broken(7)), "{round}");
         assert!(Error::find(&*error).is_none());
@@ -136,18 +136,18 @@ async fn readiness_is_that_of_the_service_and_knows_nothing_of_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_of_ours_starts_before_the_future_is_polled() {
-    let (tokens, count) = api_tokens();
-    let api = support::fake::Api::open();
+    let (tokens, source) = api_tokens();
+    let api = support::api::Api::open();
     let mut service = BearerAuthLayer::new(tokens.clone()).layer(api.clone());
     drop(service.call(get(URL)));
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!((count.get(), api.count()), (0, 0), "no token request, and nothing sent");
+    assert_eq!((source.count(), api.count()), (0, 0), "no token request, and nothing sent");
     // The same for a renewal that is due.
     tokens.token().await.expect("a token");
     tokio::time::advance(Duration::from_secs(3000)).await;
     drop(service.call(get(URL)));
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(count.get(), 1);
+    assert_eq!(source.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ async fn the_future_may_be_dropped_at_any_point() {
     // Dropped after so many polls, with time passing between them: while it waits for a token, for the response, for
     // another token, for readiness, for the second response.
     for polls in 0..40 {
-        let (tokens, count) = api_tokens();
+        let (tokens, source) = api_tokens();
         let inner = tower::service_fn(|request: Request<Body>| async move {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let good = bearer(&request) == Some("token-2");
@@ -173,7 +173,7 @@ async fn the_future_may_be_dropped_at_any_point() {
         }
         let response = service.oneshot(get(URL)).await.expect("a response");
         assert_eq!(response.status(), StatusCode::OK, "after {polls} polls");
-        assert_eq!(count.get(), 2);
+        assert_eq!(source.count(), 2);
     }
 }
 
@@ -182,7 +182,7 @@ async fn the_future_may_be_dropped_at_any_point() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_call_gives_back_the_permit_that_it_was_polled_ready_with() {
     let (tokens, _) = api_tokens();
-    let limited = tower::ServiceBuilder::new().concurrency_limit(1).service(support::fake::Api::open());
+    let limited = tower::ServiceBuilder::new().concurrency_limit(1).service(support::api::Api::open());
     let mut service = BearerAuthLayer::new(tokens).layer(limited);
     let other = service.clone();
     let refused = service.ready().await.expect("ready").call(get("http://api.example.com/")).await;
@@ -195,12 +195,12 @@ async fn a_refused_call_gives_back_the_permit_that_it_was_polled_ready_with() {
 /// `boxed_clone_sync` asks more of a future than `BoxCloneSyncService` itself.
 #[tokio::test(start_paused = true)]
 async fn a_service_builder_boxes_the_stack_as_sync() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
     let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer.clone());
-    let service = over.service(support::fake::Api::accepting("token-2", None));
+    let service = over.service(support::api::Api::accepting("token-2", None));
     assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-    assert_eq!(count.get(), 2);
+    assert_eq!(source.count(), 2);
     let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer);
     drop::<tower::util::BoxCloneSyncService<Request<Body>, _, _>>(over.service(support::hyper_client()));
 }
@@ -208,7 +208,7 @@ async fn a_service_builder_boxes_the_stack_as_sync() {
 #[tokio::test(start_paused = true)]
 async fn a_service_is_made_without_a_layer_as_well() {
     let (tokens, _) = api_tokens();
-    let api = support::fake::Api::open();
+    let api = support::api::Api::open();
     client_credentials::BearerAuth::new(api.clone(), tokens).oneshot(get(URL)).await.expect("a response");
     assert_eq!(bearer(&api.seen()[0]), Some("token-1"));
 }
@@ -216,11 +216,11 @@ async fn a_service_is_made_without_a_layer_as_well() {
 /// The first response is gone by then: its body may have held the connection that was needed.
 #[tokio::test(start_paused = true)]
 async fn where_the_second_attempt_fails_the_caller_gets_its_error() {
-    let (tokens, count) = api_tokens();
+    let (tokens, source) = api_tokens();
     let inner = tower::service_fn(|request: Request<Body>| async move {
         if bearer(&request) == Some("token-1") { Ok(rejection(None)) } else { Err(Broken(7)) }
     });
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(inner);
     let error = service.oneshot(get(URL)).await.expect_err("the second attempt is broken");
-    assert_eq!((error.downcast_ref(), count.get()), (Some(&Broken(7)), 2));
+    assert_eq!((error.downcast_ref(), source.count()), (Some(&Broken(7)), 2));
 }

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{
     Nobody,
-    endpoint::{self, Failing, ask, clients, source, with_client},
+    endpoint::{self, Failing, clients, obtain, source, with_client},
     sockets::{
         self,
         http2::{Http2, fail_http2},
@@ -21,7 +21,7 @@ use crate::support::{
 type Clients = Vec<(&'static str, Option<Arc<dyn HttpClient>>)>;
 
 async fn failure(name: &str, url: &str, client: Option<Arc<dyn HttpClient>>) -> Error {
-    ask(&with_client(source(url).allow_plain_http(), client).build().expect("complete")).await.expect_err(name)
+    obtain(with_client(source(url).allow_plain_http(), client)).await.expect_err(name)
 }
 
 /// All that is said, by `Display` of the error and of each of its causes, and by `Debug`.
@@ -36,7 +36,7 @@ fn said(error: &Error) -> String {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_told_apart() {
+async fn a_refused_connection_has_an_error_kind_of_its_own() {
     let nobody = Nobody::new();
     for (name, client) in clients() {
         let error = failure(name, &format!("{}/token?secret=no", nobody.origin()), client).await;
@@ -50,7 +50,7 @@ async fn a_refused_connection_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_reset_is_told_apart() {
+async fn a_reset_has_an_error_kind_of_its_own() {
     let reset = server(|mut stream| async move {
         sockets::read_some(&mut stream).await;
         sockets::reset(stream);
@@ -74,7 +74,7 @@ async fn a_reset_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_host_without_an_address_is_told_apart() {
+async fn a_host_without_an_address_has_an_error_kind_of_its_own() {
     for (name, client) in clients() {
         let error = failure(name, "http://tls-handshake-certificate.invalid/token", client).await;
         assert_eq!(error.kind(), ErrorKind::Dns, "{name}: {error:?}");
@@ -101,7 +101,7 @@ async fn garbage_instead_of_http_is_a_failure_of_the_transport() {
 }
 
 #[tokio::test]
-async fn a_client_without_tls_is_told_apart() {
+async fn a_client_without_tls_has_an_error_kind_of_its_own() {
     let error = failure("no TLS", "https://127.0.0.1:1/token", Some(Arc::new(endpoint::tower_client()))).await;
     assert_eq!(error.kind(), ErrorKind::TlsMissing, "{error:?}");
     assert!(!error.is_transient());
@@ -214,7 +214,7 @@ async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
             } else {
                 builder.http_client(client)
             };
-            let error = ask(&builder.build().expect("complete")).await.expect_err("failing");
+            let error = obtain(builder).await.expect_err("failing");
             assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{error:?}");
             let text = error.to_string();
             assert!(text.contains("failed: the HTTP client `Failing` ") && text.contains(says), "{text}");
@@ -331,7 +331,7 @@ mod tls {
     }
 
     #[tokio::test]
-    async fn a_certificate_that_nobody_signed_is_told_apart() {
+    async fn a_certificate_that_nobody_signed_is_a_failure_of_tls() {
         let server = tls_server(Identity::new().acceptor(&[&TLS13, &TLS12], "http/1.1", false), |_| async {}).await;
         for (name, client) in with_default(tls_clients(&Identity::new())) {
             let own = client.is_none();

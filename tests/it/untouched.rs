@@ -8,7 +8,7 @@ use std::{
 use crate::support::{bearer, get, hyper_client, received, responding, sockets};
 use bytes::Bytes;
 use client_credentials::{
-    BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, TokenCache, TryClone, testing::AuthorizationServer,
+    BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, Clock, TokenCache, TryClone, testing::AuthorizationServer,
 };
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
@@ -119,18 +119,23 @@ async fn the_second_attempt_is_the_first_one_to_the_byte_but_for_the_token() {
 }
 
 #[tokio::test]
-async fn a_proxys_407_is_the_callers_affair() {
+async fn a_proxys_407_goes_to_the_caller() {
     let auth = AuthorizationServer::in_memory();
     let refused = ResponseTemplate::new(407).insert_header("proxy-authenticate", "Basic realm=\"proxy\"");
     let proxy = responding(refused).await;
-    let tokens = cache(&auth, "http://api.test").await;
+    let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
+    let (source, clock) = (source.origin("http://api.test").build().expect("a source"), Clock::tokio());
+    let tokens = TokenCache::builder(source).clock(clock.clone()).build().expect("a cache");
+    tokens.token().await.expect("a token");
+    // So that a renewal would start at once.
+    clock.jump_wall_clock(2_000);
     let through = reqwest::Client::builder().proxy(reqwest::Proxy::http(proxy.uri()).expect("a proxy")).build();
     let client = reqwest_middleware::ClientBuilder::new(through.expect("a client"))
         .with(BearerAuthMiddleware::new(tokens))
         .build();
     let refused = client.get("http://api.test/").send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::PROXY_AUTHENTICATION_REQUIRED);
-    sleep(Duration::from_millis(1200)).await;
+    sleep(Duration::from_millis(20)).await;
     assert_eq!((received(&proxy).await.len(), auth.token_requests().len()), (1, 1));
 }
 

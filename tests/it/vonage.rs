@@ -1,6 +1,7 @@
 //! The preset for Vonage Contact Center.
 
-use crate::support::endpoint::{self, ask, sent};
+use crate::support::endpoint::{self, sent};
+use crate::support::endpoint::{auth_responding, obtain};
 use client_credentials::{
     BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenCache,
     testing::{AuthorizationServer, MockResponse},
@@ -18,9 +19,7 @@ fn vonage(region: Region) -> ClientCredentialsBuilder {
 
 fn issuing(token_type: &str) -> AuthorizationServer {
     let body = format!(r#"{{"access_token":"abcde12345","expires_in":7200,"token_type":"{token_type}"}}"#);
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(MockResponse::status(200).with_body(body));
-    auth
+    auth_responding(MockResponse::status(200).with_body(body))
 }
 
 #[test]
@@ -110,7 +109,7 @@ async fn tokens_go_to_the_hosts_of_the_region_and_nowhere_else() {
 #[tokio::test]
 async fn two_hours_and_either_case_of_bearer() {
     for token_type in ["Bearer", "bearer"] {
-        let token = ask(&vonage(Region::Apac).http_client(issuing(token_type)).build().expect("complete")).await;
+        let token = obtain(vonage(Region::Apac).http_client(issuing(token_type))).await;
         let token = token.expect("a token");
         assert_eq!(token.expires_in(), Some(std::time::Duration::from_secs(7200)));
         assert_eq!(token.authorization(), "Bearer abcde12345");
@@ -127,9 +126,8 @@ async fn errors_come_in_two_shapes() {
         ),
         (r#"{"message":"Missing scope"}"#, ErrorKind::Status, "Missing scope"),
     ] {
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(MockResponse::status(400).with_body(body));
-        let error = ask(&vonage(Region::Emea).http_client(auth).build().expect("complete")).await.expect_err("refused");
+        let auth = auth_responding(MockResponse::status(400).with_body(body));
+        let error = obtain(vonage(Region::Emea).http_client(auth)).await.expect_err("refused");
         assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(said), "{error}");
     }

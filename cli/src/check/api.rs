@@ -38,7 +38,7 @@ pub(super) async fn call(settings: &Settings, obtained: &Obtained, url: &Url) ->
     let source = OneToken(obtained.token.clone(), obtained.origins.clone());
     let tokens = TokenCache::builder(source).build().map_err(|error| Failure::settings(&error))?;
     // The middleware would send the request without a token, as it should for other APIs.
-    tokens.header_for(url.as_str()).await.map_err(|error| refused(&error))?;
+    tokens.header_for(url.as_str()).await.map_err(|error| not_named(&error))?;
     let client = reqwest_middleware::ClientBuilder::new(client(settings, url)?)
         .with(BearerAuthMiddleware::new(tokens).without_replay())
         .build();
@@ -61,22 +61,21 @@ pub(super) async fn call(settings: &Settings, obtained: &Obtained, url: &Url) ->
     verdict(status, &said)
 }
 
-fn refused(error: &Error) -> Failure {
+fn not_named(error: &Error) -> Failure {
     Failure::usage(format!("--api: {error}\n\nHere, `--origins` names an origin, or `origins` in the file."))
 }
 
 fn verdict(status: StatusCode, said: &str) -> Result<(), Failure> {
+    let refused = |what: &str, may_pass| Err(Failure::api(format!("{said}: {what}"), may_pass));
     let meaning = match status {
         StatusCode::UNAUTHORIZED => {
-            let text = format!("{said}: the API rejects the token");
-            return Err(Failure::api([vec![text], explain::rejected()].concat().join("\n"), false));
+            return refused(&format!("the API rejects the token{}", explain::rejection()), false);
         }
         StatusCode::FORBIDDEN => {
-            let what = "the API knows the client, and refuses this request; a scope may be missing";
-            return Err(Failure::api(format!("{said}: {what}"), false));
+            return refused("the API knows the client, and refuses this request; a scope may be missing", false);
         }
-        StatusCode::TOO_MANY_REQUESTS => return Err(Failure::api(format!("{said}: the API limits requests"), true)),
-        _ if status.is_server_error() => return Err(Failure::api(format!("{said}: the API is down"), true)),
+        StatusCode::TOO_MANY_REQUESTS => return refused("the API limits requests", true),
+        _ if status.is_server_error() => return refused("the API is down", true),
         _ if status.is_client_error() => "not about the token",
         // APIs with a login page redirect there instead of a 401.
         _ if status.is_redirection() => "a redirect, which is not followed; try the URL that it leads to",

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     failure::{Failure, whole},
     settings::Settings,
+    streams::say,
 };
 
 /// A token, and how it was obtained.
@@ -24,10 +25,8 @@ pub(super) struct Obtained {
 
 pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
     let exchange = Exchange::default();
-    let metadata = match settings.has("issuer") && !settings.has("authentication") {
-        true => look_up(settings, &exchange).await?,
-        false => None,
-    };
+    let is_open = settings.has("issuer") && !settings.has("authentication");
+    let metadata = if is_open { look_up(settings, &exchange).await? } else { None };
     let Some(methods) = methods::to_try(settings, metadata.as_ref()) else {
         return Err(refused(settings));
     };
@@ -40,7 +39,9 @@ pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
                 let origins = source.origins().unwrap_or_default();
                 return Ok(Obtained { token, method, origins, seen: exchange.seen() });
             }
-            Err(error) if left.peek().is_some() && may_be_authentication(&error) => eprintln!("  {}", whole(&error)),
+            Err(error) if left.peek().is_some() && may_be_authentication(&error) => {
+                say(format!("  {}", whole(&error)));
+            }
             Err(error) => return Err(Failure::token(&error)),
         }
     }

@@ -3,12 +3,15 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use client_credentials::{Error, HttpClient, SecretBody, async_trait};
 use http::{Method, Request, Response, StatusCode, header::DATE};
 use serde_json::{Map, Value};
+
+use super::methods;
+use crate::streams::say;
 
 /// More could lock the client out.
 const MOST_TOKEN_REQUESTS: usize = 3;
@@ -93,7 +96,7 @@ impl HttpClient for Observed {
             return self.look_up(url, request).await;
         }
         let method = self.exchange.before()?;
-        eprintln!("POST {url}, {method}: {}", super::methods::described(method));
+        say(format!("POST {url}, {method}: {}", methods::described(method)));
         let sent = SystemTime::now();
         let outcome = said(self.client.send(request)).await;
         if let Ok(response) = &outcome {
@@ -121,7 +124,7 @@ impl Observed {
             *response.status_mut() = *status;
             return Ok(response);
         }
-        eprintln!("GET {url}");
+        say(format!("GET {url}"));
         let response = said(self.client.send(request)).await?;
         let document = (response.status(), response.body().as_ref().to_vec());
         self.exchange.state().documents.insert(url, document);
@@ -134,16 +137,13 @@ async fn said(
 ) -> Result<Response<SecretBody>, Error> {
     let started = Instant::now();
     let outcome = sending.await;
+    let millis = started.elapsed().as_millis();
     match &outcome {
         Ok(response) => {
             let (status, length) = (response.status().as_u16(), response.body().as_ref().len());
-            eprintln!("  HTTP {status}, {length} bytes, in {} ms", millis(started.elapsed()));
+            say(format!("  HTTP {status}, {length} bytes, in {millis} ms"));
         }
-        Err(_) => eprintln!("  no response, after {} ms", millis(started.elapsed())),
+        Err(_) => say(format!("  no response, after {millis} ms")),
     }
     outcome
-}
-
-fn millis(time: Duration) -> u128 {
-    time.as_millis()
 }

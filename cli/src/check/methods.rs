@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::settings::Settings;
+use crate::{settings::Settings, streams::say};
 
 const MOST: usize = 3;
 
@@ -39,12 +39,12 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
         supported.filter_map(|name| possible.iter().copied().find(|method| *method == name)).collect();
     methods.truncate(MOST);
     if methods.is_empty() {
-        let names: Vec<_> = METHODS.iter().filter(|(name, _)| listed.contains(&Value::from(*name))).collect();
-        let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-        eprintln!(
+        let names = METHODS.map(|(name, _)| name);
+        let names: Vec<_> = names.into_iter().filter(|name| listed.contains(&Value::from(*name))).collect();
+        say(format!(
             "  the metadata has no way of authentication that these settings are for; it has {}",
             names.join(", ")
-        );
+        ));
         return Some(usual(possible));
     }
     Some(methods)
@@ -52,15 +52,17 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
 
 /// What the settings have something for.
 fn possible(settings: &Settings) -> &'static [&'static str] {
-    match () {
-        () if settings.has("private_key_file") => &["private_key_jwt"],
-        () if settings.has("client_assertion_file") => &["client_assertion"],
-        () if settings.has("client_secret") || settings.has("client_secret_file") => {
-            &["client_secret_post", "client_secret_basic", "client_secret_jwt"]
-        }
-        () if settings.http("client_certificate_file").is_some() => &["tls_client_auth", "self_signed_tls_client_auth"],
+    if settings.has("private_key_file") {
+        &["private_key_jwt"]
+    } else if settings.has("client_assertion_file") {
+        &["client_assertion"]
+    } else if settings.has("client_secret") || settings.has("client_secret_file") {
+        &["client_secret_post", "client_secret_basic", "client_secret_jwt"]
+    } else if settings.http("client_certificate_file").is_some() {
+        &["tls_client_auth", "self_signed_tls_client_auth"]
+    } else {
         // Refused, because the secret is missing.
-        () => &["client_secret_post"],
+        &["client_secret_post"]
     }
 }
 

@@ -7,14 +7,14 @@ use client_credentials::AccessToken;
 use serde_json::{Map, Value};
 
 use super::{attempts::Obtained, exchange::Seen};
-use crate::settings::Settings;
+use crate::{settings::Settings, streams::say};
 
 /// Both are in whole seconds, and a response takes a moment.
 const SAME_TIME: Duration = Duration::from_secs(2);
 
 pub(super) fn show(settings: &Settings, obtained: &Obtained) {
     let token = &obtained.token;
-    eprintln!();
+    say("");
     line("lifetime", &lifetime(token));
     line("scope", &scope(&requested(settings), token.scope()));
     match claims(token.expose_secret()) {
@@ -27,7 +27,7 @@ pub(super) fn show(settings: &Settings, obtained: &Obtained) {
 }
 
 pub(super) fn line(what: &str, said: &str) {
-    eprintln!("{what:<10}{said}");
+    say(format!("{what:<10}{said}"));
 }
 
 fn lifetime(token: &AccessToken) -> String {
@@ -40,34 +40,31 @@ fn lifetime(token: &AccessToken) -> String {
 }
 
 /// The scopes of the settings, which may be strings with several of them.
-fn requested(settings: &Settings) -> Vec<String> {
+fn requested(settings: &Settings) -> Vec<&str> {
     let texts = match settings.table.get("scope") {
         Some(toml::Value::String(text)) => vec![text.as_str()],
         Some(toml::Value::Array(texts)) => texts.iter().filter_map(toml::Value::as_str).collect(),
         _ => Vec::new(),
     };
-    texts.into_iter().flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
+    texts.into_iter().flat_map(str::split_ascii_whitespace).collect()
 }
 
-fn scope(requested: &[String], granted: Option<&str>) -> String {
-    let granted: Option<Vec<_>> =
-        granted.map(|granted| granted.split([' ', ',']).filter(|scope| !scope.is_empty()).collect());
-    match (requested, granted) {
-        ([], None) => "none requested, and none stated".to_owned(),
-        ([], Some(granted)) => format!("none requested; granted {}", quoted(&granted.join(" "))),
-        (requested, None) => format!("{}, as requested (the response states none)", quoted(&requested.join(" "))),
-        (requested, Some(granted)) => {
-            let missing: Vec<_> =
-                requested.iter().map(String::as_str).filter(|scope| !granted.contains(scope)).collect();
-            let requested = quoted(&requested.join(" "));
-            match missing.as_slice() {
-                [] => format!("{requested}, as requested"),
-                missing => {
-                    let granted = quoted(&granted.join(" "));
-                    format!("requested {requested}, granted {granted}: {} is missing", quoted(&missing.join(" ")))
-                }
-            }
-        }
+fn scope(requested: &[&str], granted: Option<&str>) -> String {
+    let shown = |scopes: &[&str]| quoted(&scopes.join(" "));
+    let Some(granted) = granted else {
+        return match requested {
+            [] => "none requested, and none stated".to_owned(),
+            _ => format!("{}, as requested (the response states none)", shown(requested)),
+        };
+    };
+    let granted: Vec<_> = granted.split([' ', ',']).filter(|scope| !scope.is_empty()).collect();
+    let missing: Vec<_> = requested.iter().copied().filter(|scope| !granted.contains(scope)).collect();
+    if requested.is_empty() {
+        format!("none requested; granted {}", shown(&granted))
+    } else if missing.is_empty() {
+        format!("{}, as requested", shown(requested))
+    } else {
+        format!("requested {}, granted {}: {} is missing", shown(requested), shown(&granted), shown(&missing))
     }
 }
 

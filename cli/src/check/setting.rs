@@ -2,14 +2,14 @@
 
 use toml::{Table, Value};
 
-use crate::settings::Settings;
+use crate::{settings::Settings, streams::say};
 
 const SECRET_FILE: &str = "/run/secrets/client-secret";
 
 pub(super) fn text(settings: &Settings, method: &str) -> String {
     let mut table = settings.table.clone();
     let has_secret = table.remove("client_secret").is_some();
-    table.insert("authentication".to_owned(), Value::String(method.to_owned()));
+    table.insert("authentication".to_owned(), method.into());
     hide(&mut table, &settings.flags);
     for name in ["token_url", "issuer"] {
         if let Some(Value::String(url)) = table.get_mut(name) {
@@ -17,12 +17,11 @@ pub(super) fn text(settings: &Settings, method: &str) -> String {
         }
     }
     if has_secret {
-        table.insert("client_secret_file".to_owned(), Value::String(SECRET_FILE.to_owned()));
+        table.insert("client_secret_file".to_owned(), SECRET_FILE.into());
     }
-    let is_named = ["origins", "any_origin", "vonage"].iter().any(|field| table.contains_key(*field));
+    let is_named = settings.names_origins();
     if !is_named {
-        let example = Value::Array(vec![Value::String("https://api.example.com".to_owned())]);
-        table.insert("origins".to_owned(), example);
+        table.insert("origins".to_owned(), vec!["https://api.example.com"].into());
     }
     let table = in_order(table);
     let in_file = settings
@@ -59,7 +58,7 @@ fn hide(table: &mut Table, flags: &Table) {
         let Some(Value::Table(fields)) = table.get_mut(name) else { continue };
         for (field, value) in fields {
             if flags.get(name).and_then(|flags| flags.get(field)) != Some(value) {
-                *value = Value::String("…".to_owned());
+                *value = "…".into();
             }
         }
     }
@@ -80,7 +79,7 @@ fn hide(table: &mut Table, flags: &Table) {
 /// Where an application reads it.
 pub(super) fn explain(settings: &Settings) {
     let name = settings.name.rsplit('.').next().unwrap_or_default();
-    eprintln!(
+    say(format!(
         "
 The setting that worked follows on standard output. With the feature `serde`, your application reads it:
 
@@ -93,5 +92,5 @@ The setting that worked follows on standard output. With the feature `serde`, yo
         .with(client_credentials::BearerAuthMiddleware::new(tokens))
         .build();
 "
-    );
+    ));
 }

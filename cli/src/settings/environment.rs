@@ -2,9 +2,9 @@
 
 use std::env;
 
-use toml::{Table, Value};
+use toml::Table;
 
-use super::{ONE_OF, is_set, put};
+use super::{alternatives, is_set, put};
 use crate::failure::Failure;
 
 const PREFIX: &str = "CLIENT_CREDENTIALS_";
@@ -28,7 +28,7 @@ pub(super) fn read() -> Result<Table, Failure> {
         };
         match value.into_string() {
             Ok(text) if text.is_empty() => {}
-            Ok(text) => put(&mut table, &field, Value::String(text)),
+            Ok(text) => put(&mut table, &field, text.into()),
             Err(_) => return Err(Failure::usage(format!("{PREFIX}{name}: is not UTF-8"))),
         }
     }
@@ -42,18 +42,14 @@ pub(super) fn variable(field: &str) -> String {
 
 /// Adds what only Vonage's own variables have, if no other server is named.
 pub(super) fn add_vonage(table: &mut Table) {
-    if is_set(table, &["token_url", "issuer"]) || (!table.contains_key("vonage") && !is_region_set()) {
+    let read = |variable| env::var(variable).ok().filter(|value| !value.is_empty());
+    let is_vonage = table.contains_key("vonage") || read("VONAGE_REGION").is_some();
+    if !is_vonage || is_set(table, &["token_url", "issuer"]) {
         return;
     }
     for (variable, field) in VONAGE {
-        let group = ONE_OF.into_iter().find(|fields| fields.contains(&field)).unwrap_or(&[]);
-        let value = env::var(variable).ok().filter(|value| !value.is_empty());
-        if let Some(value) = value.filter(|_| !table.contains_key(field) && !is_set(table, group)) {
-            table.insert(field.to_owned(), Value::String(value));
+        if let Some(value) = read(variable).filter(|_| !is_set(table, &alternatives(field))) {
+            table.insert(field.to_owned(), value.into());
         }
     }
-}
-
-fn is_region_set() -> bool {
-    env::var_os("VONAGE_REGION").is_some_and(|region| !region.is_empty())
 }

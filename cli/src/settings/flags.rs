@@ -9,11 +9,9 @@ use crate::failure::Failure;
 
 pub(crate) struct Flag {
     pub name: &'static str,
-    /// The field in the table; a dot separates it from the table within.
-    field: &'static str,
     pub takes: Takes,
-    pub help: &'static str,
     pub heading: &'static str,
+    pub help: &'static str,
 }
 
 pub(crate) enum Takes {
@@ -30,105 +28,99 @@ const WHO: &str = "How the client authenticates";
 const WHAT: &str = "What the token is for";
 const HOW: &str = "Connection";
 
-const fn flag(
-    name: &'static str,
-    field: &'static str,
-    takes: Takes,
-    heading: &'static str,
-    help: &'static str,
-) -> Flag {
-    Flag { name, field, takes, help, heading }
-}
-
 pub(crate) const FLAGS: &[Flag] = &[
-    flag("token-url", "token_url", One("URL"), WHERE, "The token endpoint"),
-    flag("issuer", "issuer", One("URL"), WHERE, "The issuer, whose metadata names the token endpoint"),
-    flag("vonage", "vonage", One("REGION"), WHERE, "Vonage Contact Center: emea, usa or apac"),
+    flag("token-url", One("URL"), WHERE, "The token endpoint"),
+    flag("issuer", One("URL"), WHERE, "The issuer, whose metadata names the token endpoint"),
+    flag("vonage", One("REGION"), WHERE, "Vonage Contact Center: emea, usa or apac"),
     flag(
         "token-endpoint-origins",
-        "token_endpoint_origins",
         Many("ORIGIN"),
         WHERE,
         "Where the issuer's token endpoint may be, if it is on another host",
     ),
+    flag("mtls-endpoint-aliases", Nothing, WHERE, "Use the endpoint for clients with a certificate"),
+    flag("allow-plain-http", Nothing, WHERE, "Send the secret without TLS, beyond loopback too"),
+    flag("client-id", One("ID"), WHO, "The client's id"),
+    flag("client-id-file", One("FILE"), WHO, "A file with the client's id"),
+    flag("client-secret-file", One("FILE"), WHO, "A file with the secret; `-`: standard input"),
     flag(
-        "mtls-endpoint-aliases",
-        "mtls_endpoint_aliases",
-        Nothing,
-        WHERE,
-        "Use the endpoint for clients with a certificate",
-    ),
-    flag("allow-plain-http", "allow_plain_http", Nothing, WHERE, "Send the secret without TLS, beyond loopback too"),
-    flag("client-id", "client_id", One("ID"), WHO, "The client's id"),
-    flag("client-id-file", "client_id_file", One("FILE"), WHO, "A file with the client's id"),
-    flag("client-secret-file", "client_secret_file", One("FILE"), WHO, "A file with the secret; `-`: standard input"),
-    flag(
-        "authentication",
         "authentication",
         One("METHOD"),
         WHO,
         "client_secret_post, client_secret_basic, client_secret_basic_raw, client_secret_jwt, private_key_jwt, \
          client_assertion, tls_client_auth, self_signed_tls_client_auth or none",
     ),
-    flag("private-key-file", "private_key_file", One("FILE"), WHO, "For private_key_jwt: the key, in PEM"),
-    flag("algorithm", "algorithm", One("NAME"), WHO, "For private_key_jwt: RS256, PS256, ES256 or EdDSA"),
-    flag("key-id", "key_id", One("ID"), WHO, "For assertions: `kid`"),
-    flag("certificate-file", "certificate_file", One("FILE"), WHO, "For private_key_jwt: the certificate of the key"),
-    flag("assertion-audience", "assertion_audience", One("TEXT"), WHO, "For assertions: `aud`"),
-    flag("assertion-lifetime", "assertion_lifetime", One("SECONDS"), WHO, "For assertions: how long they can be used"),
-    flag(
-        "client-assertion-file",
-        "client_assertion_file",
-        One("FILE"),
-        WHO,
-        "For client_assertion: a file with a token",
-    ),
-    flag("scope", "scope", Many("SCOPE"), WHAT, "One scope, or several with spaces between them"),
-    flag("comma-separated-scopes", "comma_separated_scopes", Nothing, WHAT, "Separate scopes with commas"),
-    flag("audience", "audience", One("TEXT"), WHAT, "The audience, as for Auth0"),
-    flag("resource", "resource", Many("URI"), WHAT, "The API that the token is for (RFC 8707)"),
-    flag("parameters", "parameters", Pairs, WHAT, "A further parameter of the token request"),
-    flag("headers", "headers", Pairs, WHAT, "A further header of the token request"),
-    flag("grant-type", "grant_type", One("NAME"), WHAT, "Another name of the grant"),
-    flag("token-types", "token_types", Many("NAME"), WHAT, "Another name of a bearer token"),
-    flag("origins", "origins", Many("ORIGIN"), WHAT, "Where the token may be sent, such as https://api.example.com"),
-    flag("cacert", "http.ca_file", One("FILE"), HOW, "Certificate authorities to trust, too"),
-    flag("cert", "http.client_certificate_file", One("FILE"), HOW, "The client's certificate, in PEM"),
-    flag("key", "http.client_key_file", One("FILE"), HOW, "Its key, if that is in another file"),
-    flag("timeout", "timeout", One("SECONDS"), HOW, "How long a token request may take (28)"),
-    flag("connect-timeout", "http.connect_timeout", One("SECONDS"), HOW, "How long connecting may take (10)"),
+    flag("private-key-file", One("FILE"), WHO, "For private_key_jwt: the key, in PEM"),
+    flag("algorithm", One("NAME"), WHO, "For private_key_jwt: RS256, PS256, ES256 or EdDSA"),
+    flag("key-id", One("ID"), WHO, "For assertions: `kid`"),
+    flag("certificate-file", One("FILE"), WHO, "For private_key_jwt: the certificate of the key"),
+    flag("assertion-audience", One("TEXT"), WHO, "For assertions: `aud`"),
+    flag("assertion-lifetime", One("SECONDS"), WHO, "For assertions: how long they can be used"),
+    flag("client-assertion-file", One("FILE"), WHO, "For client_assertion: a file with a token"),
+    flag("scope", Many("SCOPE"), WHAT, "One scope, or several with spaces between them"),
+    flag("comma-separated-scopes", Nothing, WHAT, "Separate scopes with commas"),
+    flag("audience", One("TEXT"), WHAT, "The audience, as for Auth0"),
+    flag("resource", Many("URI"), WHAT, "The API that the token is for (RFC 8707)"),
+    flag("parameters", Pairs, WHAT, "A further parameter of the token request"),
+    flag("headers", Pairs, WHAT, "A further header of the token request"),
+    flag("grant-type", One("NAME"), WHAT, "Another name of the grant"),
+    flag("token-types", Many("NAME"), WHAT, "Another name of a bearer token"),
+    flag("origins", Many("ORIGIN"), WHAT, "Where the token may be sent, such as https://api.example.com"),
+    flag("cacert", One("FILE"), HOW, "Certificate authorities to trust, too"),
+    flag("cert", One("FILE"), HOW, "The client's certificate, in PEM"),
+    flag("key", One("FILE"), HOW, "Its key, if that is in another file"),
+    flag("timeout", One("SECONDS"), HOW, "How long a token request may take (28)"),
+    flag("connect-timeout", One("SECONDS"), HOW, "How long connecting may take (10)"),
 ];
+
+const fn flag(name: &'static str, takes: Takes, heading: &'static str, help: &'static str) -> Flag {
+    Flag { name, takes, heading, help }
+}
+
+impl Flag {
+    /// The field in the table; a dot separates it from the table that it is in.
+    fn field(&self) -> String {
+        match self.name {
+            "cacert" => "http.ca_file".to_owned(),
+            "cert" => "http.client_certificate_file".to_owned(),
+            "key" => "http.client_key_file".to_owned(),
+            "connect-timeout" => "http.connect_timeout".to_owned(),
+            name => name.replace('-', "_"),
+        }
+    }
+}
 
 /// The settings that were given as flags.
 pub(super) fn read(options: &ArgMatches) -> Result<Table, Failure> {
     let mut table = Table::new();
     for flag in FLAGS {
         match flag.takes {
-            Takes::Nothing if options.get_flag(flag.name) => put(&mut table, flag.field, Value::Boolean(true)),
-            Takes::Nothing => {}
-            Takes::One(_) => {
-                if let Some(value) = options.get_one::<String>(flag.name) {
-                    put(&mut table, flag.field, Value::String(value.clone()));
+            Nothing if options.get_flag(flag.name) => put(&mut table, &flag.field(), true.into()),
+            Nothing => {}
+            One(_) => {
+                if let Some(value) = values(options, flag).next() {
+                    put(&mut table, &flag.field(), value.as_str().into());
                 }
             }
-            Takes::Many(_) => {
-                let values: Vec<_> = values(options, flag).cloned().map(Value::String).collect();
+            Many(_) => {
+                let values: Vec<_> = values(options, flag).cloned().collect();
                 if !values.is_empty() {
-                    put(&mut table, flag.field, Value::Array(values));
+                    put(&mut table, &flag.field(), values.into());
                 }
             }
-            Takes::Pairs => {
+            Pairs => {
+                let mut fields = Table::new();
                 for pair in values(options, flag) {
                     // The value may be a secret.
                     let Some((name, value)) = pair.split_once('=') else {
                         return Err(Failure::usage(format!("--{}: write it as `name=value`", flag.name)));
                     };
-                    let within = table.entry(flag.field).or_insert_with(|| Value::Table(Table::new()));
-                    let Value::Table(within) = within else { continue };
-                    let values = within.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-                    if let Value::Array(values) = values {
-                        values.push(Value::String(value.to_owned()));
+                    if let Value::Array(values) = fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+                        values.push(value.into());
                     }
+                }
+                if !fields.is_empty() {
+                    put(&mut table, &flag.field(), fields.into());
                 }
             }
         }
@@ -142,8 +134,8 @@ fn values<'a>(options: &'a ArgMatches, flag: &Flag) -> impl Iterator<Item = &'a 
 
 /// The field that another tool's name for a flag stands for, as in a file.
 pub(crate) fn meant(name: &str) -> Option<String> {
-    let field = Table::from_iter([(name.replace('-', "_"), Value::Boolean(true))]);
-    let builder = Value::Table(field).try_into::<ClientCredentialsBuilder>().ok()?;
+    let field = Table::from_iter([(name.replace('-', "_"), Value::from(true))]);
+    let builder = field.try_into::<ClientCredentialsBuilder>().ok()?;
     let error = builder.build().err()?.to_string();
     let (_, field) = error.split_once("is not a field; write `")?;
     Some(field.strip_suffix('`')?.to_owned())
@@ -151,5 +143,5 @@ pub(crate) fn meant(name: &str) -> Option<String> {
 
 /// The flag for a field.
 pub(crate) fn of_field(field: &str) -> Option<&'static str> {
-    FLAGS.iter().find(|flag| flag.field == field).map(|flag| flag.name)
+    FLAGS.iter().find(|flag| flag.field() == field).map(|flag| flag.name)
 }

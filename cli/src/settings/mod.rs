@@ -11,11 +11,14 @@ use client_credentials::ClientCredentialsBuilder;
 use toml::{Table, Value};
 
 pub(crate) use self::flags::{FLAGS, Flag, Takes, meant, of_field};
-use crate::failure::Failure;
+use crate::{failure::Failure, streams::say};
 
 /// Fields of which only one is used: one that is set replaces the others of a source with less weight.
 const ONE_OF: [&[&str]; 3] =
     [&["token_url", "issuer", "vonage"], &["client_id", "client_id_file"], &["client_secret", "client_secret_file"]];
+
+/// Fields that say where tokens may go.
+const ORIGINS: [&str; 3] = ["origins", "any_origin", "vonage"];
 
 pub(crate) struct Settings {
     pub table: Table,
@@ -41,7 +44,7 @@ impl Settings {
         environment::add_vonage(&mut table);
         if table.get("client_secret_file").and_then(Value::as_str) == Some("-") {
             table.remove("client_secret_file");
-            table.insert("client_secret".to_owned(), Value::String(secret_from_stdin()?));
+            table.insert("client_secret".to_owned(), secret_from_stdin()?.into());
         }
         check_complete(&table)?;
         Ok(Self { table, flags, name: name.unwrap_or_else(|| "auth".to_owned()), replaced })
@@ -51,21 +54,25 @@ impl Settings {
     pub(crate) fn builder(&self, authentication: Option<&str>) -> Result<ClientCredentialsBuilder, Failure> {
         let mut table = self.table.clone();
         if let Some(method) = authentication {
-            table.insert("authentication".to_owned(), Value::String(method.to_owned()));
+            table.insert("authentication".to_owned(), method.into());
         }
         // Nothing is sent to an API that was not named.
-        if !["origins", "any_origin", "vonage"].iter().any(|field| table.contains_key(*field)) {
-            table.insert("any_origin".to_owned(), Value::Boolean(true));
+        if !self.names_origins() {
+            table.insert("any_origin".to_owned(), true.into());
         }
-        Value::Table(table).try_into().map_err(|error: toml::de::Error| Failure::usage(error.message()))
+        table.try_into().map_err(|error: toml::de::Error| Failure::usage(error.message()))
     }
 
     pub(crate) fn say_replaced(&self) {
-        self.replaced.iter().for_each(|text| eprintln!("{text}"));
+        self.replaced.iter().for_each(say);
     }
 
     pub(crate) fn has(&self, field: &str) -> bool {
         self.table.contains_key(field)
+    }
+
+    pub(crate) fn names_origins(&self) -> bool {
+        is_set(&self.table, &ORIGINS)
     }
 
     /// A field within the table `http`.
@@ -100,22 +107,26 @@ fn lay_over(below: &mut Table, above: Table) {
 
 /// The fields of the file that variables replace, and no flag; and those beside which the file has the value itself.
 fn replaced(file: &Table, variables: &Table, flags: &Table) -> Vec<String> {
-    let of_values = ["client_id", "client_secret"].into_iter().filter(|name| file.contains_key(*name));
-    let files = of_values.map(|name| format!("{name}_file")).filter(|name| file.contains_key(name));
-    let mut texts: Vec<_> =
-        files.map(|name| format!("`{name}` is ignored, since the file contains the value itself")).collect();
+    let mut texts = Vec::new();
+    for (value, path) in [("client_id", "client_id_file"), ("client_secret", "client_secret_file")] {
+        if file.contains_key(value) && file.contains_key(path) {
+            texts.push(format!("`{path}` is ignored, since the file contains the value itself"));
+        }
+    }
     for name in variables.keys() {
-        let one_of = ONE_OF.into_iter().find(|fields| fields.contains(&name.as_str()));
-        let fields = one_of.unwrap_or(std::slice::from_ref(&name.as_str())).to_vec();
-        let of_file = file.iter().filter(|(field, value)| fields.contains(&field.as_str()) && !value.is_table());
-        let of_file = of_file.filter(|_| !is_set(flags, &fields));
-        texts.extend(
-            of_file.map(|(field, _)| {
-                format!("the variable {} replaces `{field}` of the file", environment::variable(name))
-            }),
-        );
+        let fields = alternatives(name);
+        for field in &fields {
+            if file.get(*field).is_some_and(|value| !value.is_table()) && !is_set(flags, &fields) {
+                texts.push(format!("the variable {} replaces `{field}` of the file", environment::variable(name)));
+            }
+        }
     }
     texts
+}
+
+/// The fields of which only one is used, `field` among them.
+fn alternatives(field: &str) -> Vec<&str> {
+    ONE_OF.into_iter().find(|fields| fields.contains(&field)).map_or_else(|| vec![field], <[_]>::to_vec)
 }
 
 /// Says all that is missing at once; the library would say it one by one.

@@ -3,49 +3,41 @@
 mod output;
 mod store;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use clap::ArgMatches;
-use client_credentials::{Error, ErrorKind, HttpClient, SecretBody, TokenCache, async_trait};
-use http::{Request, Response};
+use client_credentials::{Error, ErrorKind, ObtainedFrom, TokenCache, TokenSource};
 
-use crate::{demo::Demo, failure::Failure, settings::Settings};
+use crate::{failure::Failure, settings::Settings};
 
-pub(crate) async fn run(options: &ArgMatches) -> Result<String, Failure> {
-    let demo = if options.get_flag("demo") { Some(Demo::start().await) } else { None };
-    let settings = match &demo {
-        Some(demo) => demo.settings(),
-        None => Settings::read(options)?,
-    };
-    let sent = Arc::new(AtomicBool::new(false));
-    let is_kept = !options.get_flag("no-store") && demo.is_none();
-    let tokens = cache(&settings, is_kept, &sent)?;
+pub(crate) async fn run(options: &ArgMatches, settings: &Settings) -> Result<String, Failure> {
+    let is_kept = !options.get_flag("no-store") && !options.get_flag("demo");
+    let tokens = cache(settings, is_kept)?;
     let time = options.get_one::<Duration>("valid-for").copied().unwrap_or_default();
-    let mut token = tokens.token_valid_for(time).await.map_err(|error| failed(&settings, &error, time))?;
-    if options.get_flag("fresh") && !sent.load(Ordering::Relaxed) {
+    let obtain = async || tokens.token_valid_for(time).await.map_err(|error| failed(settings, &error, time));
+    let mut token = obtain().await?;
+    if options.get_flag("fresh") && tokens.status().obtained_from() == Some(ObtainedFrom::Store) {
         tokens.reject(&token);
-        token = tokens.token_valid_for(time).await.map_err(|error| failed(&settings, &error, time))?;
+        token = obtain().await?;
     }
     Ok(output::text(options, &token, tokens.status().usable_for()))
 }
 
-fn cache(settings: &Settings, is_kept: bool, sent: &Arc<AtomicBool>) -> Result<TokenCache, Failure> {
-    let sent = Arc::clone(sent);
-    let builder = settings.builder(None)?.map_http_client(move |client| Noted { client, sent: Arc::clone(&sent) });
-    let source = builder.build().map_err(|error| Failure::settings(&error))?;
+fn cache(settings: &Settings, is_kept: bool) -> Result<TokenCache, Failure> {
+    let source = settings.builder(None)?.build().map_err(|error| Failure::settings(&error))?;
+    let wait = wait_limit(source.time_limit());
     // So that what is left of a token's life is exact. A token that is about to end is due, and not printed anyway.
-    let cache = TokenCache::builder(source).leeway(Duration::ZERO);
+    let cache = TokenCache::builder(source).leeway(Duration::ZERO).wait_limit(wait);
     let cache = match is_kept.then(store::open).flatten() {
         Some(store) => cache.shared_in_the_clear(store),
         None => cache,
     };
     cache.build().map_err(|error| Failure::settings(&error))
+}
+
+/// At least the library's own, which is too short for a long `--timeout`.
+fn wait_limit(token_request: Duration) -> Duration {
+    Duration::from_secs(30).max(token_request + Duration::from_secs(2))
 }
 
 fn failed(settings: &Settings, error: &Error, time: Duration) -> Failure {
@@ -56,24 +48,14 @@ fn failed(settings: &Settings, error: &Error, time: Duration) -> Failure {
     }
 }
 
-/// Notes whether anything was sent: if not, the token was stored.
-struct Noted {
-    client: Arc<dyn HttpClient>,
-    sent: Arc<AtomicBool>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[async_trait]
-impl HttpClient for Noted {
-    async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
-        self.sent.store(true, Ordering::Relaxed);
-        self.client.send(request).await
-    }
-
-    fn name(&self) -> &str {
-        self.client.name()
-    }
-
-    fn follows_redirects(&self) -> bool {
-        self.client.follows_redirects()
+    #[test]
+    fn a_call_waits_for_as_long_as_its_token_request_may_take() {
+        for (timeout, wait) in [(1, 30), (28, 30), (60, 62)] {
+            assert_eq!(wait_limit(Duration::from_secs(timeout)), Duration::from_secs(wait));
+        }
     }
 }

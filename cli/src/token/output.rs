@@ -11,14 +11,15 @@ use crate::time::utc;
 /// `left` is how long it can be used.
 pub(super) fn text(options: &ArgMatches, token: &AccessToken, left: Option<Duration>) -> String {
     let secret = token.expose_secret();
-    match () {
-        () if options.get_flag("header") => format!("Authorization: Bearer {secret}\n"),
-        () if options.get_flag("curl") => {
-            let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
-            format!("header = \"Authorization: Bearer {quoted}\"\n")
-        }
-        () if options.get_flag("json") => json(token, left),
-        () => format!("{secret}\n"),
+    if options.get_flag("header") {
+        format!("Authorization: Bearer {secret}\n")
+    } else if options.get_flag("curl") {
+        let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("header = \"Authorization: Bearer {quoted}\"\n")
+    } else if options.get_flag("json") {
+        json(token, left)
+    } else {
+        format!("{secret}\n")
     }
 }
 

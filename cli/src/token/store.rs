@@ -11,32 +11,34 @@ use client_credentials::{
     store::{BoxError, Entry, EntryName, FileStore, TokenStore},
 };
 
+use crate::streams::say;
+
 const FOLDER: &str = "client-credentials";
 /// What is dropped after a shorter time is no longer needed.
 const LONG: Duration = Duration::from_millis(200);
 
 /// The user's folder. `None`: it cannot be used, which is said and is no failure.
-pub(super) fn open() -> Option<Said<FileStore>> {
+pub(super) fn open() -> Option<Said> {
     match FileStore::in_user_cache_dir(FOLDER) {
         Ok(store) => Some(Said { store, once: AtomicBool::new(false) }),
         Err(error) => {
-            say(&error.to_string());
+            say_not_kept(&error.to_string());
             None
         }
     }
 }
 
-fn say(why: &str) {
-    eprintln!("the token is not kept for the next call: {why}");
+fn say_not_kept(why: &str) {
+    say(format!("the token is not kept for the next call: {why}"));
 }
 
 /// A store whose first failure is said.
-pub(super) struct Said<S> {
-    store: S,
+pub(super) struct Said {
+    store: FileStore,
     once: AtomicBool,
 }
 
-impl<S> Said<S> {
+impl Said {
     async fn noted<T>(&self, operation: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
         let mut hanging = Hanging { once: &self.once, since: Some(Instant::now()) };
         let outcome = operation.await;
@@ -65,12 +67,12 @@ impl Drop for Hanging<'_> {
 
 fn say_once(once: &AtomicBool, why: &str) {
     if !once.swap(true, Ordering::Relaxed) {
-        say(why);
+        say_not_kept(why);
     }
 }
 
 #[async_trait]
-impl<S: TokenStore> TokenStore for Said<S> {
+impl TokenStore for Said {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
         self.noted(self.store.load(names)).await
     }

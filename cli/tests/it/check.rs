@@ -126,7 +126,7 @@ async fn what_may_pass_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn lifetime_scope_claims_and_clock_are_told() {
+async fn lifetime_scope_claims_and_clock_are_shown() {
     let now = SystemTime::now();
     let exp = now.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs() + 1800;
     let claims = json!({"aud": ["https://api.test"], "scope": "stats", "exp": exp}).to_string();
@@ -153,7 +153,7 @@ async fn lifetime_scope_claims_and_clock_are_told() {
 }
 
 #[tokio::test]
-async fn a_token_without_lifetime_scope_and_claims_is_told_as_such() {
+async fn a_token_without_lifetime_scope_and_claims_is_described() {
     let response = issued(&json!({"expires_in": null, "scope": null}));
     let server = server(move |_| response.clone()).await;
     let said = with_client("check", &server).succeeds().stderr;

@@ -113,7 +113,7 @@ async fn certificates_are_files_as_in_curl() {
 }
 
 #[tokio::test]
-async fn what_other_tools_call_a_setting_is_told_by_its_name() {
+async fn the_name_that_another_tool_has_for_a_setting_is_refused_with_the_right_one() {
     let server = server(|_| issued(&json!({}))).await;
     for (flag, said) in [
         ("--scopes=a", "error: `--scopes` is not a flag; write `--scope`"),
@@ -140,7 +140,7 @@ async fn a_file_of_settings_alone_needs_no_table() {
 }
 
 #[test]
-fn an_unreadable_file_is_told_without_its_content() {
+fn an_unreadable_file_is_reported_without_its_content() {
     let broken = file("app.toml", &format!("[auth]\nclient_id = \"a\"\nclient_secret = \"{SECRET}\nscope = \"a\"\n"));
     let said = cli(&["check", "--config", &broken, "--table", "auth"]).fails(2);
     assert!(said.starts_with("error: --config: ") && said.contains(": line 3: "), "{said}");

@@ -69,7 +69,7 @@ async fn eight_at_once_share_it_too() {
 }
 
 #[tokio::test]
-async fn what_is_left_of_a_stored_token_is_told() {
+async fn what_is_left_of_a_stored_token_is_shown() {
     let server = numbered(3600, Duration::ZERO).await;
     let caller = Caller::of(&server);
     caller.gets(&[]);

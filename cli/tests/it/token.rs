@@ -71,7 +71,7 @@ async fn each_failure_has_its_exit_code() {
         (refused(401, "invalid_client"), 1, "The credentials are refused:"),
         (refused(400, "invalid_scope"), 1, "The token request is refused:"),
         (refused(429, "slow_down"), 75, "This may pass on its own"),
-        (ResponseTemplate::new(200).set_body_string("<html>"), 75, "The response is not a token response:"),
+        (ResponseTemplate::new(200).set_body_string("<html>"), 1, "The response is not a token response:"),
         (ResponseTemplate::new(307).insert_header("location", "/login"), 1, "The token endpoint redirects:"),
     ] {
         let server = server(move |_| response.clone()).await;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{SECRET, cli, issued, server, token_requests, with_client};
 
 #[test]
-fn wrong_usage_is_told_on_standard_error() {
+fn wrong_usage_is_reported_on_standard_error() {
     for (arguments, said) in [
         (&["check", "--nonsense"][..], "unexpected argument '--nonsense'"),
         (&["publish"], "unrecognized subcommand 'publish'"),
@@ -15,6 +15,8 @@ fn wrong_usage_is_told_on_standard_error() {
         (&["token", "--valid-for", "soon"], "write a time as `90s`, `20m` or `2h`"),
         (&["token", "--parameters", "a", "--client-id", "a"], "--parameters: write it as `name=value`"),
         (&["check", "--demo", "--api"], "a value is required"),
+        (&["check", "--demo", "--api", "https://a.test"], "cannot be used with"),
+        (&["token", "--demo", "--scope", "a"], "cannot be used with"),
         (
             &["check", "https://auth.example.com/token"],
             "an argument that belongs to no flag (a token URL is `--token-url",
@@ -56,6 +58,33 @@ fn the_help_shows_the_value_of_no_variable() {
             "{ended:?}"
         );
     }
+}
+
+/// As in `client-credentials token | head -0`, and `client-credentials check 2>&1 | head -1`.
+#[tokio::test]
+async fn nobody_has_to_read_what_is_printed() {
+    // The pipe is closed long before the command writes to it.
+    let server = server(|_| issued(&json!({})).set_delay(Duration::from_millis(500))).await;
+    for command in ["check", "token"] {
+        let mut child = with_client(command, &server).start();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().expect("it ends");
+        assert!(ended.status.success(), "{command}: {ended:?}");
+        assert!(!String::from_utf8_lossy(&ended.stderr).contains("error"), "{command}: {ended:?}");
+    }
+    let mut child = with_client("check", &server).start();
+    drop(child.stderr.take());
+    let ended = child.wait_with_output().expect("it ends");
+    assert!(ended.status.success() && !ended.stdout.is_empty(), "{ended:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let mut token = cli(&["token", "--demo"]);
+    token.command.stdout(std::fs::File::create("/dev/full").expect("a device"));
+    let said = token.fails(2);
+    assert!(said.starts_with("error: the result cannot be written: "), "{said}");
 }
 
 #[cfg(target_os = "linux")]

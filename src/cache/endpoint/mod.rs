@@ -21,9 +21,8 @@ use self::{
 use super::{
     backoff::{BETWEEN_RELEASES, BETWEEN_REQUESTS, Hold, Reason},
     clock::{Clock, Moment},
-    lock,
 };
-use crate::{error::Error, token_request::TokenRequest};
+use crate::{error::Error, lock::lock, token_request::TokenRequest};
 
 /// How many exchanges are in flight at once.
 const MOST_IN_FLIGHT: usize = 16;
@@ -97,16 +96,19 @@ impl Endpoint {
         // In an outage, tokens that have not failed yet go first, in an order that no caller's rhythm decides.
         let yields = BETWEEN_REQUESTS.mul_f64(if is_first { fastrand::f64() } else { 1.0 });
         loop {
-            let next = self.lock().turn(came, clock.now(), time, yields);
-            let wait = match next {
-                Ok(Admission::Turn { id, began_at, is_calm }) => {
-                    return Ok(Turn { endpoint: self, id, began_at, is_first, is_calm });
-                }
-                Ok(Admission::Wait(wait)) => wait,
-                Err(error) => {
-                    // This caller may have used up a notice that the next in line needs.
-                    self.vacated.notify_one();
-                    return Err(error);
+            let wait = {
+                let (now, mut turns) = (clock.now(), self.lock());
+                match turns.wait(came, now, yields) {
+                    Ok(None) => {
+                        let (id, is_calm) = (turns.begin(came, now, time), turns.diagnosis.trouble.is_none());
+                        return Ok(Turn { endpoint: self, id, began_at: now, is_first, is_calm });
+                    }
+                    Ok(Some(wait)) => wait,
+                    Err(error) => {
+                        // This caller may have used up a notice that the next in line needs.
+                        self.vacated.notify_one();
+                        return Err(error);
+                    }
                 }
             };
             // Never without a timeout: the notice may go to a caller whose runtime nobody drives.
@@ -134,13 +136,9 @@ impl Endpoint {
     }
 }
 
-enum Admission {
-    Turn { id: u64, began_at: Moment, is_calm: bool },
-    Wait(Duration),
-}
-
 impl Turns {
-    fn turn(&mut self, came: Moment, now: Moment, time: Duration, yields: Duration) -> Result<Admission, Error> {
+    /// How long a caller that came at `came` waits before it asks again; `None`: it is its turn.
+    fn wait(&mut self, came: Moment, now: Moment, yields: Duration) -> Result<Option<Duration>, Error> {
         self.in_progress.retain(|_, begun| !now.reached(begun.ends_at));
         self.diagnosis.trouble.take_if(|trouble| trouble.is_forgotten(now));
         if let Some(hold) = self.hold(now) {
@@ -150,22 +148,25 @@ impl Turns {
             let next = self.paced(trouble).after(yields);
             if !now.reached(next) {
                 let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
-                let wait = now.until(next).min(BETWEEN_REQUESTS);
-                return if is_met { Err(trouble.error.held_back(now.until(next))) } else { Ok(Admission::Wait(wait)) };
+                let wait = now.until(next);
+                return if is_met { Err(trouble.error.held_back(wait)) } else { Ok(Some(wait.min(BETWEEN_REQUESTS))) };
             }
         }
         let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
         let slow = self.in_progress.values().filter(slow).count();
         let most = MOST_IN_FLIGHT + self.line.more();
         let running = self.in_progress.len();
-        if running - slow >= most || running >= most.max(MOST_IN_FLIGHT + MOST_SLOW) {
-            return Ok(Admission::Wait(self.next_slow(now)));
-        }
+        let is_full = running - slow >= most || running >= most.max(MOST_IN_FLIGHT + MOST_SLOW);
+        Ok(is_full.then(|| self.next_slow(now)))
+    }
+
+    /// A caller that came at `came` gets a turn, which ends after `time`.
+    fn begin(&mut self, came: Moment, now: Moment, time: Duration) -> u64 {
         self.line.advances(came, now);
         self.last_start = Some(now);
         self.given += 1;
         self.in_progress.insert(self.given, Begun { at: now, ends_at: now.after(time) });
-        Ok(Admission::Turn { id: self.given, began_at: now, is_calm: self.diagnosis.trouble.is_none() })
+        self.given
     }
 
     /// When the next exchange may start in an outage.

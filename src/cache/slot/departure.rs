@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::watch, task::AbortHandle};
 
-use super::{Slot, State, is_same};
+use super::{Slot, State};
 use crate::{
     cache::{
         backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Hold},
@@ -34,7 +34,7 @@ pub(in crate::cache) struct Departure {
     pub is_first: bool,
 }
 
-/// How a renewal that is due proceeds.
+/// How a renewal proceeds.
 pub(super) enum Renewal {
     UnderWay(Flight),
     /// The last token request started less than a second ago.
@@ -45,48 +45,34 @@ pub(super) enum Renewal {
 }
 
 impl Slot {
-    /// Joins the flight, prepares one, or returns why not.
-    pub(super) fn renew(
-        &self,
-        state: &mut State,
-        now: Moment,
-        due: Moment,
-        can_start: bool,
-    ) -> (Renewal, Option<Departure>) {
+    /// `None`: a flight may start.
+    pub(super) fn renewal(&self, state: &State, now: Moment, due: Moment, can_start: bool) -> Option<Renewal> {
         if let Some(flight) = &state.flight {
-            return (Renewal::UnderWay(flight.clone()), None);
+            return Some(Renewal::UnderWay(flight.clone()));
         }
         if !now.reached(due) {
-            return (Renewal::NotDue, None);
+            return Some(Renewal::NotDue);
         }
         if !can_start {
-            return (Renewal::NoRuntime, None);
+            return Some(Renewal::NoRuntime);
         }
         if let Some(hold) = self.hold(state, now) {
-            return (Renewal::HeldBack(hold), None);
+            return Some(Renewal::HeldBack(hold));
         }
-        if let Some(next) = state.last_start.map(|start| start.after(BETWEEN_REQUESTS))
-            && !now.reached(next)
-        {
-            return (Renewal::Soon(next), None);
-        }
+        let next = state.last_start?.after(BETWEEN_REQUESTS);
+        (!now.reached(next)).then_some(Renewal::Soon(next))
+    }
+
+    /// Starts a flight that requests a token.
+    pub(super) fn depart(&self, state: &mut State, now: Moment) -> (Renewal, Option<Departure>) {
         if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
             state.failures = 0;
         }
         state.task = AbortOnDrop::default();
         let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
         let rejected = suspect.map(|issued| issued.token.clone());
-        let (flight, mut departure) = self.depart(state, now, rejected);
-        departure.task = state.task.handle();
-        (Renewal::UnderWay(flight), Some(departure))
-    }
-
-    fn depart(&self, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> (Flight, Departure) {
-        state.flights += 1;
-        let (flight, outcome) = Flight::new(state.flights, self.deadline(now));
-        state.flight = Some(flight.clone());
-        let (id, is_first) = (flight.id, state.failures == 0);
-        (flight, Departure { id, outcome, task: Arc::default(), rejected, may_request: true, is_first })
+        let (flight, departure) = self.fly(state, now, rejected);
+        (Renewal::UnderWay(flight), Some(Departure { task: state.task.handle(), ..departure }))
     }
 
     /// Where no token may be requested and callers have none: looks whether another instance has stored one.
@@ -95,17 +81,23 @@ impl Slot {
         state: &mut State,
         now: Moment,
         unwanted: Option<TokenNumber>,
-        (renewal, departure): (Renewal, Option<Departure>),
+        renewal: Renewal,
     ) -> (Renewal, Option<Departure>) {
-        let may_help = matches!(renewal, Renewal::Soon(_) | Renewal::HeldBack(_) | Renewal::NotDue);
         let is_soon = state.last_look.is_some_and(|look| !now.reached(look.after(BETWEEN_LOOKS)));
-        if !may_help || is_soon || !self.context.has_store() {
-            return (renewal, departure);
+        if matches!(renewal, Renewal::UnderWay(_)) || is_soon || !self.context.has_store() {
+            return (renewal, None);
         }
         state.last_look = Some(now);
-        let issued = state.issued.as_ref().filter(|issued| is_same(unwanted, &issued.token));
-        let rejected = issued.map(|issued| issued.token.clone());
-        let (flight, departure) = self.depart(state, now, rejected);
+        let rejected = unwanted.and_then(|unwanted| state.issued_as(unwanted)).map(|issued| issued.token.clone());
+        let (flight, departure) = self.fly(state, now, rejected);
         (Renewal::UnderWay(flight), Some(Departure { may_request: false, ..departure }))
+    }
+
+    fn fly(&self, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> (Flight, Departure) {
+        state.flights += 1;
+        let (flight, outcome) = Flight::new(state.flights, self.deadline(now));
+        state.flight = Some(flight.clone());
+        let (id, is_first) = (flight.id, state.failures == 0);
+        (flight, Departure { id, outcome, task: Arc::default(), rejected, may_request: true, is_first })
     }
 }

@@ -22,17 +22,16 @@ const MOST_REPEATS: u32 = 2;
 /// How a flight ended.
 enum Ended {
     Obtained { token: AccessToken, until: SystemTime, lifetime: Duration },
-    Failed { error: Error, reason: Reason, remaining: Duration, wait: Duration },
+    Failed { error: Error, remaining: Duration, wait: Duration },
     Repeated,
 }
 
 impl Slot {
     /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
     pub(in crate::cache) fn finish(&self, id: u64, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
-        let now = self.now();
-        let mut guard = self.lock();
+        let (now, mut guard) = self.locked();
         let state = &mut *guard;
-        if state.flight.take_if(|flight| flight.id == id).is_none() {
+        if !state.land(id) {
             return Some(outcome);
         }
         let cause = match &state.issued {
@@ -54,8 +53,8 @@ impl Slot {
                 report.obtained(&self.request, cause, &token, was_failing, (until, lifetime));
                 Some(Ok(token))
             }
-            Ended::Failed { error, reason, remaining, wait } => {
-                report.failed(&self.request, cause, &error, reason.name(), remaining, wait);
+            Ended::Failed { error, remaining, wait } => {
+                report.failed(&self.request, cause, &error, Reason::of(&error).name(), remaining, wait);
                 // The log has the server's own `Retry-After`.
                 Some(Err(error.with_retry_after(wait)))
             }
@@ -123,14 +122,18 @@ impl Slot {
         let remaining = state.issued.as_ref().map(|issued| now.until(issued.expires_at)).unwrap_or_default();
         let (in_a_row, took) = (state.failures, started_at.until(now));
         let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
-        let reason = Reason::of(&error);
-        state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
+        self.hold_back_until(state, &error, now.after(wait));
+        Ended::Failed { error, remaining, wait }
+    }
+
+    /// No token request starts before, and callers that wait for the replacement of a rejected token get that one.
+    pub(super) fn hold_back_until(&self, state: &mut State, error: &Error, until: Moment) {
+        state.hold = Some(Hold { until, reason: Reason::of(error), error: error.clone() });
         // Leases last until the flight's deadline; the next attempt may be due before.
         self.end_leases();
         if let Some(issued) = &mut state.issued {
             issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
         }
-        Ended::Failed { error, reason, remaining, wait }
     }
 
     /// The client's credentials have changed, which ends a hold that the old ones caused.

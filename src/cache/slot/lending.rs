@@ -11,8 +11,7 @@ impl Slot {
 
     /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
     pub(in crate::cache) fn lend(&self) -> Option<AccessToken> {
-        let now = self.now();
-        let state = self.lock();
+        let (now, state) = self.locked();
         let issued = state.issued.as_ref()?;
         let until = issued.renew_at.min(issued.expires_at);
         let is_due = now.reached(until) || (self.is_kept_warm() && state.warm.is_none());

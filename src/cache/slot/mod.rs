@@ -25,7 +25,6 @@ use super::{
     clock::Moment,
     context::Context,
     flight::{AbortOnDrop, Flight},
-    lock,
     renewal::Life,
     status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
@@ -33,6 +32,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
+    lock::lock,
     runtime,
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
@@ -43,6 +43,7 @@ pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
 /// How long callers wait for the replacement of a rejected token, once it is requested. After that they get the
 /// rejected token: other APIs may still accept it.
 pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
+
 pub(super) struct Slot {
     context: Arc<Context>,
     request: TokenRequest,
@@ -125,33 +126,30 @@ impl Slot {
 
     /// The token that callers get after its renewal has failed.
     pub(super) fn usable(&self, unwanted: Option<TokenNumber>) -> Option<AccessToken> {
-        let now = self.now();
-        let state = self.lock();
-        let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at))?;
-        (!is_same(unwanted, &issued.token)).then(|| issued.token.clone())
+        let (now, state) = self.locked();
+        let token = &state.usable(now)?.token;
+        (unwanted != Some(token.number())).then(|| token.clone())
     }
 
     /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
     /// token was rejected does not want the same token again.
     pub(super) fn next(&self, unwanted: Option<TokenNumber>, can_start: bool) -> (Step, Option<Departure>) {
-        let now = self.now();
-        let mut guard = self.lock();
-        let state = &mut *guard;
+        let (now, mut state) = self.locked();
         state.flight.take_if(|flight| now.reached(flight.deadline));
-        let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
+        let issued = state.usable(now);
         let (due, expires_at) = issued.map_or((now, now), |issued| (issued.renew_at, issued.expires_at));
         let awaited = issued.and_then(|issued| issued.awaited_until(now));
-        let is_rejected = issued.is_some_and(|issued| is_same(unwanted, &issued.token));
+        let is_rejected = issued.is_some_and(|issued| unwanted == Some(issued.token.number()));
         // What the caller can use during the renewal.
         let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
         let serve = |token: AccessToken, until: Moment| Step::Serve(self.lend_until(&token, until.min(expires_at)));
         if let Some(token) = usable.clone().filter(|_| !now.reached(due)) {
             return (serve(token, due), None);
         }
-        let (renewal, departure) = self.renew(state, now, due, can_start);
-        let (renewal, departure) = match &usable {
-            None => self.or_look(state, now, unwanted, (renewal, departure)),
-            Some(_) => (renewal, departure),
+        let (renewal, departure) = match self.renewal(&state, now, due, can_start) {
+            None => self.depart(&mut state, now),
+            Some(renewal) if can_start && usable.is_none() => self.or_look(&mut state, now, unwanted, renewal),
+            Some(renewal) => (renewal, None),
         };
         let step = match (renewal, usable, awaited) {
             (Renewal::UnderWay(flight), None, _) => Step::Join(flight),
@@ -181,21 +179,19 @@ impl Slot {
     }
 
     pub(super) fn is_flying(&self) -> bool {
-        let now = self.now();
-        self.lock().flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline))
+        let (now, state) = self.locked();
+        state.is_flying(now)
     }
 
     /// Whether it remembers something that a new slot for the same token could only learn by another token request.
     pub(super) fn holds_back(&self) -> bool {
-        let now = self.now();
-        let state = self.lock();
+        let (now, state) = self.locked();
         state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until)) || state.streaks.hold_back(now)
     }
 
     pub(super) fn status(&self) -> CacheStatus {
-        let now = self.now();
-        let state = self.lock();
-        let issued = state.issued.as_ref().filter(|issued| !now.reached(issued.expires_at));
+        let (now, state) = self.locked();
+        let issued = state.usable(now);
         let hold = self.hold(&state, now);
         CacheStatus {
             obtained_from: issued.map(|issued| issued.from),
@@ -207,9 +203,8 @@ impl Slot {
 
     /// When the next token request is due; `None`: it is under way.
     pub(super) fn due(&self) -> Option<Moment> {
-        let now = self.now();
-        let state = self.lock();
-        if state.flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline)) {
+        let (now, state) = self.locked();
+        if state.is_flying(now) {
             return None;
         }
         let hold = self.hold(&state, now).map(|hold| hold.until);
@@ -218,9 +213,8 @@ impl Slot {
 
     /// A flight starts an exchange. `None`: another flight has taken over.
     pub(super) fn begin(&self, id: u64) -> Option<Moment> {
-        let now = self.now();
-        let mut state = self.lock();
-        state.flight.as_mut().filter(|flight| flight.id == id)?.deadline = self.deadline(now);
+        let (now, mut state) = self.locked();
+        state.flight_of(id)?.deadline = self.deadline(now);
         state.last_start = Some(now);
         if let Some(Suspicion::Awaited(until)) = state.issued.as_mut().and_then(|issued| issued.suspicion.as_mut()) {
             until.get_or_insert(now.after(SUSPECT_WAIT));
@@ -230,8 +224,8 @@ impl Slot {
 
     /// The flight tries again after `wait`.
     pub(super) fn pause(&self, id: u64, wait: Duration) {
-        let now = self.now();
-        if let Some(flight) = self.lock().flight.as_mut().filter(|flight| flight.id == id) {
+        let (now, mut state) = self.locked();
+        if let Some(flight) = state.flight_of(id) {
             flight.deadline = self.deadline(now.after(wait));
         }
     }
@@ -253,10 +247,10 @@ impl Slot {
         self.end_leases();
     }
 
-    /// A flight ends without an outcome of its own.
+    /// A flight ends without an outcome of its own, unless it has ended before.
     pub(super) fn abandon(&self, id: u64) {
         let mut state = self.lock();
-        if state.flight.take_if(|flight| flight.id == id).is_some() {
+        if state.land(id) {
             self.end_leases();
         }
     }
@@ -267,6 +261,36 @@ impl Slot {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    fn locked(&self) -> (Moment, MutexGuard<'_, State>) {
+        (self.now(), self.lock())
+    }
+}
+
+impl State {
+    /// The token that callers can still get.
+    fn usable(&self, now: Moment) -> Option<&Issued> {
+        self.issued.as_ref().filter(|issued| !now.reached(issued.expires_at))
+    }
+
+    /// The last token, if it is this one.
+    fn issued_as(&mut self, token: TokenNumber) -> Option<&mut Issued> {
+        self.issued.as_mut().filter(|issued| issued.token.number() == token)
+    }
+
+    fn is_flying(&self, now: Moment) -> bool {
+        self.flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline))
+    }
+
+    /// `None`: the flight has ended, or another has taken over.
+    fn flight_of(&mut self, id: u64) -> Option<&mut Flight> {
+        self.flight.as_mut().filter(|flight| flight.id == id)
+    }
+
+    /// Ends the flight. `false`: it has ended before, or another has taken over.
+    fn land(&mut self, id: u64) -> bool {
+        self.flight.take_if(|flight| flight.id == id).is_some()
     }
 }
 
@@ -308,10 +332,6 @@ impl Drop for Slot {
         self.context.counted(&mut state.streaks, |streaks| *streaks = Streaks::default());
         self.end_leases();
     }
-}
-
-fn is_same(unwanted: Option<TokenNumber>, token: &AccessToken) -> bool {
-    unwanted == Some(token.number())
 }
 
 fn not_renewed() -> Error {

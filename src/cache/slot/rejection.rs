@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use super::{SUSPECT_WAIT, Slot, State, Suspicion};
-use crate::{cache::streaks::Verdict, challenge::Rejection, report::log, token::TokenNumber};
+use crate::{
+    cache::streaks::{BY_HAND, TooSoon},
+    challenge::Rejection,
+    report::log,
+    token::TokenNumber,
+};
 
 /// By hand, a token of this age was most likely accepted.
 const UNTIL_ACCEPTED: Duration = Duration::from_secs(60);
@@ -11,10 +16,9 @@ const UNTIL_ACCEPTED: Duration = Duration::from_secs(60);
 impl Slot {
     /// Notes that an API rejected `token`. Returns whether it makes sense to request another one.
     ///
-    /// By the origin's `bit`, the token knows whether it accepted it. By hand there is none (0).
-    pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: &str, bit: u64, rejection: Rejection) -> bool {
-        let now = self.now();
-        let mut guard = self.lock();
+    /// `origin` is the origin's bit, by which the token knows whether it accepted it; `name` is for the log.
+    pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: u64, name: &str, rejection: Rejection) -> bool {
+        let (now, mut guard) = self.locked();
         let state = &mut *guard;
         let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.number() == token) else {
             // The cache has moved on: callers get another token.
@@ -24,23 +28,23 @@ impl Slot {
             return true;
         }
         let age = issued.issued_at.until(now);
-        let was_accepted = match bit {
-            0 => age >= UNTIL_ACCEPTED,
-            _ => issued.token.is_accepted_by(bit) || state.streaks.has_accepted(origin),
+        let was_accepted = match origin {
+            BY_HAND => age >= UNTIL_ACCEPTED,
+            _ => issued.token.is_accepted_by(origin) || state.streaks.has_accepted(origin),
         };
-        issued.token.note_rejected_by(bit);
+        issued.token.note_rejected_by(origin);
         let verdict = self.context.counted(&mut state.streaks, |streaks| streaks.reject(origin, rejection, now));
         let source = self.context.report.source();
         match verdict {
-            Verdict::Wait { wait, first } => {
+            Err(TooSoon { wait, is_first }) => {
                 drop(guard);
-                if first {
-                    log::rejected_again(source, &self.request, origin, wait, was_accepted);
+                if is_first {
+                    log::rejected_again(source, &self.request, name, wait, was_accepted);
                 }
                 // Another instance may have stored a newer token.
                 self.context.has_store()
             }
-            Verdict::Renew => {
+            Ok(()) => {
                 let is_requested = state.flight.is_some();
                 issued.suspicion = Some(match rejection {
                     Rejection::Explicit => Suspicion::Awaited(is_requested.then(|| now.after(SUSPECT_WAIT))),
@@ -49,15 +53,15 @@ impl Slot {
                 issued.renew_at = now;
                 self.end_leases();
                 drop(guard);
-                log::rejected(source, &self.request, origin, age, was_accepted);
+                log::rejected(source, &self.request, name, age, was_accepted);
                 true
             }
         }
     }
 
     /// `origin` accepted `token`, which may end a streak of rejections. Never waits: the next response will report the
-    /// same. Once no streak of this origin is left, the token knows by the origin's `bit` that it was accepted.
-    pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: &str, bit: u64) {
+    /// same. Once the origin has no streak, the token knows that it was accepted there.
+    pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: u64) {
         let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();
         let State { issued, streaks, .. } = &mut *state;
@@ -65,25 +69,17 @@ impl Slot {
         if issued.suspicion.is_none() {
             self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
         }
-        if streaks.is_over(origin) {
-            issued.token.note_accepted_by(bit);
-        }
-    }
-
-    /// The origin with this `bit` accepted `token`, while no origin has a streak of rejections. Never waits.
-    pub(in crate::cache) fn note_accepted(&self, token: TokenNumber, bit: u64) {
-        let Ok(state) = self.state.try_lock() else { return };
-        if let Some(issued) = state.issued.as_ref().filter(|issued| issued.token.number() == token) {
-            issued.token.note_accepted_by(bit);
+        if !streaks.has(origin) {
+            issued.token.note_accepted_by(origin);
         }
     }
 
     /// `origin` accepted a token that replaced a rejected one.
-    pub(in crate::cache) fn accepted_in_place(&self, token: TokenNumber, origin: &str, bit: u64) {
+    pub(in crate::cache) fn accepted_in_place(&self, token: TokenNumber, origin: u64) {
         let mut state = self.lock();
         self.context.counted(&mut state.streaks, |streaks| streaks.end(origin));
-        if let Some(issued) = state.issued.as_ref().filter(|issued| issued.token.number() == token) {
-            issued.token.note_accepted_by(bit);
+        if let Some(issued) = state.issued_as(token) {
+            issued.token.note_accepted_by(origin);
         }
     }
 }

@@ -16,11 +16,8 @@ pub(in crate::cache) enum Remaining {
 impl Slot {
     /// Whether `token` can be used for `time` and is not due. `since` is when the caller came.
     pub(in crate::cache) fn remaining(&self, token: &AccessToken, time: Duration, since: Moment) -> Remaining {
-        let now = self.now();
-        let mut state = self.lock();
-        let Some(issued) = state.issued.as_mut().filter(|issued| issued.token.is_same_as(token)) else {
-            return Remaining::TooLittle;
-        };
+        let (now, mut state) = self.locked();
+        let Some(issued) = state.issued_as(token.number()) else { return Remaining::TooLittle };
         let (left, is_new) = (now.until(issued.expires_at), issued.issued_at.reached(since));
         match left >= time {
             true if is_new || !now.reached(issued.renew_at) => Remaining::Enough,

@@ -1,16 +1,13 @@
 //! What a store of shared tokens changes in a token's life.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::{Issued, Slot, Suspicion};
+use super::{Issued, Slot};
 use crate::{
-    cache::{
-        backoff::{Hold, Reason},
-        renewal::Life,
-        status::ObtainedFrom,
-    },
+    cache::{backoff::Reason, renewal::Life, status::ObtainedFrom},
     error::Error,
-    store::{StoredFailure, Urgency},
+    report::store as report,
+    store::{LONGEST_OPERATION, StoredFailure, Taken, Urgency},
     token::AccessToken,
 };
 
@@ -18,86 +15,78 @@ use crate::{
 const MOST_WITHOUT_TOKEN: Duration = Duration::from_secs(30);
 
 impl Slot {
-    /// Whether callers wait for the flight.
+    /// Whether callers wait for an operation of the store that begins now, or may before it ends.
     pub(in crate::cache) fn urgency(&self) -> Urgency {
-        let now = self.now();
-        let state = self.lock();
-        let is_served = |issued: &Issued| !now.reached(issued.expires_at) && issued.awaited_until(now).is_none();
-        if state.issued.as_ref().is_some_and(is_served) { Urgency::BesideTraffic } else { Urgency::WaitedFor }
+        let (now, state) = self.locked();
+        let ends = now.after(LONGEST_OPERATION);
+        let is_served = state.usable(ends).is_some_and(|issued| issued.awaited_until(now).is_none());
+        if is_served { Urgency::BesideTraffic } else { Urgency::WaitedFor }
     }
 
-    /// Whether it takes a stored token of this age: a usable one, unless the held token is as good.
+    /// Whether it takes a stored token of this age: a usable one, unless the cached token is as good.
     pub(in crate::cache) fn takes(&self, stored: &AccessToken, age: Duration, rejected: Option<&AccessToken>) -> bool {
         let life = Life::new(stored, &self.context.settings, self.jitter);
         let is_rejected = |token: &AccessToken| rejected.is_some_and(|rejected| rejected.is_same_as(token));
         if age >= life.expires_after || is_rejected(stored) {
             return false;
         }
-        let now = self.now();
-        let state = self.lock();
+        let (now, state) = self.locked();
         let Some(issued) = &state.issued else { return true };
-        let (is_usable, held) = (!now.reached(issued.expires_at), now.since(issued.issued_at));
+        let (is_usable, own_age) = (!now.reached(issued.expires_at), now.since(issued.issued_at));
         let is_rejected = issued.suspicion.is_some() || is_rejected(&issued.token);
         match issued.token.is_same_as(stored) {
             true if is_rejected => false,
             // A server that returns the same token again may have extended its lifetime.
-            true => !is_usable || age + life.lifetime / 10 <= held,
-            false => is_rejected || !is_usable || age < held,
+            true => !is_usable || age + life.lifetime / 10 <= own_age,
+            false => is_rejected || !is_usable || age < own_age,
         }
     }
 
-    /// Ends a flight with a token that another instance requested so long ago. Returns until when it can be used, and
-    /// for how long after that request.
-    pub(in crate::cache) fn take(&self, id: u64, token: &AccessToken, age: Duration) -> (SystemTime, Duration) {
-        let life = Life::new(token, &self.context.settings, self.jitter);
-        let now = self.now();
+    /// Ends a flight with a token that another instance obtained. Returns what callers get.
+    pub(in crate::cache) fn take(&self, id: u64, taken: &Taken, store: &str) -> AccessToken {
+        let (token, age) = (taken.token.clone().with_request(self.request.clone()), taken.age);
+        let life = Life::new(&token, &self.context.settings, self.jitter);
+        let (now, mut state) = self.locked();
         let after = |time: Duration| now.after(time.saturating_sub(age));
-        let issued = Issued::new(token, &life, now.before(age), after, ObtainedFrom::Store);
+        let issued = Issued::new(&token, &life, now.before(age), after, ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
-        let mut state = self.lock();
-        if state.flight.take_if(|flight| flight.id == id).is_some() {
+        let was_failing = state.failures > 0;
+        if state.land(id) {
             self.replace(&mut state, issued);
         }
-        usable
+        drop(state);
+        let report = &self.context.report;
+        report::taken(report, &self.request, store, &token, (age, taken.waited), was_failing, usable);
+        token
     }
 
-    /// Ends a flight because of a failure that another instance met. Returns what callers get, and for how long.
-    pub(in crate::cache) fn hold_back(&self, id: u64, failure: &StoredFailure) -> (Error, Duration) {
-        let now = self.now();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let (error, reason) = (failure.error.clone(), Reason::of(&failure.error));
-        let is_usable = state.issued.as_ref().is_some_and(|issued| !now.reached(issued.expires_at));
-        let wait = match reason {
-            Reason::Failure if !is_usable => failure.hold.min(MOST_WITHOUT_TOKEN),
+    /// Ends a flight because of a failure that another instance met. Returns what callers get.
+    pub(in crate::cache) fn hold_back(&self, id: u64, failure: &StoredFailure, store: &str) -> Error {
+        let (now, mut state) = self.locked();
+        let error = &failure.error;
+        let wait = match Reason::of(error) {
+            Reason::Failure if state.usable(now).is_none() => failure.hold.min(MOST_WITHOUT_TOKEN),
             _ => failure.hold,
         };
-        if state.flight.take_if(|flight| flight.id == id).is_some() {
+        if state.land(id) {
             state.failures = state.failures.max(failure.in_a_row);
-            state.hold = Some(Hold { until: now.after(wait), reason, error: error.clone() });
-            self.end_leases();
-            if let Some(issued) = &mut state.issued {
-                issued.suspicion = issued.suspicion.map(|_| Suspicion::Served);
-            }
+            self.hold_back_until(&mut state, error, now.after(wait));
         }
-        (error, wait)
+        drop(state);
+        report::held_back(&self.context.report, &self.request, store, error, wait);
+        error.clone().with_retry_after(wait)
     }
 
     /// Ends the flight of a renewal, which nobody else makes, for a random moment in the first half of what is left of
     /// the token: a fleet whose store is down must not renew at once. `false`: it was postponed before, or cannot be.
     pub(in crate::cache) fn postpone(&self, id: u64) -> bool {
-        let now = self.now();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let usable = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at));
+        let (now, mut state) = self.locked();
         // By its age alone: after a rejection, callers need another token.
-        let Some(issued) =
-            usable.filter(|issued| issued.suspicion.is_none() && issued.ages_at.reached(issued.renew_at))
-        else {
-            return false;
-        };
+        let ages = |issued: &&mut Issued| issued.suspicion.is_none() && issued.ages_at.reached(issued.renew_at);
+        let usable = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at));
+        let Some(issued) = usable.filter(ages) else { return false };
         issued.renew_at = now.after((now.until(issued.expires_at) / 2).mul_f64(fastrand::f64()));
-        state.flight.take_if(|flight| flight.id == id);
+        state.land(id);
         self.end_leases();
         true
     }

@@ -3,15 +3,12 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{Secret, Signer};
@@ -42,7 +39,9 @@ pub struct ClientAssertion {
     signing: Signing,
     audience: Option<String>,
     key_id: Option<String>,
-    thumbprint: Option<Thumbprint>,
+    /// In PEM.
+    #[cfg(feature = "jwt")]
+    certificate: Option<Secret>,
     lifetime: Duration,
     refused: Option<Error>,
 }
@@ -55,35 +54,14 @@ pub(super) enum Signing {
     Secret(Secret),
 }
 
-#[derive(Clone)]
-enum Thumbprint {
-    #[cfg_attr(not(feature = "jwt"), allow(dead_code))]
-    Fixed(String),
-    #[cfg(all(feature = "jwt", feature = "serde"))]
-    OfFile(Secret),
-}
-
-impl Thumbprint {
-    async fn read(&self) -> Result<String, Error> {
-        match self {
-            Self::Fixed(thumbprint) => Ok(thumbprint.clone()),
-            #[cfg(all(feature = "jwt", feature = "serde"))]
-            Self::OfFile(file) => {
-                let pem = file.read("certificate_file").await?;
-                super::private_key::thumbprint(pem.as_bytes())
-                    .map_err(|error| Error::new(ErrorKind::Credentials, format!("{file:?}: {error}")).lasting())
-            }
-        }
-    }
-}
-
 impl ClientAssertion {
     pub(super) fn new(signing: Signing) -> Self {
         Self {
             signing,
             audience: None,
             key_id: None,
-            thumbprint: None,
+            #[cfg(feature = "jwt")]
+            certificate: None,
             lifetime: Duration::from_secs(60),
             refused: None,
         }
@@ -118,19 +96,18 @@ impl ClientAssertion {
     /// the key by it (Microsoft Entra ID).
     #[cfg(feature = "jwt")]
     pub fn certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
-        match super::private_key::thumbprint(pem.as_ref()) {
-            Ok(thumbprint) => self.thumbprint = Some(Thumbprint::Fixed(thumbprint)),
-            Err(error) => {
-                self.refused.get_or_insert(error);
-            }
+        let pem = pem.as_ref();
+        if let Err(error) = super::private_key::thumbprint(pem) {
+            self.refused.get_or_insert(error);
         }
+        self.certificate = Some(Secret::from(&*String::from_utf8_lossy(pem)));
         self
     }
 
     /// Like [`certificate`](Self::certificate), from a file that is read for each assertion.
     #[cfg(all(feature = "jwt", feature = "serde"))]
     pub(in crate::client_credentials) fn certificate_file(mut self, pem: Secret) -> Self {
-        self.thumbprint = Some(Thumbprint::OfFile(pem));
+        self.certificate = Some(pem);
         self
     }
 
@@ -162,11 +139,7 @@ impl ClientAssertion {
     }
 
     pub(super) fn name(&self) -> &'static str {
-        match self.signing {
-            Signing::PrivateKey(_) => "private_key_jwt",
-            #[cfg(feature = "jwt")]
-            Signing::Secret(_) => "client_secret_jwt",
-        }
+        if self.client_secret().is_some() { "client_secret_jwt" } else { "private_key_jwt" }
     }
 
     fn algorithm(&self) -> &str {
@@ -177,38 +150,43 @@ impl ClientAssertion {
         }
     }
 
-    async fn header(&self) -> Result<Map<String, Value>, Error> {
-        let mut header = Map::new();
-        header.insert("alg".into(), self.algorithm().into());
-        header.insert("typ".into(), "JWT".into());
+    async fn header(&self) -> Result<Value, Error> {
+        let mut header = json!({"alg": self.algorithm(), "typ": "JWT"});
         if let Some(key_id) = &self.key_id {
-            header.insert("kid".into(), key_id.as_str().into());
+            header["kid"] = key_id.as_str().into();
         }
-        if let Some(thumbprint) = &self.thumbprint {
-            header.insert("x5t#S256".into(), thumbprint.read().await?.into());
+        #[cfg(feature = "jwt")]
+        if let Some(certificate) = &self.certificate {
+            let pem = certificate.read("certificate_file").await?;
+            let thumbprint = super::private_key::thumbprint(pem.as_bytes())
+                .map_err(|error| Error::credentials(format_args!("{certificate:?}"), &error))?;
+            header["x5t#S256"] = thumbprint.into();
         }
         Ok(header)
     }
 
     /// Makes a new assertion. `secret` is used if there is no key, and `token_url` if no audience is set.
+    /// The server's clock is `ahead` by so many seconds.
     #[cfg_attr(not(feature = "jwt"), allow(unused_variables))]
     pub(super) async fn make(
         &self,
         client_id: &str,
         secret: &str,
         token_url: &str,
-        skew: Skew,
+        ahead: i64,
     ) -> Result<Zeroizing<String>, Error> {
         let header = self.header().await?;
-        let issued_at = skew.now().saturating_sub(ALLOWED_SKEW.as_secs());
-        let mut claims = Map::new();
-        claims.insert("iss".into(), client_id.into());
-        claims.insert("sub".into(), client_id.into());
-        claims.insert("aud".into(), self.audience.as_deref().unwrap_or(token_url).into());
-        claims.insert("jti".into(), unique().into());
-        claims.insert("iat".into(), issued_at.into());
-        claims.insert("exp".into(), (issued_at + self.lifetime.as_secs()).into());
-        let part = |members| URL_SAFE_NO_PAD.encode(Value::Object(members).to_string());
+        let server_time = seconds(SystemTime::now()).saturating_add_signed(ahead);
+        let issued_at = server_time.saturating_sub(ALLOWED_SKEW.as_secs());
+        let claims = json!({
+            "iss": client_id,
+            "sub": client_id,
+            "aud": self.audience.as_deref().unwrap_or(token_url),
+            "jti": unique(),
+            "iat": issued_at,
+            "exp": issued_at + self.lifetime.as_secs(),
+        });
+        let part = |members: Value| URL_SAFE_NO_PAD.encode(members.to_string());
         let message = format!("{}.{}", part(header), part(claims));
         let signature = match &self.signing {
             Signing::PrivateKey(signer) => {
@@ -261,42 +239,11 @@ fn unique() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// The difference to the server's clock. It stays zero until an assertion is accepted only with the server's time.
-#[derive(Default)]
-pub(crate) struct KnownSkew(AtomicI64);
-
-impl KnownSkew {
-    pub(crate) fn skew(&self) -> Skew {
-        Skew(self.0.load(Ordering::Relaxed))
-    }
-
-    /// Stores the skew for later assertions. Call it only when the server has accepted one with this skew, because a
-    /// `Date` may come from a proxy.
-    pub(crate) fn keep(&self, skew: Skew) {
-        self.0.store(skew.0, Ordering::Relaxed);
-    }
-}
-
-/// How many seconds the server's clock is ahead of the local clock.
-#[derive(Clone, Copy)]
-pub(crate) struct Skew(i64);
-
-impl Skew {
-    pub(crate) fn ahead(self) -> i64 {
-        self.0
-    }
-
-    /// The server's time, in seconds since 1970.
-    fn now(self) -> u64 {
-        seconds(SystemTime::now()).saturating_add_signed(self.0)
-    }
-
-    /// The skew according to the `Date` of a response, if it differs by more than is tolerated.
-    pub(crate) fn by(self, date: SystemTime) -> Option<Self> {
-        let date = seconds(date);
-        let differs = self.now().abs_diff(date) > ALLOWED_SKEW.as_secs();
-        differs.then(|| Self(date.cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed())))
-    }
+/// How far the server's clock is ahead, in seconds, by the `Date` of a response. `None`: it differs from what is
+/// already `known` by no more than is tolerated.
+pub(in crate::client_credentials) fn seconds_ahead(date: SystemTime, known: i64) -> Option<i64> {
+    let ahead = seconds(date).cast_signed().saturating_sub(seconds(SystemTime::now()).cast_signed());
+    (ahead.abs_diff(known) > ALLOWED_SKEW.as_secs()).then_some(ahead)
 }
 
 fn seconds(time: SystemTime) -> u64 {

@@ -10,11 +10,12 @@ use crate::lock::lock;
 /// How long after a change the previous secret is still tried: the server may not know the new one yet.
 const PREVIOUS_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// The id of a client, and its secret if the method has one.
+/// The id of a client, and its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub client_id: Zeroizing<String>,
-    pub client_secret: Option<Zeroizing<String>>,
+    /// Empty if the method has none.
+    pub client_secret: Zeroizing<String>,
 }
 
 #[derive(Default)]

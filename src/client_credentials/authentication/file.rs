@@ -1,23 +1,23 @@
 //! A secret in a file, read outside the runtime's worker threads.
 
 use std::{
-    io,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
 
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, ErrorKind},
     lock::lock,
-    secret_file::{NotRead, SecretText, read, shown_path},
+    secret_file::{NotRead, read, shown_path},
 };
 
 /// A file that is read by only one thread at a time: a mount that hangs blocks that thread, and no other.
 pub(super) struct SecretFile {
     pub path: PathBuf,
-    reading: OneAtATime<Result<SecretText, NotRead>>,
+    reading: OneAtATime<Result<Zeroizing<String>, NotRead>>,
 }
 
 impl SecretFile {
@@ -26,18 +26,12 @@ impl SecretFile {
     }
 
     /// `field` is the name of this secret in errors.
-    pub(super) async fn read(&self, field: &str) -> Result<SecretText, Error> {
+    pub(super) async fn read(&self, field: &str) -> Result<Zeroizing<String>, Error> {
         let path = self.path.clone();
         // `None`: the runtime is shutting down.
         let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
-        outcome.map_err(|NotRead(what, cause)| {
-            let message = format!("{field}: the file {} {what}", shown_path(&self.path));
-            let error = Error::new(ErrorKind::Credentials, message);
-            match cause {
-                Some(cause) => error.caused_by(Box::new(io::Error::new(cause.kind(), cause))),
-                None => error,
-            }
-        })
+        let path = shown_path(&self.path);
+        outcome.map_err(|not_read| not_read.into_error(ErrorKind::Credentials, field, &path))
     }
 }
 

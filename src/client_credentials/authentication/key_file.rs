@@ -3,22 +3,13 @@
 use async_trait::async_trait;
 
 use super::{PrivateKey, Secret, Signer};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// It is read each time, so that a replaced key needs no restart.
 pub(in crate::client_credentials) struct KeyFile {
-    algorithm: &'static str,
-    pem: Secret,
-}
-
-impl KeyFile {
-    pub(in crate::client_credentials) const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
-
-    /// `None`: the algorithm is not one of them.
-    pub(in crate::client_credentials) fn new(algorithm: &str, pem: Secret) -> Option<Self> {
-        let algorithm = Self::ALGORITHMS.into_iter().find(|known| *known == algorithm)?;
-        Some(Self { algorithm, pem })
-    }
+    /// One of [`PrivateKey::ALGORITHMS`].
+    pub algorithm: &'static str,
+    pub pem: Secret,
 }
 
 #[async_trait]
@@ -31,7 +22,7 @@ impl Signer for KeyFile {
         let pem = self.pem.read("private_key_file").await?;
         // Not a configuration error: the next attempt reads the file again.
         let key = PrivateKey::new(pem.as_bytes(), self.algorithm)
-            .map_err(|error| Error::new(ErrorKind::Credentials, format!("{:?}: {error}", self.pem)).lasting())?;
+            .map_err(|error| Error::credentials(format_args!("{:?}", self.pem), &error))?;
         key.sign(message).await
     }
 }

@@ -18,14 +18,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use self::assertion::Signing;
-#[cfg(all(feature = "serde", any(feature = "rustls", feature = "native-tls")))]
 #[cfg(all(feature = "jwt", feature = "serde"))]
 pub(super) use self::key_file::KeyFile;
 #[cfg(feature = "jwt")]
 pub use self::private_key::PrivateKey;
 pub use self::{assertion::ClientAssertion, secret::Secret, signer::Signer};
 pub(super) use self::{
-    assertion::{KnownSkew, Skew},
+    assertion::seconds_ahead,
     credentials::{Credentials, History},
     secret::Id,
 };
@@ -221,16 +220,12 @@ impl ClientAuthentication {
 
     /// What to check when the server rejects the client.
     pub(super) fn advice(&self, refused: &Credentials) -> &'static str {
+        let Credentials { client_id, client_secret } = refused;
         match &self.0 {
-            Method::Post(_) | Method::Basic { .. }
-                if refused.client_secret.as_ref().is_some_and(|secret| has_stray_space(secret)) =>
-            {
+            Method::Post(_) | Method::Basic { .. } if has_stray_space(client_secret) => {
                 "check client_secret: it begins or ends with a space, or has a line break"
             }
-            Method::Basic { raw: false, .. }
-                if is_encoded(&refused.client_id)
-                    || refused.client_secret.as_ref().is_some_and(|secret| is_encoded(secret)) =>
-            {
+            Method::Basic { raw: false, .. } if is_encoded(client_id) || is_encoded(client_secret) => {
                 "check client_id and client_secret; they have characters that are encoded in a Basic header, and not every server decodes them: try `client_secret_basic_raw` or `client_secret_post`"
             }
             Method::Post(_) | Method::Basic { .. } => {
@@ -253,13 +248,15 @@ impl ClientAuthentication {
     }
 
     fn check_id(&self, client_id: &str) -> Result<(), Error> {
-        match &self.0 {
-            _ if client_id.is_empty() => Err(Error::configuration("client_id: empty")),
-            Method::Basic { raw: true, .. } if client_id.contains(':') => Err(Error::configuration(
-                "client_id: has a `:`, which ends the id in a raw Basic header; use `client_secret_basic`",
-            )),
-            _ => Ok(()),
+        if client_id.is_empty() {
+            return Err(Error::configuration("client_id: empty"));
         }
+        if matches!(self.0, Method::Basic { raw: true, .. }) && client_id.contains(':') {
+            return Err(Error::configuration(
+                "client_id: has a `:`, which ends the id in a raw Basic header; use `client_secret_basic`",
+            ));
+        }
+        Ok(())
     }
 
     /// The client's secret, if the method has one.
@@ -295,8 +292,8 @@ impl ClientAuthentication {
     pub(super) async fn read(&self, client_id: &Secret) -> Result<Credentials, Error> {
         let client_id = self.read_id(client_id).await?;
         let client_secret = match self.client_secret() {
-            Some(secret) => Some(secret.read("client_secret").await?),
-            None => None,
+            Some(secret) => secret.read("client_secret").await?,
+            None => Zeroizing::default(),
         };
         Ok(Credentials { client_id, client_secret })
     }
@@ -306,10 +303,10 @@ impl ClientAuthentication {
         [Some(client_id), self.client_secret()].into_iter().flatten().filter_map(Secret::check_interval).max()
     }
 
-    /// Makes the proof for one attempt. `token_url` is the audience of an assertion if none is set.
-    pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, skew: Skew) -> Result<Proof, Error> {
-        let id = credentials.client_id.clone();
-        let secret = credentials.client_secret.clone().unwrap_or_default();
+    /// Makes the proof for one attempt. `token_url` is the audience of an assertion if none is set; the server's
+    /// clock is `ahead` by so many seconds.
+    pub(super) async fn prove(&self, credentials: &Credentials, token_url: &str, ahead: i64) -> Result<Proof, Error> {
+        let Credentials { client_id: id, client_secret: secret } = credentials.clone();
         Ok(match &self.0 {
             Method::Post(_) => Proof {
                 parameters: vec![("client_id", id), ("client_secret", secret.clone())],
@@ -324,7 +321,10 @@ impl ClientAuthentication {
                     ..Proof::default()
                 }
             }
-            Method::Jwt(assertion) => signed(assertion, id, secret, token_url, skew).await?,
+            Method::Jwt(assertion) => {
+                let assertion = assertion.make(&id, &secret, token_url, ahead).await?;
+                asserted(id, assertion, secret)
+            }
             Method::Function(function) => {
                 let failed = |error| Error::credentials("client_assertion: the function failed", &error);
                 let assertion = function().await.map_err(failed)?;
@@ -333,32 +333,21 @@ impl ClientAuthentication {
                     Some(secret) => secret.read("client_secret").await?,
                     None => secret,
                 };
-                signed(&assertion, id, secret, token_url, skew).await?
+                let assertion = assertion.make(&id, &secret, token_url, ahead).await?;
+                asserted(id, assertion, secret)
             }
-            Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?),
+            Method::ReadyMade(assertion) => asserted(id, assertion.read("client_assertion").await?, secret),
             Method::Tls { .. } | Method::None => Proof { parameters: vec![("client_id", id)], ..Proof::default() },
         })
     }
 }
 
-async fn signed(
-    assertion: &ClientAssertion,
-    client_id: Zeroizing<String>,
-    secret: Zeroizing<String>,
-    token_url: &str,
-    skew: Skew,
-) -> Result<Proof, Error> {
-    let made = assertion.make(&client_id, &secret, token_url, skew).await?;
-    let mut proof = asserted(client_id, made);
-    proof.secrets.push(secret);
-    Ok(proof)
-}
-
-fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>) -> Proof {
+/// `secret` is the one that signed, if any.
+fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>, secret: Zeroizing<String>) -> Proof {
     // The signature is hidden separately: a server may quote the other parts, which are useless without it.
     let signature = assertion.rsplit('.').next().unwrap_or_default();
     Proof {
-        secrets: vec![Zeroizing::new(signature.to_owned()), assertion.clone()],
+        secrets: vec![Zeroizing::new(signature.to_owned()), assertion.clone(), secret],
         parameters: vec![
             ("client_id", client_id),
             ("client_assertion_type", Zeroizing::new(ASSERTION_TYPE.to_owned())),
@@ -373,7 +362,7 @@ fn is_encoded(text: &str) -> bool {
     !utf8_percent_encode(text, FORM).eq([text])
 }
 
-/// As one has that was copied by hand, or read by a program that leaves the end of the line.
+/// Whether it was copied by hand, or read together with the end of its line.
 fn has_stray_space(secret: &str) -> bool {
     secret.trim() != secret || secret.contains(['\r', '\n'])
 }

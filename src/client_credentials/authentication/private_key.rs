@@ -102,6 +102,9 @@ impl PrivateKey {
         Self::new(pem.as_ref(), "Ed25519")
     }
 
+    #[cfg(feature = "serde")]
+    pub(in crate::client_credentials) const ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
+
     /// `algorithm` is one of those above.
     pub(super) fn new(pem: &[u8], algorithm: &'static str) -> Result<Self, Error> {
         let key = SigningKey::in_pem(pem)?;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use reqwest::ClientBuilder;
+
 use crate::error::Error;
 
 #[derive(Clone, Default)]
@@ -15,11 +17,8 @@ pub(super) struct Certificates {
 }
 
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-pub(super) struct Loaded;
-
-#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
 impl Certificates {
-    pub(super) fn load(&self) -> Result<Loaded, Error> {
+    pub(super) fn load(&self) -> Result<impl Fn(ClientBuilder) -> ClientBuilder + use<>, Error> {
         let fields = [
             (self.authorities.is_some(), "http.ca_file"),
             (self.only_those, "http.ca_only"),
@@ -30,36 +29,27 @@ impl Certificates {
             Some((_, field)) => {
                 Err(Error::configuration(format!("{field}: needs this crate's feature `rustls` or `native-tls`")))
             }
-            None => Ok(Loaded),
+            None => Ok(|builder| builder),
         }
-    }
-}
-
-#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-impl Loaded {
-    pub(super) fn add_to(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
-        builder
     }
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod with_tls {
-    use std::{fs, io, path::Path};
+    use std::path::Path;
 
-    use reqwest::{Certificate, ClientBuilder, Identity};
+    use reqwest::{Certificate, Identity};
     use zeroize::Zeroizing;
 
-    use super::{Certificates, Error};
-    use crate::secret_file::shown_path;
-
-    pub(in super::super) struct Loaded {
-        authorities: Vec<Certificate>,
-        only_those: bool,
-        client: Option<Identity>,
-    }
+    use super::{Certificates, ClientBuilder, Error};
+    use crate::{
+        error::ErrorKind,
+        secret_file::{read_bytes, shown_path},
+    };
 
     impl Certificates {
-        pub(in super::super) fn load(&self) -> Result<Loaded, Error> {
+        /// Reads the files, and returns what adds their certificates to a client.
+        pub(in super::super) fn load(&self) -> Result<impl Fn(ClientBuilder) -> ClientBuilder + use<>, Error> {
             if self.only_those && self.authorities.is_none() {
                 return Err(Error::configuration("http.ca_only: requires `http.ca_file`, which is missing"));
             }
@@ -68,8 +58,23 @@ mod with_tls {
                     "http.client_key_file: requires `http.client_certificate_file`, which is missing",
                 ));
             }
+            let only_those = self.only_those;
             let authorities = self.authorities.as_deref().map(authorities).transpose()?.unwrap_or_default();
-            Ok(Loaded { authorities, only_those: self.only_those, client: self.identity()? })
+            let identity = self.identity()?;
+            Ok(move |builder| {
+                if authorities.is_empty() && identity.is_none() {
+                    return builder;
+                }
+                let authorities = authorities.iter().cloned();
+                let builder = match only_those {
+                    true => backend(builder).tls_certs_only(authorities),
+                    false => backend(builder).tls_certs_merge(authorities),
+                };
+                match &identity {
+                    Some(identity) => builder.identity(identity.clone()),
+                    None => builder,
+                }
+            })
         }
 
         fn identity(&self) -> Result<Option<Identity>, Error> {
@@ -82,24 +87,6 @@ mod with_tls {
                 let what = "has no certificate with its key in PEM (the key as PKCS#8: `BEGIN PRIVATE KEY`)";
                 refuse(FIELD, path, what)
             })
-        }
-    }
-
-    impl Loaded {
-        pub(in super::super) fn add_to(&self, builder: ClientBuilder) -> ClientBuilder {
-            if self.authorities.is_empty() && self.client.is_none() {
-                return builder;
-            }
-            let authorities = self.authorities.iter().cloned();
-            let builder = backend(builder);
-            let builder = match self.only_those {
-                true => builder.tls_certs_only(authorities),
-                false => builder.tls_certs_merge(authorities),
-            };
-            match &self.client {
-                Some(identity) => builder.identity(identity.clone()),
-                None => builder,
-            }
         }
     }
 
@@ -141,13 +128,8 @@ mod with_tls {
     }
 
     fn read(field: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let unreadable = |error: io::Error| refuse(field, path, "cannot be read").caused_by(Box::new(error));
-        // Opening a pipe blocks until another process writes to it.
-        if fs::metadata(path).map_err(unreadable)?.file_type().is_file() {
-            fs::read(path).map(Zeroizing::new).map_err(unreadable)
-        } else {
-            Err(refuse(field, path, "is not a regular file"))
-        }
+        read_bytes(path, u64::MAX)
+            .map_err(|not_read| not_read.into_error(ErrorKind::Configuration, field, &shown_path(path)))
     }
 
     fn refuse(field: &str, path: &Path, what: &str) -> Error {

@@ -69,9 +69,9 @@ impl HttpSettings {
     }
 
     pub(in crate::client_credentials) fn client(self) -> Result<Arc<dyn HttpClient>, Error> {
-        let certificates = self.certificates.load()?;
+        let with_certificates = self.certificates.load()?;
         let client = DefaultClient::new(move |builder: ClientBuilder| {
-            let builder = certificates.add_to(builder);
+            let builder = with_certificates(builder);
             let builder = match &self.proxy {
                 None => builder,
                 Some(ProxySetting::None) => builder.no_proxy(),

@@ -9,7 +9,7 @@ mod names;
 mod setting;
 mod table;
 
-use std::env;
+use std::{collections::BTreeMap, env};
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
@@ -112,10 +112,10 @@ const FIELDS: &[&str] = &[
 ///
 /// Deserialization accepts every value, because parsers quote the line of an error, and with it a secret. Instead,
 /// [`build`](ClientCredentialsBuilder::build) returns errors with the field's name and without its value: for an
-/// unknown field (if it is another tool's name of a field, with its name here), for one that is set twice, and for one
-/// that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable can
-/// override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a duplicate
-/// key in TOML.)
+/// unknown field (and what it is called here, if other tools have that name for it), for one that is set twice, and for
+/// one that does not belong to the method. If both a secret and its file are set, the secret wins, so that a variable
+/// can override a file; the log says so. (Parsers still quote syntax errors, such as an unterminated string, or a
+/// duplicate key in TOML.)
 impl<'de> Deserialize<'de> for ClientCredentialsBuilder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Setting::deserialize(deserializer)? {
@@ -147,7 +147,7 @@ impl ClientCredentialsBuilder {
     /// # }
     /// ```
     pub fn from_env(prefix: &str) -> Self {
-        let mut fields = Fields::new();
+        let (mut fields, mut tables) = (Fields::new(), BTreeMap::<String, Fields>::new());
         for (name, value) in env::vars_os() {
             let Some(name) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else { continue };
             let name = name.to_lowercase();
@@ -158,10 +158,13 @@ impl ClientCredentialsBuilder {
             };
             match name.split_once("__") {
                 None => fields.push((name, value)),
-                Some(("headers", within)) => put(&mut fields, "headers", within.replace('_', "-"), value),
-                Some((table, within)) => put(&mut fields, table, within.to_owned(), value),
+                Some((table, field)) => {
+                    let field = if table == "headers" { field.replace('_', "-") } else { field.to_owned() };
+                    tables.entry(table.to_owned()).or_default().push((field, value));
+                }
             }
         }
+        fields.extend(tables.into_iter().map(|(name, fields)| (name, Setting::Table(fields))));
         Self::from_fields(fields)
     }
 
@@ -170,45 +173,25 @@ impl ClientCredentialsBuilder {
     }
 }
 
-fn put(fields: &mut Fields, table: &str, name: String, value: Setting) {
-    let of_it = fields.iter_mut().find_map(|(field, value)| match value {
-        Setting::Table(fields) if field == table => Some(fields),
-        _ => None,
-    });
-    match of_it {
-        Some(fields) => fields.push((name, value)),
-        None => fields.push((table.to_owned(), Setting::Table(vec![(name, value)]))),
-    }
-}
-
 /// Calls the builder's method for each field.
 fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
     if cfg!(not(feature = "reqwest")) && table.has("http") {
         return Err(table.refuse("http", "needs the feature `reqwest`"));
     }
-    let mut overridden = Vec::new();
-    let client_id = one_of(&mut table, ["client_id", "client_id_file"], &mut overridden)?
-        .ok_or_else(|| table.refuse("client_id", "missing"))?;
-    let authentication = authentication::read(&mut table, &mut overridden)?;
-    let mut builder = server(&mut table, client_id)?;
+    let client_id =
+        table.value_or_file("client_id", "client_id_file")?.ok_or_else(|| table.refuse("client_id", "missing"))?;
+    let authentication = authentication::read(&mut table)?;
+    let builder = server(&mut table, client_id)?;
+    let mut builder = token_request(&mut table, builder)?;
     builder.authentication = authentication;
-    builder.overridden = overridden;
-    for origin in origins(&mut table, "token_endpoint_origins")? {
-        builder = builder.token_endpoint_origin(origin);
-    }
     for origin in origins(&mut table, "origins")? {
         builder = builder.origin(origin);
     }
+    if table.flag("any_origin")? {
+        builder = builder.any_origin();
+    }
     for token_type in table.list("token_types")? {
         builder = builder.accept_token_type(token_type);
-    }
-    builder = token_request(&mut table, builder)?;
-    for (name, value) in table.pairs("headers")? {
-        builder = builder.header(name, value.as_str());
-    }
-    builder = flags(&mut table, builder)?;
-    if let Some(grant_type) = table.text("grant_type")? {
-        builder = builder.grant_type(grant_type);
     }
     if let Some(limit) = table.seconds("timeout")? {
         builder = builder.timeout(limit);
@@ -217,25 +200,26 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
     if let Some(settings) = http::read(&mut table)? {
         builder.transport = Transport::Configured(Box::new(settings));
     }
-    match table.rest() {
-        Some(name) => Err(table.refuse(name, "does not belong to this `authentication`; omit it")),
-        None => Ok(builder),
+    if let Some(name) = table.rest() {
+        return Err(table.refuse(name, "does not belong to this `authentication`; omit it"));
     }
+    builder.overridden = table.overridden;
+    Ok(builder)
 }
 
 fn server(table: &mut Table, client_id: Secret) -> Result<ClientCredentialsBuilder, Error> {
     const PLACES: [&str; 3] = ["token_url", "issuer", "vonage"];
-    let mut present = PLACES.into_iter().filter(|name| table.has(name));
-    let (place, other) = (present.next(), present.next());
-    if let (Some(place), Some(other)) = (place, other) {
-        return Err(Error::configuration(format!("{place}, {other}: both are set; set only one of them")));
-    }
-    let Some(place) = place else {
-        return Err(Error::configuration(format!("token_url: missing; set one of {}", listed(&PLACES))));
+    let present: Vec<_> = PLACES.into_iter().filter(|name| table.has(name)).collect();
+    let place = match present.as_slice() {
+        [place] => *place,
+        [] => return Err(Error::configuration(format!("token_url: missing; set one of {}", listed(&PLACES)))),
+        [one, other, ..] => {
+            return Err(Error::configuration(format!("{one}, {other}: both are set; set only one of them")));
+        }
     };
     // The method is set afterwards.
     let (text, none) = (table.text(place)?.unwrap_or_default(), super::ClientAuthentication::none());
-    Ok(match place {
+    let mut builder = match place {
         "token_url" => ClientCredentials::builder(text, client_id, none),
         "issuer" => ClientCredentials::discover(text, client_id, none),
         _ => {
@@ -243,11 +227,20 @@ fn server(table: &mut Table, client_id: Secret) -> Result<ClientCredentialsBuild
             let refused = |_| table.refuse("vonage", "is not a region; write `emea`, `usa` or `apac`");
             ClientCredentials::vonage(region.map_err(refused)?, client_id, none)
         }
-    })
+    };
+    for origin in origins(table, "token_endpoint_origins")? {
+        builder = builder.token_endpoint_origin(origin);
+    }
+    if table.flag("mtls_endpoint_aliases")? {
+        builder = builder.mtls_endpoint_aliases();
+    }
+    if table.flag("allow_plain_http")? {
+        builder = builder.allow_plain_http();
+    }
+    Ok(builder)
 }
 
-fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
-    let mut builder = builder;
+fn token_request(table: &mut Table, mut builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
     for scope in table.texts("scope")? {
         // The builder's own error would quote the value.
         if TokenRequest::builder().scope(&scope).build().is_err() {
@@ -261,41 +254,21 @@ fn token_request(table: &mut Table, builder: ClientCredentialsBuilder) -> Result
         builder = builder.audience(audience);
     }
     for resource in table.texts("resource")? {
-        builder = builder.resource(resource);
+        builder = builder.resource(resource.as_str());
     }
     for (name, value) in table.pairs("parameters")? {
         builder = builder.parameter(name, value.as_str());
     }
+    for (name, value) in table.pairs("headers")? {
+        builder = builder.header(name, value.as_str());
+    }
+    if let Some(grant_type) = table.text("grant_type")? {
+        builder = builder.grant_type(grant_type);
+    }
+    if table.flag("comma_separated_scopes")? {
+        builder = builder.comma_separated_scopes();
+    }
     Ok(builder)
-}
-
-fn flags(table: &mut Table, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder, Error> {
-    type Setter = fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder;
-    let methods: [(&str, Setter); 4] = [
-        ("any_origin", ClientCredentialsBuilder::any_origin),
-        ("comma_separated_scopes", ClientCredentialsBuilder::comma_separated_scopes),
-        ("mtls_endpoint_aliases", ClientCredentialsBuilder::mtls_endpoint_aliases),
-        ("allow_plain_http", ClientCredentialsBuilder::allow_plain_http),
-    ];
-    methods
-        .into_iter()
-        .try_fold(builder, |builder, (name, method)| Ok(if table.flag(name)? { method(builder) } else { builder }))
-}
-
-/// A value, or the file that contains it. The value wins, so that a variable can override a file.
-fn one_of(
-    table: &mut Table,
-    [name, of_file]: [&'static str; 2],
-    overridden: &mut Vec<&'static str>,
-) -> Result<Option<Secret>, Error> {
-    let (value, path) = (table.secret(name)?, table.text(of_file)?);
-    Ok(match (value, path) {
-        (Some(value), path) => {
-            overridden.extend(path.map(|_| of_file));
-            Some(value.as_str().into())
-        }
-        (None, path) => path.map(Secret::file),
-    })
 }
 
 fn origins(table: &mut Table, name: &str) -> Result<Vec<String>, Error> {

@@ -8,56 +8,57 @@ use super::{
     names,
     setting::{Fields, Setting},
 };
-use crate::error::Error;
+use crate::{client_credentials::Secret, error::Error};
 
 pub(super) struct Table {
     /// The prefix of field names in errors: empty, or the table's own name and a dot.
     prefix: String,
     fields: Fields,
+    /// Fields that were ignored because another one replaces them.
+    pub overridden: Vec<&'static str>,
 }
 
 impl Table {
     /// Refuses unknown and repeated fields.
     pub(super) fn new(prefix: String, fields: Fields, known: &[&str]) -> Result<Self, Error> {
-        let table = Self { prefix, fields };
-        if let Some((unknown, _)) = table.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            let advice = match names::meant(&table.prefix, unknown, known) {
+        if let Some((unknown, _)) = fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            let advice = match names::meant(&prefix, unknown, known) {
                 Some(field) => format!("write `{field}`"),
                 None => format!("the fields are {}", listed(known)),
             };
-            let what = format!("`{}{}` is not a field; {advice}", table.prefix, shown(unknown));
-            return Err(Error::configuration(what));
+            return Err(Error::configuration(format!("`{prefix}{}` is not a field; {advice}", shown(unknown))));
         }
-        table.without_repetitions()
+        Self::of_any_names(prefix, fields)
     }
 
-    fn without_repetitions(self) -> Result<Self, Error> {
-        let names = self.fields.iter().map(|(name, _)| name);
-        let repeated = names.enumerate().find(|(at, name)| self.fields[..*at].iter().any(|(other, _)| other == *name));
-        match repeated {
-            Some((_, name)) => Err(self.refuse(&shown(name), "is set twice; set it once")),
-            None => Ok(self),
+    /// Refuses repeated fields, and drops those without a value.
+    fn of_any_names(prefix: String, fields: Fields) -> Result<Self, Error> {
+        let mut table = Self { prefix, fields, overridden: Vec::new() };
+        let names = table.fields.iter().map(|(name, _)| name);
+        let repeated = names.enumerate().find(|(at, name)| table.fields[..*at].iter().any(|(other, _)| other == *name));
+        if let Some((_, name)) = repeated {
+            return Err(table.refuse(name, "is set twice; set it once"));
         }
+        table.fields.retain(|(_, value)| !matches!(value, Setting::Nothing));
+        Ok(table)
     }
 
     pub(super) fn refuse(&self, name: &str, what: &str) -> Error {
-        Error::configuration(format!("{}{name}: {what}", self.prefix))
+        Error::configuration(format!("{}{}: {what}", self.prefix, shown(name)))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.iter().any(|(field, value)| field == name && !matches!(value, Setting::Nothing))
+        self.fields.iter().any(|(field, _)| field == name)
     }
 
     /// A field that was not read.
     pub(super) fn rest(&self) -> Option<&str> {
-        self.fields.iter().map(|(name, _)| name.as_str()).find(|name| self.has(name))
+        self.fields.first().map(|(name, _)| name.as_str())
     }
 
-    fn take(&mut self, name: &str) -> Setting {
-        match self.fields.iter().position(|(field, _)| field == name) {
-            Some(at) => self.fields.swap_remove(at).1,
-            None => Setting::Nothing,
-        }
+    fn take(&mut self, name: &str) -> Option<Setting> {
+        let at = self.fields.iter().position(|(field, _)| field == name)?;
+        Some(self.fields.swap_remove(at).1)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
@@ -66,28 +67,29 @@ impl Table {
 
     /// The value without a byte order mark and line ends, and otherwise unchanged.
     pub(super) fn secret(&mut self, name: &str) -> Result<Option<Zeroizing<String>>, Error> {
-        match self.take(name) {
-            Setting::Nothing => Ok(None),
-            value => match value.into_text() {
-                Ok(text) => Ok(Some(Zeroizing::new(
-                    text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned(),
-                ))),
-                Err(other) => Err(self.refuse(name, &format!("is {}; write a string, in quotes", other.kind()))),
-            },
+        match self.take(name).map(Setting::into_text).transpose() {
+            Ok(text) => Ok(text.map(|text| {
+                Zeroizing::new(text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned())
+            })),
+            Err(other) => Err(self.refuse(name, &format!("is {}; write a string, in quotes", other.kind()))),
         }
     }
 
-    /// A string or a list of strings.
-    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Error> {
-        let value = self.take(name);
-        Ok(self.texts_of(name, value)?.iter().map(|text| text.to_string()).collect())
+    /// A value, or the file that contains it. The value wins, so that a variable can override a file.
+    pub(super) fn value_or_file(&mut self, name: &str, of_file: &'static str) -> Result<Option<Secret>, Error> {
+        let (value, path) = (self.secret(name)?, self.text(of_file)?);
+        if value.is_some() && path.is_some() {
+            self.overridden.push(of_file);
+        }
+        Ok(value.map(|value| value.as_str().into()).or_else(|| path.map(Secret::file)))
     }
 
-    fn texts_of(&self, name: &str, value: Setting) -> Result<Vec<Zeroizing<String>>, Error> {
-        let values = match value {
-            Setting::Nothing => Vec::new(),
-            Setting::List(values) => values,
-            other => vec![other],
+    /// A string or a list of strings.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<Zeroizing<String>>, Error> {
+        let values = match self.take(name) {
+            None => Vec::new(),
+            Some(Setting::List(values)) => values,
+            Some(other) => vec![other],
         };
         let texts = values.into_iter().map(|value| match value.into_text() {
             Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
@@ -103,28 +105,23 @@ impl Table {
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Error> {
-        match self.take(name) {
-            Setting::Nothing => Ok(false),
-            value => value.as_flag().ok_or_else(|| self.refuse(name, "is neither `true` nor `false`")),
-        }
+        let Some(value) = self.take(name) else { return Ok(false) };
+        value.as_flag().ok_or_else(|| self.refuse(name, "is neither `true` nor `false`"))
     }
 
     pub(super) fn seconds(&mut self, name: &str) -> Result<Option<Duration>, Error> {
-        match self.take(name) {
-            Setting::Nothing => Ok(None),
-            value => value.as_seconds().map(Some).ok_or_else(|| self.refuse(name, "is not a number of seconds")),
-        }
+        let Some(value) = self.take(name) else { return Ok(None) };
+        value.as_seconds().map(Some).ok_or_else(|| self.refuse(name, "is not a number of seconds"))
     }
 
     /// The names and values of a table with names of the user's choice. A value may be a list.
     pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
         let Some(fields) = self.fields_of(name)? else { return Ok(Vec::new()) };
-        let table = Self { prefix: format!("{}{name}.", self.prefix), fields }.without_repetitions()?;
-        let Self { prefix, fields } = table;
-        let table = Self { prefix, fields: Vec::new() };
+        let names: Vec<_> = fields.iter().map(|(name, _)| name.clone()).collect();
+        let mut table = Self::of_any_names(format!("{}{name}.", self.prefix), fields)?;
         let mut pairs = Vec::new();
-        for (name, value) in fields {
-            pairs.extend(table.texts_of(&shown(&name), value)?.into_iter().map(|value| (name.clone(), value)));
+        for name in names {
+            pairs.extend(table.texts(&name)?.into_iter().map(|value| (name.clone(), value)));
         }
         Ok(pairs)
     }
@@ -139,9 +136,9 @@ impl Table {
 
     fn fields_of(&mut self, name: &str) -> Result<Option<Fields>, Error> {
         match self.take(name) {
-            Setting::Nothing => Ok(None),
-            Setting::Table(fields) => Ok(Some(fields)),
-            other => Err(self.refuse(name, &format!("is {}; write a table", other.kind()))),
+            None => Ok(None),
+            Some(Setting::Table(fields)) => Ok(Some(fields)),
+            Some(other) => Err(self.refuse(name, &format!("is {}; write a table", other.kind()))),
         }
     }
 }

@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 use super::{
     failure::Failure,
+    format::{self, Living},
     limit::Limit,
-    record::{self, Record},
 };
 use crate::store::contract::EntryName;
 
@@ -64,8 +64,13 @@ impl Folder {
         Failure::new(format!("{} {what}", self.path.display()))
     }
 
-    /// The living entry of that name.
-    pub(super) fn read(&self, name: &EntryName) -> Result<Option<Record>, Failure> {
+    /// Whether these bytes are stored under that name, or nothing is.
+    pub(super) fn has(&self, name: &EntryName, bytes: Option<&[u8]>) -> Result<bool, Failure> {
+        let stored = self.read(name)?;
+        Ok(stored.as_ref().map(|(stored, _)| &stored[..]) == bytes)
+    }
+
+    pub(super) fn read(&self, name: &EntryName) -> Result<Option<Living>, Failure> {
         let path = self.path.join(name.as_str());
         // Not blocking: opening a pipe would wait for somebody to write to it.
         let fd = match self.open_file(name.as_str(), OFlags::RDONLY | OFlags::NONBLOCK) {
@@ -77,13 +82,13 @@ impl Folder {
         check_file(&fstat(&fd).map_err(|error| unreadable(error.into()))?, &path)?;
         let file = File::from(fd);
         let size = file.metadata().map_err(unreadable)?.len();
-        if !(record::HEADER as u64..=LARGEST).contains(&size) {
+        if !(format::HEADER as u64..=LARGEST).contains(&size) {
             return Ok(None);
         }
         // Enough capacity from the start: growing would leave a copy behind.
         let mut content = Zeroizing::new(Vec::with_capacity(size as usize + 64));
         file.take(LARGEST).read_to_end(&mut content).map_err(unreadable)?;
-        Ok(record::decode(name, &content, SystemTime::now()))
+        Ok(format::decode(name, &content, SystemTime::now()))
     }
 
     /// Writes a file that is not an entry yet.
@@ -93,7 +98,7 @@ impl Folder {
         let fd = self
             .open_file(&name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
             .map_err(|error| unwritable(error.into()))?;
-        let written = Written { folder: self, name: Some(name) };
+        let written = Written { folder: self, name };
         File::from(fd).write_all(content).map_err(unwritable)?;
         Ok(written)
     }
@@ -140,29 +145,24 @@ impl Folder {
     }
 }
 
-/// A complete file, which is removed when it is dropped.
+/// A complete file, which is removed when this is dropped.
 pub(super) struct Written<'a> {
     folder: &'a Folder,
-    /// `None`: it is an entry now.
-    name: Option<String>,
+    name: String,
 }
 
 impl Written<'_> {
     /// Makes it the entry of that name, in one step.
-    pub(super) fn replace(mut self, entry: &EntryName) -> Result<(), Failure> {
-        let (folder, Some(name)) = (self.folder, &self.name) else { return Ok(()) };
-        renameat(&folder.fd, name.as_str(), &folder.fd, entry.as_str())
-            .map_err(|error| Failure::of(&folder.path, "cannot be written to", error))?;
-        self.name = None;
-        Ok(())
+    pub(super) fn replace(self, entry: &EntryName) -> Result<(), Failure> {
+        let Folder { fd, path } = self.folder;
+        renameat(fd, &self.name, fd, entry.as_str()).map_err(|error| Failure::of(path, "cannot be written to", error))
     }
 }
 
 impl Drop for Written<'_> {
     fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            let _ = self.folder.remove(name);
-        }
+        // If it is an entry now, there is no file of that name.
+        let _ = self.folder.remove(&self.name);
     }
 }
 
@@ -197,7 +197,7 @@ fn check(stat: &Stat, path: &Path, right: &str) -> Result<(), Failure> {
     }
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
         let found = (mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)).as_raw_mode();
-        let or = if is_folder { "; a folder that does not exist is created so" } else { "" };
+        let or = if is_folder { "; the store creates a missing folder with that mode" } else { "" };
         return Err(Failure::new(format!(
             "{at} is open to other users: its mode is {found:04o} (chmod {right} {at}{or})"
         )));

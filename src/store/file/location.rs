@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    ffi::OsString,
     path::{self, Component, Path, PathBuf},
 };
 
@@ -22,7 +21,7 @@ pub(super) fn in_user_cache_dir(tool: &str) -> Result<PathBuf, Error> {
     if !matches!((components.next(), components.next()), (Some(Component::Normal(name)), None) if name == tool) {
         return Err(Error::configuration("file_store: the name of the tool is not one of a folder, such as my-tool"));
     }
-    let caches = user_cache_dir(|name| env::var_os(name)).ok_or_else(|| {
+    let caches = user_cache_dir().ok_or_else(|| {
         let variables = if cfg!(target_os = "macos") { "HOME is not" } else { "neither XDG_CACHE_HOME nor HOME is" };
         let error = Error::configuration(format!("file_store: {variables} set to an absolute path"));
         error.with_advice("FileStore::new names the folder")
@@ -30,8 +29,8 @@ pub(super) fn in_user_cache_dir(tool: &str) -> Result<PathBuf, Error> {
     Ok(caches.join(tool).join("tokens"))
 }
 
-fn user_cache_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+fn user_cache_dir() -> Option<PathBuf> {
+    let folder = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if cfg!(target_os = "macos") {
         return Some(folder("HOME")?.join("Library/Caches"));
     }

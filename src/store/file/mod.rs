@@ -2,13 +2,13 @@
 
 mod failure;
 mod folder;
+mod format;
 mod limit;
 mod location;
-mod record;
 mod sweep;
 
 use std::{
-    fmt,
+    fmt, mem,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use self::{failure::Failure, folder::Folder, limit::Limit, record::Record};
+use self::{failure::Failure, folder::Folder, format::Living, limit::Limit};
 use super::contract::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
 
@@ -126,13 +126,11 @@ impl TokenStore for FileStore {
         limit: Duration,
     ) -> Result<bool, BoxError> {
         let (limit, _waiting) = Limit::new(limit);
-        let change = Change {
-            name: name.clone(),
-            old: old.map(|old| Zeroizing::new(old.to_vec())),
-            // Its life begins now, however late it is written.
-            new: record::encode(name, new, life, SystemTime::now()),
-        };
-        let (stored, is_sweep_due) = self.run(move |path| put(path, &change, &limit)).await?;
+        let (name, old) = (name.clone(), old.map(|old| Zeroizing::new(old.to_vec())));
+        // Its life begins now, however late it is written.
+        let new = format::encode(&name, new, life, SystemTime::now());
+        let put = move |path: &Path| put(path, &name, old.as_ref().map(|old| &old[..]), &new, &limit);
+        let (stored, is_sweep_due) = self.run(put).await?;
         if is_sweep_due {
             self.sweep();
         }
@@ -155,60 +153,40 @@ impl fmt::Debug for FileStore {
     }
 }
 
-struct Change {
-    name: EntryName,
-    old: Option<Zeroizing<Vec<u8>>>,
-    new: Zeroizing<Vec<u8>>,
-}
-
-impl Change {
-    fn replaces(&self, stored: Option<&Record>) -> bool {
-        stored.map(|record| &record.bytes[..]) == self.old.as_ref().map(|old| &old[..])
-    }
-}
-
-impl From<Record> for Entry {
-    fn from(mut record: Record) -> Self {
-        Self { bytes: std::mem::take(&mut *record.bytes), life: record.life }
-    }
-}
-
 fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure> {
-    match Folder::open(path)? {
-        Some(folder) => names.iter().map(|name| Ok(folder.read(name)?.map(Entry::from))).collect(),
-        None => Ok(names.iter().map(|_| None).collect()),
-    }
+    let Some(folder) = Folder::open(path)? else { return Ok(names.iter().map(|_| None).collect()) };
+    let entry = |(mut bytes, life): Living| Entry { bytes: mem::take(&mut *bytes), life };
+    names.iter().map(|name| Ok(folder.read(name)?.map(entry))).collect()
 }
 
-/// Whether it was stored, and whether the folder should be swept.
-fn put(path: &Path, change: &Change, limit: &Limit) -> Result<(bool, bool), Failure> {
+/// Whether it was stored, and whether the folder should be swept. `new` is the content of the file.
+fn put(path: &Path, name: &EntryName, old: Option<&[u8]>, new: &[u8], limit: &Limit) -> Result<(bool, bool), Failure> {
     let folder = Folder::open_or_create(path)?;
     // Without the lock: most of those who lose need not wait for it.
-    if !change.replaces(folder.read(&change.name)?.as_ref()) {
+    if !folder.has(name, old)? {
         return Ok((false, false));
     }
     // Before the lock is taken, so that it is held for as short as possible.
-    let file = folder.write(&change.new)?;
+    let file = folder.write(new)?;
     let lock = folder.lock(limit)?;
-    if !change.replaces(folder.read(&change.name)?.as_ref()) {
+    if !folder.has(name, old)? {
         return Ok((false, false));
     }
     if limit.has_passed(Duration::ZERO) {
         return Err(folder.failure("was not written to: nobody waits for it any longer"));
     }
-    file.replace(&change.name)?;
+    file.replace(name)?;
     Ok((true, sweep::is_due(&lock)))
 }
 
 fn remove(path: &Path, name: &EntryName, old: &[u8]) -> Result<bool, Failure> {
     let Some(folder) = Folder::open(path)? else { return Ok(false) };
-    let is_stored = || folder.read(name).map(|stored| stored.is_some_and(|record| record.bytes[..] == *old));
-    if !is_stored()? {
+    if !folder.has(name, Some(old))? {
         return Ok(false);
     }
     let (limit, _waiting) = Limit::new(REMOVE_LIMIT);
     let _lock = folder.lock(&limit)?;
-    let removes = is_stored()?;
+    let removes = folder.has(name, Some(old))?;
     if removes {
         folder.remove(name.as_str())?;
     }

@@ -18,7 +18,7 @@ const LEFT_BEHIND: Duration = Duration::from_secs(10 * 60);
 /// A runtime that shuts down waits for it.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Whether the last sweep was long ago. Whoever is told so sweeps, and nobody else does.
+/// Whether the last sweep was long ago. Only the caller that gets `true` sweeps.
 pub(super) fn is_due(lock: &Lock) -> bool {
     // Nothing is written to the lock's file, so its time is free for this.
     let last = lock.file.metadata().and_then(|file| file.modified());

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -14,45 +14,35 @@ const USABLE: Duration = Duration::from_secs(10);
 /// What the servers behind a connection said about their time: by slot, since each server of a cluster has a clock of
 /// its own.
 #[derive(Default)]
-pub(super) struct ServerClock {
-    seen: Mutex<HashMap<String, Seen>>,
-}
+pub(super) struct ServerClock(Mutex<HashMap<String, Reading>>);
 
 /// A server's time, in microseconds since 1970, when its response arrived: it was no earlier than that.
-struct Seen {
+struct Reading {
     micros: u64,
     at: Instant,
 }
 
 impl ServerClock {
     pub(super) fn knows(&self, slot: &str) -> bool {
-        self.seen().get(slot).is_some_and(Seen::is_usable)
+        lock(&self.0).get(slot).is_some_and(Reading::is_usable)
     }
 
     pub(super) fn set(&self, slot: &str, micros: u64) {
-        let mut seen = self.seen();
-        seen.retain(|_, seen| seen.is_usable());
-        seen.insert(slot.to_owned(), Seen { micros, at: Instant::now() });
+        let mut readings = lock(&self.0);
+        readings.retain(|_, reading| reading.is_usable());
+        readings.insert(slot.to_owned(), Reading { micros, at: Instant::now() });
     }
 
     /// The server's time at `moment`, or somewhat earlier.
-    pub(super) fn at(&self, slot: &str, moment: Option<Instant>) -> u64 {
-        let seen = self.seen();
-        let Some(seen) = seen.get(slot) else { return 0 };
-        let Some(moment) = moment else { return FOREVER };
-        let since = moment.saturating_duration_since(seen.at).as_micros();
-        seen.micros.saturating_add(u64::try_from(since).unwrap_or(u64::MAX)).min(FOREVER)
-    }
-
-    fn seen(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
-        lock(&self.seen)
+    pub(super) fn at(&self, slot: &str, moment: Instant) -> u64 {
+        let readings = lock(&self.0);
+        let Some(reading) = readings.get(slot) else { return 0 };
+        let since = moment.saturating_duration_since(reading.at).as_micros();
+        reading.micros.saturating_add(since.try_into().unwrap_or(u64::MAX))
     }
 }
 
-/// Lua's numbers are exact to here.
-const FOREVER: u64 = 1 << 53;
-
-impl Seen {
+impl Reading {
     fn is_usable(&self) -> bool {
         self.at.elapsed() < USABLE
     }

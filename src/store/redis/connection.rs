@@ -18,10 +18,22 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{clock::ServerClock, failure::Failure, script::Script};
+use super::{clock::ServerClock, failure::Failure};
 
 /// After so long without a response, the connection's runtime is looked at, for as long again.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A script, which is called by its hash where the server knows it.
+pub(super) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+impl Script {
+    pub(super) fn new(code: &'static str) -> Self {
+        Self { code, hash: ::redis::Script::new(code).get_hash().to_owned() }
+    }
+}
 
 /// A connection that makes itself anew when it is broken: what [`RedisStore::over`](super::RedisStore::over) accepts.
 #[diagnostic::on_unimplemented(
@@ -52,6 +64,7 @@ impl sealed::Sealed for ClusterConnection {
 
 pub(super) struct Connection {
     send: Box<dyn Fn(Cmd) -> Response + Send + Sync>,
+    /// Whether it stays with a server that is no longer the primary.
     stays: bool,
     /// The runtime that drives it, if that is known.
     runtime: Option<Handle>,
@@ -61,22 +74,15 @@ pub(super) struct Connection {
 type Response = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
 
 impl Connection {
-    /// One that was made in the current runtime, which drives it.
-    pub(super) fn made_here<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C) -> Self {
-        Self { runtime: Handle::try_current().ok(), ..Self::of(connection, false) }
-    }
-
-    /// One that a user has made.
-    pub(super) fn reconnecting<C: Reconnecting>(connection: C) -> Self {
-        Self::of(connection, C::STAYS)
-    }
-
-    fn of<C: ConnectionLike + Clone + Send + Sync + 'static>(connection: C, stays: bool) -> Self {
+    pub(super) fn new<C>(connection: C, stays: bool, runtime: Option<Handle>) -> Self
+    where
+        C: ConnectionLike + Clone + Send + Sync + 'static,
+    {
         let send = move |command: Cmd| -> Response {
             let mut connection = connection.clone();
             Box::pin(async move { connection.req_packed_command(&command).await?.extract_error() })
         };
-        Self { send: Box::new(send), stays, runtime: None, clock: ServerClock::default() }
+        Self { send: Box::new(send), stays, runtime, clock: ServerClock::default() }
     }
 
     /// Calls a script whose response begins with the server's time; the rest is returned.
@@ -84,11 +90,17 @@ impl Connection {
         &self,
         script: &Script,
         keys: &[String],
-        arguments: &[&[u8]],
+        arguments: &[Vec<u8>],
     ) -> Result<Vec<Value>, Failure> {
-        let mut response = self.send(script.by_hash(keys, arguments)).await;
+        let command = |name: &str, script: &str| {
+            let mut command = cmd(name);
+            command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+            command
+        };
+        let mut response = self.send(command("EVALSHA", &script.hash)).await;
         if response.as_ref().is_err_and(Failure::is_unknown_script) {
-            response = self.send(script.in_full(keys, arguments)).await;
+            // The server then knows its hash. `Script::invoke_async` would need a permission for `SCRIPT LOAD`.
+            response = self.send(command("EVAL", script.code)).await;
         }
         let Value::Array(mut found) = response? else { return Err(Failure::unreadable()) };
         let rest = found.split_off(found.len().min(2));

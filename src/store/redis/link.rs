@@ -1,20 +1,19 @@
 //! The current connection: made when it is needed, and again when it is broken.
+//!
+//! The `ConnectionManager` of the `redis` crate does not do: it belongs to one runtime, stays with a primary that was
+//! demoted, and keeps a connection on which an operation got no response.
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
-use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::timeout};
+use ::redis::Value;
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 
-use super::{
-    LONGEST,
-    connection::Connection,
-    failure::Failure,
-    operation::{Operation, Outcome},
-};
+use super::{LONGEST, connection::Connection, failure::Failure, operation::Operation};
 use crate::{
     lock::lock,
     runtime::{Panicked, caught},
@@ -34,11 +33,7 @@ pub(super) struct Link {
 struct Attempt {
     started: Instant,
     made: watch::Receiver<Option<Result<Arc<Connection>, Failure>>>,
-    _task: Arc<Task>,
 }
-
-/// Aborted when this is dropped.
-struct Task(AbortHandle);
 
 /// A connection in use by an operation.
 struct InUse<'a> {
@@ -52,41 +47,47 @@ impl Link {
         Self { server, connect: Arc::new(connect), current: Mutex::default() }
     }
 
-    pub(super) async fn run(&self, operation: &Operation) -> Result<Outcome, Failure> {
-        let outcome = self.connection().await?.run(operation).await;
-        match outcome {
-            Err(failure) if failure.is_of_the_connection() => self.connection().await?.run(operation).await,
+    /// Returns what the operation's script returns. Tries once more if that may help.
+    pub(super) async fn run(&self, operation: &Operation) -> Result<Vec<Value>, Failure> {
+        match self.run_once(operation).await {
+            Err(failure) if failure.is_of_the_connection() => self.run_once(operation).await,
             outcome => outcome,
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<(), Failure> {
-        self.connection().await.map(|mut connection| connection.is_alive = true)
+    async fn run_once(&self, operation: &Operation) -> Result<Vec<Value>, Failure> {
+        let mut used = InUse { link: self, connection: self.connect().await?, is_alive: false };
+        let outcome = operation.run(&used.connection).await;
+        used.is_alive = !outcome.as_ref().is_err_and(Failure::is_of_the_connection);
+        if outcome.as_ref().is_err_and(Failure::is_of_the_server) {
+            used.connection.leave().await;
+        }
+        outcome
     }
 
     /// The current connection, or a new one.
-    async fn connection(&self) -> Result<InUse<'_>, Failure> {
+    pub(super) async fn connect(&self) -> Result<Arc<Connection>, Failure> {
         // The first may be one whose runtime ended before it was made.
         for _ in 0..2 {
             let mut made = self.attempt()?.made;
             if let Ok(made) = made.wait_for(Option::is_some).await
                 && let Some(made) = &*made
             {
-                return made.clone().map(|connection| InUse { link: self, connection, is_alive: false });
+                return made.clone();
             }
         }
         Err(Failure::new(format!("connecting to {} ended early: the tokio runtime ended", self.server)))
     }
 
     fn attempt(&self) -> Result<Attempt, Failure> {
-        let mut current = self.current();
+        let mut current = lock(&self.current);
         if let Some(attempt) = current.as_ref().filter(|attempt| attempt.is_usable()) {
             return Ok(attempt.clone());
         }
         let runtime = Handle::try_current().map_err(|_| Failure::new("Redis needs a tokio runtime"))?;
         let (made, receiver) = watch::channel(None);
         let (connect, server) = (Arc::clone(&self.connect), self.server.clone());
-        let task = runtime.spawn(async move {
+        runtime.spawn(async move {
             let outcome = match timeout(LONGEST, caught(|| connect())).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(Panicked)) => Err(Failure::panicked(&server)),
@@ -94,27 +95,12 @@ impl Link {
             };
             made.send_replace(Some(outcome.map(Arc::new)));
         });
-        let task = Arc::new(Task(task.abort_handle()));
-        Ok(current.insert(Attempt { started: Instant::now(), made: receiver, _task: task }).clone())
-    }
-
-    /// Lets no other operation use it.
-    fn discard(&self, connection: &Arc<Connection>) {
-        let mut current = self.current();
-        let is_it = |attempt: &mut Attempt| attempt.is(connection);
-        let discarded = current.take_if(is_it);
-        drop(current);
-        // Not under the lock: it may be the last handle of a task.
-        drop(discarded);
-    }
-
-    fn current(&self) -> MutexGuard<'_, Option<Attempt>> {
-        lock(&self.current)
+        Ok(current.insert(Attempt { started: Instant::now(), made: receiver }).clone())
     }
 }
 
 impl Attempt {
-    fn is(&self, connection: &Arc<Connection>) -> bool {
+    fn has_made(&self, connection: &Arc<Connection>) -> bool {
         matches!(&*self.made.borrow(), Some(Ok(made)) if Arc::ptr_eq(made, connection))
     }
 
@@ -127,28 +113,11 @@ impl Attempt {
     }
 }
 
-impl InUse<'_> {
-    async fn run(mut self, operation: &Operation) -> Result<Outcome, Failure> {
-        let outcome = operation.run(&self.connection).await;
-        self.is_alive = !outcome.as_ref().is_err_and(Failure::is_of_the_connection);
-        if outcome.as_ref().is_err_and(Failure::is_of_the_server) {
-            self.connection.leave().await;
-        }
-        outcome
-    }
-}
-
 impl Drop for InUse<'_> {
-    /// Without a response (then the operation was dropped), it may be dead.
+    /// Without a response (then the operation was dropped), it may be dead: no other operation uses it.
     fn drop(&mut self) {
         if !self.is_alive {
-            self.link.discard(&self.connection);
+            lock(&self.link.current).take_if(|attempt| attempt.has_made(&self.connection));
         }
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -5,7 +5,6 @@ mod connection;
 mod failure;
 mod link;
 mod operation;
-mod script;
 mod settings;
 
 use std::{fmt, future::Future, slice, sync::Arc, time::Duration};
@@ -16,7 +15,7 @@ use async_trait::async_trait;
 pub use self::connection::Reconnecting;
 use self::{
     link::Link,
-    operation::{Operation, Outcome},
+    operation::{Operation, entries, is_done},
 };
 use super::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
@@ -131,7 +130,7 @@ impl RedisStore {
         C: ConnectionLike + Clone + Send + Sync + 'static,
         E: Into<BoxError>,
     {
-        Self::on(settings::function(connect))
+        Self::on(settings::link("Redis".into(), connect))
     }
 
     /// Sets what the keys begin with, for several applications in one database. A colon follows it.
@@ -153,7 +152,7 @@ impl RedisStore {
     }
 
     async fn change(&self, operation: &Operation) -> Result<bool, BoxError> {
-        Ok(matches!(self.link.run(operation).await?, Outcome::Changed(true)))
+        Ok(is_done(&self.link.run(operation).await?)?)
     }
 }
 
@@ -161,10 +160,8 @@ impl RedisStore {
 impl TokenStore for RedisStore {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
         let Some(first) = names.first() else { return Ok(Vec::new()) };
-        match self.link.run(&Operation::load(&self.prefix, first.token(), names)).await? {
-            Outcome::Loaded(entries) => Ok(entries),
-            Outcome::Changed(_) => Ok(Vec::new()),
-        }
+        let load = Operation::load(&self.prefix, first.token(), names);
+        Ok(entries(&self.link.run(&load).await?)?)
     }
 
     async fn put(
@@ -183,7 +180,8 @@ impl TokenStore for RedisStore {
     }
 
     async fn connect(&self) -> Result<(), BoxError> {
-        Ok(self.link.connect().await?)
+        self.link.connect().await?;
+        Ok(())
     }
 
     fn name(&self) -> &str {

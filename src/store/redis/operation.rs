@@ -1,4 +1,4 @@
-//! What the store is asked for, as calls of scripts.
+//! The operations of the store, as calls of scripts.
 
 use std::{
     sync::LazyLock,
@@ -9,9 +9,8 @@ use ::redis::Value;
 
 use super::{
     super::{Entry, EntryName},
-    connection::Connection,
+    connection::{Connection, Script},
     failure::Failure,
-    script::Script,
 };
 
 static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/load.lua")));
@@ -21,27 +20,17 @@ static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scr
 /// What is stored begins with a mark, by which a write that is sent again, because its response was lost, is known.
 const MARK: usize = 16;
 
-/// Redis refuses lives that end in a year it cannot count.
-const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// Redis refuses lives that end in a year it cannot count, and Lua's numbers are exact to a deadline at the end of it.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// An operation on the entries of one token.
 pub(super) struct Operation {
+    script: &'static Script,
     /// The first is what they have in common; nothing is stored under it. Then those of the entries.
     keys: Vec<String>,
-    /// Of the one entry; without it, all are loaded.
-    change: Option<Change>,
-}
-
-struct Change {
-    script: &'static Script,
     arguments: Vec<Vec<u8>>,
-    /// `None`: whenever it arrives.
-    until: Option<Instant>,
-}
-
-pub(super) enum Outcome {
-    Loaded(Vec<Option<Entry>>),
-    Changed(bool),
+    /// Of a change: afterwards, it has no effect.
+    deadline: Option<Instant>,
 }
 
 impl Operation {
@@ -49,11 +38,11 @@ impl Operation {
         // What is in braces decides the slot.
         let slot = format!("{prefix}:{{{token}}}");
         let keys = names.iter().map(|name| format!("{slot}{}", &name.as_str()[token.len()..])).collect();
-        Self { keys: [vec![slot.clone()], keys].concat(), change: None }
+        Self { script: &LOAD, keys: [vec![slot.clone()], keys].concat(), arguments: Vec::new(), deadline: None }
     }
 
     pub(super) fn put(self, old: Option<&[u8]>, new: &[u8], life: Duration, limit: Duration) -> Self {
-        let life = life.min(LONGEST_LIFE).as_millis().max(1).to_string();
+        let life = life.min(CENTURY).as_millis().max(1).to_string();
         let old = old.map_or_else(Vec::new, present);
         let mark = fastrand::u128(..).to_be_bytes()[..MARK].to_vec();
         self.change(&PUT, vec![old, mark, new.to_vec(), life.into_bytes()], limit)
@@ -64,43 +53,47 @@ impl Operation {
     }
 
     fn change(self, script: &'static Script, arguments: Vec<Vec<u8>>, limit: Duration) -> Self {
-        let until = Instant::now().checked_add(limit);
-        Self { change: Some(Change { script, arguments, until }), ..self }
+        Self { script, arguments, deadline: Some(Instant::now() + limit.min(CENTURY)), ..self }
     }
 
-    pub(super) async fn run(&self, connection: &Connection) -> Result<Outcome, Failure> {
-        match &self.change {
-            None => self.entries(connection).await.map(Outcome::Loaded),
-            Some(change) => self.apply(change, connection).await.map(Outcome::Changed),
-        }
-    }
-
-    async fn entries(&self, connection: &Connection) -> Result<Vec<Option<Entry>>, Failure> {
-        let found = connection.call(&LOAD, &self.keys, &[]).await?;
-        found.chunks(2).map(entry).collect::<Option<_>>().ok_or_else(Failure::unreadable)
-    }
-
-    async fn apply(&self, change: &Change, connection: &Connection) -> Result<bool, Failure> {
+    /// Returns what the script returns.
+    pub(super) async fn run(&self, connection: &Connection) -> Result<Vec<Value>, Failure> {
+        let Some(deadline) = self.deadline else { return connection.call(self.script, &self.keys, &[]).await };
         if !connection.clock.knows(&self.keys[0]) {
-            self.entries(connection).await?;
+            connection.call(&LOAD, &self.keys, &[]).await?;
         }
-        // The second time by the server's time from the first: its clock may have been set.
-        for _ in 0..2 {
-            let deadline = connection.clock.at(&self.keys[0], change.until).to_string();
-            let arguments = change.arguments.iter().map(Vec::as_slice);
-            let arguments: Vec<_> = [deadline.as_bytes()].into_iter().chain(arguments).collect();
-            match &connection.call(change.script, &self.keys, &arguments).await?[..] {
-                [Value::BulkString(outcome)] if outcome == b"done" => return Ok(true),
-                [Value::BulkString(outcome)] if outcome == b"other" => return Ok(false),
-                [Value::BulkString(outcome)] if outcome == b"late" => {}
-                _ => return Err(Failure::unreadable()),
-            }
-            if change.until.is_some_and(|until| until <= Instant::now()) {
-                break;
-            }
+        let mut found = self.run_until(deadline, connection).await?;
+        if is_late(&found) && Instant::now() < deadline {
+            // Now by the server's time from the first call: its clock may have been set.
+            found = self.run_until(deadline, connection).await?;
         }
-        Ok(false)
+        Ok(found)
     }
+
+    async fn run_until(&self, deadline: Instant, connection: &Connection) -> Result<Vec<Value>, Failure> {
+        let deadline = connection.clock.at(&self.keys[0], deadline).to_string();
+        let arguments = [&[deadline.into_bytes()], &self.arguments[..]].concat();
+        connection.call(self.script, &self.keys, &arguments).await
+    }
+}
+
+/// What a load has found.
+pub(super) fn entries(found: &[Value]) -> Result<Vec<Option<Entry>>, Failure> {
+    found.chunks(2).map(entry).collect::<Option<_>>().ok_or_else(Failure::unreadable)
+}
+
+/// Whether a change was made.
+pub(super) fn is_done(found: &[Value]) -> Result<bool, Failure> {
+    match found {
+        [Value::BulkString(outcome)] if outcome == b"done" => Ok(true),
+        [Value::BulkString(outcome)] if outcome == b"other" => Ok(false),
+        found if is_late(found) => Ok(false),
+        _ => Err(Failure::unreadable()),
+    }
+}
+
+fn is_late(found: &[Value]) -> bool {
+    matches!(found, [Value::BulkString(outcome)] if outcome == b"late")
 }
 
 /// Told apart from what is absent, even if it is empty.

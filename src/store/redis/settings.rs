@@ -3,6 +3,7 @@
 use std::{borrow::Cow, future::Future, sync::Arc};
 
 use ::redis::{AsyncConnectionConfig, Client, RedisError, aio::ConnectionLike, cluster::ClusterClient};
+use tokio::runtime::Handle;
 
 use super::{
     super::BoxError,
@@ -38,20 +39,26 @@ pub(super) fn cluster<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> Resul
     }))
 }
 
-/// A user's own function.
-pub(super) fn function<F, C, E>(connect: impl Fn() -> F + Send + Sync + 'static) -> Link
+/// Connections that a function makes.
+pub(super) fn link<F, C, E>(server: String, connect: impl Fn() -> F + Send + Sync + 'static) -> Link
 where
     F: Future<Output = Result<C, E>> + Send + 'static,
     C: ConnectionLike + Clone + Send + Sync + 'static,
     E: Into<BoxError>,
 {
-    link("Redis".into(), connect)
+    Link::new(server.clone(), move || -> Connecting {
+        let (connecting, server) = (connect(), server.clone());
+        Box::pin(async move {
+            let connection = connecting.await.map_err(|error| Failure::connecting(&server, &error.into()))?;
+            Ok(Connection::new(connection, false, Handle::try_current().ok()))
+        })
+    })
 }
 
 /// A user's own connection.
 pub(super) fn connection<C: Reconnecting>(connection: C) -> Link {
     Link::new("Redis".into(), move || {
-        let connection = Connection::reconnecting(connection.clone());
+        let connection = Connection::new(connection.clone(), C::STAYS, None);
         Box::pin(async { Ok(connection) })
     })
 }
@@ -64,21 +71,6 @@ pub(super) fn key_prefix(prefix: String) -> Result<String, Error> {
         return Err(Error::configuration(message));
     }
     Ok(prefix)
-}
-
-fn link<F, C, E>(server: String, connect: impl Fn() -> F + Send + Sync + 'static) -> Link
-where
-    F: Future<Output = Result<C, E>> + Send + 'static,
-    C: ConnectionLike + Clone + Send + Sync + 'static,
-    E: Into<BoxError>,
-{
-    Link::new(server.clone(), move || -> Connecting {
-        let (connecting, server) = (connect(), server.clone());
-        Box::pin(async move {
-            let connection = connecting.await.map_err(|error| Failure::connecting(&server, &error.into()))?;
-            Ok(Connection::made_here(connection))
-        })
-    })
 }
 
 fn limits() -> AsyncConnectionConfig {

@@ -76,14 +76,13 @@ impl Bench {
     /// Stores where nothing is.
     pub(super) async fn store(&self, name: &EntryName, new: &[u8], life: Duration) -> Checked {
         let stored = self.put_for(name, None, new, life).await?;
-        expect(stored, || "put returned false although nothing was stored".into())
+        expect(stored, "put returned false although nothing was stored")
     }
 
     pub(super) async fn expect_stored(&self, name: &EntryName, expected: Option<&[u8]>, when: &str) -> Checked {
         let found = self.bytes(name).await?;
-        expect(found.as_deref() == expected, || {
-            format!("{when}, load returned {} instead of {}", shown(found.as_deref()), shown(expected))
-        })
+        let what = format!("{when}, load returned {} instead of {}", shown(found.as_deref()), shown(expected));
+        expect(found.as_deref() == expected, what)
     }
 
     pub(super) async fn clean_up(&self) {
@@ -100,8 +99,8 @@ impl Bench {
     }
 }
 
-pub(super) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(otherwise()) }
+pub(super) fn expect(holds: bool, otherwise: impl Into<String>) -> Checked {
+    if holds { Ok(()) } else { Err(otherwise.into()) }
 }
 
 fn shown(bytes: Option<&[u8]>) -> String {

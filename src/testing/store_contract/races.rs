@@ -16,6 +16,7 @@ use super::{
     Checked,
     bench::{Bench, LIFE, LIMIT, expect},
 };
+use crate::store::EntryName;
 
 pub(super) async fn one_wins(bench: Bench) -> Checked {
     for _ in 0..20 {
@@ -66,7 +67,7 @@ pub(super) async fn count(bench: Bench) -> Checked {
     bench.expect_stored(&name, Some(b"80"), "after 80 increments").await
 }
 
-async fn increment(bench: &Bench, name: &crate::store::EntryName) -> Checked<bool> {
+async fn increment(bench: &Bench, name: &EntryName) -> Checked<bool> {
     let old = bench.bytes(name).await?.ok_or("load returned nothing")?;
     let count: u32 = String::from_utf8_lossy(&old).parse().map_err(|_| "load returned something else")?;
     bench.put(name, Some(&old), (count + 1).to_string().as_bytes()).await
@@ -110,10 +111,10 @@ pub(super) async fn dropped(bench: Bench) -> Checked {
         drop_after(step, bench.store.remove(&name, b"other")).await;
         sleep(Duration::from_millis(200)).await;
         let Some(found) = bench.bytes(&name).await? else { return Err("it is gone".into()) };
-        expect(found == stored || found == new, || "something else is stored".into())?;
+        expect(found == stored || found == new, "something else is stored")?;
         stored = format!("after {step}").into_bytes();
         let put = timeout(LIMIT, bench.put(&name, Some(&found), &stored)).await;
-        expect(put.map_err(|_| "the next put does not end")??, || "the next put returned false".into())?;
+        expect(put.map_err(|_| "the next put does not end")??, "the next put returned false")?;
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ async fn collector(auth: &AuthorizationServer) -> String {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let auth = auth.clone();
-            let answer = hyper::service::service_fn(move |call: http::Request<hyper::body::Incoming>| {
+            let response = hyper::service::service_fn(move |call: http::Request<hyper::body::Incoming>| {
                 let auth = auth.clone();
                 async move {
                     let header = call.headers().get("authorization").and_then(|value| value.to_str().ok());
@@ -160,7 +160,7 @@ async fn collector(auth: &AuthorizationServer) -> String {
             });
             let stream = hyper_util::rt::TokioIo::new(stream);
             let executor = hyper_util::rt::TokioExecutor::new();
-            tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(stream, answer));
+            tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(stream, response));
         }
     });
     origin

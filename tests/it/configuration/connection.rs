@@ -7,8 +7,11 @@ use wiremock::{
     matchers::{header, method},
 };
 
-use super::{SECRET, TempFile, ask, parsed, read, with};
-use crate::support::{endpoint::token_response, process, received, responding};
+use super::{SECRET, TempFile, parsed, read, with};
+use crate::support::{
+    endpoint::{obtain, token_response},
+    process, received, responding,
+};
 
 /// A token endpoint that only a proxy finds.
 fn behind_a_proxy(http: &Value) -> Value {
@@ -22,8 +25,7 @@ async fn token_requests_go_through_the_proxy_with_its_credentials() {
     let of_user = header("proxy-authorization", "Basic dXNlcjpwYXNz");
     Mock::given(method("POST")).and(of_user).respond_with(token_response()).expect(1).mount(&proxy).await;
     let url = proxy.uri().replace("http://", "http://user:pass@");
-    let source = read(&behind_a_proxy(&json!({"proxy": url}))).build().expect("complete");
-    ask(&source).await.expect("a token");
+    obtain(read(&behind_a_proxy(&json!({"proxy": url})))).await.expect("a token");
     let asked = &received(&proxy).await[0];
     assert_eq!(asked.url.host_str(), Some("auth.invalid"));
 }
@@ -35,7 +37,7 @@ async fn the_password_of_a_proxy_is_not_shown() {
     for url in [url, format!("http://user:{SECRET}@127.0.0.1:1")] {
         let builder = read(&behind_a_proxy(&json!({"proxy": url})));
         let shown = format!("{builder:?}");
-        let error = ask(&builder.build().expect("complete")).await.expect_err("refused");
+        let error = obtain(builder).await.expect_err("refused");
         let shown = format!("{shown} {error} {error:?}");
         assert!(!shown.contains("s3cr3t"), "{shown}");
     }
@@ -52,7 +54,7 @@ fn with_proxy_in_the_environment(proxy: &str, settings: &Value) -> String {
 async fn in_a_process_a_token_is_requested() {
     let Ok(settings) = std::env::var("CONNECTION_TEST") else { return };
     let builder = serde_json::from_str::<ClientCredentialsBuilder>(&settings).expect("settings");
-    let outcome = ask(&builder.build().expect("complete")).await;
+    let outcome = obtain(builder).await;
     println!("outcome: {:?}", outcome.map(|_| "a token").map_err(|error| error.kind()));
 }
 
@@ -114,11 +116,11 @@ mod certificates {
             if let Some(key) = key {
                 settings["http"]["client_key_file"] = json!(key.0);
             }
-            ask(&read(&settings).build().expect("complete")).await.expect("a token");
+            obtain(read(&settings)).await.expect("a token");
         }
         // Without the one or the other.
         let untrusted = by_certificate(&url, &json!({"client_certificate_file": both.0}));
-        let error = ask(&read(&untrusted).build().expect("complete")).await.expect_err("nobody signed it");
+        let error = obtain(read(&untrusted)).await.expect_err("nobody signed it");
         assert_eq!(error.kind(), ErrorKind::Tls, "{error:?}");
         assert!(error.to_string().contains("to trust a private certificate authority, set `http.ca_file`"), "{error}");
         // Signed, for another host.
@@ -126,10 +128,10 @@ mod certificates {
             &url.replace("localhost", "127.0.0.1"),
             &json!({"ca_file": ca.0, "client_certificate_file": both.0}),
         );
-        let error = ask(&read(&other_host).build().expect("complete")).await.expect_err("of localhost");
+        let error = obtain(read(&other_host)).await.expect_err("of localhost");
         assert!(error.to_string().ends_with(": the TLS connection failed"), "{error}");
         let anonymous = with(&json!({"token_url": url, "http": {"ca_file": ca.0}}));
-        ask(&read(&anonymous).build().expect("complete")).await.expect_err("no certificate");
+        obtain(read(&anonymous)).await.expect_err("no certificate");
     }
 
     #[test]

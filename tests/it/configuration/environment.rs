@@ -93,7 +93,7 @@ const VARIABLES: [(&str, &str); 9] = [
 ];
 
 #[test]
-fn plain_variables_are_enough() {
+fn settings_can_come_from_variables_alone() {
     let outcome = with_environment(&VARIABLES);
     for part in [
         "https://auth.example.com/oauth2/token",

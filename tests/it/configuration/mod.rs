@@ -11,7 +11,7 @@ mod refusals;
 use std::path::PathBuf;
 
 use crate::support::{
-    endpoint::{TOKEN, ask, at, form, sent as sent_by},
+    endpoint::{TOKEN, ask, at, form, obtain, sent as sent_by},
     received, responding,
 };
 use client_credentials::{
@@ -313,8 +313,7 @@ async fn an_issuer_is_discovered() {
         let settings = with(&json!({
             "token_url": null, "issuer": issuer, "token_endpoint_origins": origins, "mtls_endpoint_aliases": aliases,
         }));
-        let source = read(&settings).http_client(at(&server)).build().expect("complete");
-        ask(&source).await.expect("a token");
+        obtain(read(&settings).http_client(at(&server))).await.expect("a token");
         assert_eq!(received(&server).await.last().map(|request| request.url.as_str()), Some(used));
     }
 }

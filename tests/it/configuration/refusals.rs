@@ -56,6 +56,11 @@ fn what_is_missing_or_too_much_is_named() {
 fn a_key_needs_its_file_and_its_algorithm() {
     for (changes, said) in [
         (json!({}), "private_key_file: missing"),
+        (json!({"private_key_file": "", "algorithm": "ES256"}), "private_key_file: the file path is empty"),
+        (
+            json!({"private_key_file": "/key.pem", "algorithm": "ES256", "certificate_file": " "}),
+            "certificate_file: the file path is empty",
+        ),
         (json!({"private_key_file": "/key.pem"}), "algorithm: missing or unknown; set it to one of `RS256`"),
         (json!({"private_key_file": "/key.pem", "algorithm": SECRET}), "algorithm: missing or unknown"),
         (json!({"private_key_file": "/key.pem", "algorithm": "ES256", "assertion_lifetime": 1}), "lifetime: "),
@@ -84,7 +89,7 @@ fn an_unknown_field_is_refused_and_the_known_ones_are_named() {
 }
 
 #[test]
-fn what_another_tool_calls_a_field_is_told_by_its_name_here() {
+fn a_field_under_another_tools_name_is_refused_with_its_name_here() {
     for (other, field) in [
         ("scopes", "scope"),
         ("endpoint_params", "parameters"),

@@ -4,12 +4,12 @@ mod over_time;
 
 use crate::support::{
     endpoint::{ask, at, clients, form, token_response, with_client},
+    keys::SignsWith,
     received, responding,
 };
 use base64::Engine;
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, Signer, async_trait,
-    testing::AuthorizationServer,
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, testing::AuthorizationServer,
 };
 use http::{Method, StatusCode, header};
 use proptest::prelude::*;
@@ -389,7 +389,7 @@ async fn the_endpoint_for_clients_with_a_certificate_is_used_where_that_is_wante
 }
 
 #[tokio::test]
-async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_by_itself() {
+async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_unasked() {
     let mut document = document();
     document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://auth.example.com:8443/token"});
     for authentication in [ClientAuthentication::tls_client_auth(), ClientAuthentication::self_signed_tls_client_auth()]
@@ -401,25 +401,11 @@ async fn a_client_that_authenticates_by_its_certificate_uses_that_endpoint_by_it
     }
 }
 
-/// Signs with anything.
-struct Pen;
-
-#[async_trait]
-impl Signer for Pen {
-    fn algorithm(&self) -> &str {
-        "EdDSA"
-    }
-
-    async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(vec![7; 64])
-    }
-}
-
 /// A document may not have an assertion made that another server accepts.
 #[tokio::test]
 async fn an_assertion_is_meant_for_the_issuer_and_not_for_what_the_document_says() {
     let document = json!({"issuer": ISSUER, "token_endpoint": "https://named.example.com/token"});
-    let assertion = || ClientAuthentication::private_key_jwt(Pen);
+    let assertion = || ClientAuthentication::private_key_jwt(SignsWith(Ok(vec![7; 64])));
     for (assertion, audience) in
         [(assertion(), ISSUER), (assertion().audience("https://chosen.test"), "https://chosen.test")]
     {

@@ -100,7 +100,7 @@ impl HttpClient for Paused {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_is_asked_for_once_a_day() {
+async fn the_document_is_requested_once_a_day() {
     let server = Paused::start();
     let source = server.source();
     for _ in 0..3 {
@@ -167,7 +167,7 @@ async fn one_time_limit_covers_discovery_and_token_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_server_is_retried_as_it_asks() {
+async fn a_busy_server_is_retried_when_its_retry_after_is_over() {
     let server = Paused::start();
     let busy = Response::builder().status(429).header(header::RETRY_AFTER, "70").body(SecretBody::default());
     server.set(Mood::Down(busy.expect("a response")));
@@ -200,7 +200,7 @@ async fn a_discovery_that_fails_for_a_moment_is_retried_within_the_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_does_not_hammer_the_issuer() {
+async fn an_outage_does_not_flood_the_issuer() {
     let server = Paused::start();
     server.set(Mood::Down(response(404, "")));
     let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
@@ -242,7 +242,7 @@ async fn many_tokens_at_once_share_one_document_and_one_failure() {
 
 /// As on a runtime that nobody drives any more.
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_stands_still_in_the_middle_of_discovery_holds_up_nobody_for_ever() {
+async fn a_caller_that_stands_still_in_the_middle_of_discovery_holds_up_no_other() {
     let server = Paused::start();
     let source = server.source();
     let request = scope(1);

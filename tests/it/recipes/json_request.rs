@@ -29,7 +29,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::support::endpoint::{TOKEN, ask};
+    use crate::support::endpoint::TOKEN;
+    use crate::support::endpoint::obtain;
 
     #[tokio::test]
     async fn what_would_be_a_form_is_sent_as_json() {
@@ -44,7 +45,6 @@ mod tests {
             .mount(&server)
             .await;
         let source = ClientCredentials::builder(server.uri(), "abcde", "1&2=3").audience("api").any_origin();
-        let source = source.http_client(JsonRequests(reqwest::Client::new())).build().expect("complete");
-        ask(&source).await.expect("a token");
+        obtain(source.http_client(JsonRequests(reqwest::Client::new()))).await.expect("a token");
     }
 }

@@ -27,7 +27,8 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
     use super::*;
-    use crate::support::endpoint::ask;
+
+    use crate::support::endpoint::obtain;
 
     #[tokio::test]
     async fn the_error_says_when_the_limit_is_over() {
@@ -36,8 +37,8 @@ mod tests {
         let limited = ResponseTemplate::new(429).insert_header("x-rate-limit-reset", reset.to_string());
         Mock::given(any()).respond_with(limited).mount(&server).await;
         let source = ClientCredentials::builder(server.uri(), "abcde", "12345").any_origin();
-        let source = source.http_client(RateLimitReset(reqwest::Client::new())).build().expect("complete");
-        let wait = ask(&source).await.expect_err("limited").retry_after().expect("stated");
+        let source = source.http_client(RateLimitReset(reqwest::Client::new()));
+        let wait = obtain(source).await.expect_err("limited").retry_after().expect("stated");
         assert!((1..=100).contains(&wait.as_secs()), "{wait:?}");
     }
 }

@@ -12,7 +12,8 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
     use super::*;
-    use crate::support::endpoint::ask;
+
+    use crate::support::endpoint::obtain;
 
     #[tokio::test]
     async fn the_token_of_apigee_is_sent_as_bearer() {
@@ -20,7 +21,7 @@ mod tests {
         let members = json!({"access_token": "abcde12345", "token_type": "BearerToken", "expires_in": "3599"});
         let issued = ResponseTemplate::new(200).set_body_json(members);
         Mock::given(any()).respond_with(issued).mount(&server).await;
-        let source = apigee(&server.uri()).any_origin().build().expect("complete");
-        assert_eq!(ask(&source).await.expect("a token").authorization(), "Bearer abcde12345");
+        let source = apigee(&server.uri()).any_origin();
+        assert_eq!(obtain(source).await.expect("a token").authorization(), "Bearer abcde12345");
     }
 }

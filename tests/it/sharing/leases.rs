@@ -8,11 +8,7 @@ use std::{
     time::Duration,
 };
 
-use client_credentials::{
-    Error, TokenRequest, async_trait,
-    store::{BoxError, Entry, EntryName, TokenStore},
-    testing::{MemoryStore, MockResponse},
-};
+use client_credentials::{Error, TokenRequest, testing::MockResponse};
 use tokio::{
     runtime::Builder,
     time::{Instant, sleep},
@@ -21,6 +17,7 @@ use tokio::{
 use crate::support::{
     instances::{Fleet, together},
     source::{hours, millis, minutes, seconds},
+    stores::{InterferedWith, Moment},
 };
 
 /// How long each instance waited for its token.
@@ -162,7 +159,20 @@ async fn a_wait_for_another_instance_takes_no_turn() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_another_instance_took_meanwhile_is_not_used() {
     let fleet = Fleet::of(1);
-    let stopped = fleet.instance_over(StandsStill { store: fleet.store.clone(), looks: AtomicUsize::new(0) });
+    // Until its second look, its lease ends, and another instance takes the next one.
+    let (looks, store) = (AtomicUsize::new(0), fleet.store.clone());
+    let interfere = move |moment| {
+        let is_second = moment == Moment::BeforeLoad && looks.fetch_add(1, Ordering::SeqCst) == 1;
+        let store = store.clone();
+        async move {
+            if is_second {
+                store.clear();
+                sleep(millis(200)).await;
+            }
+            Ok(())
+        }
+    };
+    let stopped = fleet.instance_over(InterferedWith { store: fleet.store.clone(), interfere });
     fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(4)));
     let other = async {
         sleep(millis(1)).await;
@@ -170,36 +180,4 @@ async fn a_lease_that_another_instance_took_meanwhile_is_not_used() {
     };
     let (one, other) = tokio::join!(stopped.token(), other);
     assert_eq!((one.as_str(), other.as_str(), fleet.count()), ("token-1", "token-1", 1));
-}
-
-/// Until its second look, its lease ends, and another instance takes the next one.
-struct StandsStill {
-    store: MemoryStore,
-    looks: AtomicUsize,
-}
-
-#[async_trait]
-impl TokenStore for StandsStill {
-    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        if self.looks.fetch_add(1, Ordering::SeqCst) == 1 {
-            self.store.clear();
-            sleep(millis(200)).await;
-        }
-        self.store.load(names).await
-    }
-
-    async fn put(
-        &self,
-        name: &EntryName,
-        old: Option<&[u8]>,
-        new: &[u8],
-        life: Duration,
-        limit: Duration,
-    ) -> Result<bool, BoxError> {
-        self.store.put(name, old, new, life, limit).await
-    }
-
-    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        self.store.remove(name, old).await
-    }
 }

@@ -1,6 +1,7 @@
 //! A store is an optimisation.
 
 use std::{
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +12,7 @@ use std::{
 use client_credentials::{
     TokenRequest, async_trait,
     store::{BoxError, Entry, EntryName, TokenStore},
-    testing::{MemoryStore, MockResponse, StoreOperation},
+    testing::{MockResponse, StoreOperation},
 };
 use tokio::time::{Instant, advance, sleep};
 use tracing::Level;
@@ -20,6 +21,7 @@ use crate::support::{
     instances::{Fleet, Instance, together},
     log::Log,
     source::{hours, millis, minutes, seconds},
+    stores::{InterferedWith, Moment},
 };
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +83,15 @@ async fn the_time_in_which_the_process_stood_still_does_not_count_against_the_st
     let fleet = Fleet::of(1);
     fleet.instances[0].token().await;
     sleep(seconds(2)).await;
-    let instance = fleet.instance_over(StandsStill { store: fleet.store.clone() });
+    // As a process does that gets no processor.
+    let stands_still = |moment| async move {
+        if moment != Moment::AfterPut {
+            advance(millis(300)).await;
+            sleep(millis(10)).await;
+        }
+        Ok(())
+    };
+    let instance = fleet.instance_over(InterferedWith { store: fleet.store.clone(), interfere: stands_still });
     assert_eq!(instance.token().await, "token-1");
     let scoped = TokenRequest::builder().scope("stats").build().expect("a scope");
     instance.tokens.token_for(&scoped).await.expect("a token");
@@ -104,6 +114,37 @@ async fn a_cached_token_costs_no_look_into_the_store() {
     // The renewal is due, and hangs in the store beside the traffic.
     fleet.tokens().await;
     assert_eq!(came.elapsed(), minutes(6));
+}
+
+/// The token ends 10 seconds before its hour.
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_token_ends_during_a_look_beside_the_traffic_does_not_wait_for_it() {
+    let fleet = Fleet::of(1);
+    fleet.tokens().await;
+    sleep(seconds(3589)).await;
+    fleet.store.hang();
+    fleet.tokens().await;
+    assert_eq!(fleet.count(), 1, "the renewal hangs in the store");
+    sleep(millis(1100)).await;
+    let came = Instant::now();
+    fleet.tokens().await;
+    assert_eq!(fleet.count(), 2);
+    assert!(came.elapsed() < millis(10), "{:?}", came.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_token_ends_during_its_renewal_waits_a_quarter_of_a_second_for_a_store_that_hangs() {
+    let fleet = Fleet::of(1);
+    fleet.tokens().await;
+    sleep(seconds(3580)).await;
+    fleet.auth.respond_next(MockResponse::usual().with_delay(millis(11_900)));
+    fleet.tokens().await;
+    sleep(millis(11_500)).await;
+    assert_eq!(fleet.count(), 2, "the renewal is under way");
+    fleet.store.hang();
+    let came = Instant::now();
+    fleet.tokens().await;
+    assert!((millis(640)..millis(670)).contains(&came.elapsed()), "{:?}", came.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,25 +177,6 @@ async fn a_store_that_is_down_is_said_once_left_alone_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_store_is_down_renewals_are_spread_over_the_first_half_of_what_is_left() {
-    let fleet = Fleet::of(60);
-    fleet.tokens().await;
-    assert_eq!(fleet.count(), 1);
-    sleep(minutes(40)).await;
-    fleet.store.fail();
-    let (log, _guard) = Log::start();
-    assert_eq!(fleet.live(minutes(19)).await, 0);
-    let asked = fleet.asked().split_off(1);
-    assert_eq!(asked.len(), 60);
-    assert!(asked.iter().all(|at| (minutes(43)..minutes(53)).contains(at)), "{asked:?}");
-    for minute in 43..53 {
-        let within = asked.iter().filter(|at| at.as_secs() / 60 == minute).count();
-        assert!(within <= 25, "{within} in minute {minute}");
-    }
-    assert!(log.take(Level::WARN).iter().all(|line| line.contains("the token store is down")));
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_reaches_the_store_too_late_leaves_no_lease() {
     for lost in [false, true] {
         let fleet = Fleet::of(2);
@@ -174,12 +196,17 @@ async fn what_reaches_the_store_too_late_leaves_no_lease() {
     }
 }
 
-/// The first look succeeds, and the lease is granted without a word.
+/// The first look succeeds, and the lease is granted, but the result of the put does not arrive.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_was_granted_without_our_knowing_is_taken_back() {
     let fleet = Fleet::of(1);
-    let silent = SilentPuts { store: fleet.store.clone() };
-    let instance = fleet.instance_over(silent);
+    let silent_puts = |moment| async move {
+        if moment == Moment::AfterPut {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    };
+    let instance = fleet.instance_over(InterferedWith { store: fleet.store.clone(), interfere: silent_puts });
     instance.token().await;
     sleep(millis(10)).await;
     assert!(fleet.store.entries().is_empty(), "{:?}", fleet.store.entries());
@@ -200,110 +227,23 @@ async fn a_store_that_panics_or_says_nonsense_costs_no_token() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_gets_full_during_a_token_request_holds_up_no_other_instance() {
     let fleet = Fleet::of(0);
-    let store = Filling { store: fleet.store.clone(), is_full: Arc::default() };
-    let instances = [fleet.instance_over(store.clone()), fleet.instance_over(store.clone())];
+    let is_full = Arc::new(AtomicBool::new(false));
+    // As Redis at the limit of its memory, it loads and removes.
+    let instances = [(); 2].map(|()| {
+        let is_full = Arc::clone(&is_full);
+        let interfere = move |moment| {
+            let refuses = moment == Moment::BeforePut && is_full.load(Ordering::SeqCst);
+            ready(if refuses { Err("OOM".into()) } else { Ok(()) })
+        };
+        fleet.instance_over(InterferedWith { store: fleet.store.clone(), interfere })
+    });
     fleet.auth.respond_next(MockResponse::usual().with_delay(millis(500)));
     let fills = async {
         sleep(millis(100)).await;
-        store.is_full.store(true, Ordering::SeqCst);
+        is_full.store(true, Ordering::SeqCst);
     };
     tokio::join!(together(instances.iter().map(Instance::token)), fills);
     assert!(fleet.now() < seconds(1), "no longer than the token request and a pause: {:?}", fleet.now());
-}
-
-/// As Redis is at the limit of its memory: it loads and removes.
-#[derive(Clone)]
-struct Filling {
-    store: MemoryStore,
-    is_full: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl TokenStore for Filling {
-    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        self.store.load(names).await
-    }
-
-    async fn put(
-        &self,
-        name: &EntryName,
-        old: Option<&[u8]>,
-        new: &[u8],
-        life: Duration,
-        limit: Duration,
-    ) -> Result<bool, BoxError> {
-        if self.is_full.load(Ordering::SeqCst) {
-            return Err("OOM".into());
-        }
-        self.store.put(name, old, new, life, limit).await
-    }
-
-    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        self.store.remove(name, old).await
-    }
-}
-
-/// For a moment in each operation, as a process does that gets no processor.
-struct StandsStill {
-    store: MemoryStore,
-}
-
-#[async_trait]
-impl TokenStore for StandsStill {
-    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        stand_still().await;
-        self.store.load(names).await
-    }
-
-    async fn put(
-        &self,
-        name: &EntryName,
-        old: Option<&[u8]>,
-        new: &[u8],
-        life: Duration,
-        limit: Duration,
-    ) -> Result<bool, BoxError> {
-        stand_still().await;
-        self.store.put(name, old, new, life, limit).await
-    }
-
-    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        stand_still().await;
-        self.store.remove(name, old).await
-    }
-}
-
-async fn stand_still() {
-    advance(millis(300)).await;
-    sleep(millis(10)).await;
-}
-
-/// The results of its puts do not arrive.
-struct SilentPuts {
-    store: MemoryStore,
-}
-
-#[async_trait]
-impl TokenStore for SilentPuts {
-    async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        self.store.load(names).await
-    }
-
-    async fn put(
-        &self,
-        name: &EntryName,
-        old: Option<&[u8]>,
-        new: &[u8],
-        life: Duration,
-        limit: Duration,
-    ) -> Result<bool, BoxError> {
-        self.store.put(name, old, new, life, limit).await?;
-        std::future::pending().await
-    }
-
-    async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        self.store.remove(name, old).await
-    }
 }
 
 struct Broken {

@@ -29,7 +29,7 @@ async fn a_401_with_an_older_token_than_the_stored_one_makes_no_token_request() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_token_is_taken_by_nobody() {
+async fn a_rejected_token_is_taken_by_no_other_instance() {
     let fleet = Fleet::of(1);
     let token = fleet.instances[0].tokens.token().await.expect("a token");
     sleep(seconds(10)).await;
@@ -60,6 +60,24 @@ async fn while_renewals_wait_because_each_token_is_rejected_a_stored_one_is_take
     first.tokens.reject(&rejected);
     sleep(millis(10)).await;
     assert_eq!((first.token().await, fleet.count()), ("token-3".to_owned(), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_that_is_reported_outside_of_a_runtime_leaves_the_look_into_the_store_to_the_next_caller() {
+    let fleet = Fleet::of(1);
+    let first = &fleet.instances[0].tokens;
+    let rejected = first.token().await.expect("a token");
+    sleep(seconds(10)).await;
+    first.reject(&rejected);
+    let rejected = first.token().await.expect("a token");
+    let other = fleet.instance();
+    other.tokens.reject(&other.tokens.token().await.expect("the stored one"));
+    assert_eq!(other.token().await, "token-3");
+    let (tokens, token) = (first.clone(), rejected.clone());
+    std::thread::spawn(move || tokens.reject(&token)).join().expect("no panic");
+    first.reject(&rejected);
+    sleep(millis(10)).await;
+    assert_eq!((first.token().await.expect("a token").expose_secret(), fleet.count()), ("token-3", 3));
 }
 
 /// Each renewal costs each other instance one 401.

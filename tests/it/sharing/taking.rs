@@ -11,26 +11,6 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn instances_that_start_at_once_make_one_token_request() {
-    let fleet = Fleet::of(50);
-    fleet.auth.respond_next(MockResponse::usual().with_delay(millis(300)));
-    let tokens = together(fleet.instances.iter().map(Instance::token)).await;
-    assert!(tokens.iter().all(|token| token == "token-1"), "{tokens:?}");
-    assert_eq!(fleet.count(), 1);
-    assert!(fleet.now() < millis(300 + 260), "{:?}", fleet.now());
-}
-
-#[tokio::test(start_paused = true)]
-async fn three_lifetimes_cost_one_token_request_each_and_no_renewal_fails() {
-    let (log, _guard) = Log::start();
-    let fleet = Fleet::of(8);
-    assert_eq!(fleet.live(hours(3)).await, 0);
-    // Renewed after three quarters of an hour, or a little before.
-    assert!((4..=5).contains(&fleet.count()), "{:?}", fleet.asked());
-    assert_eq!(log.take(Level::WARN), [""; 0]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_token_is_taken_with_its_age_and_renewed_at_the_instances_own_time() {
     let fleet = Fleet::of(2);
     let [first, second] = &fleet.instances[..] else { unreachable!() };

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use client_credentials::{
     AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, HttpClient, IntoHttpClient, SecretBody,
     TokenRequest, TokenSource, TowerClient, async_trait,
+    testing::{AuthorizationServer, MockResponse},
 };
 use http::{Request, Response, Uri};
 use http_body_util::Full;
@@ -31,6 +32,18 @@ pub fn source(token_url: impl Into<String>) -> ClientCredentialsBuilder {
 
 pub async fn ask(source: &ClientCredentials) -> Result<AccessToken, Error> {
     source.token(&TokenRequest::default()).await
+}
+
+/// One token of the source that this makes.
+pub async fn obtain(source: ClientCredentialsBuilder) -> Result<AccessToken, Error> {
+    ask(&source.build().expect("complete")).await
+}
+
+/// An authorization server in memory that always responds so.
+pub fn auth_responding(response: MockResponse) -> AuthorizationServer {
+    let auth = AuthorizationServer::in_memory();
+    auth.respond_always(response);
+    auth
 }
 
 pub fn form(body: &[u8]) -> Vec<(String, String)> {
@@ -102,6 +115,6 @@ pub async fn sent(source: ClientCredentialsBuilder) -> Request<SecretBody> {
     }
 
     let keep = Keep::default();
-    ask(&source.http_client(keep.clone()).build().expect("complete")).await.expect("a token");
+    obtain(source.http_client(keep.clone())).await.expect("a token");
     keep.0.lock().expect("no panic").take().expect("a request")
 }

@@ -1,4 +1,4 @@
-//! Keys made for one run of a test, in PEM, and what tells whether they signed.
+//! Keys made for one run of a test, in PEM, what signs with them, and what tells whether they signed.
 #![allow(dead_code, unreachable_pub)]
 
 use aws_lc_rs::{
@@ -6,7 +6,7 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::{KeyPair, KeySize},
     signature::{
-        self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, EcdsaSigningAlgorithm,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, EcdsaSigningAlgorithm,
         Ed25519KeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
         VerificationAlgorithm,
     },
@@ -15,6 +15,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use client_credentials::{Error, Signer, async_trait};
 use serde_json::Value;
 
 /// What PKCS#8 has before an RSA key of 2048 bits.
@@ -133,10 +134,31 @@ impl Jwt {
     }
 }
 
-/// Ed25519 without any feature of the crate: a key as it would be in a key management service.
-pub fn signature(pkcs8_pem: &str, message: &[u8]) -> Vec<u8> {
-    let body: String = pkcs8_pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let key = Ed25519KeyPair::from_pkcs8(&STANDARD.decode(body).expect("base64")).expect("a key");
-    let signed: signature::Signature = key.sign(message);
-    signed.as_ref().to_vec()
+/// An Ed25519 key as it would be in a key management service. Needs no feature of the crate.
+#[async_trait]
+impl Signer for Key {
+    fn algorithm(&self) -> &str {
+        "EdDSA"
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        tokio::task::yield_now().await;
+        let body: String = self.pem().lines().filter(|line| !line.starts_with('-')).collect();
+        let key = Ed25519KeyPair::from_pkcs8(&STANDARD.decode(body).expect("base64")).expect("a key");
+        Ok(key.sign(message).as_ref().to_vec())
+    }
+}
+
+/// Such a service, for ES256, which gives this for every message.
+pub struct SignsWith(pub Result<Vec<u8>, Error>);
+
+#[async_trait]
+impl Signer for SignsWith {
+    fn algorithm(&self) -> &str {
+        "ES256"
+    }
+
+    async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.0.clone()
+    }
 }

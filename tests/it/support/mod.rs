@@ -1,13 +1,25 @@
-//! Servers and clients for the tests.
+//! What the tests are made with. Take the first that can say what the test needs:
 //!
-//! HTTP servers are wiremock's ([`responding`]); the authorization server is `testing`'s, on loopback or in memory.
-//! `sockets` has servers of bytes for what wiremock cannot do. `source`, `fake` and `tenants` are for time: they need
-//! no network, and a test moves their clock.
+//! | for | take |
+//! |---|---|
+//! | HTTP, to a token endpoint or an API | wiremock's server: [`responding`], [`protected_api`], [`received`] |
+//! | a fault within a connection, TLS, HTTP/2 frames, endless bodies | [`sockets`], which writes bytes |
+//! | time, and what a token endpoint responds | `testing::AuthorizationServer::in_memory()`, `Clock::tokio()` |
+//! | time, and many tokens with a response for each | [`tenants`]: a token endpoint that a function speaks for |
+//! | time, and what the token source does: hangs, panics, issues what it likes | [`source`] |
+//! | time, and what an API responds | [`api`], or `testing::ProtectedApi` where RFC 6750 says it |
+//! | several instances over one store | [`instances`]; over one that hangs, fails or forgets, [`stores`] |
+//! | a token's life hour by hour | no code: a scenario in `tests/scenarios` |
+//!
+//! A paused clock is for the fakes in memory alone: beside real sockets it runs ahead of them.
+//!
+//! The rest: [`endpoint`] makes sources and HTTP clients of every kind, [`keys`] keys and signers, [`log`] has what is
+//! logged, [`process`] runs a test in a process of its own, and [`situations`] makes the crate say all that the pages
+//! quote.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
-mod authorization;
+pub mod api;
 pub mod endpoint;
-pub mod fake;
 #[cfg(feature = "store")]
 pub mod instances;
 pub mod keys;
@@ -19,7 +31,8 @@ mod servers;
 pub mod situations;
 pub mod sockets;
 pub mod source;
+#[cfg(feature = "store")]
+pub mod stores;
 pub mod tenants;
 
-pub use authorization::*;
 pub use servers::*;

@@ -30,8 +30,9 @@ use tower::ServiceExt;
 use tracing::Level;
 use wiremock::ResponseTemplate;
 
+use super::endpoint::auth_responding;
 use super::{
-    keys::{Key, pem},
+    keys::{Key, SignsWith, pem},
     log::Log,
 };
 use crate::support;
@@ -130,8 +131,7 @@ async fn endpoints(errors: &mut Errors) {
         MockResponse::hang(),
     ];
     for response in responses {
-        let auth = AuthorizationServer::in_memory();
-        auth.respond_always(response);
+        let auth = auth_responding(response);
         let tokens = cache(&auth);
         errors.outcome(tokens.token().await);
         // Of an exchange and a caller that waits as long for it, either may end first.
@@ -203,8 +203,7 @@ async fn transports(errors: &mut Errors) {
 
 /// How a client proves who it is.
 async fn authentications(errors: &mut Errors) {
-    let auth = AuthorizationServer::in_memory();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
+    let auth = auth_responding(MockResponse::oauth_error("invalid_client"));
     let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents-empty");
     std::fs::write(&empty, "\n").expect("a file");
     let key = PrivateKey::es256(Key::p256().pem()).expect("a key");
@@ -219,8 +218,8 @@ async fn authentications(errors: &mut Errors) {
         Secret::from_fn(|| ready(Err::<String, _>(Error::transient("sealed")))).into(),
         ClientAuthentication::from_fn(|| ready(Err(Error::transient("sealed")))),
         ClientAuthentication::client_secret_basic("1+2"),
-        ClientAuthentication::private_key_jwt(Kms(Err(Error::transient("throttled")))).into(),
-        ClientAuthentication::private_key_jwt(Kms(Ok(vec![0x30; 71]))).into(),
+        ClientAuthentication::private_key_jwt(SignsWith(Err(Error::transient("throttled")))).into(),
+        ClientAuthentication::private_key_jwt(SignsWith(Ok(vec![0x30; 71]))).into(),
     ];
     for authentication in authentications {
         let source = source(auth.token_url(), auth.clone()).authentication(authentication);
@@ -249,20 +248,6 @@ async fn clock_that_is_off() {
     let authentication = ClientAuthentication::private_key_jwt(key);
     let source = source(auth.token_url(), auth.clone()).authentication(authentication);
     over(source).token().await.expect("a token by the server's time");
-}
-
-/// A key management service.
-struct Kms(Result<Vec<u8>, Error>);
-
-#[async_trait]
-impl Signer for Kms {
-    fn algorithm(&self) -> &str {
-        "ES256"
-    }
-
-    async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.0.clone()
-    }
 }
 
 /// What an issuer's metadata says.
@@ -402,7 +387,7 @@ async fn apis(errors: &mut Errors) {
     }
 }
 
-/// A redirect that reqwest follows by itself.
+/// A redirect that reqwest follows on its own.
 async fn redirects(errors: &mut Errors) {
     let auth = AuthorizationServer::in_memory();
     let end = support::responding(ResponseTemplate::new(401).insert_header("www-authenticate", "Bearer")).await;

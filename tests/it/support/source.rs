@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,10 +14,11 @@ use std::{
 use client_credentials::{
     AccessToken, Clock, Error, TokenCache, TokenCacheBuilder, TokenRequest, TokenSource, async_trait,
 };
+use proptest::prelude::*;
 use tokio::time::Instant;
 
 /// What the source does with one token request.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// `token-n`, where n counts the token requests, with this lifetime.
     Lives(Duration),
@@ -75,9 +77,21 @@ pub fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A failure of the kind that passes by itself.
+/// A failure of the kind that passes without anybody's help.
 pub fn down() -> Outcome {
     Outcome::Fails(Error::transient("the authorization server is down"))
+}
+
+/// Any failure; `Retry-After` is one of these waits, in seconds.
+pub fn failure(waits: &'static [u64]) -> impl Strategy<Value = Outcome> {
+    let retry_after = |wait| Error::transient("busy").with_retry_after(seconds(wait));
+    let failure = prop_oneof![
+        Just(Error::transient(io::Error::from(io::ErrorKind::ConnectionReset))),
+        Just(Error::transient("down")),
+        Just(Error::permanent("no such client")),
+        prop::sample::select(waits).prop_map(retry_after),
+    ];
+    failure.prop_map(Outcome::Fails)
 }
 
 impl Source {
@@ -143,7 +157,7 @@ impl Source {
         self.state().asked.iter().filter(|asked| (from..to).contains(&asked.at)).count()
     }
 
-    /// Tokens that the source was told of as rejected.
+    /// Tokens that were reported to the source as rejected.
     pub fn rejected(&self) -> Vec<String> {
         self.state().rejected.clone()
     }

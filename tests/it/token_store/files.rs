@@ -86,7 +86,7 @@ async fn a_folder_that_others_can_open_is_refused() {
         let error = FileStore::new(path).expect_err("it is open").to_string();
         let mode = open & 0o777;
         let refused = format!("{at} is open to other users: its mode is {mode:04o} (chmod 700 {at}; ");
-        assert_eq!(error, format!("file_store: {refused}a folder that does not exist is created so)"));
+        assert_eq!(error, format!("file_store: {refused}the store creates a missing folder with that mode)"));
         // Also if that was done later.
         assert!(put(&store, "token").await.expect_err("it is open").starts_with(&refused));
         assert!(load(&store, "token").await.expect_err("it is open").starts_with(&refused));

@@ -22,7 +22,7 @@ pub const INSTRUCTIONS: &[Limit] = &[
         most: |of| of("none") + 1.72 * (of("set") - of("none")),
     },
     Limit { row: "layer-key", why: "1.15 times `layer`", most: |of| 1.15 * of("layer") },
-    Limit { row: "layer-replay", why: "1.13 times `set-retry`", most: |of| 1.13 * of("set-retry") },
+    Limit { row: "layer-replay", why: "1.1 times `set-retry`", most: |of| 1.1 * of("set-retry") },
     Limit {
         row: "middleware",
         why: "above `client`, 3 times `nothing`, and the copy of the request",

@@ -8,7 +8,7 @@
 //! attach --check              the promised limits; fails where one is exceeded
 //! attach --report chart.svg   all figures, with three sizes of token, and a chart
 //! attach --row layer --count 10000
-//!                             sends so often and prints nothing: what callgrind is to run
+//!                             sends twice as often and prints nothing: what callgrind is to run
 //! ```
 
 mod chart;

@@ -109,7 +109,7 @@ pub(super) enum Handed {
     SameEvenExpired,
 }
 
-/// From then on every API takes the tokens issued so far for dead.
+/// From then on every API treats the tokens issued so far as dead.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revoke {
@@ -197,9 +197,9 @@ pub(super) struct Callers {
 #[serde(deny_unknown_fields)]
 pub(super) struct ClockEvent {
     pub(super) at: Time,
-    /// The machine sleeps: nothing runs, the wall clock goes on, the monotonic one stands.
+    /// The machine sleeps: nothing runs, the wall clock continues, the monotonic one stops.
     pub(super) suspended_for: Option<Time>,
-    /// The process stands still: nothing runs, both clocks go on.
+    /// The process stands still: nothing runs, both clocks continue.
     pub(super) frozen_for: Option<Time>,
     /// Somebody sets the wall clock.
     pub(super) wall_clock_steps: Option<Step>,
@@ -257,7 +257,7 @@ pub(super) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Fate {
-    /// The API took the request.
+    /// The API accepted the request.
     Served,
     /// The API's refusal reached the caller.
     Rejected,

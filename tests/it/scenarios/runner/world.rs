@@ -165,7 +165,7 @@ impl World {
         (seen.tokens.len() - 1, rule.expires_in.clone())
     }
 
-    /// A request arrives at an API. Returns whether it takes the token, and what it says if not.
+    /// A request arrives at an API. Returns whether it accepts the token, and what it says if not.
     fn asked(&self, name: &str, token: Option<usize>, trace: &Trace) -> (StatusCode, Option<String>, Duration) {
         let now = self.now();
         let mut state = self.state();
@@ -243,7 +243,7 @@ impl HttpClient for Network {
     }
 }
 
-/// Writes down how a token request ended, also when whoever asked went away.
+/// Writes down how a token request ended, also when its caller went away.
 struct Exchange<'a> {
     world: &'a World,
     number: usize,

@@ -1,4 +1,4 @@
-//! An API without a network, and tokens for it, for tests on tokio's paused clock.
+//! An API in memory, and tokens for it, for tests on tokio's paused clock.
 //!
 //! The API of `testing` responds as RFC 6750 says. This one responds as a test says, with any challenge to any request.
 
@@ -20,27 +20,17 @@ use super::source::Source;
 
 pub type Body = Full<Bytes>;
 
-/// How many tokens were asked for.
-#[derive(Clone)]
-pub struct Count(Source);
-
-impl Count {
-    pub fn get(&self) -> usize {
-        self.0.count()
-    }
-}
-
 /// Tokens `token-1`, `token-2` … that take 50 ms to get and live for an hour.
-pub fn tokens() -> (TokenCacheBuilder, Count) {
+pub fn tokens() -> (TokenCacheBuilder, Source) {
     let source = Source::new();
     source.delay(Duration::from_millis(50));
-    (TokenCache::builder(source.clone()).clock(Clock::tokio()), Count(source))
+    (TokenCache::builder(source.clone()).clock(Clock::tokio()), source)
 }
 
 /// For `https://api.example.com` alone.
-pub fn api_tokens() -> (TokenCache, Count) {
-    let (builder, count) = tokens();
-    (builder.origin("https://api.example.com").build().expect("the settings are complete"), count)
+pub fn api_tokens() -> (TokenCache, Source) {
+    let (builder, source) = tokens();
+    (builder.origin("https://api.example.com").build().expect("the settings are complete"), source)
 }
 
 /// A service that remembers what it was asked, and responds at once.

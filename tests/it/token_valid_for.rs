@@ -22,7 +22,7 @@ async fn a_cached_token_is_enough_while_it_lasts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_ends_earlier_is_replaced_and_serves_the_others_meanwhile() {
+async fn a_token_that_ends_earlier_is_replaced_and_serves_the_others_meanwhile() {
     let source = Source::new();
     let tokens = source.cache();
     lasting(&tokens, minutes(20)).await;
@@ -38,7 +38,7 @@ async fn one_that_ends_earlier_is_replaced_and_serves_the_others_meanwhile() {
 
 /// `token` returns it and starts the renewal; here it would not outlive a job of unknown length.
 #[tokio::test(start_paused = true)]
-async fn one_that_is_due_is_never_handed_out() {
+async fn a_token_that_is_due_for_renewal_is_never_handed_out() {
     let source = Source::new();
     let tokens = source.cache();
     lasting(&tokens, Duration::ZERO).await;
@@ -52,7 +52,7 @@ async fn one_that_is_due_is_never_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_is_requested_than_what_a_new_token_has() {
+async fn a_longer_time_than_a_new_token_has_is_an_error() {
     let source = Source::new();
     source.respond(Outcome::Lives(hours(1)));
     let tokens = source.cache();

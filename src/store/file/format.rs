@@ -20,20 +20,17 @@ pub(super) const HEADER: usize = MARK.len() + TIMES + SHA256_OUTPUT_LEN;
 /// The wall clock may be set back by so much, as time servers do.
 const TOLERANCE: u64 = 1_000_000_000;
 
-/// A living entry.
-pub(super) struct Record {
-    pub bytes: Zeroizing<Vec<u8>>,
-    pub life: Duration,
-}
-
 pub(super) fn encode(name: &EntryName, bytes: &[u8], life: Duration, now: SystemTime) -> Zeroizing<Vec<u8>> {
     let written = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     let times = times(written, written.saturating_add(nanoseconds(life)));
     Zeroizing::new([MARK, &times[..], &sum(name, &times, bytes), bytes].concat())
 }
 
+/// The bytes of an entry, and what is left of its life.
+pub(super) type Living = (Zeroizing<Vec<u8>>, Duration);
+
 /// `None`: its life has ended, it is from the future, or it is damaged.
-pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<Record> {
+pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<Living> {
     let (times, rest) = file.strip_prefix(MARK)?.split_first_chunk::<TIMES>()?;
     let (found, bytes) = rest.split_first_chunk::<SHA256_OUTPUT_LEN>()?;
     if *found != sum(name, times, bytes) {
@@ -45,7 +42,7 @@ pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<R
     let lives = now < ends && written <= now.saturating_add(TOLERANCE);
     // Never longer than it was put for.
     let left = ends.saturating_sub(now.max(written));
-    lives.then(|| Record { bytes: Zeroizing::new(bytes.to_vec()), life: Duration::from_nanos(left) })
+    lives.then(|| (Zeroizing::new(bytes.to_vec()), Duration::from_nanos(left)))
 }
 
 fn times(written: u64, ends: u64) -> [u8; TIMES] {
@@ -87,7 +84,7 @@ mod tests {
     fn a_life_is_counted_by_the_wall_clock() {
         let now = SystemTime::now();
         let file = encode(&name(), b"abc", 10 * SECOND, now);
-        let left = |now| decode(&name(), &file, now).map(|entry| entry.life);
+        let left = |now| decode(&name(), &file, now).map(|(_, life)| life);
         assert_eq!(left(now), Some(10 * SECOND));
         assert_eq!(left(now + 4 * SECOND), Some(6 * SECOND));
         assert_eq!(left(now + 10 * SECOND), None);
@@ -102,8 +99,8 @@ mod tests {
     fn the_longest_life_ends_in_five_hundred_years() {
         let now = SystemTime::now();
         let file = encode(&name(), b"abc", Duration::MAX, now);
-        let entry = decode(&name(), &file, now).expect("it lives");
-        assert!(entry.life > Duration::from_secs(500 * 365 * 24 * 60 * 60));
+        let (_, life) = decode(&name(), &file, now).expect("it lives");
+        assert!(life > Duration::from_secs(500 * 365 * 24 * 60 * 60));
     }
 
     /// Each byte counts, and no length panics.
