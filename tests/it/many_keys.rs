@@ -88,6 +88,18 @@ async fn the_next_key_after_three_that_failed_is_not_told_of_them_but_tried_with
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_too_long_for_a_turn_in_an_outage_is_told_of_the_outage() {
+    let source = Source::new();
+    let tokens = source.builder().clock(Clock::tokio()).wait_limit(millis(100)).build().expect("complete");
+    source.respond(down());
+    fail(&tokens, 0..3).await;
+    let error = tokens.token_for(&scope("another")).await.expect_err("its turn comes after a second");
+    assert!(error.is_timeout(), "{error}");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(cause.contains("fail for several tokens in a row"), "{cause}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_three_failures_that_were_not_about_all_keys_three_more_hold_nobody_back() {
     let source = Source::new();
     let tokens = source.cache();
