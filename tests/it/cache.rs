@@ -86,6 +86,7 @@ async fn a_caller_in_the_last_second_of_a_hold_back_waits_for_its_end() {
     let tokens = source.cache();
     tokens.token().await.expect_err("the server is down");
     source.respond(Outcome::Lives(hours(1)));
+    tokens.token().await.expect_err("it is held back for a whole second");
     sleep(millis(100)).await;
     let came = Instant::now();
     assert_eq!(token(&tokens).await, "token-2");
