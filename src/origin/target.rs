@@ -66,8 +66,8 @@ impl Port {
         let behind = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
         match (behind.strip_prefix(authority.host()), authority.port_u16()) {
             (Some("" | ":"), _) => Self::Default,
-            (Some(rest), Some(port)) if rest.starts_with(':') => Self::Number(port),
-            // Also a name between an address in brackets and the port, which `http` takes no notice of.
+            (Some(rest), Some(port)) if rest.rfind(':') == Some(0) => Self::Number(port),
+            // Also a name between an address in brackets and the port, or the reverse, of which `http` takes no notice.
             _ => Self::Unreadable,
         }
     }

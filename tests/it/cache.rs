@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::support::{
-    source::{Outcome, Source, hours, millis, minutes, seconds},
+    source::{Outcome, Source, down, hours, millis, minutes, seconds},
     tenants::{Asked, Reply, Tenants, call, call_steadily},
 };
 use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenRequest, TokenSource, async_trait};
@@ -77,6 +77,20 @@ async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
     token(&tokens).await;
     sleep(seconds(1)).await;
     assert_ne!(token(&tokens).await, "token-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_in_the_last_second_of_a_hold_back_waits_for_its_end() {
+    let source = Source::new();
+    source.respond(down());
+    let tokens = source.cache();
+    tokens.token().await.expect_err("the server is down");
+    source.respond(Outcome::Lives(hours(1)));
+    tokens.token().await.expect_err("it is held back for a whole second");
+    sleep(millis(100)).await;
+    let came = Instant::now();
+    assert_eq!(token(&tokens).await, "token-2");
+    assert_eq!(came.elapsed(), millis(900));
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,6 +227,7 @@ async fn a_short_retry_after_is_waited_out_however_short_the_time_limit_of_an_ex
         assert_eq!(outcome.expect("a token"), "token-2");
     }
     first.await.expect("no panic").expect("a token");
+    assert!(source.asked()[1].at >= seconds(5), "not before the server said: {:?}", source.asked()[1].at);
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,6 +327,20 @@ async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
         }
         assert!(endpoint.most_within(seconds(1)) <= 3, "{} in a second", endpoint.most_within(seconds(1)));
     }
+}
+
+/// It is asked twice more, since a server that counts down may be a second behind.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_repeats_an_expired_token_is_asked_three_times_before_callers_are_told() {
+    let endpoint =
+        Tenants::new(|Asked { times, .. }| (Reply::Known("t", 1, if times == 1 { 60 } else { 0 }), Duration::ZERO));
+    let tokens = endpoint.cache();
+    call(&endpoint, &tokens, 0).await.outcome.expect("a token");
+    sleep(seconds(61)).await;
+    let call = call(&endpoint, &tokens, 0).await;
+    let error = call.outcome.expect_err("it has expired").to_string();
+    assert!(error.contains("the same token again, after it had expired"), "{error}");
+    assert_eq!((call.waited, endpoint.asked().len()), (seconds(2), 4));
 }
 
 /// Its own time limit ends before the caller's.

@@ -238,6 +238,10 @@ async fn keys_that_are_all_in_use_are_kept_up_to_twice_the_bound() {
         }
     }
     assert_eq!(source.count(), 8, "none was requested twice");
+    for key in (0..=8).chain((0..=8).rev()) {
+        send(&tokens, &scope(format!("s{key}"))).await;
+    }
+    assert_eq!(source.count(), 10, "the ninth, for which the first made room");
     for key in 8..50 {
         for _ in 0..2 {
             send(&tokens, &scope(format!("s{key}"))).await;
@@ -337,6 +341,8 @@ async fn a_key_in_use_is_not_lost() {
     assert_eq!(token(&tokens, &scope("rejected")).await, rejected.expose_secret());
     tokens.token_for(&scope("flying")).await.expect("the token that was on its way");
     assert_eq!(source.count(), before);
+    tokens.reject(&handle.token().await.expect("a token"));
+    assert_ne!(handle.token().await.expect("a token").expose_secret(), "token-1", "whoever reports it");
     // When it is over, they make room like any other.
     drop(handle);
     sleep(minutes(10)).await;

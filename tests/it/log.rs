@@ -262,6 +262,20 @@ async fn a_rejection_names_the_origin_and_hints_at_the_scope_where_the_token_is_
     assert!(told[0].contains("rejected 0 ms after it was issued; a scope may be missing"), "{told:?}");
 }
 
+/// Nobody says that it was accepted.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_rejected_by_hand_counts_as_accepted_once_it_is_a_minute_old() {
+    for (age, was_accepted) in [(59, false), (60, true)] {
+        let (log, _guard) = Log::start();
+        let tokens = tokens([]);
+        let token = tokens.token().await.expect("a token");
+        tokio::time::sleep(Duration::from_secs(age)).await;
+        tokens.reject(&token);
+        let told = log.take(Level::WARN);
+        assert_eq!(told[0].contains("it was accepted before"), was_accepted, "{told:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_foreign_origin_is_named_once() {
     let (log, _guard) = Log::start();

@@ -38,6 +38,7 @@ mod links;
 mod log;
 #[cfg(all(feature = "jwt", feature = "reqwest-middleware", feature = "tracing"))]
 mod log_hints;
+mod many_keys;
 mod messages;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -112,6 +112,7 @@ async fn a_token_goes_only_to_the_origins_that_were_named_and_over_plain_http_on
         // Another parser finds another host.
         (&["https://[2001:db8::1]:8443"], "https://[2001:db8::1].evil.test:8443/", Without),
         (&["any"], "http://[::1].evil.test:4000/", Without),
+        (api, "https://api.example.com:[::1]:443/", Without),
         // Any https origin, and loopback.
         (&["any"], "https://elsewhere.test:8443/", With),
         (&["any"], "http://elsewhere.test/", Refused),

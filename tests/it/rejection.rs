@@ -3,14 +3,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use crate::support::{
-    api::{Api, Body, api_tokens, bearer, rejection},
+    api::{Api, Body, api_tokens, bearer, rejection, tokens},
     get,
     source::{Outcome, Source, down, hours, millis, minutes, seconds},
 };
@@ -443,4 +443,53 @@ async fn while_the_renewal_hangs_a_401_is_returned_at_once_or_after_five_seconds
         sleep(millis(1)).await;
         assert_eq!((api.count(), source.count()), (1, 2), "the renewal runs beside it");
     }
+}
+
+/// The 65th counts together with the first.
+#[tokio::test(start_paused = true)]
+async fn the_rejections_of_one_named_origin_hold_back_no_other_of_64() {
+    let (builder, source) = tokens();
+    let builder = (0..65).fold(builder, |builder, at| builder.origin(format!("https://api-{at}.example.com")));
+    let service = BearerAuthLayer::new(builder.build().expect("a cache")).layer(Api::accepting("none", EXPLICIT));
+    for at in [0, 1, 63, 64, 64] {
+        service.clone().oneshot(get(&format!("https://api-{at}.example.com/"))).await.expect("a response");
+        sleep(millis(1100)).await;
+    }
+    assert_eq!(source.count(), 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_explicit_rejection_holds_back_one_without_a_reason_for_as_long() {
+    let (tokens, source) = api_tokens();
+    let reason = Arc::new(Mutex::new(EXPLICIT));
+    let of_api = Arc::clone(&reason);
+    let api = Api::new(move |_| rejection(*of_api.lock().expect("no panic")));
+    let service = BearerAuthLayer::new(tokens).layer(api);
+    let mut requests = Vec::new();
+    for _ in 0..4 {
+        service.clone().oneshot(get(URL)).await.expect("a response");
+        *reason.lock().expect("no panic") = None;
+        sleep(Duration::from_secs(4)).await;
+        requests.push(source.count());
+    }
+    assert_eq!(requests, [1, 2, 2, 3], "ten seconds after the explicit one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streak_of_rejections_is_remembered_for_an_hour_after_its_last_interval() {
+    let source = Source::new();
+    source.respond(Outcome::Lives(hours(24)));
+    let tokens = source.builder().origin("https://api.example.com").clock(Clock::tokio()).build().expect("complete");
+    let service = BearerAuthLayer::new(tokens).layer(Api::accepting("none", EXPLICIT));
+    let mut renewals = Vec::new();
+    for (requests, pause, quiet) in [(1800, 1, 60), (3, 11, 66), (3, 11, 0)] {
+        let before = source.count();
+        for _ in 0..requests {
+            service.clone().oneshot(get(URL)).await.expect("a response");
+            sleep(Duration::from_secs(pause)).await;
+        }
+        renewals.push(source.count() - before);
+        sleep(Duration::from_secs(60 * quiet)).await;
+    }
+    assert_eq!(renewals[1..], [1, 2], "within 5 min it was one, and now it begins anew: {renewals:?}");
 }

@@ -387,6 +387,19 @@ mod while_token_requests_are_held_back {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn for_keys_that_nobody_asked_for_before_as_well() {
+        let path = file("held-back-keys", "wrong");
+        let tokens = cache(source(Secret::file(&path), server("right")));
+        let scope = |scope| TokenRequest::builder().scope(scope).build().expect("a request");
+        for key in ["a", "b", "c", "another"] {
+            tokens.token_for(&scope(key)).await.expect_err("refused, or held back since three were");
+        }
+        std::fs::write(&path, "right\n").expect("a file");
+        sleep(SECOND + SECOND / 10).await;
+        tokens.token_for(&scope("one more")).await.expect("a token");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn after_a_refusal_without_a_code_too_which_holds_back_that_token_alone() {
         for (status, body) in [(401, r#"{"errorCode":"invalid_client"}"#), (401, "<html>"), (403, "")] {
             let path = file("held-back-without-a-code", "wrong");

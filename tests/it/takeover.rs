@@ -90,6 +90,24 @@ fn keep_warm_goes_on_in_the_next_runtime_while_the_old_token_lives() {
 }
 
 #[test]
+fn keep_warm_takes_over_a_renewal_that_nobody_drives() {
+    let (frozen, driven) = (paused(), paused());
+    let (source, clock) = (Source::new().with_time_limit(seconds(10)), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).keep_warm().build().expect("complete");
+    let first = driven.block_on(tokens.token()).expect("a token");
+    {
+        let _entered = frozen.enter();
+        clock.jump_wall_clock(2_000);
+        tokens.reject(&first);
+    }
+    driven.block_on(async {
+        sleep(minutes(2)).await;
+        assert_eq!(source.count(), 2, "nobody asked");
+        assert_eq!(try_token(&tokens), "token-2");
+    });
+}
+
+#[test]
 fn a_request_through_an_adapter_lets_keep_warm_go_on_as_well() {
     let (first, next) = (paused(), paused());
     let source = Source::new();

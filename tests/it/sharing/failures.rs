@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use tracing::Level;
 
 use crate::support::{
-    instances::Fleet,
+    instances::{Fleet, Instance, SECRET},
     log::Log,
     source::{hours, millis, minutes, seconds},
 };
@@ -118,6 +118,29 @@ async fn a_held_back_instance_with_a_usable_token_serves_it() {
     let status = fleet.instances[1].tokens.status();
     assert!(status.is_failing() && status.is_ready());
     assert_eq!(fleet.count(), before);
+}
+
+/// They are longer while a token is usable.
+#[tokio::test(start_paused = true)]
+async fn the_hold_backs_of_others_are_at_most_half_a_minute_for_an_instance_without_a_token() {
+    let fleet = Fleet::of(2);
+    let [first, second] = &fleet.instances[..] else { unreachable!() };
+    fleet.tokens().await;
+    sleep(minutes(46)).await;
+    fleet.auth.respond_always(MockResponse::status(503));
+    let held_back = |instance: &Instance| instance.tokens.status().held_back_for().unwrap_or_default();
+    while held_back(first) < seconds(50) {
+        first.token().await;
+        sleep(millis(500)).await;
+    }
+    second.token().await;
+    sleep(millis(1)).await;
+    assert!(held_back(second) > seconds(45), "{:?}", held_back(second));
+    // By its own leeway, the stored token has expired.
+    let started =
+        fleet.instance_with(SECRET, |builder| builder.shared_in_the_clear(fleet.store.clone()).leeway(minutes(30)));
+    started.tokens.token().await.expect_err("held back");
+    assert!((seconds(29)..=seconds(30)).contains(&held_back(&started)), "{:?}", held_back(&started));
 }
 
 #[tokio::test(start_paused = true)]

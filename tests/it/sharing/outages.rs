@@ -49,6 +49,35 @@ async fn a_store_that_hangs_costs_a_caller_a_quarter_of_a_second_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_is_given_time_where_nobody_waits_and_little_for_the_replacement_of_an_expired_token() {
+    let fleet = Fleet::of(2);
+    fleet.tokens().await;
+    fleet.store.delay(seconds(1));
+    sleep(minutes(46)).await;
+    for instance in &fleet.instances {
+        assert_eq!(instance.token().await, "token-1");
+        sleep(seconds(5)).await;
+        assert_eq!(instance.token().await, "token-2", "stored and taken beside the traffic");
+    }
+    sleep(hours(1)).await;
+    let came = Instant::now();
+    assert_eq!(fleet.instances[0].token().await, "token-3");
+    assert!((millis(250)..millis(260)).contains(&came.elapsed()), "{:?}", came.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_gives_no_permission_to_an_instance_that_is_held_back() {
+    let fleet = Fleet::of(1);
+    let tokens = &fleet.instances[0].tokens;
+    fleet.auth.respond_always(MockResponse::oauth_error("invalid_scope"));
+    tokens.token().await.expect_err("refused");
+    sleep(seconds(1)).await;
+    fleet.store.fail();
+    tokens.token().await.expect_err("held back");
+    assert_eq!(fleet.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_time_in_which_the_process_stood_still_does_not_count_against_the_store() {
     let (log, _guard) = Log::start();
     let fleet = Fleet::of(1);

@@ -62,6 +62,44 @@ async fn an_expired_token_is_not_taken() {
     assert_eq!(fleet.instance().token().await, "token-2");
 }
 
+/// As a server does that stores its tokens, and prolongs one that is asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_prolonged_for_one_instance_is_taken_by_the_others() {
+    let fleet = Fleet::of(2);
+    let body = r#"{"access_token":"the-same","token_type":"Bearer","expires_in":3600}"#;
+    fleet.auth.respond_always(MockResponse::status(200).with_body(body));
+    fleet.tokens().await;
+    sleep(minutes(46)).await;
+    for instance in &fleet.instances {
+        instance.token().await;
+        sleep(seconds(1)).await;
+        let usable_for = instance.tokens.status().usable_for().expect("a token");
+        assert!(usable_for > minutes(59), "{usable_for:?}");
+    }
+    assert_eq!(fleet.count(), 2);
+}
+
+/// Another instance had the store to itself for a while.
+#[tokio::test(start_paused = true)]
+async fn an_older_token_is_taken_in_place_of_one_that_was_rejected_and_of_no_other() {
+    for is_rejected in [true, false] {
+        let fleet = Fleet::of(2);
+        let [first, second] = &fleet.instances[..] else { unreachable!() };
+        first.token().await;
+        sleep(minutes(10)).await;
+        fleet.store.fail();
+        assert_eq!(second.token().await, "token-2");
+        fleet.store.restore();
+        sleep(minutes(if is_rejected { 5 } else { 46 })).await;
+        let token = second.tokens.token().await.expect("a token");
+        if is_rejected {
+            second.tokens.reject(&token);
+        }
+        sleep(seconds(1)).await;
+        assert_eq!(second.token().await, if is_rejected { "token-1" } else { "token-3" });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_is_held_back_takes_what_another_stores_meanwhile() {
     let fleet = Fleet::of(2);
