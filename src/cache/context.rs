@@ -20,7 +20,7 @@ pub(super) struct Context {
     pub endpoint: Endpoint,
     pub report: Reporter,
     pub leases: AllLeases,
-    /// How many origins have a streak of rejections, over all tokens.
+    /// How many streaks of rejections there are, over all tokens and origins.
     pub streaks: AtomicUsize,
     /// The store in which instances share tokens.
     #[cfg(feature = "store")]

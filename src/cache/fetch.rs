@@ -194,8 +194,8 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
     }
 }
 
-/// Reports for a flight. When it is dropped, the flight has ended: with an outcome, or because its task has (its runtime
-/// ended), and then one of the callers that wait takes over.
+/// Reports for a flight. When it is dropped, the flight has ended: with an outcome, or because its task has (its
+/// runtime ended), and then one of the callers that wait takes over.
 pub(super) struct Guard {
     pub slot: Weak<Slot>,
     pub id: u64,

@@ -50,8 +50,8 @@ impl TokenCache {
         TokenId { key, number: token.number() }
     }
 
-    /// Notes that an origin rejected a token, and starts its renewal if that may start. Returns whether callers can hope
-    /// for another token.
+    /// Notes that an origin rejected a token, and starts its renewal if that may start. Returns whether callers can
+    /// hope for another token.
     pub(crate) fn reject_at(&self, id: TokenId, origin: PermittedBy, rejection: Rejection) -> bool {
         self.report().rejection(Some(rejection));
         self.reject_by(origin.bit(), &self.origins().name(origin), id, rejection)

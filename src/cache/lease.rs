@@ -21,7 +21,7 @@ use crate::{
 
 pub(super) struct AllLeases(Sharded<Leases>);
 
-/// The leases of one thread, by the fingerprint of the token request.
+/// The leases of the threads that share a copy, by the fingerprint of the token request.
 #[derive(Default)]
 pub(super) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 

@@ -383,7 +383,6 @@ async fn a_rejection_while_token_requests_are_held_back_holds_until_another_was_
 }
 
 /// The clocks are moved by hand: outside of a runtime, tokio's cannot be paused.
-
 #[test]
 fn a_rejection_from_a_thread_without_a_runtime_holds_until_another_was_requested() {
     let (source, clock) = (Source::new(), Clock::tokio());
@@ -404,7 +403,6 @@ fn a_rejection_from_a_thread_without_a_runtime_holds_until_another_was_requested
 }
 
 /// Callers that come in a row after a rejection, with a server that hangs from then on.
-
 #[tokio::test(start_paused = true)]
 async fn callers_of_a_rejected_token_wait_at_most_five_seconds_from_the_first_token_request() {
     let source = Source::new();
@@ -427,7 +425,6 @@ async fn callers_of_a_rejected_token_wait_at_most_five_seconds_from_the_first_to
 }
 
 /// Without a copy of the request, nothing is gained by holding the 401 back.
-
 #[tokio::test(start_paused = true)]
 async fn while_the_renewal_hangs_a_401_is_returned_at_once_or_after_five_seconds_where_there_is_a_copy() {
     for (challenge, replays) in [(EXPLICIT, true), (None, true), (EXPLICIT, false), (None, false)] {

@@ -105,6 +105,7 @@ impl Endpoint {
                     }
                     Ok(Some(wait)) => wait,
                     Err(error) => {
+                        drop(turns);
                         // This caller may have used up a notice that the next in line needs.
                         self.vacated.notify_one();
                         return Err(error);
