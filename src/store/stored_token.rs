@@ -9,12 +9,13 @@ use crate::token::AccessToken;
 
 const TOKEN: u8 = 1;
 const LIFETIME: u8 = 2;
-const EXPIRES_IN: u8 = 3;
-const EXPIRES_WITHIN: u8 = 4;
-const REFRESH_IN: u8 = 5;
-const SCOPE: u8 = 6;
+// 3 was the time of issue.
+const EXPIRES_IN: u8 = 4;
+const EXPIRES_WITHIN: u8 = 5;
+const REFRESH_IN: u8 = 6;
+const SCOPE: u8 = 7;
 /// Names and values in turn.
-const MEMBER: u8 = 7;
+const MEMBER: u8 = 8;
 
 /// A token that an instance obtained.
 pub(crate) struct StoredToken {
@@ -88,5 +89,19 @@ mod tests {
             assert_eq!(all(&read.token), all(&token));
         }
         assert!(StoredToken::read(b"").is_none() && StoredToken::read(b"abcde12345").is_none());
+    }
+
+    /// A change splits a fleet while a version is rolled out, or makes it take a number for another.
+    #[test]
+    fn a_stored_token_stays_readable() {
+        let hour = Duration::from_secs(3600);
+        let token = AccessToken::new("abcde12345").expect("a token").with_expires_in(hour).with_refresh_in(hour / 2);
+        let token = token.with_expires_within(2 * hour).with_scope("s").with_member("a", "b");
+        let numbers = |number, millis: u64| [&[number, 0, 0, 0, 8][..], &millis.to_be_bytes()].concat();
+        let texts = |number, text: &[u8]| [&[number, 0, 0, 0, text.len() as u8], text].concat();
+        let times = [numbers(2, 3_600_000), numbers(4, 3_600_000), numbers(5, 7_200_000), numbers(6, 1_800_000)];
+        let rest = [texts(7, b"s"), texts(8, b"a"), texts(8, b"b")].concat();
+        let bytes = [texts(1, b"abcde12345"), times.concat(), rest].concat();
+        assert_eq!(*StoredToken { token, lifetime: hour }.write(), bytes);
     }
 }

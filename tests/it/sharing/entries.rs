@@ -208,3 +208,24 @@ async fn a_store_that_loses_everything_costs_nothing() {
     assert_eq!(fleet.count(), 2);
     sleep(millis(1)).await;
 }
+
+/// As an earlier version wrote it: with the time of issue as field 3.
+#[tokio::test(start_paused = true)]
+async fn a_number_of_an_earlier_format_is_not_taken_for_another() {
+    let fleet = Fleet::of(1);
+    fleet.tokens().await;
+    let (name, entry) = tokens(&fleet).into_iter().next().expect("a token");
+    let at = entry.bytes.iter().position(|byte| *byte == b'\n').expect("clear") + 1;
+    let mut old = entry.bytes[..at].to_vec();
+    let number = |value: u64| value.to_be_bytes().to_vec();
+    for (field, value) in [(1u8, b"the-old-one".to_vec()), (2, number(3_600_000)), (3, number(1_700_000_000_000))] {
+        old.push(field);
+        old.extend_from_slice(&u32::try_from(value.len()).expect("short").to_be_bytes());
+        old.extend_from_slice(&value);
+    }
+    assert!(fleet.store.put(&name, Some(&entry.bytes), &old, hours(1), seconds(1)).await.expect("up"));
+    let instance = fleet.instance();
+    assert_eq!(instance.token().await, "the-old-one");
+    sleep(hours(24)).await;
+    assert_eq!(instance.token().await, "token-2");
+}
