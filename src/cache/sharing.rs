@@ -99,8 +99,11 @@ impl Flying {
         started_at: Moment,
     ) {
         let (Some(sharing), Some(permit)) = (&self.context.sharing, permit) else { return };
-        let is_awaited = self.guard.outcome.receiver_count() > 0;
-        let urgency = if is_awaited { Urgency::WaitedFor } else { Urgency::BesideTraffic };
+        let urgency = match self.guard.slot.upgrade() {
+            // Callers that come before the store has answered wait for the lease, unless they have a token.
+            Some(slot) if self.guard.outcome.receiver_count() == 0 => slot.urgency(),
+            _ => Urgency::WaitedFor,
+        };
         match (landed, outcome) {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;

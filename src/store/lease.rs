@@ -106,9 +106,10 @@ impl HeldLease {
     }
 
     pub(super) async fn give_back(mut self, urgency: Urgency) {
-        self.is_given_back = true;
         self.extension.abort();
         Arc::clone(&self.claim).give_back(self.began, urgency).await;
+        // Not before: the next flight ends this task.
+        self.is_given_back = true;
     }
 }
 

@@ -181,3 +181,22 @@ async fn a_lease_that_another_instance_took_meanwhile_is_not_used() {
     let (one, other) = tokio::join!(stopped.token(), other);
     assert_eq!((one.as_str(), other.as_str(), fleet.count()), ("token-1", "token-1", 1));
 }
+
+/// Removing takes longer than a caller waits. The caller goes away before its token request fails.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_nobody_awaits_holds_the_lease_no_longer_than_one_that_is_awaited() {
+    let fleet = Fleet::of(0);
+    let interfere = |moment| async move {
+        if moment == Moment::BeforeRemove {
+            sleep(millis(1500)).await;
+        }
+        Ok(())
+    };
+    let instance = fleet.instance_over(InterferedWith { store: fleet.store.clone(), interfere });
+    fleet.auth.respond_next(MockResponse::status(429).with_delay(millis(1200)));
+    tokio::time::timeout(millis(100), instance.tokens.token()).await.expect_err("it goes away");
+    sleep(millis(2200)).await;
+    let came = Instant::now();
+    assert_eq!(instance.token().await, "token-1");
+    assert!(came.elapsed() < millis(10), "{:?}", came.elapsed());
+}
