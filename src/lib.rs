@@ -94,7 +94,7 @@
 //! | an assertion can be used | for 1 min; if the server's `Date` differs by more than 10 s, a refused assertion is made once more with the server's time, which is used from then on if that one is accepted | [`lifetime`](ClientAssertion::lifetime) |
 //! | size of a token response | 1 MiB | |
 //! | shared tokens: an instance's lease for a token request | 5 s, extended each second while the request is under way; kept until 1 s after it began | |
-//! | … a wait for the token request of another instance | looks again every 25 to 250 ms; for at most half of a caller's wait, then the instance requests a token itself | |
+//! | … a wait for the token request of another instance | looks again every 25 to 250 ms; for at most four fifths of a caller's wait, then the instance requests a token itself | |
 //! | … an operation of the store | 250 ms if a caller waits for it, else 2 s; it is tried once more if it fails. Connecting before it: 2 s | |
 //! | … a store that is down | left alone for 5 to 10 s, then 10 to 20, 20 to 40, 30 to 60 s | |
 //! | … a renewal while the store is down | at a random moment in the first half of what is left of the token | |
