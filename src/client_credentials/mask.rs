@@ -52,9 +52,7 @@ impl Mask {
         let values = self.values.iter().flat_map(|value| Pattern::all_of(value, false));
         let patterns: Vec<_> = secrets.chain(values).collect();
         let index = Index::of(&patterns);
-        // Nothing can be compared with a secret that has no letter and no digit.
-        self.secrets.iter().any(|secret| !secret.is_empty() && plain(secret).is_empty())
-            || texts.iter().any(|text| index.is_in_any_layer(text, MAX_LAYERS))
+        texts.iter().any(|text| index.is_in_any_layer(text, MAX_LAYERS))
             || index.is_in_any_layer(&Zeroizing::new(texts.concat()), MAX_LAYERS)
     }
 }
@@ -83,13 +81,22 @@ impl Pattern {
         }
         written.sort_unstable_by(|one, other| one.as_str().cmp(other));
         written.dedup();
-        let length = plain(text).len().max(1);
-        let part = match is_secret {
-            true => part_of_secret(length),
-            false => part_of_value(length, text.contains(':')),
+        let (length, part) = match is_secret {
+            true => (text.len().max(1), part_of_secret(text.len())),
+            false => {
+                let length = plain(text).len().max(1);
+                (length, part_of_value(length, text.contains(':')))
+            }
         };
         let patterns = written.into_iter().map(|written| plain(&written)).filter(|text| !text.is_empty());
-        patterns.map(|text| Self { part: (text.len() * part / length).max(1), text, is_secret }).collect()
+        let patterns = patterns.map(|text| {
+            let least = MIN_PART.min(text.len());
+            Self { part: (text.len() * part / length).max(least), text, is_secret }
+        });
+        // Also as it is: what is between its letters and digits may be most of a secret.
+        let whole = Zeroizing::new(text.to_ascii_lowercase());
+        let whole = (is_secret && !text.is_empty()).then_some(Self { text: whole, part, is_secret });
+        patterns.chain(whole).collect()
     }
 }
 
@@ -126,6 +133,7 @@ impl<'a> Index<'a> {
     fn is_in_any_layer(&self, text: &str, layers: usize) -> bool {
         let lower = Zeroizing::new(text.to_ascii_lowercase());
         self.is_in(&plain(&lower))
+            || self.is_in(&lower)
             || layers > 0 && escape::undone(&lower).any(|inner| self.is_in_any_layer(&inner, layers - 1))
     }
 
@@ -276,6 +284,10 @@ mod tests {
         assert!(hiding("aB3dE").is_in(&["it was aB3", "dE"]), "in two texts");
         assert!(is_in(&hiding("e"), "bed"));
         assert!(is_in(&hiding("$%/!"), "no $%/!"));
+        assert!(is_in(&hiding("!@#$%^&*()aB3dE5fG"), "unknown: !@#$%^&*()..., see the log"), "symbols are a part, too");
+        assert!(is_in(&hiding("ob#p;2pU#s"), "got ob#p;2pU# there"), "nine of ten characters");
+        assert!(is_in(&hiding("S3cr3t!#"), "the client secret 3cr3t!# is wrong"));
+        assert!(is_in(&hiding("RjC8Nj8Aj.3T9jiwr.Pt2p0FgSXm4jpZ4xXVTK2Z"), "got .Pt2p0Fg there"));
     }
 
     #[test]
@@ -285,6 +297,7 @@ mod tests {
         assert!(!is_in(&mask, "1234 and 12346 %zz \\u12 &#; &none; \u{1f511}"));
         assert!(is_in(&mask, "12345"));
         assert!(!is_in(&Mask::default(), "all"));
+        assert!(!is_in(&hiding("$%/!"), "the client is unknown"));
         assert!(!is_in(&hiding("sk_live_aB3dE5fG7hJ9kL1m"), "a key begins with sk_live here"));
     }
 
