@@ -17,7 +17,7 @@ use super::{
     mask::Mask,
     members::{Member, Members, text},
     request,
-    response::{check, invalid, retry_after},
+    response::{invalid, limited, not_redirected, retry_after},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -210,14 +210,15 @@ impl Discovery {
 
     fn read(&self, response: &Response<SecretBody>, mask: &Mask) -> Result<TokenEndpoint, Error> {
         let status = response.status();
-        check(response, self.url.scheme_str().unwrap_or_default(), mask)?;
+        not_redirected(response, self.url.scheme_str().unwrap_or_default(), mask)?;
         let outcome = if !status.is_success() {
             let error = Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16()));
             Err(error.with_retry_after(retry_after(response.headers()).unwrap_or_default()))
-        } else if let Some(members) = Members::of_json(&text(response.body().as_ref())) {
-            self.token_endpoint(&members, mask)
         } else {
-            Err(invalid(format!("the response ({}) is not a metadata document", mask.outline(response))))
+            limited(response).and_then(|body| match Members::of_json(&text(body)) {
+                Some(members) => self.token_endpoint(&members, mask),
+                None => Err(invalid(format!("the response ({}) is not a metadata document", mask.outline(response)))),
+            })
         };
         outcome.map_err(|error| error.with_status(status))
     }

@@ -133,10 +133,10 @@ impl<'a> Member<'a> {
     }
 
     /// The items of an array.
-    pub(super) fn items(&self) -> Option<Vec<Member<'a>>> {
+    pub(super) fn items(&self) -> Option<impl Iterator<Item = Member<'a>> + use<'a>> {
         let Self::Json(json) = self else { return None };
         let items = serde_json::from_str::<Vec<&RawValue>>(json).ok()?;
-        Some(items.into_iter().map(|item| Self::Json(item.get())).collect())
+        Some(items.into_iter().map(|item| Self::Json(item.get())))
     }
 
     pub(super) fn is_null(&self) -> bool {

@@ -146,7 +146,7 @@ fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
     if !is_quoted(name) {
         return Vec::new();
     }
-    let first = member.items().and_then(|items| items.into_iter().next());
+    let first = member.items().and_then(|mut items| items.next());
     let member = first.as_ref().unwrap_or(member);
     let Some(inner) = member.object() else { return entry(name, member).into_iter().collect() };
     let inner = inner.iter().filter(|(inner, _)| is_quoted(inner));

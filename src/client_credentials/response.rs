@@ -39,11 +39,11 @@ pub(super) fn read(
     mut mask: Mask,
     token_types: &[String],
 ) -> Result<Granted, Error> {
-    check(response, scheme, &mask)?;
     let status = response.status();
-    let text = text(response.body().as_ref());
+    let text = text(limited(response)?);
     let members = Members::of_response(response.headers(), &text);
     TOKENS.iter().filter_map(|name| members.get(name)?.string()).for_each(|token| mask.hide(&token));
+    not_redirected(response, scheme, &mask)?;
     let received = Received { response, text: &text, members, mask };
     let outcome = if !status.is_success() || received.members.has_value("error") {
         Err(received.failure())
@@ -55,12 +55,15 @@ pub(super) fn read(
     outcome.map_err(|error| error.with_status(status))
 }
 
-/// Refuses a response that is too large, and a redirect.
-pub(super) fn check(response: &Response<SecretBody>, scheme: &str, mask: &Mask) -> Result<(), Error> {
+/// The body, unless it is too large: not every `HttpClient` limits it.
+pub(super) fn limited(response: &Response<SecretBody>) -> Result<&[u8], Error> {
+    let body = response.body().as_ref();
+    if body.len() > MAX_RESPONSE_BYTES { Err(too_large()) } else { Ok(body) }
+}
+
+/// Refuses a redirect. `mask` knows the tokens of the response, since the redirect may repeat one.
+pub(super) fn not_redirected(response: &Response<SecretBody>, scheme: &str, mask: &Mask) -> Result<(), Error> {
     let status = response.status();
-    if response.body().as_ref().len() > MAX_RESPONSE_BYTES {
-        return Err(too_large());
-    }
     match status.as_u16() {
         301 | 302 | 303 | 307 | 308 => Err(redirected(&mask.redirect(response, scheme)).with_status(status)),
         _ => Ok(()),
@@ -131,7 +134,7 @@ impl Received<'_> {
     fn scope(&self) -> Option<String> {
         let scope = self.members.get("scope")?;
         let scopes = scope.items().map(|items| {
-            let scopes: Vec<_> = items.iter().filter_map(|item| item.string().map(|scope| scope.to_string())).collect();
+            let scopes: Vec<_> = items.filter_map(|item| item.string().map(|scope| scope.to_string())).collect();
             scopes.join(" ")
         });
         scopes.or_else(|| scope.string().map(|scope| scope.to_string()))

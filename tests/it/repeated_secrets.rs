@@ -281,6 +281,18 @@ async fn a_token_comes_out_in_no_form_and_no_place() {
     }
 }
 
+/// The token came with the redirect, so that nothing before it could have told what to hide.
+#[tokio::test]
+async fn a_redirect_to_a_host_named_after_the_token_of_its_body_does_not_show_the_token() {
+    let response = Given {
+        status: 307,
+        header: (header::LOCATION, "https://ab3de5fg7hj9kl1m.example.com/".into()),
+        body: json!({"access_token": "aB3dE5fG7hJ9kL1m"}).to_string(),
+    };
+    let said = said_of(source(Sent::Post, "12345"), response).await;
+    assert!(!said.contains("ab3de5fg7hj9kl1m") && said.contains("a redirect to [redacted]"), "{said}");
+}
+
 /// Where a document is read again, its server knows the secret.
 #[tokio::test]
 async fn a_metadata_document_that_is_read_again_brings_no_secret_into_the_log() {
