@@ -81,19 +81,14 @@ impl Pattern {
         }
         written.sort_unstable_by(|one, other| one.as_str().cmp(other));
         written.dedup();
-        let (length, part) = match is_secret {
-            true => (text.len().max(1), part_of_secret(text.len())),
-            false => {
-                let length = plain(text).len().max(1);
-                (length, part_of_value(length, text.contains(':')))
-            }
-        };
+        let length = if is_secret { text.len() } else { plain(text).len() }.max(1);
+        let part = if is_secret { part_of_secret(length) } else { part_of_value(length, text.contains(':')) };
         let patterns = written.into_iter().map(|written| plain(&written)).filter(|text| !text.is_empty());
         let patterns = patterns.map(|text| {
-            let least = MIN_PART.min(text.len());
+            let least = if is_secret { part_of_secret(text.len()) } else { 1 };
             Self { part: (text.len() * part / length).max(least), text, is_secret }
         });
-        // Also as it is: what is between its letters and digits may be most of a secret.
+        // Also unchanged: what is between its letters and digits may be most of a secret.
         let whole = Zeroizing::new(text.to_ascii_lowercase());
         let whole = (is_secret && !text.is_empty()).then_some(Self { text: whole, part, is_secret });
         patterns.chain(whole).collect()
@@ -298,6 +293,7 @@ mod tests {
         assert!(is_in(&mask, "12345"));
         assert!(!is_in(&Mask::default(), "all"));
         assert!(!is_in(&hiding("$%/!"), "the client is unknown"));
+        assert!(!is_in(&hiding("s3cr3t-of-the-client"), "unknown client"), "a word of six letters");
         assert!(!is_in(&hiding("sk_live_aB3dE5fG7hJ9kL1m"), "a key begins with sk_live here"));
     }
 
