@@ -38,12 +38,12 @@ async fn ten_thousand_cold_tokens_are_all_obtained() {
 
 #[tokio::test(start_paused = true)]
 async fn failing_tokens_cost_the_others_hardly_a_request() {
-    steady(51, |of| of == 0, Reply::RetryAfter(429, 600), 99).await;
-    steady(41, |of| of == 0, Reply::OAuth("invalid_client"), 99).await;
-    steady(70, |of| of < 20, Reply::Hangs, 99).await;
-    steady(50, |of| of < 15, Reply::Status(500), 99).await;
-    // Now and then, so many fail in a row that it looks like an outage, for a second.
-    steady(50, |of| of < 30, Reply::Status(500), 97).await;
+    steady(51, |of| of == 0, Reply::RetryAfter(429, 600), minutes(10)).await;
+    steady(41, |of| of == 0, Reply::OAuth("invalid_client"), minutes(10)).await;
+    steady(70, |of| of < 20, Reply::Hangs, minutes(10)).await;
+    steady(50, |of| of < 15, Reply::Status(500), minutes(10)).await;
+    // Now and then, so many fail in a row that it looks like an outage for a second. An hour shows how often.
+    steady(50, |of| of < 30, Reply::Status(500), minutes(60)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,16 +99,16 @@ async fn cold(tokens: usize, bad: fn(usize) -> bool, fails: Reply, takes: u64) {
     assert!(own, "a failure is that of its own token");
 }
 
-/// Ten minutes, with a call a second for each token, which lives for half a minute.
-async fn steady(tokens: usize, bad: fn(usize) -> bool, fails: Reply, percent: usize) {
+/// With a call a second for each token, which lives for half a minute.
+async fn steady(tokens: usize, bad: fn(usize) -> bool, fails: Reply, time: Duration) {
     let endpoint = Tenants::new(move |Asked { tenant, .. }| match bad(tenant) {
         true => (fails, millis(10)),
         false => (Reply::Token, millis(20)),
     });
     let endpoint = endpoint.with_expires_in(30);
-    let calls = call_steadily(&endpoint, &endpoint.cache(), tokens, seconds(1), minutes(10)).await;
+    let calls = call_steadily(&endpoint, &endpoint.cache(), tokens, seconds(1), time).await;
     let (served, good) = served(&calls, bad);
-    assert!(served * 100 >= good * percent, "{served} of {good} served");
+    assert!(served * 100 >= good * 99, "{served} of {good} served");
 }
 
 /// They were well before.
