@@ -47,6 +47,9 @@ fn number(text: &str) -> Option<(Vec<u8>, &str)> {
     NUMBERS.iter().find_map(|(before, radix, most, after)| {
         let text = text.strip_prefix(before)?;
         let digits = text.chars().take(*most).take_while(|digit| digit.is_digit(*radix)).count();
+        if after.is_empty() && digits < *most {
+            return None;
+        }
         let (digits, rest) = text.split_at(digits);
         let code = u32::from_str_radix(digits, *radix).ok()?;
         let meaning = match u8::try_from(code) {
@@ -59,9 +62,9 @@ fn number(text: &str) -> Option<(Vec<u8>, &str)> {
 }
 
 fn name(text: &str) -> Option<(Vec<u8>, &str)> {
-    if let Some(rest) = text.strip_prefix('\\') {
-        // Control characters are ignored in comparisons.
-        return Some((Vec::new(), rest.strip_prefix(['n', 'r', 't', 'b', 'f']).unwrap_or(rest)));
-    }
-    NAMES.iter().find_map(|(name, meaning)| Some(((*meaning).into(), text.strip_prefix(name)?)))
+    // Control characters are ignored in comparisons.
+    let control = text.strip_prefix('\\').and_then(|rest| rest.strip_prefix(['n', 'r', 't', 'b', 'f']));
+    let symbol = text.strip_prefix('\\').filter(|rest| rest.starts_with(['"', '\'', '/', '\\']));
+    let other = || NAMES.iter().find_map(|(name, meaning)| Some(((*meaning).into(), text.strip_prefix(name)?)));
+    control.or(symbol).map(|rest| (Vec::new(), rest)).or_else(other)
 }
