@@ -72,10 +72,8 @@ impl EncryptionKey {
     /// If the file cannot be read, if every user may write to it, or if it does not contain keys.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let shown = shown(path);
-        let text =
-            secret_file::read(path).map_err(|not_read| not_read.into_error(ErrorKind::Configuration, FIELD, &shown))?;
-        let source = format!("{FIELD}: the file {shown}");
+        let source = format!("{FIELD}: the file {}", shown(path));
+        let text = secret_file::read(path, &source, ErrorKind::Configuration)?;
         if is_written_by_all(path) {
             return Err(Error::configuration(format!("{source} may be written by every user")).with_advice("chmod 600"));
         }
