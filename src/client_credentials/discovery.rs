@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    endpoint::TokenEndpoint,
+    endpoint::{ServerConfig, TokenEndpoint},
     mask::Mask,
     members::{Member, Members, text},
     request,
@@ -24,7 +24,7 @@ use crate::{
     host::is_same_host,
     http_client::{self, HttpClient, SecretBody},
     lock::lock,
-    origin::{Origins, Permission, Target},
+    origin::{Permission, Target},
     report::log,
 };
 
@@ -42,24 +42,13 @@ const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
 /// Looks up the token endpoint, and caches it.
 pub(super) struct Discovery {
-    config: DiscoveryConfig,
+    config: ServerConfig,
     /// The issuer's URL.
     url: Uri,
     urls: Vec<Uri>,
     state: Mutex<LookUpState>,
     /// Held during the first look-up, so that callers do not all send one.
     turn: tokio::sync::Mutex<()>,
-}
-
-/// What a metadata document is checked against.
-pub(super) struct DiscoveryConfig {
-    /// Exactly as it was configured: it is compared as a string (RFC 8414 section 3.3).
-    pub issuer: String,
-    /// Where the token endpoint may be, in addition to the issuer's host.
-    pub origins: Origins,
-    /// Whether to use `mtls_endpoint_aliases` (RFC 8705 section 5), for clients with a certificate.
-    pub mtls: bool,
-    pub plain_http: bool,
 }
 
 #[derive(Default)]
@@ -83,7 +72,7 @@ enum Plan {
 }
 
 impl Discovery {
-    pub(super) fn new(config: DiscoveryConfig) -> Result<Self, Error> {
+    pub(super) fn new(config: ServerConfig) -> Result<Self, Error> {
         let refuse = |what: &str| {
             Err(Error::configuration(format!(
                 "issuer: {what}; write it exactly as the server does, such as `https://auth.example.com`"
@@ -231,8 +220,9 @@ impl Discovery {
                 .with_advice("write the issuer exactly as the server does")
                 .lasting());
         }
-        let aliases = members.get("mtls_endpoint_aliases").filter(|_| config.mtls).and_then(Member::object);
-        let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| !alias.is_null()));
+        let aliases =
+            members.get("mtls_endpoint_aliases").filter(|_| config.mtls_endpoint_aliases).and_then(Member::object);
+        let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| alias.kind() != "null"));
         let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
         let endpoint = TokenEndpoint::read(&text, config.plain_http)
             .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", mask.quote(&text))))?;
@@ -253,7 +243,7 @@ impl Discovery {
     fn is_allowed(&self, url: &Uri) -> bool {
         let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
         let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
-        let named = |target| matches!(self.config.origins.permit(&target), Permission::Granted(_));
+        let named = |target| matches!(self.config.endpoint_origins.permit(&target), Permission::Granted(_));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }
 

@@ -2,7 +2,25 @@
 
 use http::Uri;
 
-use crate::{error::Error, host::is_loopback, origin::Port};
+use crate::{
+    error::Error,
+    host::is_loopback,
+    origin::{Origins, Port},
+};
+
+/// Where the server is, exactly as it was configured.
+#[derive(Clone, Default)]
+pub(super) struct ServerConfig {
+    /// `None`: the token endpoint is in the issuer's metadata.
+    pub token_url: Option<String>,
+    /// A document's issuer is compared with it as a string (RFC 8414 section 3.3).
+    pub issuer: String,
+    /// Where a discovered token endpoint may be, in addition to the issuer's host.
+    pub endpoint_origins: Origins,
+    /// Whether to use `mtls_endpoint_aliases` (RFC 8705 section 5), for clients with a certificate.
+    pub mtls_endpoint_aliases: bool,
+    pub plain_http: bool,
+}
 
 /// A token endpoint.
 pub(super) struct TokenEndpoint {
