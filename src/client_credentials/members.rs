@@ -139,10 +139,6 @@ impl<'a> Member<'a> {
         Some(items.into_iter().map(|item| Self::Json(item.get())))
     }
 
-    pub(super) fn is_null(&self) -> bool {
-        matches!(self, Self::Json("null"))
-    }
-
     /// The type of the value.
     pub(super) fn kind(&self) -> &'static str {
         let Self::Json(json) = self else { return "a string" };
