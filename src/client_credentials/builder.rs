@@ -11,7 +11,7 @@ use super::{
     ClientAuthentication, ClientCredentials, ClientSettings, EndpointSource, Secret,
     authentication::{History, Id},
     discovery::Discovery,
-    endpoint::{ServerConfig, TokenEndpoint},
+    endpoint::{EndpointConfig, TokenEndpoint},
     header,
     transport::Transport,
 };
@@ -32,7 +32,7 @@ use crate::{
 #[must_use]
 pub struct ClientCredentialsBuilder {
     pub(super) settings: ClientSettings,
-    server: ServerConfig,
+    endpoint: EndpointConfig,
     /// `None`: not yet set.
     pub(super) authentication: Option<ClientAuthentication>,
     request: TokenRequestBuilder,
@@ -54,8 +54,27 @@ impl ClientCredentials {
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        let server = ServerConfig { token_url: Some(token_url.into()), ..ServerConfig::default() };
-        ClientCredentialsBuilder::new(server, client_id.into(), authentication.into())
+        let settings = ClientSettings {
+            server: token_url.into(),
+            client_id: client_id.into(),
+            grant_type: "client_credentials".to_owned(),
+            comma_separated_scopes: false,
+            headers: HeaderMap::new(),
+            origins: Origins::default(),
+            timeout: Duration::from_secs(28),
+            token_types: Vec::new(),
+        };
+        ClientCredentialsBuilder {
+            settings,
+            endpoint: EndpointConfig::default(),
+            authentication: Some(authentication.into()),
+            request: TokenRequest::builder(),
+            scope_required: false,
+            transport: Transport::Default,
+            wraps: Vec::new(),
+            overridden: Vec::new(),
+            refused: None,
+        }
     }
 
     /// Starts a builder for the token endpoint in an issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414). The
@@ -79,39 +98,17 @@ impl ClientCredentials {
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        let server = ServerConfig { issuer: issuer.into(), ..ServerConfig::default() };
-        ClientCredentialsBuilder::new(server, client_id.into(), authentication.into())
+        let mut builder = Self::builder(issuer, client_id, authentication);
+        builder.endpoint.is_discovered = true;
+        builder
     }
 }
 
 impl ClientCredentialsBuilder {
-    fn new(server: ServerConfig, client_id: Secret, authentication: ClientAuthentication) -> Self {
-        let settings = ClientSettings {
-            client_id,
-            grant_type: "client_credentials".to_owned(),
-            comma_separated_scopes: false,
-            headers: HeaderMap::new(),
-            origins: Origins::default(),
-            timeout: Duration::from_secs(28),
-            token_types: Vec::new(),
-        };
-        Self {
-            settings,
-            server,
-            authentication: Some(authentication),
-            request: TokenRequest::builder(),
-            scope_required: false,
-            transport: Transport::Default,
-            wraps: Vec::new(),
-            overridden: Vec::new(),
-            refused: None,
-        }
-    }
-
     /// A builder whose `build` fails with this error, whatever else is set.
     #[cfg(feature = "serde")]
     pub(super) fn refused(error: Error) -> Self {
-        Self { refused: Some(error), ..Self::new(ServerConfig::default(), "".into(), ClientAuthentication::none()) }
+        Self { refused: Some(error), ..ClientCredentials::builder("", "", ClientAuthentication::none()) }
     }
 
     /// Replaces the client authentication.
@@ -185,7 +182,7 @@ impl ClientCredentialsBuilder {
     /// another host (Amazon Cognito: the user pool's domain). The client's secret is sent there.
     pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
         if let Some(origins) = self.note(Origins::new([origin]).map_err(|error| error.about("token_endpoint_origin"))) {
-            self.server.endpoint_origins.extend(origins);
+            self.endpoint.origins.extend(origins);
         }
         self
     }
@@ -194,7 +191,7 @@ impl ClientCredentialsBuilder {
     /// document has one (`mtls_endpoint_aliases`, RFC 8705 section 5). Clients that authenticate with a certificate
     /// always do so; this is for clients that only want tokens bound to their certificate.
     pub fn mtls_endpoint_aliases(mut self) -> Self {
-        self.server.mtls_endpoint_aliases = true;
+        self.endpoint.mtls_aliases = true;
         self
     }
 
@@ -258,7 +255,7 @@ impl ClientCredentialsBuilder {
     /// Allows plain `http` to a token endpoint that is not on loopback. Anyone on the network path can then read the
     /// secret.
     pub fn allow_plain_http(mut self) -> Self {
-        self.server.plain_http = true;
+        self.endpoint.plain_http = true;
         self
     }
 
@@ -317,17 +314,17 @@ impl ClientCredentialsBuilder {
     }
 
     fn endpoint(&self, authentication: &ClientAuthentication) -> Result<EndpointSource, Error> {
-        let mut server = self.server.clone();
-        let Some(url) = &server.token_url else {
-            server.mtls_endpoint_aliases |= authentication.uses_tls_certificate();
-            return Ok(EndpointSource::Discovered(Box::new(Discovery::new(server)?)));
-        };
-        if !server.endpoint_origins.is_empty() || server.mtls_endpoint_aliases {
+        let (server, mut config) = (&self.settings.server, self.endpoint.clone());
+        if config.is_discovered {
+            config.mtls_aliases |= authentication.uses_tls_certificate();
+            return Ok(EndpointSource::Discovered(Box::new(Discovery::new(server.clone(), config)?)));
+        }
+        if !config.origins.is_empty() || config.mtls_aliases {
             return Err(Error::configuration(
                 "token_endpoint_origin, mtls_endpoint_aliases: require a discovered token endpoint; use `ClientCredentials::discover`, or omit them",
             ));
         }
-        Ok(EndpointSource::Configured(Arc::new(TokenEndpoint::configured(url, server.plain_http)?)))
+        Ok(EndpointSource::Configured(Arc::new(TokenEndpoint::configured(server, config.plain_http)?)))
     }
 }
 

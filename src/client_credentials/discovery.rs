@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    endpoint::{ServerConfig, TokenEndpoint},
+    endpoint::{EndpointConfig, TokenEndpoint},
     mask::Mask,
     members::{Member, Members, text},
     request,
@@ -42,7 +42,9 @@ const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
 /// Looks up the token endpoint, and caches it.
 pub(super) struct Discovery {
-    config: ServerConfig,
+    /// Exactly as it was configured: it is compared as a string (RFC 8414 section 3.3).
+    issuer: String,
+    config: EndpointConfig,
     /// The issuer's URL.
     url: Uri,
     urls: Vec<Uri>,
@@ -72,20 +74,20 @@ enum Plan {
 }
 
 impl Discovery {
-    pub(super) fn new(config: ServerConfig) -> Result<Self, Error> {
+    pub(super) fn new(issuer: String, config: EndpointConfig) -> Result<Self, Error> {
         let refuse = |what: &str| {
             Err(Error::configuration(format!(
                 "issuer: {what}; write it exactly as the server does, such as `https://auth.example.com`"
             )))
         };
-        let url = match TokenEndpoint::read(&config.issuer, config.plain_http) {
+        let url = match TokenEndpoint::read(&issuer, config.plain_http) {
             Ok(endpoint) => endpoint.url,
             Err(what) => return refuse(what),
         };
-        if config.issuer.contains('?') {
+        if issuer.contains('?') {
             return refuse("has a query");
         }
-        if config.issuer.contains("/.well-known/") {
+        if issuer.contains("/.well-known/") {
             return refuse("is the URL of a metadata document; its issuer is the part before `/.well-known/`");
         }
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
@@ -93,11 +95,7 @@ impl Discovery {
         paths.dedup();
         let urls = paths.into_iter().map(|path| uri::Builder::from(url.clone()).path_and_query(path).build());
         let Ok(urls) = urls.collect() else { return refuse("is not a URL") };
-        Ok(Self { config, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
-    }
-
-    pub(super) fn issuer(&self) -> &str {
-        &self.config.issuer
+        Ok(Self { issuer, config, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     /// The token endpoint. `limit` is the time limit of the whole token request; `mask` hides what the server has
@@ -152,7 +150,7 @@ impl Discovery {
         let mut state = self.state();
         match outcome {
             Ok(endpoint) => {
-                log::discovered(&self.config.issuer, &endpoint.name);
+                log::discovered(&self.issuer, &endpoint.name);
                 let endpoint = Arc::new(endpoint);
                 let cached = CachedEndpoint {
                     endpoint: Arc::clone(&endpoint),
@@ -164,9 +162,9 @@ impl Discovery {
                 Ok(endpoint)
             }
             Err(error) => {
-                let error = error.about(&format!("discovery of {} failed", self.config.issuer));
+                let error = error.about(&format!("discovery of {} failed", self.issuer));
                 if let Some(cached) = &state.cached {
-                    log::not_discovered(&self.config.issuer, &error, now.duration_since(cached.discovered_at));
+                    log::not_discovered(&self.issuer, &error, now.duration_since(cached.discovered_at));
                     return Ok(Arc::clone(&cached.endpoint));
                 }
                 state.failure = Some((now, error.clone()));
@@ -215,13 +213,12 @@ impl Discovery {
     fn token_endpoint(&self, members: &Members<'_>, mask: &Mask) -> Result<TokenEndpoint, Error> {
         let config = &self.config;
         let issuer = string(members, "issuer")?;
-        if *issuer != config.issuer {
+        if *issuer != self.issuer {
             return Err(invalid(format!("the document's issuer is {:?}", mask.quote(&issuer)))
                 .with_advice("write the issuer exactly as the server does")
                 .lasting());
         }
-        let aliases =
-            members.get("mtls_endpoint_aliases").filter(|_| config.mtls_endpoint_aliases).and_then(Member::object);
+        let aliases = members.get("mtls_endpoint_aliases").filter(|_| config.mtls_aliases).and_then(Member::object);
         let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| alias.kind() != "null"));
         let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
         let endpoint = TokenEndpoint::read(&text, config.plain_http)
@@ -235,15 +232,14 @@ impl Discovery {
             .with_advice("if that is its place, allow that origin with `.token_endpoint_origin(..)`")
             .lasting());
         }
-        // The audience is not the URL: a malicious document could name another server that the client uses.
-        Ok(TokenEndpoint { audience: config.issuer.clone(), name: mask.quote(&endpoint.name), ..endpoint })
+        Ok(TokenEndpoint { name: mask.quote(&endpoint.name), url: endpoint.url })
     }
 
     /// Whether the URL is on the issuer's host (over https, unless the issuer is plain http) or at an allowed origin.
     fn is_allowed(&self, url: &Uri) -> bool {
         let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
         let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
-        let named = |target| matches!(self.config.endpoint_origins.permit(&target), Permission::Granted(_));
+        let named = |target| matches!(self.config.origins.permit(&target), Permission::Granted(_));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }
 

@@ -8,17 +8,15 @@ use crate::{
     origin::{Origins, Port},
 };
 
-/// Where the server is, exactly as it was configured.
+/// Where the token endpoint may be.
 #[derive(Clone, Default)]
-pub(super) struct ServerConfig {
-    /// `None`: the token endpoint is in the issuer's metadata.
-    pub token_url: Option<String>,
-    /// A document's issuer is compared with it as a string (RFC 8414 section 3.3).
-    pub issuer: String,
-    /// Where a discovered token endpoint may be, in addition to the issuer's host.
-    pub endpoint_origins: Origins,
+pub(super) struct EndpointConfig {
+    /// Whether it is in the metadata of an issuer.
+    pub is_discovered: bool,
+    /// Where a discovered one may be, in addition to the issuer's host.
+    pub origins: Origins,
     /// Whether to use `mtls_endpoint_aliases` (RFC 8705 section 5), for clients with a certificate.
-    pub mtls_endpoint_aliases: bool,
+    pub mtls_aliases: bool,
     pub plain_http: bool,
 }
 
@@ -27,8 +25,6 @@ pub(super) struct TokenEndpoint {
     pub url: Uri,
     /// The URL without its query, for errors.
     pub name: String,
-    /// The default audience of assertions: the URL exactly as it was configured, or the issuer.
-    pub audience: String,
 }
 
 impl TokenEndpoint {
@@ -77,6 +73,6 @@ impl TokenEndpoint {
             _ => return Err("has a scheme other than https"),
         }
         let name = format!("{scheme}://{authority}{}", url.path());
-        Ok(Self { url, name, audience: text.to_owned() })
+        Ok(Self { url, name })
     }
 }

@@ -154,7 +154,7 @@ impl Exchange<'_> {
     /// Sends a request, and reads the response. The server's clock is `ahead` by so many seconds.
     async fn attempt(&mut self, credentials: &Credentials, ahead: i64) -> Result<AccessToken, Error> {
         let client = self.client;
-        let proof = client.authentication.prove(credentials, &self.endpoint.audience, ahead);
+        let proof = client.authentication.prove(credentials, &client.settings.server, ahead);
         let mut proof = client.in_time(self.deadline, proof).await?;
         self.hide(std::mem::take(&mut proof.secrets));
         let request = request::build(&client.settings, self.endpoint, self.request, &proof);

@@ -73,6 +73,9 @@ pub struct ClientCredentials {
 /// What the client uses exactly as it was set.
 #[derive(Clone)]
 struct ClientSettings {
+    /// The token URL or the issuer. It is the default audience of assertions, too: a malicious metadata document could
+    /// name the token URL of another server that the client uses.
+    server: String,
     client_id: Secret,
     grant_type: String,
     comma_separated_scopes: bool,
@@ -122,7 +125,7 @@ impl TokenSource for ClientCredentials {
     fn name(&self) -> &str {
         match &self.endpoint {
             EndpointSource::Configured(endpoint) => &endpoint.name,
-            EndpointSource::Discovered(discovery) => discovery.issuer(),
+            EndpointSource::Discovered(_) => &self.settings.server,
         }
     }
 
