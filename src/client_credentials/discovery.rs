@@ -49,7 +49,7 @@ pub(super) struct Discovery {
     url: Uri,
     urls: Vec<Uri>,
     state: Mutex<LookUpState>,
-    /// Held during the first look-up, so that callers do not all send one.
+    /// Held during a look-up, so that callers that have no endpoint do not all send one.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -64,13 +64,6 @@ struct CachedEndpoint {
     discovered_at: Instant,
     checked_at: Instant,
     doubted: bool,
-}
-
-enum Plan {
-    UseCached(Arc<TokenEndpoint>),
-    /// This caller looks up again; until then, the other callers use the cached endpoint.
-    Refresh,
-    LookUp,
 }
 
 impl Discovery {
@@ -107,24 +100,18 @@ impl Discovery {
         mask: &Mask,
     ) -> Result<Arc<TokenEndpoint>, Error> {
         let came = Instant::now();
-        match self.plan(came) {
-            Plan::UseCached(endpoint) => Ok(endpoint),
-            Plan::Refresh => {
-                let outcome = timeout(limit / LOOK_UP_SHARE, self.look_up(client, mask)).await;
-                self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
-            }
-            Plan::LookUp => {
-                // The wait is bounded, because the runtime of the caller that holds the lock may be stopped.
-                let _turn = timeout(limit / LOOK_UP_SHARE, self.turn.lock()).await.ok();
-                let plan = self.plan(Instant::now());
-                let failure = self.state().failure.clone();
-                match (plan, failure) {
-                    (Plan::UseCached(endpoint), _) => Ok(endpoint),
-                    (_, Some((at, error))) if at > came => Err(error),
-                    _ => self.finish(self.look_up(client, mask).await),
-                }
-            }
+        if let Some(endpoint) = self.current(came) {
+            return Ok(endpoint);
         }
+        let share = limit / LOOK_UP_SHARE;
+        // The wait is bounded, because the runtime of the caller that holds the lock may be stopped.
+        let _turn = timeout(share, self.turn.lock()).await.ok();
+        if let Some(outcome) = self.outcome_since(came) {
+            return outcome;
+        }
+        let limit = if self.state().cached.is_some() { share } else { limit };
+        let outcome = timeout(limit, self.look_up(client, mask)).await;
+        self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
     }
 
     /// Called when the token endpoint failed without an OAuth error: it may have moved.
@@ -134,15 +121,24 @@ impl Discovery {
         }
     }
 
-    fn plan(&self, now: Instant) -> Plan {
+    /// The cached endpoint. `None`: this caller looks it up. If it is cached, the other callers use it until then.
+    fn current(&self, now: Instant) -> Option<Arc<TokenEndpoint>> {
         let mut state = self.state();
-        let Some(cached) = &mut state.cached else { return Plan::LookUp };
+        let cached = state.cached.as_mut()?;
         let lifetime = if cached.doubted { RECHECK_AFTER } else { REFRESH_AFTER };
         if now.duration_since(cached.checked_at) < lifetime {
-            return Plan::UseCached(Arc::clone(&cached.endpoint));
+            return Some(Arc::clone(&cached.endpoint));
         }
         (cached.checked_at, cached.doubted) = (now, true);
-        Plan::Refresh
+        None
+    }
+
+    /// The outcome of another caller's look-up.
+    fn outcome_since(&self, came: Instant) -> Option<Result<Arc<TokenEndpoint>, Error>> {
+        let state = self.state();
+        let found = state.cached.as_ref().filter(|cached| cached.discovered_at >= came);
+        let failed = state.failure.as_ref().filter(|(at, _)| *at > came);
+        found.map(|cached| Ok(Arc::clone(&cached.endpoint))).or(failed.map(|(_, error)| Err(error.clone())))
     }
 
     fn finish(&self, outcome: Result<TokenEndpoint, Error>) -> Result<Arc<TokenEndpoint>, Error> {
