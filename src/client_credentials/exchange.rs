@@ -64,20 +64,6 @@ impl ClientCredentials {
         Ok(credentials)
     }
 
-    /// Waits until the credentials differ from those that were read last. Unreadable credentials count as unchanged.
-    pub(super) async fn changed(&self) {
-        let Some(interval) = self.authentication.check_interval(&self.settings.client_id) else {
-            return std::future::pending().await;
-        };
-        let refused = self.history.current();
-        loop {
-            tokio::time::sleep(interval).await;
-            if self.authentication.read(&self.settings.client_id).await.is_ok_and(|read| Some(read) != refused) {
-                return;
-            }
-        }
-    }
-
     /// The current credentials if they have changed, or else the previous ones.
     async fn alternative(&self, refused: &Credentials) -> Option<Credentials> {
         let current = self.read().await.ok();

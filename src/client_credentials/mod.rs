@@ -106,8 +106,18 @@ impl TokenSource for ClientCredentials {
         })
     }
 
+    /// Waits until the credentials differ from those that were read last. Unreadable ones count as unchanged.
     async fn credentials_changed(&self) {
-        self.changed().await;
+        let Some(interval) = self.authentication.check_interval(&self.settings.client_id) else {
+            return std::future::pending().await;
+        };
+        let refused = self.history.current();
+        loop {
+            tokio::time::sleep(interval).await;
+            if self.authentication.read(&self.settings.client_id).await.is_ok_and(|read| Some(read) != refused) {
+                return;
+            }
+        }
     }
 
     fn identity<'a>(&'a self, request: &'a TokenRequest) -> Option<Identifying<'a>> {
