@@ -222,7 +222,7 @@ fn no_key(pem: &[u8], is_damaged: bool) -> Error {
         return refuse("is damaged PEM: its base64 or its last line is wrong");
     }
     let labels = [
-        (" PUBLIC KEY-----", "is a public key"),
+        ("PUBLIC KEY-----", "is a public key"),
         ("-----BEGIN CERTIFICATE-----", "is a certificate"),
         ("-----BEGIN ", "is not a key"),
     ];
