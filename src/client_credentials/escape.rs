@@ -7,15 +7,16 @@ use super::members::lossy;
 /// How deep escapes may be nested, such as JSON in HTML in JSON.
 const MAX_LAYERS: usize = 3;
 
-/// What is before the number of a character, its radix, the most digits, and what is after it. Two digits are a byte.
+/// What is before the number of a character, its radix, and either how many digits it has or what is after it. Two
+/// digits are a byte.
 const NUMBERS: [(&str, u32, usize, &str); 7] = [
     ("%u", 16, 4, ""), // as old JavaScript and IIS have it
     ("%", 16, 2, ""),
-    ("\\u{", 16, 6, "}"),
+    ("\\u{", 16, 0, "}"),
     ("\\u", 16, 4, ""),
     ("\\x", 16, 2, ""),
-    ("&#x", 16, 6, ";"),
-    ("&#", 10, 7, ";"),
+    ("&#x", 16, 0, ";"),
+    ("&#", 10, 0, ";"),
 ];
 
 const NAMES: [(&str, &str); 5] = [("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'")];
@@ -44,20 +45,16 @@ fn undone(text: &str) -> Zeroizing<String> {
 
 /// What the escape at the beginning of a text stands for, and the rest of the text.
 fn number(text: &str) -> Option<(Vec<u8>, &str)> {
-    NUMBERS.iter().find_map(|(before, radix, most, after)| {
+    NUMBERS.iter().find_map(|(before, radix, length, after)| {
         let text = text.strip_prefix(before)?;
-        let digits = text.chars().take(*most).take_while(|digit| digit.is_digit(*radix)).count();
-        if after.is_empty() && digits < *most {
-            return None;
-        }
-        let (digits, rest) = text.split_at(digits);
+        let (digits, rest) = if *length > 0 { text.split_at_checked(*length)? } else { text.split_once(after)? };
         let code = u32::from_str_radix(digits, *radix).ok()?;
         let meaning = match u8::try_from(code) {
-            Ok(byte) if *most == 2 => vec![byte],
+            Ok(byte) if *length == 2 => vec![byte],
             // Half of a surrogate pair is omitted: the pair is hardly a letter.
             _ => char::from_u32(code).map(String::from).unwrap_or_default().into(),
         };
-        Some((meaning, rest.strip_prefix(after)?))
+        Some((meaning, rest))
     })
 }
 
