@@ -111,6 +111,7 @@ impl Exchange<'_> {
     async fn token(mut self) -> Result<AccessToken, Error> {
         let client = self.client;
         let mut credentials = client.in_time(self.deadline, client.read()).await?;
+        // The mask hides those of the exchange before.
         lock(&client.last_secrets).clear();
         let ahead = client.clock_ahead.load(Ordering::Relaxed);
         let mut outcome = self.attempt(&credentials, ahead).await;
@@ -158,8 +159,10 @@ impl Exchange<'_> {
     fn correction(&self, outcome: &Result<AccessToken, Error>, known: i64) -> Option<i64> {
         let error = outcome.as_ref().err()?;
         let is_verdict = error.response().is_some() && !error.is_transient();
-        let may_be_clock = is_verdict && self.client.authentication.depends_on_clock();
-        may_be_clock.then(|| seconds_ahead(self.date?, known)).flatten()
+        if !is_verdict || !self.client.authentication.depends_on_clock() {
+            return None;
+        }
+        seconds_ahead(self.date?, known)
     }
 
     /// Hides these secrets in what follows and in the next exchange.
