@@ -88,11 +88,11 @@ use crate::{
 ///
 /// # Why a quarter
 ///
-/// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 97,
-/// 192 or 474 without a token if they renew five minutes before the end, and 0, 1 or 317 if they renew a quarter before
+/// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 91,
+/// 182 or 454 without a token if they renew five minutes before the end, and 0, 0 or 320 if they renew a quarter before
 /// it. When 1 000 instances restart at once against a limit of 100 token requests a minute, the last one gets its token
-/// after 9.8 minutes; so many requests at that limit take 10. (`FLEET=1000 cargo test --test it fleet -- --nocapture`
-/// in the repository computes these figures.)
+/// after 9.8 minutes; so many requests at that limit take 10. (`FLEET=1000 cargo test --all-features --test it fleet --
+/// --nocapture` in the repository computes these figures.)
 #[derive(Clone)]
 pub struct TokenCache {
     core: Arc<Core>,
