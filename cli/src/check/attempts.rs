@@ -1,7 +1,7 @@
 //! The token requests, one for each way of authentication, until one is accepted.
 
 use client_credentials::{
-    AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, Origins, TokenRequest, TokenSource,
+    AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenRequest, TokenSource,
 };
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Obtained {
     pub token: AccessToken,
     pub method: &'static str,
-    pub origins: Origins,
+    pub source: ClientCredentials,
     pub seen: Option<Seen>,
 }
 
@@ -32,10 +32,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
     while let Some(method) = left.next() {
         let source = client(settings.builder(Some(method))?, &exchange, Some(method))?;
         match source.token(&TokenRequest::default()).await {
-            Ok(token) => {
-                let origins = source.origins().unwrap_or_default();
-                return Ok(Obtained { token, method, origins, seen: exchange.seen() });
-            }
+            Ok(token) => return Ok(Obtained { token, method, source, seen: exchange.seen() }),
             Err(error) if left.peek().is_some() && may_be_authentication(&error) => {
                 say(format!("  {}", whole(&error)));
             }

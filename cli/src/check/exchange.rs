@@ -7,7 +7,7 @@ use std::{
 };
 
 use client_credentials::{Error, HttpClient, SecretBody, async_trait};
-use http::{Method, Request, Response, StatusCode, header::DATE};
+use http::{Method, Request, Response, header::DATE};
 use serde_json::{Map, Value};
 
 use super::methods;
@@ -24,7 +24,7 @@ pub(super) struct Exchange(Arc<Mutex<State>>);
 struct State {
     token_requests: usize,
     /// The responses with the issuer's metadata, which are fetched only once.
-    documents: HashMap<String, (StatusCode, Vec<u8>)>,
+    documents: HashMap<String, Response<SecretBody>>,
     seen: Option<Seen>,
 }
 
@@ -41,8 +41,8 @@ impl Exchange {
     /// The issuer's metadata.
     pub(super) fn metadata(&self) -> Option<Map<String, Value>> {
         let state = self.state();
-        let documents = state.documents.values().filter(|(status, _)| status.is_success());
-        documents.filter_map(|(_, body)| serde_json::from_slice(body).ok()).next()
+        let mut documents = state.documents.values().filter(|response| response.status().is_success());
+        documents.find_map(|response| serde_json::from_slice(response.body().as_ref()).ok())
     }
 
     pub(super) fn seen(&self) -> Option<Seen> {
@@ -107,15 +107,12 @@ impl HttpClient for Observed {
 impl Observed {
     /// Metadata is fetched once for all ways of authentication.
     async fn look_up(&self, url: String, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
-        if let Some((status, body)) = self.exchange.state().documents.get(&url) {
-            let mut response = Response::new(SecretBody::from(body.clone()));
-            *response.status_mut() = *status;
-            return Ok(response);
+        if let Some(response) = self.exchange.state().documents.get(&url) {
+            return Ok(response.clone());
         }
         say(format!("GET {url}"));
         let response = said(self.client.send(request)).await?;
-        let document = (response.status(), response.body().as_ref().to_vec());
-        self.exchange.state().documents.insert(url, document);
+        self.exchange.state().documents.insert(url, response.clone());
         Ok(response)
     }
 }

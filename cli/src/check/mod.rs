@@ -20,7 +20,7 @@ pub(crate) async fn run(options: &ArgMatches, mut settings: Settings, demo: Opti
     }
     settings.say_replaced();
     let obtained = attempts::run(&settings).await?;
-    report::show(&settings, &obtained);
+    report::show(&obtained);
     if let Some(api) = &api {
         api::call(&settings, &obtained, api).await?;
     }
