@@ -27,9 +27,9 @@ type Source = (&'static str, fn(String) -> Tokens);
 const OURS: &str = "client-credentials";
 const CALLERS: usize = 10_000;
 const EXCHANGE: Duration = Duration::from_millis(50);
-/// Of one exchange: a herd that meets a server which hangs is to end in this time.
+/// The limit of one exchange, and so of a herd whose server hangs.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Whoever still waits then is counted as unserved.
+/// Callers that still wait then are unserved.
 const PATIENCE: Duration = Duration::from_secs(15);
 const RENEWALS: usize = 30;
 
@@ -69,11 +69,11 @@ struct Herd {
     name: &'static str,
     outcome: fn(usize) -> Outcome,
     first_goes_away: bool,
-    /// Whether everybody is to fail, or nobody.
+    /// Whether every caller must fail, or none.
     fails: bool,
-    /// Token requests.
+    /// The most token requests.
     most: usize,
-    /// Whether the peers meet it too.
+    /// Whether the peers are measured, too.
     peers: bool,
 }
 
@@ -162,7 +162,7 @@ impl Figures {
     }
 }
 
-/// A runtime for each, so that what one leaves behind does not meet the next.
+/// Each has a runtime of its own, so that it leaves nothing behind for the next one.
 fn run<F: Future<Output = Figures>>(outcome: fn(usize) -> Outcome, run: impl FnOnce(String) -> F) -> Figures {
     let endpoint = Endpoint::start(EXCHANGE, outcome);
     let callers = Runtime::new().expect("a runtime");
@@ -199,8 +199,8 @@ async fn meet(tokens: Tokens, first_goes_away: bool) -> Figures {
     figures
 }
 
-/// Ten callers every 5 ms, each of which takes the time from when it runs to when it has its token, until so many
-/// tokens have been seen. The first token is not counted: everybody has to wait for that one.
+/// Ten callers every 5 ms, until `RENEWALS` tokens were seen. Each measures how long it waits for its token. The first
+/// token is not counted: every caller has to wait for it.
 async fn steady(tokens: TokenCache) -> Figures {
     let mut current = tokens.token().await.expect("a first token");
     let (mut seen, mut figures, mut callers) = (0, Figures::default(), JoinSet::new());

@@ -52,7 +52,7 @@ fn watcher(token: usize) -> TokenWatcher {
 }
 
 thread_local! {
-    /// What this thread sends, and has sent.
+    /// The request that this thread sends again and again.
     static REQUEST: RefCell<Option<Request>> = const { RefCell::new(None) };
 }
 
