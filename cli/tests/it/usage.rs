@@ -60,6 +60,21 @@ fn the_help_shows_the_value_of_no_variable() {
     }
 }
 
+/// `any_origin` is what holds without `--origins`, and the fields of `http` have the names of curl's flags.
+#[test]
+fn each_setting_of_the_library_has_a_flag() {
+    let client = ["token", "--token-url", "https://a.test", "--client-id", "a", "--client-secret-file", "s"];
+    let said = cli(&client).env("CLIENT_CREDENTIALS_NONSENSE", "a").fails(2);
+    let (_, fields) = said.split_once("the fields are ").expect("the list of fields");
+    let fields: Vec<_> =
+        fields.lines().next().unwrap_or_default().split(", ").map(|name| name.trim_matches('`')).collect();
+    assert!(fields.contains(&"token_url"), "{said}");
+    let help = cli(&["token", "--help"]).succeeds().stdout;
+    let without: Vec<_> =
+        fields.into_iter().filter(|field| !help.contains(&format!("--{}", field.replace('_', "-")))).collect();
+    assert_eq!(without, ["any_origin", "http"]);
+}
+
 /// As in `client-credentials token | head -0`, and `client-credentials check 2>&1 | head -1`.
 #[tokio::test]
 async fn nobody_has_to_read_what_is_printed() {
