@@ -9,7 +9,7 @@ use clap::{
 
 use crate::{
     failure::Failure,
-    settings::{self, FLAGS, Flag, Takes},
+    settings::{self, FLAGS, Flag},
     time,
 };
 
@@ -150,15 +150,5 @@ fn settings_flags() -> Vec<Arg> {
     let table = Arg::new("table").long("table").value_name("NAME").requires("config");
     let of_file = [file, table.help("The table in it that has the settings, such as auth")];
     let of_file = of_file.map(|arg| arg.help_heading("Settings"));
-    of_file.into_iter().chain(FLAGS.iter().map(settings_flag)).collect()
-}
-
-fn settings_flag(flag: &Flag) -> Arg {
-    let arg = Arg::new(flag.name).long(flag.name).help(flag.help).help_heading(flag.heading);
-    match flag.takes {
-        Takes::Nothing => arg.action(ArgAction::SetTrue),
-        Takes::One(value) => arg.value_name(value),
-        Takes::Many(value) => arg.value_name(value).action(ArgAction::Append),
-        Takes::Pairs => arg.value_name("NAME=VALUE").action(ArgAction::Append),
-    }
+    of_file.into_iter().chain(FLAGS.iter().map(Flag::arg)).collect()
 }

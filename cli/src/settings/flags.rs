@@ -1,6 +1,6 @@
 //! The settings as flags, by the names of the fields.
 
-use clap::ArgMatches;
+use clap::{Arg, ArgAction, ArgMatches};
 use client_credentials::ClientCredentialsBuilder;
 use toml::{Table, Value};
 
@@ -9,12 +9,12 @@ use crate::failure::Failure;
 
 pub(crate) struct Flag {
     pub name: &'static str,
-    pub takes: Takes,
-    pub heading: &'static str,
-    pub help: &'static str,
+    takes: Takes,
+    heading: &'static str,
+    help: &'static str,
 }
 
-pub(crate) enum Takes {
+enum Takes {
     Nothing,
     One(&'static str),
     Many(&'static str),
@@ -78,6 +78,16 @@ const fn flag(name: &'static str, takes: Takes, heading: &'static str, help: &'s
 }
 
 impl Flag {
+    pub(crate) fn arg(&self) -> Arg {
+        let arg = Arg::new(self.name).long(self.name).help(self.help).help_heading(self.heading);
+        match self.takes {
+            Nothing => arg.action(ArgAction::SetTrue),
+            One(value) => arg.value_name(value),
+            Many(value) => arg.value_name(value).action(ArgAction::Append),
+            Pairs => arg.value_name("NAME=VALUE").action(ArgAction::Append),
+        }
+    }
+
     /// The field in the table; a dot separates it from the table that it is in.
     fn field(&self) -> String {
         match self.name {
