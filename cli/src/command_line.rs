@@ -121,17 +121,15 @@ fn check() -> Command {
 }
 
 fn token() -> Command {
-    let switch = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help).display_order(1)
-    };
-    let time = Arg::new("valid-for").long("valid-for").value_name("TIME").value_parser(time::parse).display_order(1);
-    let outputs = ["header", "curl", "json"];
+    let switch =
+        |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let time = Arg::new("valid-for").long("valid-for").value_name("TIME").value_parser(time::parse);
     let token = Command::new("token").about("Prints a token, and nothing else").after_help(TOKEN_EXAMPLES);
     token
         .arg(switch("header", "Print the header: `Authorization: Bearer …`"))
         .arg(switch("curl", "Print the header as curl reads it: `| curl -K - URL`"))
         .arg(switch("json", "Print the members of RFC 6749: access_token, expires_in and so on"))
-        .group(ArgGroup::new("output").args(outputs))
+        .group(ArgGroup::new("output").args(["header", "curl", "json"]))
         .arg(time.help("A token that can be used for at least that long, such as 20m"))
         .arg(switch("fresh", "A new token, even if there is one"))
         .arg(switch("no-store", "Neither read nor store a token"))
@@ -141,7 +139,7 @@ fn token() -> Command {
 
 fn demo() -> Arg {
     let help = "Use a server and an API on loopback, which end with this command";
-    let demo = Arg::new("demo").long("demo").action(ArgAction::SetTrue).help(help).display_order(2);
+    let demo = Arg::new("demo").long("demo").action(ArgAction::SetTrue).help(help);
     demo.conflicts_with("config").conflicts_with_all(FLAGS.iter().map(|flag| flag.name))
 }
 
