@@ -1,7 +1,6 @@
 //! Why a token is renewed a quarter of its lifetime early: a fleet of instances, each with a cache of its own.
 //!
-//! `FLEET=1000 cargo test --test it fleet -- --nocapture` prints the figures that the documentation of `TokenCache`
-//! quotes.
+//! `FLEET=1000 cargo test --test it fleet -- --nocapture` prints the figures of `docs/how-it-works.md`.
 
 use std::{
     io,
