@@ -24,6 +24,22 @@ use crate::{
 };
 
 /// Builds a [`TokenCache`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use client_credentials::{AccessToken, Error, TokenCache, token_fn};
+///
+/// # fn example() -> Result<(), Error> {
+/// let source = token_fn(|_request| async { AccessToken::new("abcde12345") });
+/// let tokens = TokenCache::builder(source)
+///     .origin("https://api.example.com")
+///     .wait_limit(Duration::from_secs(10))
+///     .build()?;
+/// # let _ = tokens;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct TokenCacheBuilder {
     source: Arc<dyn TokenSource>,
