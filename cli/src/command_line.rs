@@ -66,13 +66,10 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<ArgMatch
         return Err(Failure::usage(SECRET_AS_FLAG));
     }
     command().try_get_matches_from(arguments).map_err(|error| {
-        if matches!(error.kind(), ErrorKind::UnknownArgument) {
-            return unknown(&error);
-        }
-        if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if !error.use_stderr() {
             error.exit();
         }
-        Failure::raw(error.to_string())
+        if error.kind() == ErrorKind::UnknownArgument { unknown(&error) } else { Failure::raw(error.to_string()) }
     })
 }
 
@@ -99,11 +96,11 @@ fn unknown(error: &clap::Error) -> Failure {
         }
     };
     let name = argument.trim_start_matches('-');
-    let field = settings::meant(name).or_else(|| Some(name.to_owned()));
-    match field.as_deref().map(|field| (field, settings::of_field(field))) {
-        Some(("client_secret", _)) => Failure::usage(SECRET_AS_FLAG),
-        Some((_, Some(flag))) => Failure::usage(format!("`{argument}` is not a flag; write `--{flag}`")),
-        _ => Failure::raw(error.to_string()),
+    let field = settings::meant(name).unwrap_or_else(|| name.to_owned());
+    match settings::of_field(&field) {
+        _ if field == "client_secret" => Failure::usage(SECRET_AS_FLAG),
+        Some(flag) => Failure::usage(format!("`{argument}` is not a flag; write `--{flag}`")),
+        None => Failure::raw(error.to_string()),
     }
 }
 
@@ -113,7 +110,6 @@ fn command() -> Command {
         .after_help(EXAMPLES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .subcommand(check())
         .subcommand(token())
 }

@@ -300,7 +300,7 @@ impl ClientCredentialsBuilder {
         let defaults = self.request.build()?;
         if self.scope_required && defaults.scope().is_none() {
             return Err(Error::configuration(
-                "scope: missing; the token endpoint requires one, such as `.scope(\"agents-availability:read\")`",
+                "scope: missing; the token endpoint requires one, such as `agents-availability:read`",
             ));
         }
         if self.settings.origins.is_empty() {

@@ -22,10 +22,7 @@ pub(super) struct Exchange(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// How the client authenticates. `None`: only the metadata is looked up, and no token request is sent.
-    method: Option<&'static str>,
     token_requests: usize,
-    is_discovered: bool,
     /// The responses with the issuer's metadata, which are fetched only once.
     documents: HashMap<String, (StatusCode, Vec<u8>)>,
     seen: Option<Seen>,
@@ -41,15 +38,6 @@ pub(super) struct Seen {
 }
 
 impl Exchange {
-    pub(super) fn set_method(&self, method: &'static str) {
-        self.state().method = Some(method);
-    }
-
-    /// Whether a token endpoint is known, so that a token request would have been sent.
-    pub(super) fn is_discovered(&self) -> bool {
-        self.state().is_discovered
-    }
-
     /// The issuer's metadata.
     pub(super) fn metadata(&self) -> Option<Map<String, Value>> {
         let state = self.state();
@@ -61,30 +49,29 @@ impl Exchange {
         self.state().seen.clone()
     }
 
-    pub(super) fn wrap(&self, client: Arc<dyn HttpClient>) -> Observed {
-        Observed { client, exchange: self.clone() }
+    pub(super) fn wrap(&self, client: Arc<dyn HttpClient>, method: Option<&'static str>) -> Observed {
+        Observed { client, exchange: self.clone(), method }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What to say before a token request, if it may be sent.
-    fn before(&self) -> Result<&'static str, Error> {
+    fn count_token_request(&self) -> Result<(), Error> {
         let mut state = self.state();
-        state.is_discovered = true;
-        let method = state.method.ok_or_else(|| Error::permanent("only the metadata is looked up"))?;
         if state.token_requests == MOST_TOKEN_REQUESTS {
             return Err(Error::permanent(format!("{MOST_TOKEN_REQUESTS} token requests were sent, and no more are")));
         }
         state.token_requests += 1;
-        Ok(method)
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) struct Observed {
     client: Arc<dyn HttpClient>,
     exchange: Exchange,
+    /// How the client authenticates. `None`: only the metadata is looked up, and no token request is sent.
+    method: Option<&'static str>,
 }
 
 #[async_trait]
@@ -95,7 +82,8 @@ impl HttpClient for Observed {
         if request.method() == Method::GET {
             return self.look_up(url, request).await;
         }
-        let method = self.exchange.before()?;
+        let method = self.method.ok_or_else(|| Error::permanent("only the metadata is looked up"))?;
+        self.exchange.count_token_request()?;
         say(format!("POST {url}, {method}: {}", methods::described(method)));
         let sent = SystemTime::now();
         let outcome = said(self.client.send(request)).await;

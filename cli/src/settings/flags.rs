@@ -94,42 +94,32 @@ impl Flag {
 pub(super) fn read(options: &ArgMatches) -> Result<Table, Failure> {
     let mut table = Table::new();
     for flag in FLAGS {
-        match flag.takes {
-            Nothing if options.get_flag(flag.name) => put(&mut table, &flag.field(), true.into()),
-            Nothing => {}
-            One(_) => {
-                if let Some(value) = values(options, flag).next() {
-                    put(&mut table, &flag.field(), value.as_str().into());
-                }
-            }
-            Many(_) => {
-                let values: Vec<_> = values(options, flag).cloned().collect();
-                if !values.is_empty() {
-                    put(&mut table, &flag.field(), values.into());
-                }
-            }
-            Pairs => {
-                let mut fields = Table::new();
-                for pair in values(options, flag) {
-                    // The value may be a secret.
-                    let Some((name, value)) = pair.split_once('=') else {
-                        return Err(Failure::usage(format!("--{}: write it as `name=value`", flag.name)));
-                    };
-                    if let Value::Array(values) = fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
-                        values.push(value.into());
-                    }
-                }
-                if !fields.is_empty() {
-                    put(&mut table, &flag.field(), fields.into());
-                }
-            }
+        let value = match flag.takes {
+            Nothing => options.get_flag(flag.name).then(|| true.into()),
+            One(_) => options.get_one::<String>(flag.name).map(|value| value.as_str().into()),
+            Many(_) => options.get_many::<String>(flag.name).map(|values| values.cloned().collect::<Vec<_>>().into()),
+            Pairs => options.get_many::<String>(flag.name).map(|pairs| by_name(flag, pairs)).transpose()?,
+        };
+        if let Some(value) = value {
+            put(&mut table, &flag.field(), value);
         }
     }
     Ok(table)
 }
 
-fn values<'a>(options: &'a ArgMatches, flag: &Flag) -> impl Iterator<Item = &'a String> {
-    options.get_many::<String>(flag.name).into_iter().flatten()
+/// A name may be repeated.
+fn by_name<'a>(flag: &Flag, pairs: impl Iterator<Item = &'a String>) -> Result<Value, Failure> {
+    let mut fields = Table::new();
+    for pair in pairs {
+        // The value may be a secret.
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(Failure::usage(format!("--{}: write it as `name=value`", flag.name)));
+        };
+        if let Value::Array(values) = fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+            values.push(value.into());
+        }
+    }
+    Ok(fields.into())
 }
 
 /// The field that another tool's name for a flag stands for, as in a file.

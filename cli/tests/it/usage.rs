@@ -49,7 +49,7 @@ fn a_secret_is_refused_as_a_flag() {
 
 #[test]
 fn the_help_shows_the_value_of_no_variable() {
-    for arguments in [&["--help"][..], &["check", "--help"], &["token", "--help"], &["token", "-h"], &["--version"]] {
+    for arguments in [&["--help"][..], &["check", "--help"], &["token", "--help"], &["help"], &["--version"]] {
         let cli = cli(arguments).env("CLIENT_CREDENTIALS_CLIENT_SECRET", SECRET);
         let ended = cli.env("CLIENT_CREDENTIALS_CLIENT_ID", "id-4711").succeeds();
         assert!(!ended.stdout.contains("4711") && ended.stderr.is_empty(), "{ended:?}");
