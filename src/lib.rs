@@ -44,9 +44,9 @@
 //! # Errors
 //!
 //! [`Error`] says why there is no token, at which endpoint, and what to do if that is known. It never contains a secret
-//! or a token. [`Error::kind`] tells failures apart, [`Error::is_transient`] says whether a failure may pass on its own,
-//! and [`Error::find`] finds the error again in what your client returns. An invalid setting is an error when something
-//! is built, by the setting's name.
+//! or a token. [`Error::kind`] tells failures apart, [`Error::is_transient`] says whether a failure may pass on its
+//! own, and [`Error::find`] finds the error again in what your client returns. An invalid setting is an error when
+//! something is built, by the setting's name.
 //!
 //! # Features
 //!
