@@ -25,7 +25,7 @@ impl TokenCache {
     pub(crate) fn leased<T>(&self, key: Option<Fingerprint>, attach: impl FnOnce(&Lease) -> T) -> Option<(T, TokenId)> {
         let Context { leases, clock, .. } = &*self.core.context;
         let key = key.unwrap_or(self.own.key());
-        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.attachable.number });
+        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.number });
         leases.here().with(key, clock.now(), attach)
     }
 
@@ -81,9 +81,12 @@ impl TokenCache {
         (token.number() != rejected.number).then_some(token)
     }
 
-    /// The origin accepted this token.
+    /// The origin accepted this token. Asks its slot only if this thread's lease does not know that yet.
     #[cold]
     pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
+        if self.leased(Some(id.key), |lease| lease.is_accepted_by(origin.bit())) == Some((true, id)) {
+            return;
+        }
         if let Some(slot) = self.find(id.key) {
             slot.accepted(id.number, origin.bit());
         }

@@ -8,15 +8,17 @@ use std::{
     collections::HashMap,
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+
+use http::HeaderValue;
 
 use super::clock::Moment;
 use crate::{
     fingerprint::{ByFingerprint, Fingerprint},
     sharded::Sharded,
-    token::{AccessToken, Attachable},
+    token::{AccessToken, TokenNumber},
 };
 
 pub(super) struct AllLeases(Sharded<Leases>);
@@ -27,7 +29,10 @@ pub(super) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 
 pub(crate) struct Lease {
     /// Not behind the token's pointer: with many tokens, each line that the processor loads takes longer than all else.
-    pub attachable: Attachable,
+    pub authorization: HeaderValue,
+    pub number: TokenNumber,
+    /// The origins that have accepted the token, as bits: those that its slot knows.
+    accepted_by: AtomicU64,
     pub token: AccessToken,
     until: Moment,
     /// Whether a request has used it without asking its slot, since [`AllLeases::were_used`] last asked.
@@ -43,6 +48,11 @@ impl AllLeases {
     #[inline]
     pub(super) fn here(&self) -> &Leases {
         self.0.get()
+    }
+
+    /// An origin has accepted this token.
+    pub(super) fn accepted(&self, key: Fingerprint, origin: u64) {
+        self.0.iter().for_each(|leases| leases.accepted(key, origin));
     }
 
     /// Ends the leases of this token, in all threads.
@@ -81,10 +91,15 @@ impl Leases {
         leases.get(&key).filter(|lease| !now.reached(lease.until)).map(read)
     }
 
-    pub(super) fn lend(&self, key: Fingerprint, token: AccessToken, until: Moment) {
-        let lease = Lease { attachable: token.attachable().clone(), token, until, was_used: AtomicBool::new(false) };
+    pub(super) fn lend(&self, key: Fingerprint, lease: Lease) {
         // The previous lease is dropped, and its token wiped, after the lock is released.
         let _previous = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, lease);
+    }
+
+    fn accepted(&self, key: Fingerprint, origin: u64) {
+        if let Some(lease) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            lease.accepted_by.fetch_or(origin, Ordering::Relaxed);
+        }
     }
 
     fn end(&self, key: Fingerprint) {
@@ -94,5 +109,24 @@ impl Leases {
     fn was_used(&self, key: Fingerprint) -> bool {
         let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
         leases.get(&key).is_some_and(|lease| lease.was_used.swap(false, Ordering::Relaxed))
+    }
+}
+
+impl Lease {
+    pub(super) fn new(token: AccessToken, accepted_by: u64, until: Moment) -> Self {
+        Self {
+            authorization: token.authorization().clone(),
+            number: token.number(),
+            accepted_by: accepted_by.into(),
+            token,
+            until,
+            was_used: false.into(),
+        }
+    }
+
+    /// Whether an origin has accepted the token. `origin` is the origin's bit.
+    #[inline]
+    pub(crate) fn is_accepted_by(&self, origin: u64) -> bool {
+        self.accepted_by.load(Ordering::Relaxed) & origin != 0
     }
 }
