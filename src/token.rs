@@ -136,10 +136,13 @@ impl AccessToken {
     /// The value with another prefix than `Bearer`, of visible ASCII and spaces. The value for the first such prefix is
     /// made only once.
     pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderValue {
-        let make =
-            || sensitive_header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone());
-        let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), make()));
-        if of == prefix { value.clone() } else { make() }
+        let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), self.header(prefix)));
+        if of == prefix { value.clone() } else { self.header(prefix) }
+    }
+
+    /// A header value of its own.
+    fn header(&self, prefix: &str) -> HeaderValue {
+        sensitive_header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone())
     }
 
     /// The lifetime that the server stated, counted from when the token was requested.
@@ -190,12 +193,8 @@ impl AccessToken {
 
     /// A copy that shares no reference count with this token.
     pub(crate) fn copied(&self) -> Self {
-        let mut inner = Inner::clone(&self.inner);
-        if let Some(authorization) = sensitive_header(&[SCHEME, self.expose_secret()]) {
-            inner.authorization = authorization;
-            inner.prefixed = OnceLock::new();
-        }
-        Self { inner: Arc::new(inner) }
+        let (authorization, prefixed) = (self.header(SCHEME), OnceLock::new());
+        Self { inner: Arc::new(Inner { authorization, prefixed, ..Inner::clone(&self.inner) }) }
     }
 
     pub(crate) fn request(&self) -> Option<&TokenRequest> {

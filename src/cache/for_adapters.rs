@@ -26,7 +26,7 @@ impl TokenCache {
         let Context { leases, clock, .. } = &*self.core.context;
         let key = key.unwrap_or(self.own.key());
         let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.number });
-        leases.here().with(key, clock.now(), attach)
+        leases.with(key, clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.

@@ -1,15 +1,12 @@
 //! What a slot does with its leases. All but reading one happens while the state is locked.
 
 use super::{Issued, Slot};
-use crate::{
-    cache::{clock::Moment, lease::Lease},
-    token::AccessToken,
-};
+use crate::{cache::clock::Moment, token::AccessToken};
 
 impl Slot {
     /// The token that this thread has a lease of. Never waits.
     pub(in crate::cache) fn leased(&self) -> Option<AccessToken> {
-        self.context.leases.here().token(self.key(), self.now())
+        self.context.leases.token(self.key(), self.now())
     }
 
     /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
@@ -38,8 +35,7 @@ impl Slot {
     }
 
     fn lease(&self, issued: &Issued, token: AccessToken, until: Moment) {
-        let lease = Lease::new(token, issued.accepted_by, until.min(issued.expires_at));
-        self.context.leases.here().lend(self.key(), lease);
+        self.context.leases.lend(self.key(), token, issued.accepted_by, until.min(issued.expires_at));
     }
 
     /// An origin has accepted the token.
