@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const SCHEME: &str = "Bearer ";
 
 /// Which token a request carries: all that is needed to say later what became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenId {
     /// Of the [`TokenRequest`], by which a cache finds it.
     pub key: Fingerprint,
