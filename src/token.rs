@@ -182,7 +182,6 @@ impl AccessToken {
         self.with(|inner| inner.expires_within = Some(bound.min(LONGEST_LIFETIME)))
     }
 
-    #[inline]
     pub(crate) fn number(&self) -> TokenNumber {
         self.inner.number
     }
@@ -191,7 +190,7 @@ impl AccessToken {
         self.number() == other.number()
     }
 
-    /// A copy that shares no reference count with this token.
+    /// A copy for another thread, whose requests count their own references to it.
     pub(crate) fn copied(&self) -> Self {
         let (authorization, prefixed) = (self.header(SCHEME), OnceLock::new());
         Self { inner: Arc::new(Inner { authorization, prefixed, ..Inner::clone(&self.inner) }) }
