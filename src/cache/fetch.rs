@@ -6,27 +6,21 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use super::{
     backoff,
     clock::Moment,
     context::Context,
     endpoint::Turn,
-    flight::TokenResult,
     sharing::Permit,
-    slot::{Departure, FLIGHT_GRACE, Slot, Step},
+    slot::{FLIGHT_GRACE, Flying, Slot, Step, TokenResult},
 };
 use crate::{
     error::{Error, ErrorKind},
     report::{Exchange, log, span::Span},
     runtime::{self, Panicked},
-    token::{AccessToken, TokenNumber},
-    token_request::TokenRequest,
+    token::TokenNumber,
 };
 
 tokio::task_local! {
@@ -43,37 +37,14 @@ pub(super) fn is_source_of(slot: &Arc<Slot>) -> bool {
 /// the same token again.
 pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     let runtime = runtime::with_timer();
-    let (step, departure) = slot.next(unwanted, runtime.is_some());
-    // Not under the slot's lock: a runtime that has ended drops the task here, and its guard takes that lock.
-    if let (Some(departure), Some(runtime)) = (departure, runtime) {
-        start(slot, departure, &runtime);
+    let (step, flying) = slot.next(unwanted, runtime.is_some());
+    // Not under the slot's lock: a runtime that has ended drops the task here, which takes that lock.
+    if let (Some(mut flying), Some(runtime)) = (flying, runtime) {
+        flying.caller = Span::current();
+        let task = Arc::clone(&flying.task);
+        let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
     }
     step
-}
-
-/// The guard is complete before the task exists.
-fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
-    let Departure { id, outcome, task, rejected, may_request, is_first } = departure;
-    let flying = Flying {
-        guard: Guard { slot: Arc::downgrade(slot), id, outcome },
-        context: Arc::clone(slot.context()),
-        request: slot.request().clone(),
-        rejected,
-        may_request,
-        is_first,
-        caller: Span::current(),
-    };
-    let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
-}
-
-pub(super) struct Flying {
-    pub guard: Guard,
-    pub context: Arc<Context>,
-    pub request: TokenRequest,
-    pub rejected: Option<AccessToken>,
-    pub may_request: bool,
-    pub is_first: bool,
-    caller: Span,
 }
 
 /// The result of a flight's last exchange.
@@ -98,20 +69,23 @@ impl Flying {
         }
         let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
             Ok(turn) => turn,
-            Err(error) => return self.guard.publish(Err(error)),
+            Err(error) => {
+                self.abandon();
+                return self.publish(Err(error));
+            }
         };
         let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, permit.as_mut()).await else {
             return;
         };
-        let (slot, id) = (self.guard.slot.clone(), self.guard.id);
-        let landed = exchange.span.within(|| slot.upgrade()?.finish(id, outcome.clone(), started_at));
+        let slot = self.slot.clone();
+        let landed = exchange.span.within(|| slot.upgrade()?.finish(self.id, outcome.clone(), started_at));
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
         self.tell_store(permit, &outcome, landed.as_ref(), started_at).await;
         // Without an outcome, callers that wait see that the guard is gone, and try again.
         if let Some(landed) = landed {
-            self.guard.publish(landed);
+            self.publish(landed);
         }
         if outcome.is_err_and(|error| error.may_be_credentials()) {
             await_credentials(&slot, &context).await;
@@ -123,7 +97,7 @@ impl Flying {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
-            let started_at = self.guard.slot.upgrade()?.begin(self.guard.id)?;
+            let started_at = self.slot.upgrade()?.begin(self.id)?;
             if let Some(permit) = &mut permit {
                 permit.begins();
             }
@@ -141,7 +115,7 @@ impl Flying {
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
-            self.guard.slot.upgrade()?.pause(self.guard.id, wait);
+            self.slot.upgrade()?.pause(self.id, wait);
             landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
             turn.extend(now.after(wait + time));
             sleep(wait).await;
@@ -170,7 +144,7 @@ impl Flying {
         limit: Duration,
         call: impl FnOnce() -> F,
     ) -> impl Future<Output = Result<F::Output, Error>> {
-        SOURCE_OF.scope(self.guard.slot.clone(), call_source(limit, call))
+        SOURCE_OF.scope(self.slot.clone(), call_source(limit, call))
     }
 }
 
@@ -191,28 +165,5 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
         && let Some(slot) = slot.upgrade()
     {
         slot.credentials_changed();
-    }
-}
-
-/// Reports for a flight. When it is dropped, the flight has ended: with an outcome, or because its task has (its
-/// runtime ended), and then one of the callers that wait takes over.
-pub(super) struct Guard {
-    pub slot: Weak<Slot>,
-    pub id: u64,
-    pub outcome: watch::Sender<Option<TokenResult>>,
-}
-
-impl Guard {
-    /// The callers learn of the outcome.
-    pub(super) fn publish(self, outcome: TokenResult) {
-        self.outcome.send_replace(Some(outcome));
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.upgrade() {
-            slot.abandon(self.id);
-        }
     }
 }

@@ -8,7 +8,6 @@ mod clock;
 mod context;
 mod endpoint;
 mod fetch;
-mod flight;
 mod for_adapters;
 mod keep_warm;
 mod keys;

@@ -1,6 +1,10 @@
 //! In the place of `sharing`, where the feature `store` is off.
 
-use super::{clock::Moment, context::Context, fetch::Flying, flight::TokenResult};
+use super::{
+    clock::Moment,
+    context::Context,
+    slot::{Flying, TokenResult},
+};
 
 pub(super) struct Permit;
 

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    backoff::BETWEEN_REQUESTS, clock::Moment, context::Context, fetch::Flying, flight::TokenResult, renewal::Life,
+    backoff::BETWEEN_REQUESTS,
+    clock::Moment,
+    context::Context,
+    renewal::Life,
+    slot::{Flying, TokenResult},
 };
 pub(super) use crate::store::Permit;
 use crate::{
@@ -32,10 +36,10 @@ impl Flying {
     pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {
         let Some(sharing) = self.context.sharing.clone() else { return Some((self, None)) };
         let next = self.look(&sharing).await?;
-        let (slot, id) = (self.guard.slot.upgrade()?, self.guard.id);
+        let (slot, id) = (self.slot.upgrade()?, self.id);
         match next {
-            Next::Take(taken) => self.guard.publish(Ok(slot.take(id, &taken, sharing.store()))),
-            Next::HoldBack(failure) => self.guard.publish(Err(slot.hold_back(id, &failure, sharing.store()))),
+            Next::Take(taken) => self.publish(Ok(slot.take(id, &taken, sharing.store()))),
+            Next::HoldBack(failure) => self.publish(Err(slot.hold_back(id, &failure, sharing.store()))),
             Next::Request(permit) => {
                 slot.failed_before(permit.failed_before());
                 self.is_first &= permit.failed_before() == 0;
@@ -55,14 +59,14 @@ impl Flying {
                 return Some(Next::RequestAlone(None));
             }
         };
-        let (slot, rejected) = (&self.guard.slot, self.rejected.as_ref());
+        let (slot, rejected) = (&self.slot, self.rejected.as_ref());
         let urgency = || match slot.upgrade() {
             Some(slot) if self.may_request => slot.urgency(),
             _ => Urgency::WaitedFor,
         };
         let waits = |pause| {
             if let Some(slot) = slot.upgrade() {
-                slot.pause(self.guard.id, pause + deferral(urgency()));
+                slot.pause(self.id, pause + deferral(urgency()));
             }
         };
         waits(Duration::ZERO);
@@ -99,9 +103,9 @@ impl Flying {
         started_at: Moment,
     ) {
         let (Some(sharing), Some(permit)) = (&self.context.sharing, permit) else { return };
-        let urgency = match self.guard.slot.upgrade() {
+        let urgency = match self.slot.upgrade() {
             // Callers that come before the store has answered wait for the lease, unless they have a token.
-            Some(slot) if self.guard.outcome.receiver_count() == 0 => slot.urgency(),
+            Some(slot) if self.outcome.receiver_count() == 0 => slot.urgency(),
             _ => Urgency::WaitedFor,
         };
         match (landed, outcome) {
@@ -113,7 +117,7 @@ impl Flying {
                 }
             }
             (Some(Err(held_back)), Err(error)) => {
-                let in_a_row = self.guard.slot.upgrade().map_or(1, |slot| slot.failures());
+                let in_a_row = self.slot.upgrade().map_or(1, |slot| slot.failures());
                 let wait = held_back.retry_after().unwrap_or(BETWEEN_REQUESTS);
                 permit.failed(error, in_a_row, wait, urgency).await;
             }

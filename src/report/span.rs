@@ -12,6 +12,13 @@ use crate::token_request::TokenRequest;
 pub(crate) struct Span(#[cfg(feature = "tracing")] tracing::Span);
 
 impl Span {
+    pub(crate) fn none() -> Self {
+        Self(
+            #[cfg(feature = "tracing")]
+            tracing::Span::none(),
+        )
+    }
+
     pub(crate) fn current() -> Self {
         Self(
             #[cfg(feature = "tracing")]

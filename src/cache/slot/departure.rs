@@ -1,103 +1,119 @@
 //! How a flight starts, or why none does.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{
+    Slot, State, Step,
+    flight::{Flight, Flying},
 };
-
-use tokio::{sync::watch, task::AbortHandle};
-
-use super::{Slot, State};
 use crate::{
     cache::{
-        backoff::{BETWEEN_REQUESTS, FORGET_FAILURES, Hold},
+        backoff::{BETWEEN_REQUESTS, FORGET_FAILURES},
         clock::Moment,
-        flight::{AbortOnDrop, Flight, TokenResult},
     },
+    error::{Error, ErrorKind},
+    report::span::Span,
+    runtime::{self, AbortOnDrop},
     token::{AccessToken, TokenNumber},
 };
 
 /// Between two looks into the store while no token may be requested.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
-/// A flight that is about to start.
-pub(in crate::cache) struct Departure {
-    pub id: u64,
-    pub outcome: watch::Sender<Option<TokenResult>>,
-    /// Where to store the handle of its task.
-    pub task: Arc<OnceLock<AbortHandle>>,
-    /// A token that an API rejected, for sources that keep tokens elsewhere.
-    pub rejected: Option<AccessToken>,
-    /// `false`: it only looks whether another instance has stored a token.
-    pub may_request: bool,
-    /// Whether nothing had failed before, so that a quick retry may follow a failure.
-    pub is_first: bool,
-}
-
 /// How a renewal proceeds.
-pub(super) enum Renewal {
-    UnderWay(Flight),
-    /// The last token request started less than a second ago.
-    Soon(Moment),
-    HeldBack(Hold),
-    NotDue,
-    NoRuntime,
+pub(super) struct Renewal {
+    /// What a caller does that has no token.
+    pub step: Step,
+    /// Until when one that has a token needs no other decision.
+    pub until: Moment,
 }
 
 impl Slot {
-    /// `None`: a flight may start.
-    pub(super) fn renewal(&self, state: &State, now: Moment, due: Moment, can_start: bool) -> Option<Renewal> {
+    /// Why no flight starts.
+    pub(super) fn obstacle(&self, state: &State, now: Moment, can_start: bool) -> Option<Renewal> {
         if let Some(flight) = &state.flight {
-            return Some(Renewal::UnderWay(flight.clone()));
+            return Some(flight.clone().into());
         }
-        if !now.reached(due) {
-            return Some(Renewal::NotDue);
+        let issued = state.usable(now);
+        if let Some(issued) = issued.filter(|issued| !now.reached(issued.renew_at)) {
+            return Some(Renewal { step: Step::Fail(not_renewed()), until: issued.renew_at });
         }
         if !can_start {
-            return Some(Renewal::NoRuntime);
+            // No longer than now: the next caller may be in a runtime.
+            return Some(Renewal { step: Step::Fail(runtime::missing()), until: now });
         }
         if let Some(hold) = self.hold(state, now) {
-            return Some(Renewal::HeldBack(hold));
+            let step = match issued {
+                None if hold.is_short(now) => Step::WaitUntil(hold.until),
+                _ => Step::Fail(hold.error(now)),
+            };
+            return Some(Renewal { step, until: hold.until });
         }
-        let next = state.last_start?.after(BETWEEN_REQUESTS);
-        (!now.reached(next)).then_some(Renewal::Soon(next))
+        let until = state.last_start?.after(BETWEEN_REQUESTS);
+        (!now.reached(until)).then_some(Renewal { step: Step::WaitUntil(until), until })
     }
 
     /// Starts a flight that requests a token.
-    pub(super) fn depart(&self, state: &mut State, now: Moment) -> (Renewal, Option<Departure>) {
+    pub(super) fn depart(self: &Arc<Self>, state: &mut State, now: Moment) -> (Renewal, Option<Flying>) {
         if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
             state.failures = 0;
         }
         state.task = AbortOnDrop::default();
         let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
         let rejected = suspect.map(|issued| issued.token.clone());
-        let (flight, departure) = self.fly(state, now, rejected);
-        (Renewal::UnderWay(flight), Some(Departure { task: state.task.handle(), ..departure }))
+        let (renewal, mut flying) = self.fly(state, now, rejected);
+        flying.task = state.task.handle();
+        (renewal, Some(flying))
     }
 
     /// Where no token may be requested and callers have none: looks whether another instance has stored one.
     pub(super) fn or_look(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         now: Moment,
         unwanted: Option<TokenNumber>,
-        renewal: Renewal,
-    ) -> (Renewal, Option<Departure>) {
+        obstacle: Renewal,
+    ) -> (Renewal, Option<Flying>) {
         let is_soon = state.last_look.is_some_and(|look| !now.reached(look.after(BETWEEN_LOOKS)));
-        if matches!(renewal, Renewal::UnderWay(_)) || is_soon || !self.context.has_store() {
-            return (renewal, None);
+        if state.flight.is_some() || is_soon || !self.context.has_store() {
+            return (obstacle, None);
         }
         state.last_look = Some(now);
         let rejected = unwanted.and_then(|unwanted| state.issued_as(unwanted)).map(|issued| issued.token.clone());
-        let (flight, departure) = self.fly(state, now, rejected);
-        (Renewal::UnderWay(flight), Some(Departure { may_request: false, ..departure }))
+        let (renewal, mut flying) = self.fly(state, now, rejected);
+        flying.may_request = false;
+        (renewal, Some(flying))
     }
 
-    fn fly(&self, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> (Flight, Departure) {
+    fn fly(self: &Arc<Self>, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> (Renewal, Flying) {
         state.flights += 1;
-        let (flight, outcome) = Flight::new(state.flights, self.deadline(now));
+        let (sender, outcome) = watch::channel(None);
+        let flight = Flight { id: state.flights, deadline: self.deadline(now), outcome };
         state.flight = Some(flight.clone());
-        let (id, is_first) = (flight.id, state.failures == 0);
-        (flight, Departure { id, outcome, task: Arc::default(), rejected, may_request: true, is_first })
+        let flying = Flying {
+            slot: Arc::downgrade(self),
+            id: flight.id,
+            outcome: sender,
+            task: Arc::default(),
+            context: Arc::clone(&self.context),
+            request: self.request.clone(),
+            rejected,
+            may_request: true,
+            is_first: state.failures == 0,
+            caller: Span::none(),
+        };
+        (flight.into(), flying)
     }
+}
+
+impl From<Flight> for Renewal {
+    fn from(flight: Flight) -> Self {
+        Self { until: flight.deadline, step: Step::Join(flight) }
+    }
+}
+
+fn not_renewed() -> Error {
+    Error::new(ErrorKind::InvalidResponse, "the rejected token was not replaced")
 }

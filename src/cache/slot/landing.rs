@@ -2,12 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Issued, Slot, State, Suspicion};
+use super::{Issued, Slot, State, Suspicion, TokenResult};
 use crate::{
     cache::{
         backoff::{Failed, Hold, Reason},
         clock::Moment,
-        flight::TokenResult,
         renewal::Life,
         status::ObtainedFrom,
     },

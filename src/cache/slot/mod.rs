@@ -4,6 +4,7 @@
 //! [lease](super::lease) instead.
 
 mod departure;
+mod flight;
 mod landing;
 mod lending;
 mod rejection;
@@ -18,22 +19,24 @@ use std::{
 
 use tokio::task::AbortHandle;
 
-use self::departure::Renewal;
-pub(super) use self::{departure::Departure, remaining::Remaining};
+use self::flight::Flight;
+pub(super) use self::{
+    flight::{Flying, TokenResult},
+    remaining::Remaining,
+};
 use super::{
     backoff::Hold,
     clock::Moment,
     context::Context,
-    flight::{AbortOnDrop, Flight},
     renewal::Life,
     status::{CacheStatus, ObtainedFrom},
     streaks::Streaks,
 };
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     fingerprint::Fingerprint,
     lock::lock,
-    runtime,
+    runtime::AbortOnDrop,
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
 };
@@ -114,10 +117,6 @@ impl Slot {
         &self.context
     }
 
-    pub(super) fn request(&self) -> &TokenRequest {
-        &self.request
-    }
-
     /// By which it is found, and which its leases have.
     #[inline]
     pub(super) fn key(&self) -> Fingerprint {
@@ -127,45 +126,37 @@ impl Slot {
     /// The token that callers get after its renewal has failed.
     pub(super) fn usable(&self, unwanted: Option<TokenNumber>) -> Option<AccessToken> {
         let (now, state) = self.locked();
-        let token = &state.usable(now)?.token;
-        (unwanted != Some(token.number())).then(|| token.clone())
+        Some(state.usable_but(unwanted, now)?.token.clone())
     }
 
     /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
     /// token was rejected does not want the same token again.
-    pub(super) fn next(&self, unwanted: Option<TokenNumber>, can_start: bool) -> (Step, Option<Departure>) {
-        let (now, mut state) = self.locked();
+    pub(super) fn next(self: &Arc<Self>, unwanted: Option<TokenNumber>, can_start: bool) -> (Step, Option<Flying>) {
+        let (now, mut guard) = self.locked();
+        let state = &mut *guard;
         state.flight.take_if(|flight| now.reached(flight.deadline));
-        let issued = state.usable(now);
-        let (due, expires_at) = issued.map_or((now, now), |issued| (issued.renew_at, issued.expires_at));
-        let awaited = issued.and_then(|issued| issued.awaited_until(now));
-        let is_rejected = issued.is_some_and(|issued| unwanted == Some(issued.token.number()));
-        // What the caller can use during the renewal.
-        let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
-        let serve = |token: AccessToken, until: Moment| Step::Serve(self.lend_until(&token, until.min(expires_at)));
-        if let Some(token) = usable.clone().filter(|_| !now.reached(due)) {
-            return (serve(token, due), None);
+        let usable = state.usable_but(unwanted, now);
+        if let Some(issued) = usable.filter(|issued| !now.reached(issued.renew_at)) {
+            return (self.serve(issued, issued.renew_at), None);
         }
-        let (renewal, departure) = match self.renewal(&state, now, due, can_start) {
-            None => self.depart(&mut state, now),
-            Some(renewal) if can_start && usable.is_none() => self.or_look(&mut state, now, unwanted, renewal),
-            Some(renewal) => (renewal, None),
+        let has_none = usable.is_none();
+        let (renewal, flying) = match self.obstacle(state, now, can_start) {
+            None => self.depart(state, now),
+            Some(obstacle) if can_start && has_none => self.or_look(state, now, unwanted, obstacle),
+            Some(obstacle) => (obstacle, None),
         };
-        let step = match (renewal, usable, awaited) {
-            (Renewal::UnderWay(flight), None, _) => Step::Join(flight),
-            (Renewal::UnderWay(flight), Some(_), Some(until)) => Step::Join(flight.awaited_until(until)),
-            (Renewal::UnderWay(flight), Some(token), None) => serve(token, flight.deadline),
-            (Renewal::Soon(until), None, _) | (Renewal::Soon(until), _, Some(_)) => Step::WaitUntil(until),
-            (Renewal::Soon(until), Some(token), None) => serve(token, until),
-            (Renewal::HeldBack(hold), Some(token), _) => serve(token, hold.until),
-            (Renewal::HeldBack(hold), None, _) if hold.is_short(now) && !is_rejected => Step::WaitUntil(hold.until),
-            (Renewal::HeldBack(hold), None, _) => Step::Fail(hold.error(now)),
-            (Renewal::NotDue, ..) => Step::Fail(not_renewed()),
-            // No lease: the next caller may be in a runtime.
-            (Renewal::NoRuntime, Some(token), _) => Step::Serve(token),
-            (Renewal::NoRuntime, None, _) => Step::Fail(runtime::missing()),
+        let Some(issued) = state.usable_but(unwanted, now) else { return (renewal.step, flying) };
+        let step = match (issued.awaited_until(now), renewal.step) {
+            (Some(until), Step::Join(flight)) => Step::Join(flight.awaited_until(until)),
+            (Some(_), Step::WaitUntil(until)) => Step::WaitUntil(until),
+            _ => self.serve(issued, renewal.until),
         };
-        (step, departure)
+        (step, flying)
+    }
+
+    /// Serves the token without another decision until then.
+    fn serve(&self, issued: &Issued, until: Moment) -> Step {
+        Step::Serve(self.lend_until(&issued.token, until.min(issued.expires_at)))
     }
 
     /// This token's own hold, or that of all tokens, whichever is longer.
@@ -274,6 +265,11 @@ impl State {
         self.issued.as_ref().filter(|issued| !now.reached(issued.expires_at))
     }
 
+    /// Unless it is the one that the caller does not want.
+    fn usable_but(&self, unwanted: Option<TokenNumber>, now: Moment) -> Option<&Issued> {
+        self.usable(now).filter(|issued| unwanted != Some(issued.token.number()))
+    }
+
     /// The last token, if it is this one.
     fn issued_as(&mut self, token: TokenNumber) -> Option<&mut Issued> {
         self.issued.as_mut().filter(|issued| issued.token.number() == token)
@@ -332,8 +328,4 @@ impl Drop for Slot {
         self.context.counted(&mut state.streaks, |streaks| *streaks = Streaks::default());
         self.end_leases();
     }
-}
-
-fn not_renewed() -> Error {
-    Error::new(ErrorKind::InvalidResponse, "the rejected token was not replaced")
 }
