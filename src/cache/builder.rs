@@ -1,11 +1,6 @@
 //! The settings of a cache.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use super::{
     Clock, Core, TokenCache,
@@ -193,7 +188,7 @@ impl TokenCacheBuilder {
             clock: self.clock,
             endpoint: Endpoint::default(),
             leases: AllLeases::new(),
-            streaks: AtomicUsize::new(0),
+            streaks: Arc::default(),
             #[cfg(feature = "store")]
             sharing: self.shared.sharing(&report),
             report,

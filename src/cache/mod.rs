@@ -22,11 +22,7 @@ mod slot;
 mod status;
 mod streaks;
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -226,7 +222,7 @@ impl TokenCache {
     /// A token that is handed out counts as accepted until it is reported. That is of interest only while an origin has
     /// a streak of rejections.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
-        if self.core.context.streaks.load(Ordering::Relaxed) > 0 {
+        if self.core.context.has_streaks() {
             slot.accepted(token.number(), BY_HAND);
         }
     }

@@ -324,8 +324,6 @@ impl Issued {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = lock(&self.state);
-        self.context.counted(&mut state.streaks, |streaks| *streaks = Streaks::default());
         self.end_leases();
     }
 }
