@@ -43,11 +43,13 @@ pub(crate) fn missing() -> Error {
 
 /// A task that is aborted when this value is dropped.
 #[derive(Default)]
-pub(crate) struct AbortOnDrop(Arc<OnceLock<AbortHandle>>);
+pub(crate) struct AbortOnDrop(TaskHandle);
+
+/// Where to store the handle of a task once it is spawned.
+pub(crate) type TaskHandle = Arc<OnceLock<AbortHandle>>;
 
 impl AbortOnDrop {
-    /// Where to store the handle of the task once it is spawned.
-    pub(crate) fn handle(&self) -> Arc<OnceLock<AbortHandle>> {
+    pub(crate) fn handle(&self) -> TaskHandle {
         Arc::clone(&self.0)
     }
 

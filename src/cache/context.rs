@@ -7,6 +7,9 @@ use super::{clock::Clock, endpoint::Endpoint, lease::AllLeases, renewal::Setting
 use crate::store::Sharing;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
 
+/// Added to the source's own time limit: a flight that has not ended by then is in a runtime that nobody drives.
+const GRACE: Duration = Duration::from_millis(500);
+
 pub(super) struct Context {
     pub source: Arc<dyn TokenSource>,
     pub settings: Settings,
@@ -30,5 +33,10 @@ impl Context {
     /// How long one call to the source may take.
     pub(super) fn time_limit(&self) -> Duration {
         self.source.time_limit().min(LONGEST_LIFETIME)
+    }
+
+    /// How long a flight may take from when it calls the source.
+    pub(super) fn flight_limit(&self) -> Duration {
+        self.time_limit() + GRACE
     }
 }

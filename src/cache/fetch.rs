@@ -14,7 +14,7 @@ use super::{
     context::Context,
     endpoint::Turn,
     sharing::Permit,
-    slot::{FLIGHT_GRACE, Flying, Slot, Step, TokenResult},
+    slot::{Flying, Slot, Step, TokenResult},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -67,7 +67,7 @@ impl Flying {
         if let Some(token) = self.rejected.take() {
             let _ = self.call(limit, || context.source.rejected(&self.request, &token)).await;
         }
-        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
+        let turn = match context.endpoint.turn(&context.clock, context.flight_limit(), self.is_first).await {
             Ok(turn) => turn,
             Err(error) => {
                 self.abandon();
@@ -94,7 +94,7 @@ impl Flying {
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
     async fn exchanges(&self, turn: &Turn<'_>, mut permit: Option<&mut Permit>) -> Option<Landing> {
-        let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
+        let context = &self.context;
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.slot.upgrade()?.begin(self.id)?;
@@ -117,7 +117,7 @@ impl Flying {
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
             self.slot.upgrade()?.pause(self.id, wait);
             landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
-            turn.extend(now.after(wait + time));
+            turn.extend(now.after(wait + context.flight_limit()));
             sleep(wait).await;
             waited += wait;
             // Other tokens may have shown in the meantime that the endpoint is in trouble.

@@ -1,21 +1,27 @@
-//! One token request in flight, as its callers and its task see it.
+//! A token request in flight: as its callers see it, as its task sees it, and how it starts.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
-    task::AbortHandle,
     time::{Instant, timeout_at},
 };
 
-use super::Slot;
+use super::{SUSPECT_WAIT, Slot, State, Suspicion};
 use crate::{
-    cache::{clock::Moment, context::Context},
+    cache::{backoff::FORGET_FAILURES, clock::Moment, context::Context},
     error::Error,
     report::span::Span,
-    token::AccessToken,
+    runtime::{AbortOnDrop, TaskHandle},
+    token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
 };
+
+/// Between two looks into the store while no token may be requested.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 pub(in crate::cache) type TokenResult = Result<AccessToken, Error>;
 
@@ -34,8 +40,7 @@ pub(in crate::cache) struct Flying {
     pub slot: Weak<Slot>,
     pub id: u64,
     pub outcome: watch::Sender<Option<TokenResult>>,
-    /// Where to store the handle of the task.
-    pub task: Arc<OnceLock<AbortHandle>>,
+    pub task: TaskHandle,
     pub context: Arc<Context>,
     pub request: TokenRequest,
     /// A token that an API rejected, for sources that keep tokens elsewhere.
@@ -78,5 +83,91 @@ impl Flying {
 impl Drop for Flying {
     fn drop(&mut self) {
         self.abandon();
+    }
+}
+
+impl Slot {
+    /// Starts a flight that requests a token.
+    pub(super) fn depart(self: &Arc<Self>, state: &mut State, now: Moment) -> Flying {
+        if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
+            state.failures = 0;
+        }
+        let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
+        let rejected = suspect.map(|issued| issued.token.clone());
+        state.task = AbortOnDrop::default();
+        let task = state.task.handle();
+        self.fly(state, now, rejected, task, true)
+    }
+
+    /// Starts a flight that only looks whether another instance has stored a token, unless one has just looked.
+    pub(super) fn look(
+        self: &Arc<Self>,
+        state: &mut State,
+        now: Moment,
+        unwanted: Option<TokenNumber>,
+    ) -> Option<Flying> {
+        let is_soon = state.last_look.is_some_and(|look| !now.reached(look.after(BETWEEN_LOOKS)));
+        if is_soon || !self.context.has_store() {
+            return None;
+        }
+        state.last_look = Some(now);
+        let rejected = unwanted.and_then(|unwanted| state.issued_as(unwanted)).map(|issued| issued.token.clone());
+        Some(self.fly(state, now, rejected, Arc::default(), false))
+    }
+
+    fn fly(
+        self: &Arc<Self>,
+        state: &mut State,
+        now: Moment,
+        rejected: Option<AccessToken>,
+        task: TaskHandle,
+        may_request: bool,
+    ) -> Flying {
+        let (sender, outcome) = watch::channel(None);
+        state.flights += 1;
+        state.flight = Some(Flight { id: state.flights, deadline: self.deadline(now), outcome });
+        Flying {
+            slot: Arc::downgrade(self),
+            id: state.flights,
+            outcome: sender,
+            task,
+            context: Arc::clone(&self.context),
+            request: self.request.clone(),
+            rejected,
+            may_request,
+            is_first: state.failures == 0,
+            caller: Span::none(),
+        }
+    }
+
+    /// A flight starts an exchange. `None`: another flight has taken over.
+    pub(in crate::cache) fn begin(&self, id: u64) -> Option<Moment> {
+        let (now, mut state) = self.locked();
+        state.flight_of(id)?.deadline = self.deadline(now);
+        state.last_start = Some(now);
+        if let Some(Suspicion::Awaited(until)) = state.issued.as_mut().and_then(|issued| issued.suspicion.as_mut()) {
+            until.get_or_insert(now.after(SUSPECT_WAIT));
+        }
+        Some(now)
+    }
+
+    /// The flight tries again after `wait`.
+    pub(in crate::cache) fn pause(&self, id: u64, wait: Duration) {
+        let (now, mut state) = self.locked();
+        if let Some(flight) = state.flight_of(id) {
+            flight.deadline = self.deadline(now.after(wait));
+        }
+    }
+
+    /// A flight ends without an outcome of its own, unless it has ended before.
+    fn abandon(&self, id: u64) {
+        let mut state = self.lock();
+        if state.land(id) {
+            self.end_leases();
+        }
+    }
+
+    fn deadline(&self, now: Moment) -> Moment {
+        now.after(self.context.flight_limit())
     }
 }

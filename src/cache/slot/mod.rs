@@ -3,25 +3,24 @@
 //! Every transition happens under one ordinary mutex that is never held across an await. Requests read a
 //! [lease](super::lease) instead.
 
-mod departure;
 mod flight;
 mod landing;
 mod lending;
+mod next;
 mod rejection;
 mod remaining;
 #[cfg(feature = "store")]
 mod sharing;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-
-use tokio::task::AbortHandle;
 
 use self::flight::Flight;
 pub(super) use self::{
     flight::{Flying, TokenResult},
+    next::Step,
     remaining::Remaining,
 };
 use super::{
@@ -33,16 +32,14 @@ use super::{
     streaks::Streaks,
 };
 use crate::{
-    error::Error,
     fingerprint::Fingerprint,
     lock::lock,
-    runtime::AbortOnDrop,
+    report::RequestCause,
+    runtime::{AbortOnDrop, TaskHandle},
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
 };
 
-/// Added to the source's own time limit: a flight that has not ended by then is in a runtime that nobody drives.
-pub(super) const FLIGHT_GRACE: Duration = Duration::from_millis(500);
 /// How long callers wait for the replacement of a rejected token, once it is requested. After that they get the
 /// rejected token: other APIs may still accept it.
 pub(super) const SUSPECT_WAIT: Duration = Duration::from_secs(5);
@@ -100,14 +97,6 @@ enum Suspicion {
     Served,
 }
 
-/// What a caller does now.
-pub(super) enum Step {
-    Serve(AccessToken),
-    Join(Flight),
-    WaitUntil(Moment),
-    Fail(Error),
-}
-
 impl Slot {
     pub(super) fn new(context: Arc<Context>, request: TokenRequest) -> Arc<Self> {
         Arc::new(Self { context, request, jitter: fastrand::f64(), state: Mutex::default() })
@@ -129,44 +118,10 @@ impl Slot {
         Some(state.usable_but(unwanted, now)?.token.clone())
     }
 
-    /// What a caller does now, and the flight that it starts; it starts none unless it `can_start` one. A caller whose
-    /// token was rejected does not want the same token again.
-    pub(super) fn next(self: &Arc<Self>, unwanted: Option<TokenNumber>, can_start: bool) -> (Step, Option<Flying>) {
-        let (now, mut guard) = self.locked();
-        let state = &mut *guard;
-        state.flight.take_if(|flight| now.reached(flight.deadline));
-        let usable = state.usable_but(unwanted, now);
-        if let Some(issued) = usable.filter(|issued| !now.reached(issued.renew_at)) {
-            return (self.serve(issued, issued.renew_at), None);
-        }
-        let has_none = usable.is_none();
-        let (renewal, flying) = match self.obstacle(state, now, can_start) {
-            None => self.depart(state, now),
-            Some(obstacle) if can_start && has_none => self.or_look(state, now, unwanted, obstacle),
-            Some(obstacle) => (obstacle, None),
-        };
-        let Some(issued) = state.usable_but(unwanted, now) else { return (renewal.step, flying) };
-        let step = match (issued.awaited_until(now), renewal.step) {
-            (Some(until), Step::Join(flight)) => Step::Join(flight.awaited_until(until)),
-            (Some(_), Step::WaitUntil(until)) => Step::WaitUntil(until),
-            _ => self.serve(issued, renewal.until),
-        };
-        (step, flying)
-    }
-
-    /// Serves the token without another decision until then.
-    fn serve(&self, issued: &Issued, until: Moment) -> Step {
-        Step::Serve(self.lend_until(&issued.token, until.min(issued.expires_at)))
-    }
-
     /// This token's own hold, or that of all tokens, whichever is longer.
     fn hold(&self, state: &State, now: Moment) -> Option<Hold> {
         let own = state.hold.clone().filter(|hold| !now.reached(hold.until));
         [own, self.context.endpoint.hold(now)].into_iter().flatten().max_by_key(|hold| now.until(hold.until))
-    }
-
-    fn deadline(&self, now: Moment) -> Moment {
-        now.after(self.context.time_limit() + FLIGHT_GRACE)
     }
 
     pub(super) fn is_flying(&self) -> bool {
@@ -192,37 +147,8 @@ impl Slot {
         }
     }
 
-    /// When the next token request is due; `None`: it is under way.
-    pub(super) fn due(&self) -> Option<Moment> {
-        let (now, state) = self.locked();
-        if state.is_flying(now) {
-            return None;
-        }
-        let hold = self.hold(&state, now).map(|hold| hold.until);
-        Some(hold.or(state.issued.as_ref().map(|issued| issued.renew_at)).unwrap_or(now))
-    }
-
-    /// A flight starts an exchange. `None`: another flight has taken over.
-    pub(super) fn begin(&self, id: u64) -> Option<Moment> {
-        let (now, mut state) = self.locked();
-        state.flight_of(id)?.deadline = self.deadline(now);
-        state.last_start = Some(now);
-        if let Some(Suspicion::Awaited(until)) = state.issued.as_mut().and_then(|issued| issued.suspicion.as_mut()) {
-            until.get_or_insert(now.after(SUSPECT_WAIT));
-        }
-        Some(now)
-    }
-
-    /// The flight tries again after `wait`.
-    pub(super) fn pause(&self, id: u64, wait: Duration) {
-        let (now, mut state) = self.locked();
-        if let Some(flight) = state.flight_of(id) {
-            flight.deadline = self.deadline(now.after(wait));
-        }
-    }
-
     /// Where to store the handle of the task that keeps the token warm. `None`: there is one already.
-    pub(super) fn warm_up(&self) -> Option<Arc<OnceLock<AbortHandle>>> {
+    pub(super) fn warm_up(&self) -> Option<TaskHandle> {
         let mut state = self.lock();
         if state.warm.is_some() {
             return None;
@@ -236,14 +162,6 @@ impl Slot {
         let mut state = self.lock();
         state.warm = None;
         self.end_leases();
-    }
-
-    /// A flight ends without an outcome of its own, unless it has ended before.
-    pub(super) fn abandon(&self, id: u64) {
-        let mut state = self.lock();
-        if state.land(id) {
-            self.end_leases();
-        }
     }
 
     fn now(&self) -> Moment {
@@ -284,6 +202,16 @@ impl State {
         self.flight.as_mut().filter(|flight| flight.id == id)
     }
 
+    /// Why a token is requested.
+    fn cause(&self, now: Moment) -> RequestCause {
+        match &self.issued {
+            None => RequestCause::Cold,
+            Some(issued) if now.reached(issued.expires_at) => RequestCause::Expired,
+            Some(issued) if issued.suspicion.is_some() => RequestCause::Rejected,
+            Some(_) => RequestCause::Aging,
+        }
+    }
+
     /// Ends the flight. `false`: it has ended before, or another has taken over.
     fn land(&mut self, id: u64) -> bool {
         self.flight.take_if(|flight| flight.id == id).is_some()
@@ -291,22 +219,15 @@ impl State {
 }
 
 impl Issued {
-    /// `after` says when so much time since its token request has passed.
-    fn new(
-        token: &AccessToken,
-        life: &Life,
-        issued_at: Moment,
-        after: impl Fn(Duration) -> Moment,
-        from: ObtainedFrom,
-    ) -> Self {
-        let renew_at = after(life.renew_after);
+    fn new(token: &AccessToken, life: &Life, issued_at: Moment, from: ObtainedFrom) -> Self {
+        let ages_at = issued_at.after(life.renew_after);
         Self {
             token: token.clone(),
             issued_at,
-            ages_at: renew_at,
-            renew_at,
-            expires_at: after(life.expires_after),
-            ends_at: after(life.lifetime),
+            ages_at,
+            renew_at: ages_at,
+            expires_at: issued_at.after(life.expires_after),
+            ends_at: issued_at.after(life.lifetime),
             suspicion: None,
             from,
         }

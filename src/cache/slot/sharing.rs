@@ -47,8 +47,7 @@ impl Slot {
         let (token, age) = (taken.token.clone().with_request(self.request.clone()), taken.age);
         let life = Life::new(&token, &self.context.settings, self.jitter);
         let (now, mut state) = self.locked();
-        let after = |time: Duration| now.after(time.saturating_sub(age));
-        let issued = Issued::new(&token, &life, now.before(age), after, ObtainedFrom::Store);
+        let issued = Issued::new(&token, &life, now.before(age), ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
         let was_failing = state.failures > 0;
         if state.land(id) {
