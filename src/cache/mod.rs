@@ -13,11 +13,7 @@ mod keep_warm;
 mod keys;
 mod lasting;
 mod lease;
-#[cfg(not(feature = "store"))]
-mod not_sharing;
 mod renewal;
-#[cfg(feature = "store")]
-mod sharing;
 mod slot;
 mod status;
 mod streaks;
@@ -29,8 +25,6 @@ use tokio::time::{Instant, sleep_until};
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
 pub(crate) use self::lease::Lease;
-#[cfg(not(feature = "store"))]
-use self::not_sharing as sharing;
 pub use self::{
     builder::TokenCacheBuilder,
     status::{CacheStatus, ObtainedFrom},

@@ -10,7 +10,7 @@ mod next;
 mod rejection;
 mod remaining;
 #[cfg(feature = "store")]
-mod sharing;
+mod store;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},

@@ -1,5 +1,10 @@
 //! Runs a token request in a task of its own, detached from the caller that started it.
 
+#[cfg(feature = "store")]
+mod with_store;
+#[cfg(not(feature = "store"))]
+mod without_store;
+
 use std::{
     future::Future,
     sync::{Arc, Weak},
@@ -8,12 +13,15 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
+#[cfg(feature = "store")]
+use self::with_store::Permit;
+#[cfg(not(feature = "store"))]
+use self::without_store::Permit;
 use super::{
     backoff,
     clock::Moment,
     context::Context,
     endpoint::Turn,
-    sharing::Permit,
     slot::{Flying, Slot, Step, TokenResult},
 };
 use crate::{
@@ -63,9 +71,8 @@ impl Flying {
 
     async fn request(mut self, mut permit: Option<Permit>) {
         let context = Arc::clone(&self.context);
-        let limit = context.time_limit();
         if let Some(token) = self.rejected.take() {
-            let _ = self.call(limit, || context.source.rejected(&self.request, &token)).await;
+            let _ = self.call(context.time_limit(), || context.source.rejected(&self.request, &token)).await;
         }
         let turn = match context.endpoint.turn(&context.clock, context.flight_limit(), self.is_first).await {
             Ok(turn) => turn,
@@ -83,7 +90,7 @@ impl Flying {
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
         self.tell_store(permit, &outcome, landed.as_ref(), started_at).await;
-        // Without an outcome, callers that wait see that the guard is gone, and try again.
+        // Without an outcome, callers that wait see that the flight has ended, and try again.
         if let Some(landed) = landed {
             self.publish(landed);
         }
@@ -139,7 +146,7 @@ impl Flying {
     }
 
     /// Calls the source, which must not wait for this flight.
-    pub(super) fn call<F: Future>(
+    fn call<F: Future>(
         &self,
         limit: Duration,
         call: impl FnOnce() -> F,

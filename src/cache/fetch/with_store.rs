@@ -1,16 +1,16 @@
-//! The seam between a flight and the store in which instances share tokens.
+//! What a flight does with the store in which instances share tokens: it looks there first, and stores how it ended.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    backoff::BETWEEN_REQUESTS,
-    clock::Moment,
-    context::Context,
-    renewal::Life,
-    slot::{Flying, TokenResult},
-};
 pub(super) use crate::store::Permit;
 use crate::{
+    cache::{
+        backoff::BETWEEN_REQUESTS,
+        clock::Moment,
+        context::Context,
+        renewal::Life,
+        slot::{Flying, TokenResult},
+    },
     error::Error,
     report::store as report,
     store::{Next, Sharing, Urgency, Wish},
@@ -25,7 +25,7 @@ const PATIENCE_SHARE: f64 = 0.8;
 
 impl Context {
     /// Whether another instance may have a token.
-    pub(super) fn has_store(&self) -> bool {
+    pub(in crate::cache) fn has_store(&self) -> bool {
         self.sharing.as_ref().is_some_and(|sharing| sharing.is_up())
     }
 }

@@ -1,6 +1,6 @@
-//! In the place of `sharing`, where the feature `store` is off.
+//! In the place of `with_store.rs`, without the feature `store`.
 
-use super::{
+use crate::cache::{
     clock::Moment,
     context::Context,
     slot::{Flying, TokenResult},
@@ -13,7 +13,7 @@ impl Permit {
 }
 
 impl Context {
-    pub(super) fn has_store(&self) -> bool {
+    pub(in crate::cache) fn has_store(&self) -> bool {
         false
     }
 }
