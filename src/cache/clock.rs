@@ -9,7 +9,7 @@ use std::{
 };
 
 /// A point in time on both clocks. The monotonic clock stops while a machine sleeps; people can set the wall clock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     /// Nanoseconds since some point. Negative for what was stored before.
     mono: i64,

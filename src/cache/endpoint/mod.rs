@@ -146,7 +146,8 @@ impl Turns {
             return Err(hold.error(now));
         }
         if let Some(trouble) = &self.diagnosis.trouble {
-            let next = self.paced(trouble).after(yields);
+            let paced = self.last_start.map_or(now, |start| start.after(BETWEEN_REQUESTS));
+            let next = paced.max(trouble.until).after(yields);
             if !now.reached(next) {
                 let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
                 let wait = now.until(next);
@@ -168,14 +169,6 @@ impl Turns {
         self.given += 1;
         self.in_progress.insert(self.given, Begun { at: now, ends_at: now.after(time) });
         self.given
-    }
-
-    /// When the next exchange may start in an outage.
-    fn paced(&self, trouble: &Trouble) -> Moment {
-        match self.last_start {
-            Some(start) => start.after(BETWEEN_REQUESTS).max(trouble.until),
-            None => trouble.until,
-        }
     }
 
     /// How long until an exchange passes its turn on.

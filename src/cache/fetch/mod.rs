@@ -48,7 +48,7 @@ pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     let (step, flying) = slot.next(unwanted, runtime.is_some());
     // Not under the slot's lock: a runtime that has ended drops the task here, which takes that lock.
     if let (Some(mut flying), Some(runtime)) = (flying, runtime) {
-        flying.caller = Span::current();
+        flying.caller = Some(Span::current());
         let task = Arc::clone(&flying.task);
         let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
     }
@@ -104,7 +104,7 @@ impl Flying {
         let context = &self.context;
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
-            let started_at = self.slot.upgrade()?.begin(self.id)?;
+            let started_at = self.begin()?;
             if let Some(permit) = &mut permit {
                 permit.begins();
             }
@@ -122,7 +122,7 @@ impl Flying {
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
-            self.slot.upgrade()?.pause(self.id, wait);
+            self.pause(wait);
             landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
             turn.extend(now.after(wait + context.flight_limit()));
             sleep(wait).await;
@@ -136,7 +136,7 @@ impl Flying {
 
     async fn exchange(&self, attempt: usize) -> (TokenResult, Exchange) {
         let context = &self.context;
-        let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
+        let mut exchange = context.report.exchange(&self.request, attempt, self.caller.as_ref());
         let call = self.call(context.time_limit(), || context.source.token(&self.request));
         let call = context.report.unless_slow(&self.request, call);
         let outcome = exchange.span.around(call).await.and_then(|outcome| outcome);

@@ -35,7 +35,7 @@ impl Flying {
     /// no part in the request.
     pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {
         let Some(sharing) = self.context.sharing.clone() else { return Some((self, None)) };
-        let next = self.look(&sharing).await?;
+        let next = self.look(&sharing).await;
         let (slot, id) = (self.slot.upgrade()?, self.id);
         match next {
             Next::Take(taken) => self.publish(Ok(slot.take(id, &taken, sharing.store()))),
@@ -51,12 +51,12 @@ impl Flying {
         None
     }
 
-    async fn look(&self, sharing: &Arc<Sharing>) -> Option<Next> {
+    async fn look(&self, sharing: &Arc<Sharing>) -> Next {
         let identity = match self.identity().await {
             Ok(identity) => identity,
             Err(error) => {
                 report::unidentified(&self.context.report, &self.request, sharing.store(), &error);
-                return Some(Next::RequestAlone(None));
+                return Next::RequestAlone(None);
             }
         };
         let (slot, rejected) = (&self.slot, self.rejected.as_ref());
@@ -64,11 +64,7 @@ impl Flying {
             Some(slot) if self.may_request => slot.urgency(),
             _ => Urgency::WaitedFor,
         };
-        let waits = |pause| {
-            if let Some(slot) = slot.upgrade() {
-                slot.pause(self.id, pause + deferral(urgency()));
-            }
-        };
+        let waits = |pause| self.pause(pause + deferral(urgency()));
         waits(Duration::ZERO);
         let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
         let wish = Wish {
@@ -80,7 +76,7 @@ impl Flying {
             takes: &takes,
             waits: &waits,
         };
-        Some(sharing.next(&wish).await)
+        sharing.next(&wish).await
     }
 
     async fn identity(&self) -> Result<TokenIdentity, Error> {

@@ -50,7 +50,7 @@ pub(in crate::cache) struct Flying {
     /// Whether nothing had failed before, so that a quick retry may follow a failure.
     pub is_first: bool,
     /// Of the caller that started it.
-    pub caller: Span,
+    pub caller: Option<Span>,
 }
 
 impl Flight {
@@ -66,17 +66,40 @@ impl Flight {
 }
 
 impl Flying {
+    /// An exchange starts. `None`: another flight has taken over.
+    pub(in crate::cache) fn begin(&self) -> Option<Moment> {
+        let slot = self.slot.upgrade()?;
+        let (now, mut state) = slot.locked();
+        state.flight_of(self.id)?.deadline = slot.deadline(now);
+        state.last_start = Some(now);
+        if let Some(Suspicion::Awaited(until)) = state.issued.as_mut().and_then(|issued| issued.suspicion.as_mut()) {
+            until.get_or_insert(now.after(SUSPECT_WAIT));
+        }
+        Some(now)
+    }
+
+    /// It goes on after `wait`.
+    pub(in crate::cache) fn pause(&self, wait: Duration) {
+        let Some(slot) = self.slot.upgrade() else { return };
+        let (now, mut state) = slot.locked();
+        if let Some(flight) = state.flight_of(self.id) {
+            flight.deadline = slot.deadline(now.after(wait));
+        }
+    }
+
+    /// It ends without an outcome of its own, unless it has ended before.
+    pub(in crate::cache) fn abandon(&self) {
+        let Some(slot) = self.slot.upgrade() else { return };
+        let mut state = slot.lock();
+        if state.land(self.id) {
+            slot.end_leases();
+        }
+    }
+
     /// The callers learn of the outcome, after the slot.
     pub(in crate::cache) fn publish(mut self, outcome: TokenResult) {
         self.slot = Weak::new();
         self.outcome.send_replace(Some(outcome));
-    }
-
-    /// The flight ends without an outcome of its own, unless it has ended before.
-    pub(in crate::cache) fn abandon(&self) {
-        if let Some(slot) = self.slot.upgrade() {
-            slot.abandon(self.id);
-        }
     }
 }
 
@@ -136,34 +159,7 @@ impl Slot {
             rejected,
             may_request,
             is_first: state.failures == 0,
-            caller: Span::none(),
-        }
-    }
-
-    /// A flight starts an exchange. `None`: another flight has taken over.
-    pub(in crate::cache) fn begin(&self, id: u64) -> Option<Moment> {
-        let (now, mut state) = self.locked();
-        state.flight_of(id)?.deadline = self.deadline(now);
-        state.last_start = Some(now);
-        if let Some(Suspicion::Awaited(until)) = state.issued.as_mut().and_then(|issued| issued.suspicion.as_mut()) {
-            until.get_or_insert(now.after(SUSPECT_WAIT));
-        }
-        Some(now)
-    }
-
-    /// The flight tries again after `wait`.
-    pub(in crate::cache) fn pause(&self, id: u64, wait: Duration) {
-        let (now, mut state) = self.locked();
-        if let Some(flight) = state.flight_of(id) {
-            flight.deadline = self.deadline(now.after(wait));
-        }
-    }
-
-    /// A flight ends without an outcome of its own, unless it has ended before.
-    fn abandon(&self, id: u64) {
-        let mut state = self.lock();
-        if state.land(id) {
-            self.end_leases();
+            caller: None,
         }
     }
 

@@ -7,7 +7,6 @@ use crate::{
     cache::{
         backoff::{Failed, Hold, Reason},
         clock::Moment,
-        renewal::Life,
         status::ObtainedFrom,
     },
     error::{Error, ErrorKind},
@@ -56,7 +55,7 @@ impl Slot {
         started_at: Moment,
         now: Moment,
     ) -> Result<Option<Issued>, Error> {
-        let life = Life::new(&token, &self.context.settings, self.jitter);
+        let life = self.life(&token);
         let new = Issued::new(&token, &life, started_at, ObtainedFrom::Source);
         let Some(issued) = &mut state.issued else { return Ok(Some(new)) };
         let is_usable = !now.reached(issued.expires_at);
@@ -75,13 +74,14 @@ impl Slot {
             state.repeats += 1;
             return if state.repeats > MOST_REPEATS { Err(same_token("after it had expired")) } else { Ok(None) };
         }
+        let old = self.life(&issued.token);
         if issued.suspicion.take().is_some() {
             // Only another rejection starts a request again, and rejections are bounded.
-            issued.renew_at = issued.ages_at;
+            issued.renew_at = issued.issued_at.after(old.renew_after);
             return Err(same_token("after an API rejected it"));
         }
         // The server issues no other token before this one ends.
-        issued.expires_at = issued.ends_at;
+        issued.expires_at = issued.issued_at.after(old.lifetime);
         Err(same_token("without extending its lifetime"))
     }
 
@@ -93,7 +93,7 @@ impl Slot {
         state.task.let_go();
     }
 
-    /// `is_issued`: the server issued a token that is of no use, and may issue another once the cached one has ended.
+    /// `is_issued`: the server issued a token that is of no use, and may issue another once the cached one has expired.
     /// Returns how long that can still be used, and how long token requests are held back.
     fn failed(
         &self,
@@ -104,12 +104,11 @@ impl Slot {
         now: Moment,
     ) -> (Duration, Duration) {
         state.failures = state.failures.saturating_add(1);
-        let issued = state.issued.as_ref();
-        let remaining = issued.map(|issued| now.until(issued.expires_at)).unwrap_or_default();
+        let remaining = state.issued.as_ref().map(|issued| now.until(issued.expires_at)).unwrap_or_default();
         let (in_a_row, took) = (state.failures, started_at.until(now));
         let mut wait = Failed { error, in_a_row, took, remaining }.hold_back(fastrand::f64());
-        if let Some(issued) = issued.filter(|issued| is_issued && !now.reached(issued.ends_at)) {
-            wait = wait.min(now.until(issued.ends_at));
+        if is_issued && !remaining.is_zero() {
+            wait = wait.min(remaining);
         }
         self.hold_back_until(state, error, now.after(wait));
         (remaining, wait)

@@ -76,14 +76,10 @@ struct State {
 struct Issued {
     token: AccessToken,
     issued_at: Moment,
-    /// When its renewal is due because of its age.
-    ages_at: Moment,
-    /// When its renewal is due: because of its age, or because it was rejected.
+    /// When its renewal is due: because of its age, or earlier because it was rejected.
     renew_at: Moment,
     /// When callers no longer get it.
     expires_at: Moment,
-    /// When its lifetime ends, without the leeway.
-    ends_at: Moment,
     suspicion: Option<Suspicion>,
     from: ObtainedFrom,
 }
@@ -164,6 +160,10 @@ impl Slot {
         self.end_leases();
     }
 
+    fn life(&self, token: &AccessToken) -> Life {
+        Life::new(token, &self.context.settings, self.jitter)
+    }
+
     fn now(&self) -> Moment {
         self.context.clock.now()
     }
@@ -220,17 +220,8 @@ impl State {
 
 impl Issued {
     fn new(token: &AccessToken, life: &Life, issued_at: Moment, from: ObtainedFrom) -> Self {
-        let ages_at = issued_at.after(life.renew_after);
-        Self {
-            token: token.clone(),
-            issued_at,
-            ages_at,
-            renew_at: ages_at,
-            expires_at: issued_at.after(life.expires_after),
-            ends_at: issued_at.after(life.lifetime),
-            suspicion: None,
-            from,
-        }
+        let (renew_at, expires_at) = (issued_at.after(life.renew_after), issued_at.after(life.expires_after));
+        Self { token: token.clone(), issued_at, renew_at, expires_at, suspicion: None, from }
     }
 
     /// Until when callers wait for its replacement, if they do.

@@ -23,8 +23,7 @@ impl Slot {
             true if is_new || !now.reached(issued.renew_at) => Remaining::Enough,
             false if is_new => Remaining::NeverEnough(left),
             _ => {
-                // As if it had aged long ago. Where a store is down, a first renewal is postponed; here somebody waits.
-                (issued.ages_at, issued.renew_at) = (issued.issued_at, now);
+                issued.renew_at = now;
                 self.end_leases();
                 Remaining::TooLittle
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Issued, Slot};
 use crate::{
-    cache::{backoff::Reason, renewal::Life, status::ObtainedFrom},
+    cache::{backoff::Reason, status::ObtainedFrom},
     error::Error,
     report::store as report,
     store::{LONGEST_OPERATION, StoredFailure, Taken, Urgency},
@@ -25,7 +25,7 @@ impl Slot {
 
     /// Whether it takes a stored token of this age: a usable one, unless the cached token is as good.
     pub(in crate::cache) fn takes(&self, stored: &AccessToken, age: Duration, rejected: Option<&AccessToken>) -> bool {
-        let life = Life::new(stored, &self.context.settings, self.jitter);
+        let life = self.life(stored);
         let is_rejected = |token: &AccessToken| rejected.is_some_and(|rejected| rejected.is_same_as(token));
         if age >= life.expires_after || is_rejected(stored) {
             return false;
@@ -45,7 +45,7 @@ impl Slot {
     /// Ends a flight with a token that another instance obtained. Returns what callers get.
     pub(in crate::cache) fn take(&self, id: u64, taken: &Taken, store: &str) -> AccessToken {
         let (token, age) = (taken.token.clone().with_request(self.request.clone()), taken.age);
-        let life = Life::new(&token, &self.context.settings, self.jitter);
+        let life = self.life(&token);
         let (now, mut state) = self.locked();
         let issued = Issued::new(&token, &life, now.before(age), ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
@@ -80,10 +80,11 @@ impl Slot {
     /// the token: a fleet whose store is down must not renew at once. `false`: it was postponed before, or cannot be.
     pub(in crate::cache) fn postpone(&self, id: u64) -> bool {
         let (now, mut state) = self.locked();
+        let Some(issued) = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at)) else { return false };
         // By its age alone: after a rejection, callers need another token.
-        let ages = |issued: &&mut Issued| issued.suspicion.is_none() && issued.ages_at.reached(issued.renew_at);
-        let usable = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at));
-        let Some(issued) = usable.filter(ages) else { return false };
+        if issued.renew_at != issued.issued_at.after(self.life(&issued.token).renew_after) {
+            return false;
+        }
         issued.renew_at = now.after((now.until(issued.expires_at) / 2).mul_f64(fastrand::f64()));
         state.land(id);
         self.end_leases();
