@@ -7,7 +7,7 @@ use super::{
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
-    lease::AllLeases,
+    lease::Leases,
     renewal::Settings,
     slot::Slot,
 };
@@ -187,7 +187,7 @@ impl TokenCacheBuilder {
             settings: self.settings,
             clock: self.clock,
             endpoint: Endpoint::default(),
-            leases: AllLeases::new(),
+            leases: Leases::new(),
             streaks: Arc::default(),
             #[cfg(feature = "store")]
             sharing: self.shared.sharing(&report),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{clock::Clock, endpoint::Endpoint, lease::AllLeases, renewal::Settings};
+use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings};
 #[cfg(feature = "store")]
 use crate::store::Sharing;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
@@ -16,7 +16,7 @@ pub(super) struct Context {
     pub clock: Clock,
     pub endpoint: Endpoint,
     pub report: Reporter,
-    pub leases: AllLeases,
+    pub leases: Leases,
     /// Each streak of rejections has a reference to it, over all tokens and origins.
     pub streaks: Arc<()>,
     /// The store in which instances share tokens.

@@ -75,6 +75,8 @@ struct State {
 /// The last token that the source returned.
 struct Issued {
     token: AccessToken,
+    /// The origins that have accepted it and not rejected it since, as bits. None has a streak of rejections.
+    accepted_by: u64,
     issued_at: Moment,
     /// When its renewal is due: because of its age, or earlier because it was rejected.
     renew_at: Moment,
@@ -221,7 +223,7 @@ impl State {
 impl Issued {
     fn new(token: &AccessToken, life: &Life, issued_at: Moment, from: ObtainedFrom) -> Self {
         let (renew_at, expires_at) = (issued_at.after(life.renew_after), issued_at.after(life.expires_after));
-        Self { token: token.clone(), issued_at, renew_at, expires_at, suspicion: None, from }
+        Self { token: token.clone(), accepted_by: 0, issued_at, renew_at, expires_at, suspicion: None, from }
     }
 
     /// Until when callers wait for its replacement, if they do.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Issued, Slot, State,
+    Slot, State,
     flight::{Flight, Flying},
 };
 use crate::{
@@ -50,7 +50,7 @@ impl Slot {
     fn step(&self, state: &State, now: Moment, unwanted: Option<TokenNumber>, can_start: bool) -> Step {
         let usable = state.usable_but(unwanted, now);
         if let Some(issued) = usable.filter(|_| !state.is_due(now)) {
-            return self.serve(issued, issued.renew_at);
+            return Step::Serve(self.lend_until(issued, issued.renew_at));
         }
         // What a caller does that has no token, and until when one that has a token needs no other decision.
         let (step, until) = if let Some(flight) = &state.flight {
@@ -70,13 +70,8 @@ impl Slot {
         match (issued.awaited_until(now), step) {
             (Some(until), Step::Join(flight)) => Step::Join(flight.awaited_until(until)),
             (Some(_), Step::WaitUntil(until)) => Step::WaitUntil(until),
-            _ => self.serve(issued, until),
+            _ => Step::Serve(self.lend_until(issued, until)),
         }
-    }
-
-    /// Serves the token without another decision until then.
-    fn serve(&self, issued: &Issued, until: Moment) -> Step {
-        Step::Serve(self.lend_until(&issued.token, until.min(issued.expires_at)))
     }
 
     /// When the next token request is due; `None`: it is under way.
