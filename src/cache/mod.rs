@@ -11,7 +11,6 @@ mod fetch;
 mod for_adapters;
 mod keep_warm;
 mod keys;
-mod lasting;
 mod lease;
 mod renewal;
 mod slot;
@@ -123,6 +122,31 @@ impl TokenCache {
     /// Like [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
         self.hand_out(&self.slot(request)).await
+    }
+
+    /// Like [`token`](Self::token), for handing the token to a program that cannot renew it: the token can be used for
+    /// at least `time`, and its renewal is not due. If that is not so for the cached token, another one is requested;
+    /// callers of other methods get the cached token meanwhile.
+    ///
+    /// ```no_run
+    /// # async fn example(tokens: client_credentials::TokenCache) -> Result<(), client_credentials::Error> {
+    /// let token = tokens.token_valid_for(std::time::Duration::from_secs(20 * 60)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Like [`token`](Self::token); also while the cached token can still be used, but not for as long as `time`. With
+    /// [`ErrorKind::Configuration`], if not even a new token can.
+    pub async fn token_valid_for(&self, time: Duration) -> Result<AccessToken, Error> {
+        let (slot, since) = (&self.own, self.core.context.clock.now());
+        let mut token = self.acquire(slot, None, self.wait_limit()).await?;
+        while !slot.lasts(&token, time, since)? {
+            token = self.acquire(slot, Some(token.number()), self.wait_limit()).await?;
+        }
+        self.handed_out(slot, &token);
+        Ok(token)
     }
 
     /// Returns a handle of this cache for another token: [`token`](Self::token) returns it, and adapters attach it to

@@ -8,7 +8,6 @@ mod landing;
 mod lending;
 mod next;
 mod rejection;
-mod remaining;
 #[cfg(feature = "store")]
 mod store;
 
@@ -21,7 +20,6 @@ use self::flight::Flight;
 pub(super) use self::{
     flight::{Flying, TokenResult},
     next::Step,
-    remaining::Remaining,
 };
 use super::{
     backoff::Hold,
@@ -32,6 +30,7 @@ use super::{
     streaks::Streaks,
 };
 use crate::{
+    error::{Error, ErrorKind},
     fingerprint::Fingerprint,
     lock::lock,
     report::RequestCause,
@@ -145,6 +144,27 @@ impl Slot {
         }
     }
 
+    /// Whether `token` can be used for `time` and is not due; if not so, it is due from now on. `since` is when the
+    /// caller came.
+    ///
+    /// # Errors
+    ///
+    /// If even a token that was just requested lasts for less.
+    pub(super) fn lasts(&self, token: &AccessToken, time: Duration, since: Moment) -> Result<bool, Error> {
+        let (now, mut state) = self.locked();
+        let Some(issued) = state.issued_as(token.number()) else { return Ok(false) };
+        let (left, is_new) = (now.until(issued.expires_at), issued.issued_at.reached(since));
+        if is_new && left < time {
+            return Err(too_short(left, time));
+        }
+        let lasts = left >= time && (is_new || !now.reached(issued.renew_at));
+        if !lasts {
+            issued.renew_at = now;
+            self.end_leases();
+        }
+        Ok(lasts)
+    }
+
     /// Where to store the handle of the task that keeps the token warm. `None`: there is one already.
     pub(super) fn warm_up(&self) -> Option<TaskHandle> {
         let mut state = self.lock();
@@ -240,4 +260,9 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.end_leases();
     }
+}
+
+fn too_short(left: Duration, time: Duration) -> Error {
+    let (left, time) = (left.as_secs(), time.as_secs());
+    Error::new(ErrorKind::Configuration, format!("a new token can be used for {left} s, and {time} s are wanted"))
 }
