@@ -22,7 +22,7 @@ use super::{
     clock::Moment,
     context::Context,
     endpoint::Turn,
-    slot::{Flying, Slot, Step, TokenResult},
+    slot::{FlightTask, Slot, Step, TokenResult},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -45,12 +45,12 @@ pub(super) fn is_source_of(slot: &Arc<Slot>) -> bool {
 /// the same token again.
 pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     let runtime = runtime::with_timer();
-    let (step, flying) = slot.next(unwanted, runtime.is_some());
+    let (step, task) = slot.next(unwanted, runtime.is_some());
     // Not under the slot's lock: a runtime that has ended drops the task here, which takes that lock.
-    if let (Some(mut flying), Some(runtime)) = (flying, runtime) {
-        flying.caller = Some(Span::current());
-        let task = Arc::clone(&flying.task);
-        let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
+    if let (Some(mut task), Some(runtime)) = (task, runtime) {
+        task.caller = Some(Span::current());
+        let handle = Arc::clone(&task.handle);
+        let _ = handle.set(runtime.spawn(task.run()).abort_handle());
     }
     step
 }
@@ -62,10 +62,10 @@ struct Landing {
     exchange: Exchange,
 }
 
-impl Flying {
-    async fn fly(self) {
-        if let Some((flying, permit)) = self.ask_store().await {
-            flying.request(permit).await;
+impl FlightTask {
+    async fn run(self) {
+        if let Some((task, permit)) = self.ask_store().await {
+            task.request(permit).await;
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
         clock::Moment,
         context::Context,
         renewal::Life,
-        slot::{Flying, TokenResult},
+        slot::{FlightTask, TokenResult},
     },
     error::Error,
     report::store as report,
@@ -30,7 +30,7 @@ impl Context {
     }
 }
 
-impl Flying {
+impl FlightTask {
     /// Looks into the store before a token is requested. `None`: the flight has ended. Without a permit, the store has
     /// no part in the request.
     pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {

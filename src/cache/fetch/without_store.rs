@@ -3,7 +3,7 @@
 use crate::cache::{
     clock::Moment,
     context::Context,
-    slot::{Flying, TokenResult},
+    slot::{FlightTask, TokenResult},
 };
 
 pub(super) struct Permit;
@@ -18,7 +18,7 @@ impl Context {
     }
 }
 
-impl Flying {
+impl FlightTask {
     pub(super) async fn ask_store(self) -> Option<(Self, Option<Permit>)> {
         self.may_request.then_some((self, None))
     }

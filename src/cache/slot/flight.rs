@@ -36,11 +36,11 @@ pub(in crate::cache) struct Flight {
 
 /// For the task. When it is dropped, the flight has ended: with an outcome, or because its task has (its runtime
 /// ended), and then one of the callers that wait takes over.
-pub(in crate::cache) struct Flying {
+pub(in crate::cache) struct FlightTask {
     pub slot: Weak<Slot>,
     pub id: u64,
     pub outcome: watch::Sender<Option<TokenResult>>,
-    pub task: TaskHandle,
+    pub handle: TaskHandle,
     pub context: Arc<Context>,
     pub request: TokenRequest,
     /// A token that an API rejected, for sources that keep tokens elsewhere.
@@ -65,7 +65,7 @@ impl Flight {
     }
 }
 
-impl Flying {
+impl FlightTask {
     /// An exchange starts. `None`: another flight has taken over.
     pub(in crate::cache) fn begin(&self) -> Option<Moment> {
         let slot = self.slot.upgrade()?;
@@ -103,7 +103,7 @@ impl Flying {
     }
 }
 
-impl Drop for Flying {
+impl Drop for FlightTask {
     fn drop(&mut self) {
         self.abandon();
     }
@@ -111,15 +111,16 @@ impl Drop for Flying {
 
 impl Slot {
     /// Starts a flight that requests a token.
-    pub(super) fn depart(self: &Arc<Self>, state: &mut State, now: Moment) -> Flying {
+    pub(super) fn depart(self: &Arc<Self>, state: &mut State, now: Moment) -> FlightTask {
         if state.hold.as_ref().is_none_or(|hold| now.reached(hold.until.after(FORGET_FAILURES))) {
             state.failures = 0;
         }
         let suspect = state.issued.as_ref().filter(|issued| issued.suspicion.is_some());
         let rejected = suspect.map(|issued| issued.token.clone());
+        let mut task = self.take_off(state, now, rejected);
         state.task = AbortOnDrop::default();
-        let task = state.task.handle();
-        self.fly(state, now, rejected, task, true)
+        (task.handle, task.may_request) = (state.task.handle(), true);
+        task
     }
 
     /// Starts a flight that only looks whether another instance has stored a token, unless one has just looked.
@@ -128,36 +129,29 @@ impl Slot {
         state: &mut State,
         now: Moment,
         unwanted: Option<TokenNumber>,
-    ) -> Option<Flying> {
+    ) -> Option<FlightTask> {
         let is_soon = state.last_look.is_some_and(|look| !now.reached(look.after(BETWEEN_LOOKS)));
         if is_soon || !self.context.has_store() {
             return None;
         }
         state.last_look = Some(now);
         let rejected = unwanted.and_then(|unwanted| state.issued_as(unwanted)).map(|issued| issued.token.clone());
-        Some(self.fly(state, now, rejected, Arc::default(), false))
+        Some(self.take_off(state, now, rejected))
     }
 
-    fn fly(
-        self: &Arc<Self>,
-        state: &mut State,
-        now: Moment,
-        rejected: Option<AccessToken>,
-        task: TaskHandle,
-        may_request: bool,
-    ) -> Flying {
+    fn take_off(self: &Arc<Self>, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> FlightTask {
         let (sender, outcome) = watch::channel(None);
         state.flights += 1;
         state.flight = Some(Flight { id: state.flights, deadline: self.deadline(now), outcome });
-        Flying {
+        FlightTask {
             slot: Arc::downgrade(self),
             id: state.flights,
             outcome: sender,
-            task,
+            handle: Arc::default(),
             context: Arc::clone(&self.context),
             request: self.request.clone(),
             rejected,
-            may_request,
+            may_request: false,
             is_first: state.failures == 0,
             caller: None,
         }

@@ -1,5 +1,8 @@
 //! One token's life: the only place with state.
 //!
+//! A caller asks for the [next] step: it gets the token, joins the token request in [flight], waits or fails. How the
+//! request ended ([landing]) or that an API rejected the token ([rejection]) changes what the next caller does.
+//!
 //! Every transition happens under one ordinary mutex that is never held across an await. Requests read a
 //! [lease](super::lease) instead.
 
@@ -18,7 +21,7 @@ use std::{
 
 use self::flight::Flight;
 pub(super) use self::{
-    flight::{Flying, TokenResult},
+    flight::{FlightTask, TokenResult},
     next::Step,
 };
 use super::{

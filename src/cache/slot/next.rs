@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Slot, State,
-    flight::{Flight, Flying},
+    flight::{Flight, FlightTask},
 };
 use crate::{
     cache::{backoff::BETWEEN_REQUESTS, clock::Moment},
@@ -28,15 +28,15 @@ impl Slot {
         self: &Arc<Self>,
         unwanted: Option<TokenNumber>,
         can_start: bool,
-    ) -> (Step, Option<Flying>) {
+    ) -> (Step, Option<FlightTask>) {
         let (now, mut state) = self.locked();
         state.flight.take_if(|flight| now.reached(flight.deadline));
-        let flying = if can_start { self.start(&mut state, now, unwanted) } else { None };
-        (self.step(&state, now, unwanted, can_start), flying)
+        let task = if can_start { self.start(&mut state, now, unwanted) } else { None };
+        (self.step(&state, now, unwanted, can_start), task)
     }
 
     /// Starts the flight that is due, unless one is under way.
-    fn start(self: &Arc<Self>, state: &mut State, now: Moment, unwanted: Option<TokenNumber>) -> Option<Flying> {
+    fn start(self: &Arc<Self>, state: &mut State, now: Moment, unwanted: Option<TokenNumber>) -> Option<FlightTask> {
         if state.flight.is_some() {
             return None;
         }
