@@ -10,7 +10,7 @@ use std::{
 
 use super::{clock::Clock, endpoint::Endpoint, lease::AllLeases, renewal::Settings, streaks::Streaks};
 #[cfg(feature = "store")]
-use crate::store::Sharing;
+use crate::store::SharedTokens;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
 
 pub(super) struct Context {
@@ -24,7 +24,7 @@ pub(super) struct Context {
     pub streaks: AtomicUsize,
     /// The store in which instances share tokens.
     #[cfg(feature = "store")]
-    pub sharing: Option<Arc<Sharing>>,
+    pub sharing: Option<Arc<SharedTokens>>,
 }
 
 impl Context {

@@ -18,7 +18,7 @@ use super::{
     context::Context,
     endpoint::Turn,
     flight::TokenResult,
-    sharing::Permit,
+    sharing::Visit,
     slot::{Departure, FLIGHT_GRACE, Slot, Step},
 };
 use crate::{
@@ -85,12 +85,12 @@ struct Landing {
 
 impl Flying {
     async fn fly(self) {
-        if let Some((flying, permit)) = self.ask_store().await {
-            flying.request(permit).await;
+        if let Some((flying, visit)) = self.ask_store().await {
+            flying.request(visit).await;
         }
     }
 
-    async fn request(mut self, mut permit: Option<Permit>) {
+    async fn request(mut self, mut visit: Option<Visit>) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
         if let Some(token) = self.rejected.take() {
@@ -100,7 +100,7 @@ impl Flying {
             Ok(turn) => turn,
             Err(error) => return self.guard.publish(Err(error)),
         };
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, permit.as_mut()).await else {
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, visit.as_mut()).await else {
             return;
         };
         let (slot, id) = (self.guard.slot.clone(), self.guard.id);
@@ -108,7 +108,7 @@ impl Flying {
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
-        self.tell_store(permit, &outcome, landed.as_ref(), started_at).await;
+        self.tell_store(visit, &outcome, landed.as_ref(), started_at).await;
         // Without an outcome, callers that wait see that the guard is gone, and try again.
         if let Some(landed) = landed {
             self.guard.publish(landed);
@@ -119,13 +119,13 @@ impl Flying {
     }
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>, mut permit: Option<&mut Permit>) -> Option<Landing> {
+    async fn exchanges(&self, turn: &Turn<'_>, mut visit: Option<&mut Visit>) -> Option<Landing> {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.guard.slot.upgrade()?.begin(self.guard.id)?;
-            if let Some(permit) = &mut permit {
-                permit.begins();
+            if let Some(visit) = &mut visit {
+                visit.begins();
             }
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;

@@ -2,9 +2,9 @@
 
 use super::{clock::Moment, context::Context, fetch::Flying, flight::TokenResult};
 
-pub(super) struct Permit;
+pub(super) struct Visit;
 
-impl Permit {
+impl Visit {
     pub(super) fn begins(&mut self) {}
 }
 
@@ -15,9 +15,9 @@ impl Context {
 }
 
 impl Flying {
-    pub(super) async fn ask_store(self) -> Option<(Self, Option<Permit>)> {
+    pub(super) async fn ask_store(self) -> Option<(Self, Option<Visit>)> {
         self.may_request.then_some((self, None))
     }
 
-    pub(super) async fn tell_store(&self, _: Option<Permit>, _: &TokenResult, _: Option<&TokenResult>, _: Moment) {}
+    pub(super) async fn tell_store(&self, _: Option<Visit>, _: &TokenResult, _: Option<&TokenResult>, _: Moment) {}
 }

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use super::{
     backoff::BETWEEN_REQUESTS, clock::Moment, context::Context, fetch::Flying, flight::TokenResult, renewal::Life,
 };
-pub(super) use crate::store::Permit;
+pub(super) use crate::store::Visit;
 use crate::{
     error::Error,
     report::store as report,
-    store::{Next, Sharing, Urgency, Wish},
+    store::{Down, SharedTokens, Urgency},
     token_identity::TokenIdentity,
 };
 
@@ -27,56 +27,61 @@ impl Context {
 }
 
 impl Flying {
-    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a permit, the store has
+    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a visit, the store has
     /// no part in the request.
-    pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {
-        let Some(sharing) = self.context.sharing.clone() else { return Some((self, None)) };
-        let next = self.look(&sharing).await?;
-        let (slot, id) = (self.guard.slot.upgrade()?, self.guard.id);
-        match next {
-            Next::Take(taken) => self.guard.publish(Ok(slot.take(id, &taken, sharing.store()))),
-            Next::HoldBack(failure) => self.guard.publish(Err(slot.hold_back(id, &failure, sharing.store()))),
-            Next::Request(permit) => {
-                slot.failed_before(permit.failed_before());
-                self.is_first &= permit.failed_before() == 0;
-                return Some((self, Some(permit)));
+    pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Visit>)> {
+        let Some(shared) = self.context.sharing.clone() else { return Some((self, None)) };
+        let Some(mut visit) = self.visit(shared).await else { return self.request_alone(None) };
+        let (id, patience) = (self.guard.id, self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE));
+        loop {
+            self.guard.slot.upgrade()?.pause(id, deferral(self.urgency()));
+            let removed = self.rejected.as_ref().filter(|_| self.may_request);
+            let Ok(()) = visit.look(removed, self.urgency()).await else { return self.request_alone(None) };
+            let slot = self.guard.slot.upgrade()?;
+            let taken = slot.take(id, &visit, self.rejected.as_ref()).map(Ok);
+            if let Some(outcome) = taken.or_else(|| slot.hold_back(id, &visit).map(Err)) {
+                self.guard.publish(outcome);
+                return None;
             }
-            Next::RequestAlone(permit) if self.may_request => return (!slot.postpone(id)).then_some((self, permit)),
-            Next::RequestAlone(_) | Next::Leave => {}
+            if !self.may_request {
+                return None;
+            }
+            if visit.has_lease() {
+                slot.failed_before(visit.failed_before());
+                self.is_first &= visit.failed_before() == 0;
+                return Some((self, Some(visit)));
+            }
+            drop(slot);
+            match visit.take_lease(patience, self.urgency()).await {
+                // It looks once more: the previous holder may have stored a token in between.
+                Ok(true) => {}
+                Ok(false) => return self.request_alone(Some(visit)),
+                Err(Down) => return self.request_alone(None),
+            }
         }
-        None
     }
 
-    async fn look(&self, sharing: &Arc<Sharing>) -> Option<Next> {
-        let identity = match self.identity().await {
-            Ok(identity) => identity,
+    async fn visit(&self, shared: Arc<SharedTokens>) -> Option<Visit> {
+        match self.identity().await {
+            Ok(identity) => Visit::new(shared, &identity),
             Err(error) => {
-                report::unidentified(&self.context.report, &self.request, sharing.store(), &error);
-                return Some(Next::RequestAlone(None));
+                report::unidentified(&self.context.report, &self.request, shared.store(), &error);
+                None
             }
-        };
-        let (slot, rejected) = (&self.guard.slot, self.rejected.as_ref());
-        let urgency = || match slot.upgrade() {
+        }
+    }
+
+    /// The store is down, or another instance takes too long.
+    fn request_alone(self, visit: Option<Visit>) -> Option<(Self, Option<Visit>)> {
+        let slot = self.guard.slot.upgrade()?;
+        (self.may_request && !slot.postpone(self.guard.id)).then_some((self, visit))
+    }
+
+    fn urgency(&self) -> Urgency {
+        match self.guard.slot.upgrade() {
             Some(slot) if self.may_request => slot.urgency(),
             _ => Urgency::WaitedFor,
-        };
-        let waits = |pause| {
-            if let Some(slot) = slot.upgrade() {
-                slot.pause(self.guard.id, pause + deferral(urgency()));
-            }
-        };
-        waits(Duration::ZERO);
-        let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
-        let wish = Wish {
-            identity,
-            urgency: &urgency,
-            rejected: rejected.filter(|_| self.may_request),
-            may_request: self.may_request,
-            patience: self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE),
-            takes: &takes,
-            waits: &waits,
-        };
-        Some(sharing.next(&wish).await)
+        }
     }
 
     async fn identity(&self) -> Result<TokenIdentity, Error> {
@@ -93,12 +98,12 @@ impl Flying {
     /// Stores how the flight ended, before its callers learn of it: their process may end then.
     pub(super) async fn tell_store(
         &self,
-        permit: Option<Permit>,
+        visit: Option<Visit>,
         outcome: &TokenResult,
         landed: Option<&TokenResult>,
         started_at: Moment,
     ) {
-        let (Some(sharing), Some(permit)) = (&self.context.sharing, permit) else { return };
+        let (Some(sharing), Some(visit)) = (&self.context.sharing, visit) else { return };
         let urgency = match self.guard.slot.upgrade() {
             // Callers that come before the store has answered wait for the lease, unless they have a token.
             Some(slot) if self.guard.outcome.receiver_count() == 0 => slot.urgency(),
@@ -108,16 +113,16 @@ impl Flying {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;
                 let ago = self.context.clock.now().since(started_at);
-                if permit.succeeded(token, lifetime, ago, urgency).await {
+                if visit.succeeded(token, lifetime, ago, urgency).await {
                     report::stored(&self.context.report, &self.request, sharing.store());
                 }
             }
             (Some(Err(held_back)), Err(error)) => {
                 let in_a_row = self.guard.slot.upgrade().map_or(1, |slot| slot.failures());
                 let wait = held_back.retry_after().unwrap_or(BETWEEN_REQUESTS);
-                permit.failed(error, in_a_row, wait, urgency).await;
+                visit.failed(error, in_a_row, wait, urgency).await;
             }
-            _ => drop(permit),
+            _ => drop(visit),
         }
     }
 }

@@ -48,7 +48,7 @@ type Outcome<T> = Result<T, BoxError>;
 
 /// The store is down: instances request tokens themselves.
 #[derive(Debug)]
-pub(super) struct Down;
+pub(crate) struct Down;
 
 /// A store with limits.
 pub(super) struct Bounded {

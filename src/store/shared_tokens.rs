@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The tokens that a cache shares with other instances.
-pub(crate) struct Sharing {
+pub(crate) struct SharedTokens {
     pub(super) store: Bounded,
     pub(super) seal: Seal,
     pub(super) report: Reporter,
@@ -40,28 +40,24 @@ pub(crate) struct Sharing {
 }
 
 /// The entries of a token, as they were seen.
+#[derive(Default)]
 pub(super) struct Seen {
     pub token: Found<StoredToken>,
     pub lease: Found<()>,
     pub failure: Found<StoredFailure>,
-    /// How long the look took: what is left of the lives may be less by that.
-    pub took: Duration,
 }
 
 /// One entry, as it was seen.
 pub(super) enum Found<T> {
     /// Nothing that counts. With the bytes of garbage, which a new entry replaces.
     Free(Option<Zeroizing<Vec<u8>>>),
-    Read {
-        value: T,
-        bytes: Zeroizing<Vec<u8>>,
-        life: Duration,
-    },
+    /// With its bytes.
+    Read(T, Zeroizing<Vec<u8>>),
     /// Written with another key or by a later version. Left alone while it lives.
     Foreign,
 }
 
-impl Sharing {
+impl SharedTokens {
     pub(crate) fn new(store: Arc<dyn TokenStore>, seal: Seal, namespace: String, report: Reporter) -> Self {
         report::is_up(&report);
         let store = Bounded::new(store, report.clone());
@@ -88,11 +84,12 @@ impl Sharing {
         let all = [names.token.clone(), names.lease.clone(), names.failure.clone()];
         let mut entries = self.store.load(&all, urgency).await?.into_iter();
         let mut next = || entries.next().flatten();
+        // The store may have counted what is left when the look began.
+        let read_token = |plain: &_, life: Duration| StoredToken::read(plain, life.saturating_sub(began.elapsed()));
         Ok(Seen {
-            token: self.open(&names.token, next(), mentions, |plain, _| StoredToken::read(plain)),
+            token: self.open(&names.token, next(), mentions, read_token),
             lease: self.open(&names.lease, next(), mentions, |plain, _| Record::read(plain).map(drop)),
             failure: self.open(&names.failure, next(), mentions, StoredFailure::read),
-            took: began.elapsed(),
         })
     }
 
@@ -107,19 +104,19 @@ impl Sharing {
         let bytes = Zeroizing::new(bytes);
         let why = match self.seal.open(name, &bytes) {
             Opened::Plain(plain) => match read(&plain, life) {
-                Some(value) => return Found::Read { value, bytes, life },
+                Some(value) => return Found::Read(value, bytes),
                 None => "not what it should be",
             },
             Opened::Garbage(why) => why,
             Opened::Foreign(why) => {
                 if !self.mentioned.swap(true, Ordering::Relaxed) {
-                    report::foreign(&self.report, self.store.name(), &why);
+                    report::foreign(&self.report, self.store(), &why);
                 }
                 return Found::Foreign;
             }
         };
         if mentions {
-            report::garbage(&self.report, self.store.name(), why);
+            report::garbage(&self.report, self.store(), why);
         }
         Found::Free(Some(bytes))
     }
@@ -129,16 +126,22 @@ impl<T> Found<T> {
     /// What a new entry replaces.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self {
-            Self::Free(bytes) => bytes.as_ref().map(|bytes| &bytes[..]),
-            Self::Read { bytes, .. } => Some(bytes),
+            Self::Free(garbage) => garbage.as_deref().map(Vec::as_slice),
+            Self::Read(_, bytes) => Some(bytes),
             Self::Foreign => None,
         }
     }
 
     pub(super) fn value(&self) -> Option<&T> {
         match self {
-            Self::Read { value, .. } => Some(value),
+            Self::Read(value, _) => Some(value),
             _ => None,
         }
+    }
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self::Free(None)
     }
 }

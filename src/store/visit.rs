@@ -1,0 +1,184 @@
+//! What a flight does with the store. Before it requests a token, it looks whether another instance has stored one, or
+//! a failure that holds it back; if not, it takes the lease, or waits while another instance has that. Afterwards, it
+//! stores what became of its request.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    availability::{Down, Urgency},
+    lease::Lease,
+    names::Names,
+    shared_tokens::{Found, Seen, SharedTokens},
+    stored_failure::{REMEMBERED, StoredFailure},
+    stored_token::StoredToken,
+};
+use crate::{error::Error, report::store as report, token::AccessToken, token_identity::TokenIdentity};
+
+/// Between two looks while another instance requests the token: grows from the least to the most.
+const LEAST_PAUSE: Duration = Duration::from_millis(25);
+const MOST_PAUSE: Duration = Duration::from_millis(250);
+
+/// A flight's visit to the entries of its token.
+pub(crate) struct Visit {
+    tokens: Arc<SharedTokens>,
+    names: Names,
+    lease: Lease,
+    /// What the last look has found, and what is replaced.
+    seen: Seen,
+    /// When the wait for another instance began.
+    waits_since: Option<Instant>,
+}
+
+impl Visit {
+    /// `None`: nothing can be encrypted.
+    pub(crate) fn new(tokens: Arc<SharedTokens>, identity: &TokenIdentity) -> Option<Self> {
+        let names = tokens.names(identity);
+        let lease = Lease::new(Arc::clone(&tokens), names.lease.clone())?;
+        Some(Self { tokens, names, lease, seen: Seen::default(), waits_since: None })
+    }
+
+    /// The store's name in logs.
+    pub(crate) fn store(&self) -> &str {
+        self.tokens.store()
+    }
+
+    /// Looks what is stored. Removes the token if it is `rejected`.
+    pub(crate) async fn look(&mut self, rejected: Option<&AccessToken>, urgency: Urgency) -> Result<(), Down> {
+        let is_first = self.waits_since.is_none() && !self.lease.is_held();
+        self.seen = self.tokens.look(&self.names, urgency, is_first).await?;
+        self.lease.found(&self.seen.lease);
+        if let Found::Read(stored, bytes) = &self.seen.token {
+            self.tokens.store.was_stored(stored.age);
+            if rejected.is_some_and(|rejected| stored.token.is_same_as(rejected)) {
+                self.tokens.store.remove(&self.names.token, bytes, urgency).await?;
+                self.seen.token = Found::Free(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The token that another instance has stored.
+    pub(crate) fn token(&self) -> Option<&StoredToken> {
+        self.seen.token.value()
+    }
+
+    /// The failure of another instance that holds back this one.
+    pub(crate) fn failure(&self) -> Option<&StoredFailure> {
+        self.seen.failure.value().filter(|failure| failure.holds_back())
+    }
+
+    /// How many token requests of all instances have failed in a row, if that concerns this one.
+    pub(crate) fn failed_before(&self) -> u32 {
+        let failure = self.seen.failure.value().filter(|failure| failure.is_for_all);
+        failure.map_or(0, |failure| failure.in_a_row)
+    }
+
+    /// Whether it may request a token, for all instances.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.lease.is_held()
+    }
+
+    /// Takes the lease; if another instance has it, waits until the next look. `false`: it has waited for all of its
+    /// `patience`.
+    pub(crate) async fn take_lease(&mut self, patience: Duration, urgency: Urgency) -> Result<bool, Down> {
+        Ok(self.lease.take(&self.seen.lease, urgency).await? || self.pause(patience).await)
+    }
+
+    async fn pause(&mut self, patience: Duration) -> bool {
+        if self.waits_since.is_none() {
+            report::waits(&self.tokens.report, self.store());
+        }
+        let waited = self.waits_since.get_or_insert_with(Instant::now).elapsed();
+        let left = patience.saturating_sub(waited);
+        let most = (2 * LEAST_PAUSE + waited).min(MOST_PAUSE);
+        // Jittered, so that the instances that wait do not all look at once.
+        sleep((LEAST_PAUSE + (most - LEAST_PAUSE).mul_f64(fastrand::f64())).min(left)).await;
+        !left.is_zero()
+    }
+
+    /// How long it has waited for another instance, if it has.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        self.waits_since.map(|since| since.elapsed())
+    }
+
+    /// A token request begins.
+    pub(crate) fn begins(&mut self) {
+        self.lease.begins();
+    }
+
+    /// Stores a token that was requested so long `ago` and lives for `lifetime` from then on. Returns whether others
+    /// can take it.
+    pub(crate) async fn succeeded(
+        self,
+        token: &AccessToken,
+        lifetime: Duration,
+        ago: Duration,
+        urgency: Urgency,
+    ) -> bool {
+        let is_stored = self.store_token(token, lifetime, ago, urgency).await.unwrap_or(false);
+        if let Found::Read(_, bytes) = &self.seen.failure {
+            let _ = self.tokens.store.remove(&self.names.failure, bytes, urgency).await;
+        }
+        self.lease.give_back(urgency).await;
+        is_stored
+    }
+
+    /// Tells other instances of a failure that concerns them, and holds back this one for `wait`.
+    pub(crate) async fn failed(self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
+        self.tell(error, in_a_row, wait, urgency).await;
+        self.lease.give_back(urgency).await;
+    }
+
+    async fn store_token(
+        &self,
+        token: &AccessToken,
+        lifetime: Duration,
+        ago: Duration,
+        urgency: Urgency,
+    ) -> Result<bool, Down> {
+        let Some(bytes) = self.tokens.seal.seal(&self.names.token, &StoredToken::write(token, lifetime)) else {
+            return Ok(false);
+        };
+        let began = Instant::now();
+        let life = || lifetime.saturating_sub(ago + began.elapsed());
+        if self.put(&self.seen.token, &bytes, life(), urgency).await? {
+            return Ok(true);
+        }
+        let stored = self.tokens.look(&self.names, urgency, true).await?.token;
+        match stored {
+            // What was there before was removed in the meantime, or has ended.
+            Found::Free(_) => self.put(&stored, &bytes, life(), urgency).await,
+            // Another instance stored a token in the meantime, which may be the newer one.
+            _ => Ok(stored.bytes() == Some(&bytes[..])),
+        }
+    }
+
+    async fn put(
+        &self,
+        replaced: &Found<StoredToken>,
+        bytes: &[u8],
+        life: Duration,
+        urgency: Urgency,
+    ) -> Result<bool, Down> {
+        if life.is_zero() {
+            return Ok(false);
+        }
+        let (store, name, began) = (&self.tokens.store, &self.names.token, Instant::now());
+        let is_stored = store.put(name, replaced.bytes(), bytes, life, urgency).await?;
+        // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
+        let is_late = began.elapsed() > life / 20;
+        if is_stored && is_late {
+            store.remove(name, bytes, urgency).await?;
+        }
+        Ok(is_stored && !is_late)
+    }
+
+    async fn tell(&self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
+        let (tokens, name, stored) = (&self.tokens, &self.names.failure, &self.seen.failure);
+        let Some(failure) = StoredFailure::after(error, in_a_row, tokens.instance, stored.value()) else { return };
+        let Some(bytes) = tokens.seal.seal(name, &failure.write()) else { return };
+        let _ = tokens.store.put(name, stored.bytes(), &bytes, wait.saturating_add(REMEMBERED), urgency).await;
+    }
+}
