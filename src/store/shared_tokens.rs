@@ -17,7 +17,7 @@ use super::{
     contract::{Entry, EntryName, TokenStore},
     names::Names,
     record::Record,
-    seal::{Opened, Seal},
+    seal::{Seal, Unusable},
     stored_failure::StoredFailure,
     stored_token::StoredToken,
 };
@@ -102,23 +102,23 @@ impl SharedTokens {
     ) -> Found<T> {
         let Some(Entry { bytes, life }) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
         let bytes = Zeroizing::new(bytes);
-        let why = match self.seal.open(name, &bytes) {
-            Opened::Plain(plain) => match read(&plain, life) {
-                Some(value) => return Found::Read(value, bytes),
-                None => "not what it should be",
-            },
-            Opened::Garbage(why) => why,
-            Opened::Foreign(why) => {
+        let opened = self.seal.open(name, &bytes);
+        let read = opened.and_then(|plain| read(&plain, life).ok_or(Unusable::Garbage("not what it should be")));
+        match read {
+            Ok(value) => Found::Read(value, bytes),
+            Err(Unusable::Foreign(why)) => {
                 if !self.mentioned.swap(true, Ordering::Relaxed) {
                     report::foreign(&self.report, self.store(), &why);
                 }
-                return Found::Foreign;
+                Found::Foreign
             }
-        };
-        if mentions {
-            report::garbage(&self.report, self.store(), why);
+            Err(Unusable::Garbage(why)) => {
+                if mentions {
+                    report::garbage(&self.report, self.store(), why);
+                }
+                Found::Free(Some(bytes))
+            }
         }
-        Found::Free(Some(bytes))
     }
 }
 
