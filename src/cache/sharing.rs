@@ -7,7 +7,6 @@ use super::{
 };
 pub(super) use crate::store::Visit;
 use crate::{
-    error::Error,
     report::store as report,
     store::{Down, SharedTokens, Urgency},
     token_identity::TokenIdentity,
@@ -22,7 +21,7 @@ const PATIENCE_SHARE: f64 = 0.8;
 impl Context {
     /// Whether another instance may have a token.
     pub(super) fn has_store(&self) -> bool {
-        self.sharing.as_ref().is_some_and(|sharing| sharing.is_up())
+        self.sharing.as_ref().is_some_and(|sharing| sharing.store.is_up())
     }
 }
 
@@ -34,9 +33,9 @@ impl Flying {
         let Some(mut visit) = self.visit(shared).await else { return self.request_alone(None) };
         let (id, patience) = (self.guard.id, self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE));
         loop {
-            self.guard.slot.upgrade()?.pause(id, deferral(self.urgency()));
-            let removed = self.rejected.as_ref().filter(|_| self.may_request);
-            let Ok(()) = visit.look(removed, self.urgency()).await else { return self.request_alone(None) };
+            let (urgency, removed) = (self.urgency(), self.rejected.as_ref().filter(|_| self.may_request));
+            self.guard.slot.upgrade()?.pause(id, deferral(urgency));
+            let Ok(()) = visit.look(removed, urgency).await else { return self.request_alone(None) };
             let slot = self.guard.slot.upgrade()?;
             let taken = slot.take(id, &visit, self.rejected.as_ref()).map(Ok);
             if let Some(outcome) = taken.or_else(|| slot.hold_back(id, &visit).map(Err)) {
@@ -61,11 +60,19 @@ impl Flying {
         }
     }
 
+    /// `None`: the source cannot say which token this is.
     async fn visit(&self, shared: Arc<SharedTokens>) -> Option<Visit> {
-        match self.identity().await {
-            Ok(identity) => Visit::new(shared, &identity),
+        let (source, request) = (&self.context.source, &self.request);
+        let identity = || async {
+            match source.identity(request) {
+                Some(identity) => identity.await,
+                None => Ok(TokenIdentity::new().with_request(&request.or(&source.defaults()))),
+            }
+        };
+        match self.call(IDENTIFIED_WITHIN, identity).await.and_then(|identity| identity) {
+            Ok(identity) => Visit::new(shared, &identity).ok(),
             Err(error) => {
-                report::unidentified(&self.context.report, &self.request, shared.store(), &error);
+                report::unidentified(&self.context.report, request, shared.store.name(), &error);
                 None
             }
         }
@@ -84,17 +91,6 @@ impl Flying {
         }
     }
 
-    async fn identity(&self) -> Result<TokenIdentity, Error> {
-        let (source, request) = (&self.context.source, &self.request);
-        let read = || async {
-            match source.identity(request) {
-                Some(identity) => identity.await,
-                None => Ok(TokenIdentity::new().with_request(&request.or(&source.defaults()))),
-            }
-        };
-        self.call(IDENTIFIED_WITHIN, read).await.and_then(|identity| identity)
-    }
-
     /// Stores how the flight ended, before its callers learn of it: their process may end then.
     pub(super) async fn tell_store(
         &self,
@@ -103,7 +99,7 @@ impl Flying {
         landed: Option<&TokenResult>,
         started_at: Moment,
     ) {
-        let (Some(sharing), Some(visit)) = (&self.context.sharing, visit) else { return };
+        let Some(visit) = visit else { return };
         let urgency = match self.guard.slot.upgrade() {
             // Callers that come before the store has answered wait for the lease, unless they have a token.
             Some(slot) if self.guard.outcome.receiver_count() == 0 => slot.urgency(),
@@ -114,7 +110,7 @@ impl Flying {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;
                 let ago = self.context.clock.now().since(started_at);
                 if visit.succeeded(token, lifetime, ago, urgency).await {
-                    report::stored(&self.context.report, &self.request, sharing.store());
+                    report::stored(&self.context.report, &self.request, visit.store());
                 }
             }
             (Some(Err(held_back)), Err(error)) => {
@@ -122,8 +118,9 @@ impl Flying {
                 let wait = held_back.retry_after().unwrap_or(BETWEEN_REQUESTS);
                 visit.failed(error, in_a_row, wait, urgency).await;
             }
-            _ => drop(visit),
+            _ => {}
         }
+        visit.end(urgency).await;
     }
 }
 

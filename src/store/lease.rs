@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
-    task::AbortHandle,
+    task::{AbortHandle, JoinHandle},
     time::{Instant, sleep},
 };
 use zeroize::Zeroizing;
@@ -43,8 +43,7 @@ struct LeaseEntry {
 }
 
 impl Lease {
-    /// `None`: nothing can be encrypted.
-    pub(super) fn new(tokens: Arc<SharedTokens>, name: EntryName) -> Option<Self> {
+    pub(super) fn new(tokens: Arc<SharedTokens>, name: EntryName) -> Result<Self, Down> {
         let flight = fastrand::u64(..);
         let bytes = |flight| {
             let plain = Record::default().number(1, tokens.instance).number(2, flight).write();
@@ -52,7 +51,7 @@ impl Lease {
         };
         let (bytes, last_bytes) = (bytes(flight)?, bytes(!flight)?);
         let entry = Arc::new(LeaseEntry { tokens, name, bytes, last_bytes });
-        Some(Self { entry, extension: None, began: None })
+        Ok(Self { entry, extension: None, began: None })
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -87,13 +86,12 @@ impl Lease {
         self.began = Some(Instant::now());
     }
 
-    pub(super) async fn give_back(mut self, urgency: Urgency) {
-        if let Some(extension) = &self.extension {
-            extension.abort();
-            Arc::clone(&self.entry).give_back(self.began, urgency).await;
-            // Not before: the next flight ends this task.
-            self.extension = None;
+    /// In a task of its own: the next flight ends this one. If the runtime has ended, the lease ends on its own.
+    pub(super) fn give_back(&mut self, urgency: Urgency) -> Option<JoinHandle<()>> {
+        if !self.release() {
+            return None;
         }
+        Some(Handle::try_current().ok()?.spawn(Arc::clone(&self.entry).give_back(self.began, urgency)))
     }
 
     fn hold(&mut self) {
@@ -107,12 +105,9 @@ impl Lease {
 }
 
 impl Drop for Lease {
-    /// The flight ended early. If its runtime has ended, too, the lease ends on its own.
+    /// The flight ended early.
     fn drop(&mut self) {
-        if let (true, Ok(runtime)) = (self.release(), Handle::try_current()) {
-            let (entry, began) = (Arc::clone(&self.entry), self.began);
-            runtime.spawn(async move { entry.give_back(began, Urgency::BesideTraffic).await });
-        }
+        self.give_back(Urgency::BesideTraffic);
     }
 }
 

@@ -11,6 +11,7 @@ use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use zeroize::Zeroizing;
 
 use super::{
+    availability::Down,
     contract::EntryName,
     key::{EncryptionKey, ID_LENGTH, hexadecimal},
 };
@@ -40,19 +41,19 @@ pub(super) enum Unusable {
 const CUT_OFF: Unusable = Unusable::Garbage("cut off");
 
 impl Seal {
-    /// The bytes to store under `name`. `None`: it cannot be encrypted.
-    pub(super) fn seal(&self, name: &EntryName, plain: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    /// The bytes to store under `name`. What cannot be encrypted is not stored, as if the store were down.
+    pub(super) fn seal(&self, name: &EntryName, plain: &[u8]) -> Result<Zeroizing<Vec<u8>>, Down> {
         let Self::Keys(keys) = self else {
             let parts = [MARK, &[VERSION, CLEAR], name.as_str().as_bytes(), b"\n", plain];
-            return Some(Zeroizing::new(parts.concat()));
+            return Ok(Zeroizing::new(parts.concat()));
         };
-        let key = keys.first()?;
+        let key = keys.first().ok_or(Down)?;
         let header = [MARK, &[VERSION, AES_256_GCM_SIV], &key.id].concat();
         // Enough capacity from the start: growing would leave a copy behind.
         let mut sealed = Zeroizing::new(Vec::with_capacity(plain.len() + TAG_LENGTH));
         sealed.extend_from_slice(plain);
-        let nonce = key.aead.seal_in_place_append_tag(authenticated(&header, name), &mut *sealed).ok()?;
-        Some(Zeroizing::new([&header[..], nonce.as_ref(), &sealed].concat()))
+        let nonce = key.aead.seal_in_place_append_tag(authenticated(&header, name), &mut *sealed).map_err(|_| Down)?;
+        Ok(Zeroizing::new([&header[..], nonce.as_ref(), &sealed].concat()))
     }
 
     /// What is stored under `name`.

@@ -21,26 +21,22 @@ use super::{
     stored_failure::StoredFailure,
     stored_token::StoredToken,
 };
-use crate::{
-    report::{Reporter, store as report},
-    token_identity::TokenIdentity,
-};
+use crate::report::{Reporter, store as report};
 
 /// The tokens that a cache shares with other instances.
 pub(crate) struct SharedTokens {
-    pub(super) store: Bounded,
+    pub(crate) store: Bounded,
     pub(super) seal: Seal,
     pub(super) report: Reporter,
     /// Which cache wrote an entry.
     pub(super) instance: u64,
     /// What the user calls the tokens.
-    namespace: String,
+    pub(super) namespace: String,
     /// Whether the log has mentioned entries that this instance cannot open.
     mentioned: AtomicBool,
 }
 
 /// The entries of a token, as they were seen.
-#[derive(Default)]
 pub(super) struct Seen {
     pub token: Found<StoredToken>,
     pub lease: Found<()>,
@@ -62,20 +58,6 @@ impl SharedTokens {
         report::is_up(&report);
         let store = Bounded::new(store, report.clone());
         Self { store, seal, report, instance: fastrand::u64(..), namespace, mentioned: AtomicBool::new(false) }
-    }
-
-    /// The store's name in logs.
-    pub(crate) fn store(&self) -> &str {
-        self.store.name()
-    }
-
-    /// Whether the store would be used now.
-    pub(crate) fn is_up(&self) -> bool {
-        self.store.is_up()
-    }
-
-    pub(super) fn names(&self, identity: &TokenIdentity) -> Names {
-        Names::new(&self.namespace, identity.inputs())
     }
 
     /// Loads the entries. The log mentions garbage if it `mentions` it.
@@ -108,13 +90,13 @@ impl SharedTokens {
             Ok(value) => Found::Read(value, bytes),
             Err(Unusable::Foreign(why)) => {
                 if !self.mentioned.swap(true, Ordering::Relaxed) {
-                    report::foreign(&self.report, self.store(), &why);
+                    report::foreign(&self.report, self.store.name(), &why);
                 }
                 Found::Foreign
             }
             Err(Unusable::Garbage(why)) => {
                 if mentions {
-                    report::garbage(&self.report, self.store(), why);
+                    report::garbage(&self.report, self.store.name(), why);
                 }
                 Found::Free(Some(bytes))
             }
@@ -137,11 +119,5 @@ impl<T> Found<T> {
             Self::Read(value, _) => Some(value),
             _ => None,
         }
-    }
-}
-
-impl<T> Default for Found<T> {
-    fn default() -> Self {
-        Self::Free(None)
     }
 }

@@ -32,16 +32,16 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// `None`: nothing can be encrypted.
-    pub(crate) fn new(tokens: Arc<SharedTokens>, identity: &TokenIdentity) -> Option<Self> {
-        let names = tokens.names(identity);
+    pub(crate) fn new(tokens: Arc<SharedTokens>, identity: &TokenIdentity) -> Result<Self, Down> {
+        let names = Names::new(&tokens.namespace, identity.inputs());
         let lease = Lease::new(Arc::clone(&tokens), names.lease.clone())?;
-        Some(Self { tokens, names, lease, seen: Seen::default(), waits_since: None })
+        let seen = Seen { token: Found::Free(None), lease: Found::Free(None), failure: Found::Free(None) };
+        Ok(Self { tokens, names, lease, seen, waits_since: None })
     }
 
     /// The store's name in logs.
     pub(crate) fn store(&self) -> &str {
-        self.tokens.store()
+        self.tokens.store.name()
     }
 
     /// Looks what is stored. Removes the token if it is `rejected`.
@@ -111,7 +111,7 @@ impl Visit {
     /// Stores a token that was requested so long `ago` and lives for `lifetime` from then on. Returns whether others
     /// can take it.
     pub(crate) async fn succeeded(
-        self,
+        &self,
         token: &AccessToken,
         lifetime: Duration,
         ago: Duration,
@@ -121,14 +121,22 @@ impl Visit {
         if let Found::Read(_, bytes) = &self.seen.failure {
             let _ = self.tokens.store.remove(&self.names.failure, bytes, urgency).await;
         }
-        self.lease.give_back(urgency).await;
         is_stored
     }
 
     /// Tells other instances of a failure that concerns them, and holds back this one for `wait`.
-    pub(crate) async fn failed(self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
-        self.tell(error, in_a_row, wait, urgency).await;
-        self.lease.give_back(urgency).await;
+    pub(crate) async fn failed(&self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
+        let (tokens, name, stored) = (&self.tokens, &self.names.failure, &self.seen.failure);
+        let Some(failure) = StoredFailure::after(error, in_a_row, tokens.instance, stored.value()) else { return };
+        let Ok(bytes) = tokens.seal.seal(name, &failure.write()) else { return };
+        let _ = tokens.store.put(name, stored.bytes(), &bytes, wait.saturating_add(REMEMBERED), urgency).await;
+    }
+
+    /// Others may request tokens again.
+    pub(crate) async fn end(mut self, urgency: Urgency) {
+        if let Some(given_back) = self.lease.give_back(urgency) {
+            let _ = given_back.await;
+        }
     }
 
     async fn store_token(
@@ -138,9 +146,7 @@ impl Visit {
         ago: Duration,
         urgency: Urgency,
     ) -> Result<bool, Down> {
-        let Some(bytes) = self.tokens.seal.seal(&self.names.token, &StoredToken::write(token, lifetime)) else {
-            return Ok(false);
-        };
+        let bytes = self.tokens.seal.seal(&self.names.token, &StoredToken::write(token, lifetime))?;
         let began = Instant::now();
         let life = || lifetime.saturating_sub(ago + began.elapsed());
         if self.put(&self.seen.token, &bytes, life(), urgency).await? {
@@ -173,12 +179,5 @@ impl Visit {
             store.remove(name, bytes, urgency).await?;
         }
         Ok(is_stored && !is_late)
-    }
-
-    async fn tell(&self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
-        let (tokens, name, stored) = (&self.tokens, &self.names.failure, &self.seen.failure);
-        let Some(failure) = StoredFailure::after(error, in_a_row, tokens.instance, stored.value()) else { return };
-        let Some(bytes) = tokens.seal.seal(name, &failure.write()) else { return };
-        let _ = tokens.store.put(name, stored.bytes(), &bytes, wait.saturating_add(REMEMBERED), urgency).await;
     }
 }

@@ -86,15 +86,15 @@ impl Folder {
             Err(error) => return Err(not_opened(&path, error)),
         };
         let unreadable = |error| failed(&path, "cannot be read", error);
-        check_file(&fstat(&fd).map_err(|error| unreadable(error.into()))?, &path)?;
-        let file = File::from(fd);
-        let size = file.metadata().map_err(unreadable)?.len();
-        if !(format::HEADER as u64..=LARGEST).contains(&size) {
+        let stat = fstat(&fd).map_err(|error| unreadable(error.into()))?;
+        check_file(&stat, &path)?;
+        let size = stat.st_size as u64;
+        if size > LARGEST {
             return Ok(None);
         }
         // Enough capacity from the start: growing would leave a copy behind.
         let mut content = Zeroizing::new(Vec::with_capacity(size as usize + 64));
-        file.take(LARGEST).read_to_end(&mut content).map_err(unreadable)?;
+        File::from(fd).take(LARGEST).read_to_end(&mut content).map_err(unreadable)?;
         Ok(format::decode(name, &content, SystemTime::now()))
     }
 

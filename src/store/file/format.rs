@@ -16,7 +16,6 @@ use crate::store::contract::EntryName;
 
 const MARK: &[u8; 4] = b"ccf1";
 const TIMES: usize = 16;
-pub(super) const HEADER: usize = MARK.len() + TIMES + SHA256_OUTPUT_LEN;
 /// The wall clock may be set back by so much, as time servers do.
 const TOLERANCE: u64 = 1_000_000_000;
 
