@@ -83,7 +83,8 @@ impl Connection {
         &self,
         script: &Script,
         keys: &[String],
-        (deadline, arguments): (Option<u64>, &[Vec<u8>]),
+        deadline: Option<u64>,
+        arguments: &[Vec<u8>],
     ) -> Result<T, Failure> {
         let command = |name: &str, script: &str| {
             let mut command = cmd(name);

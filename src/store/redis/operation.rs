@@ -55,11 +55,12 @@ impl Operation {
     /// Returns what the script does: what a load has found, or whether a change was made.
     pub(super) async fn run<T: FromRedisValue>(&self, connection: &Connection) -> Result<T, Failure> {
         let slot = &self.keys[0];
-        if self.deadline.is_some() && !connection.clock.knows(slot) {
-            connection.call::<Value>(&LOAD, &self.keys, (None, &[])).await?;
+        let by_server = |deadline| connection.clock.at(slot, deadline);
+        if self.deadline.is_some_and(|deadline| by_server(deadline).is_none()) {
+            connection.call::<Value>(&LOAD, &self.keys, None, &[]).await?;
         }
-        let deadline = self.deadline.map(|deadline| connection.clock.at(slot, deadline));
-        connection.call(self.script, &self.keys, (deadline, &self.arguments)).await
+        let deadline = self.deadline.map(|deadline| by_server(deadline).unwrap_or_default());
+        connection.call(self.script, &self.keys, deadline, &self.arguments).await
     }
 }
 
