@@ -90,7 +90,7 @@ impl Flying {
         }
     }
 
-    async fn request(mut self, mut visit: Option<Visit>) {
+    async fn request(mut self, visit: Option<Visit>) {
         let context = Arc::clone(&self.context);
         let limit = context.time_limit();
         if let Some(token) = self.rejected.take() {
@@ -100,7 +100,7 @@ impl Flying {
             Ok(turn) => turn,
             Err(error) => return self.guard.publish(Err(error)),
         };
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, visit.as_mut()).await else {
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else {
             return;
         };
         let (slot, id) = (self.guard.slot.clone(), self.guard.id);
@@ -119,14 +119,11 @@ impl Flying {
     }
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>, mut visit: Option<&mut Visit>) -> Option<Landing> {
+    async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
         let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.guard.slot.upgrade()?.begin(self.guard.id)?;
-            if let Some(visit) = &mut visit {
-                visit.begins();
-            }
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
             let landing = Landing { outcome, started_at, exchange };

@@ -4,10 +4,6 @@ use super::{clock::Moment, context::Context, fetch::Flying, flight::TokenResult}
 
 pub(super) struct Visit;
 
-impl Visit {
-    pub(super) fn begins(&mut self) {}
-}
-
 impl Context {
     pub(super) fn has_store(&self) -> bool {
         false

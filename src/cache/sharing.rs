@@ -105,11 +105,11 @@ impl Flying {
             Some(slot) if self.guard.outcome.receiver_count() == 0 => slot.urgency(),
             _ => Urgency::WaitedFor,
         };
+        let ago = || self.context.clock.now().since(started_at);
         match (landed, outcome) {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;
-                let ago = self.context.clock.now().since(started_at);
-                if visit.succeeded(token, lifetime, ago, urgency).await {
+                if let Ok(true) = visit.succeeded(token, lifetime, ago(), urgency).await {
                     report::stored(&self.context.report, &self.request, visit.store());
                 }
             }
@@ -120,7 +120,7 @@ impl Flying {
             }
             _ => {}
         }
-        visit.end(urgency).await;
+        visit.end(ago(), urgency).await;
     }
 }
 

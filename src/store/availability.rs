@@ -53,7 +53,7 @@ pub(crate) struct Down;
 /// A store with limits.
 pub(crate) struct Bounded {
     store: Arc<dyn TokenStore>,
-    report: Reporter,
+    pub(super) report: Reporter,
     /// `None`: it is up.
     outage: Mutex<Option<Outage>>,
 }

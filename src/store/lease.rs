@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
     task::{AbortHandle, JoinHandle},
-    time::{Instant, sleep},
+    time::sleep,
 };
 use zeroize::Zeroizing;
 
@@ -29,8 +29,6 @@ pub(super) struct Lease {
     entry: Arc<LeaseEntry>,
     /// The task that extends it. `None`: it is not held.
     extension: Option<AbortHandle>,
-    /// When the last request began; `None`: none has.
-    began: Option<Instant>,
 }
 
 /// An entry that no other flight writes.
@@ -51,7 +49,7 @@ impl Lease {
         };
         let (bytes, last_bytes) = (bytes(flight)?, bytes(!flight)?);
         let entry = Arc::new(LeaseEntry { tokens, name, bytes, last_bytes });
-        Ok(Self { entry, extension: None, began: None })
+        Ok(Self { entry, extension: None })
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -81,17 +79,13 @@ impl Lease {
         Ok(is_taken)
     }
 
-    /// A token request begins.
-    pub(super) fn begins(&mut self) {
-        self.began = Some(Instant::now());
-    }
-
-    /// In a task of its own: the next flight ends this one. If the runtime has ended, the lease ends on its own.
-    pub(super) fn give_back(&mut self, urgency: Urgency) -> Option<JoinHandle<()>> {
+    /// So long after the request began. In a task of its own: the next flight ends this one. If the runtime has ended,
+    /// the lease ends on its own.
+    pub(super) fn give_back(&mut self, since_request: Duration, urgency: Urgency) -> Option<JoinHandle<()>> {
         if !self.release() {
             return None;
         }
-        Some(Handle::try_current().ok()?.spawn(Arc::clone(&self.entry).give_back(self.began, urgency)))
+        Some(Handle::try_current().ok()?.spawn(Arc::clone(&self.entry).give_back(since_request, urgency)))
     }
 
     fn hold(&mut self) {
@@ -105,9 +99,9 @@ impl Lease {
 }
 
 impl Drop for Lease {
-    /// The flight ended early.
+    /// The flight ended early, perhaps when its request had just begun.
     fn drop(&mut self) {
-        self.give_back(Urgency::BesideTraffic);
+        self.give_back(Duration::ZERO, Urgency::BesideTraffic);
     }
 }
 
@@ -127,12 +121,11 @@ impl LeaseEntry {
     }
 
     /// Removes it one second after the request began, without waiting for that.
-    async fn give_back(self: Arc<Self>, began: Option<Instant>, urgency: Urgency) {
-        let left = began.map(|began| AFTER_REQUEST.saturating_sub(began.elapsed()));
+    async fn give_back(self: Arc<Self>, since_request: Duration, urgency: Urgency) {
         let store = &self.tokens.store;
-        let given_back = match left.filter(|left| !left.is_zero()) {
-            Some(left) => store.put(&self.name, Some(&self.bytes), &self.last_bytes, left, urgency).await,
-            None => store.remove(&self.name, &self.bytes, urgency).await,
+        let given_back = match AFTER_REQUEST.saturating_sub(since_request) {
+            Duration::ZERO => store.remove(&self.name, &self.bytes, urgency).await,
+            left => store.put(&self.name, Some(&self.bytes), &self.last_bytes, left, urgency).await,
         };
         if given_back.is_err() {
             // Whether the store is up or not: one that is full still removes, and the others would wait.

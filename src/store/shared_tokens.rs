@@ -27,7 +27,6 @@ use crate::report::{Reporter, store as report};
 pub(crate) struct SharedTokens {
     pub(crate) store: Bounded,
     pub(super) seal: Seal,
-    pub(super) report: Reporter,
     /// Which cache wrote an entry.
     pub(super) instance: u64,
     /// What the user calls the tokens.
@@ -56,8 +55,8 @@ pub(super) enum Found<T> {
 impl SharedTokens {
     pub(crate) fn new(store: Arc<dyn TokenStore>, seal: Seal, namespace: String, report: Reporter) -> Self {
         report::is_up(&report);
-        let store = Bounded::new(store, report.clone());
-        Self { store, seal, report, instance: fastrand::u64(..), namespace, mentioned: AtomicBool::new(false) }
+        let store = Bounded::new(store, report);
+        Self { store, seal, instance: fastrand::u64(..), namespace, mentioned: AtomicBool::new(false) }
     }
 
     /// Loads the entries. The log mentions garbage if it `mentions` it.
@@ -90,13 +89,13 @@ impl SharedTokens {
             Ok(value) => Found::Read(value, bytes),
             Err(Unusable::Foreign(why)) => {
                 if !self.mentioned.swap(true, Ordering::Relaxed) {
-                    report::foreign(&self.report, self.store.name(), &why);
+                    report::foreign(&self.store.report, self.store.name(), &why);
                 }
                 Found::Foreign
             }
             Err(Unusable::Garbage(why)) => {
                 if mentions {
-                    report::garbage(&self.report, self.store.name(), why);
+                    report::garbage(&self.store.report, self.store.name(), why);
                 }
                 Found::Free(Some(bytes))
             }

@@ -88,7 +88,7 @@ impl Visit {
 
     async fn pause(&mut self, patience: Duration) -> bool {
         if self.waits_since.is_none() {
-            report::waits(&self.tokens.report, self.store());
+            report::waits(&self.tokens.store.report, self.store());
         }
         let waited = self.waits_since.get_or_insert_with(Instant::now).elapsed();
         let left = patience.saturating_sub(waited);
@@ -103,11 +103,6 @@ impl Visit {
         self.waits_since.map(|since| since.elapsed())
     }
 
-    /// A token request begins.
-    pub(crate) fn begins(&mut self) {
-        self.lease.begins();
-    }
-
     /// Stores a token that was requested so long `ago` and lives for `lifetime` from then on. Returns whether others
     /// can take it.
     pub(crate) async fn succeeded(
@@ -116,12 +111,26 @@ impl Visit {
         lifetime: Duration,
         ago: Duration,
         urgency: Urgency,
-    ) -> bool {
-        let is_stored = self.store_token(token, lifetime, ago, urgency).await.unwrap_or(false);
+    ) -> Result<bool, Down> {
+        let (store, names, began) = (&self.tokens.store, &self.names, Instant::now());
         if let Found::Read(_, bytes) = &self.seen.failure {
-            let _ = self.tokens.store.remove(&self.names.failure, bytes, urgency).await;
+            store.remove(&names.failure, bytes, urgency).await?;
         }
-        is_stored
+        let bytes = self.tokens.seal.seal(&names.token, &StoredToken::write(token, lifetime))?;
+        // What was there before may have been removed in the meantime, or have ended.
+        for replaced in [self.seen.token.bytes(), None] {
+            let waited = began.elapsed();
+            let life = lifetime.saturating_sub(ago + waited);
+            if life.is_zero() || !store.put(&names.token, replaced, &bytes, life, urgency).await? {
+                continue;
+            }
+            // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
+            if began.elapsed() - waited <= life / 20 {
+                return Ok(true);
+            }
+            store.remove(&names.token, &bytes, urgency).await?;
+        }
+        Ok(false)
     }
 
     /// Tells other instances of a failure that concerns them, and holds back this one for `wait`.
@@ -132,52 +141,10 @@ impl Visit {
         let _ = tokens.store.put(name, stored.bytes(), &bytes, wait.saturating_add(REMEMBERED), urgency).await;
     }
 
-    /// Others may request tokens again.
-    pub(crate) async fn end(mut self, urgency: Urgency) {
-        if let Some(given_back) = self.lease.give_back(urgency) {
+    /// Others may request tokens again. So much time has passed since the request began.
+    pub(crate) async fn end(mut self, since_request: Duration, urgency: Urgency) {
+        if let Some(given_back) = self.lease.give_back(since_request, urgency) {
             let _ = given_back.await;
         }
-    }
-
-    async fn store_token(
-        &self,
-        token: &AccessToken,
-        lifetime: Duration,
-        ago: Duration,
-        urgency: Urgency,
-    ) -> Result<bool, Down> {
-        let bytes = self.tokens.seal.seal(&self.names.token, &StoredToken::write(token, lifetime))?;
-        let began = Instant::now();
-        let life = || lifetime.saturating_sub(ago + began.elapsed());
-        if self.put(&self.seen.token, &bytes, life(), urgency).await? {
-            return Ok(true);
-        }
-        let stored = self.tokens.look(&self.names, urgency, true).await?.token;
-        match stored {
-            // What was there before was removed in the meantime, or has ended.
-            Found::Free(_) => self.put(&stored, &bytes, life(), urgency).await,
-            // Another instance stored a token in the meantime, which may be the newer one.
-            _ => Ok(stored.bytes() == Some(&bytes[..])),
-        }
-    }
-
-    async fn put(
-        &self,
-        replaced: &Found<StoredToken>,
-        bytes: &[u8],
-        life: Duration,
-        urgency: Urgency,
-    ) -> Result<bool, Down> {
-        if life.is_zero() {
-            return Ok(false);
-        }
-        let (store, name, began) = (&self.tokens.store, &self.names.token, Instant::now());
-        let is_stored = store.put(name, replaced.bytes(), bytes, life, urgency).await?;
-        // The store counts the life from when the put arrives. A leeway covers a little more, and not this.
-        let is_late = began.elapsed() > life / 20;
-        if is_stored && is_late {
-            store.remove(name, bytes, urgency).await?;
-        }
-        Ok(is_stored && !is_late)
     }
 }
