@@ -12,7 +12,7 @@ use super::{
     slot::Slot,
 };
 #[cfg(feature = "store")]
-use crate::store::{EncryptionKey, Seal, Sharing, TokenStore};
+use crate::store::{EncryptionKey, Seal, SharedTokens, TokenStore};
 use crate::{
     error::Error, origin::Origins, report::Reporter, source::TokenSource, token::LONGEST_LIFETIME,
     token_request::TokenRequest,
@@ -230,9 +230,9 @@ impl SharedIn {
         }))
     }
 
-    fn sharing(self, report: &Reporter) -> Option<Arc<Sharing>> {
+    fn sharing(self, report: &Reporter) -> Option<Arc<SharedTokens>> {
         let (store, seal) = self.store?;
-        Some(Arc::new(Sharing::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
+        Some(Arc::new(SharedTokens::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings};
 #[cfg(feature = "store")]
-use crate::store::Sharing;
+use crate::store::SharedTokens;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
 
 /// Added to the source's own time limit: a flight that has not ended by then is in a runtime that nobody drives.
@@ -21,7 +21,7 @@ pub(super) struct Context {
     pub streaks: Arc<()>,
     /// The store in which instances share tokens.
     #[cfg(feature = "store")]
-    pub sharing: Option<Arc<Sharing>>,
+    pub sharing: Option<Arc<SharedTokens>>,
 }
 
 impl Context {

@@ -48,12 +48,12 @@ type Outcome<T> = Result<T, BoxError>;
 
 /// The store is down: instances request tokens themselves.
 #[derive(Debug)]
-pub(super) struct Down;
+pub(crate) struct Down;
 
 /// A store with limits.
-pub(super) struct Bounded {
+pub(crate) struct Bounded {
     store: Arc<dyn TokenStore>,
-    report: Reporter,
+    pub(super) report: Reporter,
     /// `None`: it is up.
     outage: Mutex<Option<Outage>>,
 }
@@ -73,12 +73,13 @@ impl Bounded {
         Self { store, report, outage: Mutex::new(None) }
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// In logs.
+    pub(crate) fn name(&self) -> &str {
         self.store.name()
     }
 
     /// Whether an operation would be tried now.
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.outage().as_ref().is_none_or(|outage| Instant::now() >= outage.until)
     }
 

@@ -7,16 +7,16 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
-    task::AbortHandle,
-    time::{Instant, sleep},
+    task::{AbortHandle, JoinHandle},
+    time::sleep,
 };
 use zeroize::Zeroizing;
 
 use super::{
     availability::{Down, Urgency},
-    names::Names,
+    contract::EntryName,
     record::Record,
-    sharing::Sharing,
+    shared_tokens::{Found, SharedTokens},
 };
 
 const LIFE: Duration = Duration::from_secs(5);
@@ -24,50 +24,91 @@ const EXTENDED_EACH: Duration = Duration::from_secs(1);
 /// A lease lasts at least so long after a token request began: all instances send at most one in that time.
 const AFTER_REQUEST: Duration = Duration::from_secs(1);
 
-/// What an instance would hold: an entry that no other instance writes.
-pub(super) struct Claim {
-    pub sharing: Arc<Sharing>,
-    pub names: Names,
+/// The lease of one flight, which has it or may get it. Given back when it is dropped.
+pub(super) struct Lease {
+    entry: Arc<LeaseEntry>,
+    /// The task that extends it. `None`: it is not held.
+    extension: Option<AbortHandle>,
+}
+
+/// An entry that no other flight writes.
+struct LeaseEntry {
+    tokens: Arc<SharedTokens>,
+    name: EntryName,
     bytes: Zeroizing<Vec<u8>>,
     /// Other bytes, for its last second: an extension that arrives late no longer finds the lease.
     last_bytes: Zeroizing<Vec<u8>>,
 }
 
-/// A claim that the store granted. Given back when it is dropped.
-pub(super) struct HeldLease {
-    claim: Arc<Claim>,
-    extension: AbortHandle,
-    /// When the last request began; `None`: none has.
-    began: Option<Instant>,
-    is_given_back: bool,
+impl Lease {
+    pub(super) fn new(tokens: Arc<SharedTokens>, name: EntryName) -> Result<Self, Down> {
+        let flight = fastrand::u64(..);
+        let bytes = |flight| {
+            let plain = Record::default().number(1, tokens.instance).number(2, flight).write();
+            tokens.seal.seal(&name, &plain)
+        };
+        let (bytes, last_bytes) = (bytes(flight)?, bytes(!flight)?);
+        let entry = Arc::new(LeaseEntry { tokens, name, bytes, last_bytes });
+        Ok(Self { entry, extension: None })
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.extension.is_some()
+    }
+
+    /// A look has found this in its place.
+    pub(super) fn found(&mut self, found: &Found<()>) {
+        if found.bytes() == Some(&self.entry.bytes[..]) {
+            // Perhaps without our knowing: the result of the put was lost.
+            self.hold();
+        } else if !matches!(found, Found::Free(_)) {
+            // This process stood still, and another instance took it.
+            self.release();
+        }
+    }
+
+    /// Takes it if nobody has it, by what a look has `found` in its place. `false`: another instance has it.
+    pub(super) async fn take(&mut self, found: &Found<()>, urgency: Urgency) -> Result<bool, Down> {
+        let Found::Free(garbage) = found else { return Ok(false) };
+        // Before the put, which may have its effect although it fails.
+        self.hold();
+        let is_taken = self.entry.put(garbage.as_deref().map(Vec::as_slice), urgency).await?;
+        if !is_taken {
+            self.release();
+        }
+        Ok(is_taken)
+    }
+
+    /// So long after the request began. In a task of its own: the next flight ends this one. If the runtime has ended,
+    /// the lease ends on its own.
+    pub(super) fn give_back(&mut self, since_request: Duration, urgency: Urgency) -> Option<JoinHandle<()>> {
+        if !self.release() {
+            return None;
+        }
+        Some(Handle::try_current().ok()?.spawn(Arc::clone(&self.entry).give_back(since_request, urgency)))
+    }
+
+    fn hold(&mut self) {
+        self.extension.get_or_insert_with(|| tokio::spawn(Arc::clone(&self.entry).keep()).abort_handle());
+    }
+
+    /// Returns whether it was held.
+    fn release(&mut self) -> bool {
+        self.extension.take().inspect(AbortHandle::abort).is_some()
+    }
 }
 
-impl Claim {
-    /// `None`: nothing can be encrypted.
-    pub(super) fn new(sharing: Arc<Sharing>, names: Names) -> Option<Arc<Self>> {
-        let claim = fastrand::u64(..);
-        let bytes = |claim: u64| {
-            let plain = Record::default().number(1, sharing.instance).number(2, claim).write();
-            sharing.seal.seal(&names.lease, &plain)
-        };
-        let (bytes, last_bytes) = (bytes(claim)?, bytes(!claim)?);
-        Some(Arc::new(Self { sharing, names, bytes, last_bytes }))
+impl Drop for Lease {
+    /// The flight ended early, perhaps when its request had just begun.
+    fn drop(&mut self) {
+        self.give_back(Duration::ZERO, Urgency::BesideTraffic);
     }
+}
 
-    /// Whether the store granted it without our knowing: the result was lost.
-    pub(super) fn is_granted(&self, stored: Option<&[u8]>) -> bool {
-        stored == Some(&self.bytes[..])
-    }
-
-    /// Takes the place of what is stored: nothing, garbage, or an earlier put of this claim. `false`: another instance
-    /// was faster.
-    pub(super) async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
-        self.sharing.store.put(&self.names.lease, replaced, &self.bytes, LIFE, urgency).await
-    }
-
-    /// Removes it beside the traffic, whether the store is up or not: a put that failed may have had its effect.
-    pub(super) fn retract(self: Arc<Self>) {
-        tokio::spawn(async move { self.sharing.store.retract(&self.names.lease, &self.bytes).await });
+impl LeaseEntry {
+    /// Takes the place of what is stored: nothing, garbage, or this entry.
+    async fn put(&self, replaced: Option<&[u8]>, urgency: Urgency) -> Result<bool, Down> {
+        self.tokens.store.put(&self.name, replaced, &self.bytes, LIFE, urgency).await
     }
 
     async fn keep(self: Arc<Self>) {
@@ -79,47 +120,16 @@ impl Claim {
         }
     }
 
-    /// Gives it back one second after the request began, without waiting for that.
-    async fn give_back(self: Arc<Self>, began: Option<Instant>, urgency: Urgency) {
-        let left = began.map(|began| AFTER_REQUEST.saturating_sub(began.elapsed()));
-        let (store, lease) = (&self.sharing.store, &self.names.lease);
-        let given_back = match left.filter(|left| !left.is_zero()) {
-            Some(left) => store.put(lease, Some(&self.bytes), &self.last_bytes, left, urgency).await,
-            None => store.remove(lease, &self.bytes, urgency).await,
+    /// Removes it one second after the request began, without waiting for that.
+    async fn give_back(self: Arc<Self>, since_request: Duration, urgency: Urgency) {
+        let store = &self.tokens.store;
+        let given_back = match AFTER_REQUEST.saturating_sub(since_request) {
+            Duration::ZERO => store.remove(&self.name, &self.bytes, urgency).await,
+            left => store.put(&self.name, Some(&self.bytes), &self.last_bytes, left, urgency).await,
         };
         if given_back.is_err() {
-            // A store that is full still removes, and the others would wait.
-            self.retract();
-        }
-    }
-}
-
-impl HeldLease {
-    pub(super) fn new(claim: Arc<Claim>) -> Self {
-        let extension = tokio::spawn(Arc::clone(&claim).keep()).abort_handle();
-        Self { claim, extension, began: None, is_given_back: false }
-    }
-
-    /// A token request begins.
-    pub(super) fn begins(&mut self) {
-        self.began = Some(Instant::now());
-    }
-
-    pub(super) async fn give_back(mut self, urgency: Urgency) {
-        self.extension.abort();
-        Arc::clone(&self.claim).give_back(self.began, urgency).await;
-        // Not before: the next flight ends this task.
-        self.is_given_back = true;
-    }
-}
-
-impl Drop for HeldLease {
-    /// The flight ended early. If its runtime has ended, too, the lease ends on its own.
-    fn drop(&mut self) {
-        self.extension.abort();
-        if let (false, Ok(runtime)) = (self.is_given_back, Handle::try_current()) {
-            let (claim, began) = (Arc::clone(&self.claim), self.began);
-            runtime.spawn(async move { claim.give_back(began, Urgency::BesideTraffic).await });
+            // Whether the store is up or not: one that is full still removes, and the others would wait.
+            tokio::spawn(async move { self.tokens.store.retract(&self.name, &self.bytes).await });
         }
     }
 }

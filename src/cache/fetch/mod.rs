@@ -14,9 +14,9 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 #[cfg(feature = "store")]
-use self::with_store::Permit;
+use self::with_store::Visit;
 #[cfg(not(feature = "store"))]
-use self::without_store::Permit;
+use self::without_store::Visit;
 use super::{
     backoff,
     clock::Moment,
@@ -64,12 +64,12 @@ struct Landing {
 
 impl FlightTask {
     async fn run(self) {
-        if let Some((task, permit)) = self.ask_store().await {
-            task.request(permit).await;
+        if let Some((task, visit)) = self.ask_store().await {
+            task.request(visit).await;
         }
     }
 
-    async fn request(mut self, mut permit: Option<Permit>) {
+    async fn request(mut self, visit: Option<Visit>) {
         let context = Arc::clone(&self.context);
         if let Some(token) = self.rejected.take() {
             let _ = self.call(context.time_limit(), || context.source.rejected(&self.request, &token)).await;
@@ -81,7 +81,7 @@ impl FlightTask {
                 return self.publish(Err(error));
             }
         };
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, permit.as_mut()).await else {
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else {
             return;
         };
         let slot = self.slot.clone();
@@ -89,7 +89,7 @@ impl FlightTask {
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
-        self.tell_store(permit, &outcome, landed.as_ref(), started_at).await;
+        self.tell_store(visit, &outcome, landed.as_ref(), started_at).await;
         // Without an outcome, callers that wait see that the flight has ended, and try again.
         if let Some(landed) = landed {
             self.publish(landed);
@@ -100,14 +100,11 @@ impl FlightTask {
     }
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>, mut permit: Option<&mut Permit>) -> Option<Landing> {
+    async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
         let context = &self.context;
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
             let started_at = self.begin()?;
-            if let Some(permit) = &mut permit {
-                permit.begins();
-            }
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
             let landing = Landing { outcome, started_at, exchange };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-pub(super) use crate::store::Permit;
+pub(super) use crate::store::Visit;
 use crate::{
     cache::{
         backoff::BETWEEN_REQUESTS,
@@ -11,9 +11,8 @@ use crate::{
         renewal::Life,
         slot::{FlightTask, TokenResult},
     },
-    error::Error,
     report::store as report,
-    store::{Next, Sharing, Urgency, Wish},
+    store::{Down, SharedTokens, Urgency},
     token_identity::TokenIdentity,
 };
 
@@ -26,99 +25,106 @@ const PATIENCE_SHARE: f64 = 0.8;
 impl Context {
     /// Whether another instance may have a token.
     pub(in crate::cache) fn has_store(&self) -> bool {
-        self.sharing.as_ref().is_some_and(|sharing| sharing.is_up())
+        self.sharing.as_ref().is_some_and(|sharing| sharing.store.is_up())
     }
 }
 
 impl FlightTask {
-    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a permit, the store has
+    /// Looks into the store before a token is requested. `None`: the flight has ended. Without a visit, the store has
     /// no part in the request.
-    pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Permit>)> {
-        let Some(sharing) = self.context.sharing.clone() else { return Some((self, None)) };
-        let next = self.look(&sharing).await;
-        let (slot, id) = (self.slot.upgrade()?, self.id);
-        match next {
-            Next::Take(taken) => self.publish(Ok(slot.take(id, &taken, sharing.store()))),
-            Next::HoldBack(failure) => self.publish(Err(slot.hold_back(id, &failure, sharing.store()))),
-            Next::Request(permit) => {
-                slot.failed_before(permit.failed_before());
-                self.is_first &= permit.failed_before() == 0;
-                return Some((self, Some(permit)));
+    pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Visit>)> {
+        let Some(shared) = self.context.sharing.clone() else { return Some((self, None)) };
+        let Some(mut visit) = self.visit(shared).await else { return self.request_alone(None) };
+        let (id, patience) = (self.id, self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE));
+        loop {
+            let (urgency, removed) = (self.urgency(), self.rejected.as_ref().filter(|_| self.may_request));
+            self.pause(deferral(urgency));
+            let Ok(()) = visit.look(removed, urgency).await else { return self.request_alone(None) };
+            let slot = self.slot.upgrade()?;
+            let taken = slot.take(id, &visit, self.rejected.as_ref()).map(Ok);
+            if let Some(outcome) = taken.or_else(|| slot.hold_back(id, &visit).map(Err)) {
+                self.publish(outcome);
+                return None;
             }
-            Next::RequestAlone(permit) if self.may_request => return (!slot.postpone(id)).then_some((self, permit)),
-            Next::RequestAlone(_) | Next::Leave => {}
+            if !self.may_request {
+                return None;
+            }
+            if visit.has_lease() {
+                slot.failed_before(visit.failed_before());
+                self.is_first &= visit.failed_before() == 0;
+                return Some((self, Some(visit)));
+            }
+            drop(slot);
+            match visit.take_lease(patience, self.urgency()).await {
+                // It looks once more: the previous holder may have stored a token in between.
+                Ok(true) => {}
+                Ok(false) => return self.request_alone(Some(visit)),
+                Err(Down) => return self.request_alone(None),
+            }
         }
-        None
     }
 
-    async fn look(&self, sharing: &Arc<Sharing>) -> Next {
-        let identity = match self.identity().await {
-            Ok(identity) => identity,
-            Err(error) => {
-                report::unidentified(&self.context.report, &self.request, sharing.store(), &error);
-                return Next::RequestAlone(None);
-            }
-        };
-        let (slot, rejected) = (&self.slot, self.rejected.as_ref());
-        let urgency = || match slot.upgrade() {
-            Some(slot) if self.may_request => slot.urgency(),
-            _ => Urgency::WaitedFor,
-        };
-        let waits = |pause| self.pause(pause + deferral(urgency()));
-        waits(Duration::ZERO);
-        let takes = |stored: &_, age| slot.upgrade().is_some_and(|slot| slot.takes(stored, age, rejected));
-        let wish = Wish {
-            identity,
-            urgency: &urgency,
-            rejected: rejected.filter(|_| self.may_request),
-            may_request: self.may_request,
-            patience: self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE),
-            takes: &takes,
-            waits: &waits,
-        };
-        sharing.next(&wish).await
-    }
-
-    async fn identity(&self) -> Result<TokenIdentity, Error> {
+    /// `None`: the source cannot say which token this is.
+    async fn visit(&self, shared: Arc<SharedTokens>) -> Option<Visit> {
         let (source, request) = (&self.context.source, &self.request);
-        let read = || async {
+        let identity = || async {
             match source.identity(request) {
                 Some(identity) => identity.await,
                 None => Ok(TokenIdentity::new().with_request(&request.or(&source.defaults()))),
             }
         };
-        self.call(IDENTIFIED_WITHIN, read).await.and_then(|identity| identity)
+        match self.call(IDENTIFIED_WITHIN, identity).await.and_then(|identity| identity) {
+            Ok(identity) => Visit::new(shared, &identity).ok(),
+            Err(error) => {
+                report::unidentified(&self.context.report, request, shared.store.name(), &error);
+                None
+            }
+        }
+    }
+
+    /// The store is down, or another instance takes too long.
+    fn request_alone(self, visit: Option<Visit>) -> Option<(Self, Option<Visit>)> {
+        let slot = self.slot.upgrade()?;
+        (self.may_request && !slot.postpone(self.id)).then_some((self, visit))
+    }
+
+    fn urgency(&self) -> Urgency {
+        match self.slot.upgrade() {
+            Some(slot) if self.may_request => slot.urgency(),
+            _ => Urgency::WaitedFor,
+        }
     }
 
     /// Stores how the flight ended, before its callers learn of it: their process may end then.
     pub(super) async fn tell_store(
         &self,
-        permit: Option<Permit>,
+        visit: Option<Visit>,
         outcome: &TokenResult,
         landed: Option<&TokenResult>,
         started_at: Moment,
     ) {
-        let (Some(sharing), Some(permit)) = (&self.context.sharing, permit) else { return };
+        let Some(visit) = visit else { return };
         let urgency = match self.slot.upgrade() {
             // Callers that come before the store has answered wait for the lease, unless they have a token.
             Some(slot) if self.outcome.receiver_count() == 0 => slot.urgency(),
             _ => Urgency::WaitedFor,
         };
+        let ago = || self.context.clock.now().since(started_at);
         match (landed, outcome) {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;
-                let ago = self.context.clock.now().since(started_at);
-                if permit.succeeded(token, lifetime, ago, urgency).await {
-                    report::stored(&self.context.report, &self.request, sharing.store());
+                if let Ok(true) = visit.succeeded(token, lifetime, ago(), urgency).await {
+                    report::stored(&self.context.report, &self.request, visit.store());
                 }
             }
             (Some(Err(held_back)), Err(error)) => {
                 let in_a_row = self.slot.upgrade().map_or(1, |slot| slot.failures());
                 let wait = held_back.retry_after().unwrap_or(BETWEEN_REQUESTS);
-                permit.failed(error, in_a_row, wait, urgency).await;
+                visit.failed(error, in_a_row, wait, urgency).await;
             }
-            _ => drop(permit),
+            _ => {}
         }
+        visit.end(ago(), urgency).await;
     }
 }
 

@@ -6,11 +6,7 @@ use crate::cache::{
     slot::{FlightTask, TokenResult},
 };
 
-pub(super) struct Permit;
-
-impl Permit {
-    pub(super) fn begins(&mut self) {}
-}
+pub(super) struct Visit;
 
 impl Context {
     pub(in crate::cache) fn has_store(&self) -> bool {
@@ -19,9 +15,9 @@ impl Context {
 }
 
 impl FlightTask {
-    pub(super) async fn ask_store(self) -> Option<(Self, Option<Permit>)> {
+    pub(super) async fn ask_store(self) -> Option<(Self, Option<Visit>)> {
         self.may_request.then_some((self, None))
     }
 
-    pub(super) async fn tell_store(&self, _: Option<Permit>, _: &TokenResult, _: Option<&TokenResult>, _: Moment) {}
+    pub(super) async fn tell_store(&self, _: Option<Visit>, _: &TokenResult, _: Option<&TokenResult>, _: Moment) {}
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Issued, Slot};
 use crate::{
-    cache::{backoff::Reason, status::ObtainedFrom},
+    cache::{backoff::Reason, clock::Moment, status::ObtainedFrom},
     error::Error,
     report::store as report,
-    store::{LONGEST_OPERATION, StoredFailure, Taken, Urgency},
+    store::{LONGEST_OPERATION, StoredToken, Urgency, Visit},
     token::AccessToken,
 };
 
@@ -23,30 +23,18 @@ impl Slot {
         if is_served { Urgency::BesideTraffic } else { Urgency::WaitedFor }
     }
 
-    /// Whether it takes a stored token of this age: a usable one, unless the cached token is as good.
-    pub(in crate::cache) fn takes(&self, stored: &AccessToken, age: Duration, rejected: Option<&AccessToken>) -> bool {
-        let life = self.life(stored);
-        let is_rejected = |token: &AccessToken| rejected.is_some_and(|rejected| rejected.is_same_as(token));
-        if age >= life.expires_after || is_rejected(stored) {
-            return false;
-        }
-        let (now, state) = self.locked();
-        let Some(issued) = &state.issued else { return true };
-        let (is_usable, own_age) = (!now.reached(issued.expires_at), now.since(issued.issued_at));
-        let is_rejected = issued.suspicion.is_some() || is_rejected(&issued.token);
-        match issued.token.is_same_as(stored) {
-            true if is_rejected => false,
-            // A server that returns the same token again may have extended its lifetime.
-            true => !is_usable || age + life.lifetime / 10 <= own_age,
-            false => is_rejected || !is_usable || age < own_age,
-        }
-    }
-
-    /// Ends a flight with a token that another instance obtained. Returns what callers get.
-    pub(in crate::cache) fn take(&self, id: u64, taken: &Taken, store: &str) -> AccessToken {
-        let (token, age) = (taken.token.clone().with_request(self.request.clone()), taken.age);
+    /// Ends a flight with a usable token that another instance obtained, unless the cached token is as good. Returns
+    /// what callers get.
+    pub(in crate::cache) fn take(&self, id: u64, visit: &Visit, rejected: Option<&AccessToken>) -> Option<AccessToken> {
+        let stored = visit.token()?;
+        let (token, age) = (stored.token.clone().with_request(self.request.clone()), stored.age);
         let life = self.life(&token);
+        let is_rejected = |token: &AccessToken| rejected.is_some_and(|rejected| rejected.is_same_as(token));
         let (now, mut state) = self.locked();
+        let is_as_good = |cached: &Issued| cached.is_as_good_as(stored, life.lifetime, is_rejected(&cached.token), now);
+        if age >= life.expires_after || is_rejected(&token) || state.issued.as_ref().is_some_and(is_as_good) {
+            return None;
+        }
         let issued = Issued::new(&token, &life, now.before(age), ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
         let was_failing = state.failures > 0;
@@ -54,15 +42,16 @@ impl Slot {
             self.replace(&mut state, issued);
         }
         drop(state);
-        let report = &self.context.report;
-        report::taken(report, &self.request, store, &token, (age, taken.waited), was_failing, usable);
-        token
+        let (report, waited) = (&self.context.report, visit.waited());
+        report::taken(report, &self.request, visit.store(), &token, (age, waited), was_failing, usable);
+        Some(token)
     }
 
     /// Ends a flight because of a failure that another instance met. Returns what callers get.
-    pub(in crate::cache) fn hold_back(&self, id: u64, failure: &StoredFailure, store: &str) -> Error {
-        let (now, mut state) = self.locked();
+    pub(in crate::cache) fn hold_back(&self, id: u64, visit: &Visit) -> Option<Error> {
+        let failure = visit.failure()?;
         let error = &failure.error;
+        let (now, mut state) = self.locked();
         let wait = match Reason::of(error) {
             Reason::Failure if state.usable(now).is_none() => failure.hold.min(MOST_WITHOUT_TOKEN),
             _ => failure.hold,
@@ -72,8 +61,8 @@ impl Slot {
             self.hold_back_until(&mut state, error, now.after(wait));
         }
         drop(state);
-        report::held_back(&self.context.report, &self.request, store, error, wait);
-        error.clone().with_retry_after(wait)
+        report::held_back(&self.context.report, &self.request, visit.store(), error, wait);
+        Some(error.clone().with_retry_after(wait))
     }
 
     /// Ends the flight of a renewal, which nobody else makes, for a random moment in the first half of what is left of
@@ -100,5 +89,17 @@ impl Slot {
     pub(in crate::cache) fn failed_before(&self, failures: u32) {
         let mut state = self.lock();
         state.failures = state.failures.max(failures);
+    }
+}
+
+impl Issued {
+    fn is_as_good_as(&self, stored: &StoredToken, lifetime: Duration, is_rejected: bool, now: Moment) -> bool {
+        let (is_usable, age) = (!now.reached(self.expires_at), now.since(self.issued_at));
+        let is_rejected = is_rejected || self.suspicion.is_some();
+        match self.token.is_same_as(&stored.token) {
+            // A server that returns the same token again may have extended its lifetime.
+            true => is_rejected || is_usable && stored.age + lifetime / 10 > age,
+            false => !is_rejected && is_usable && stored.age >= age,
+        }
     }
 }

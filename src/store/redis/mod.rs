@@ -13,10 +13,7 @@ use ::redis::aio::ConnectionLike;
 use async_trait::async_trait;
 
 pub use self::connection::Reconnecting;
-use self::{
-    link::Link,
-    operation::{Operation, entries, is_done},
-};
+use self::{link::Link, operation::Operation};
 use super::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
 
@@ -147,12 +144,8 @@ impl RedisStore {
         Self { link: Arc::new(link), prefix: "client-credentials".into() }
     }
 
-    fn entry(&self, name: &EntryName) -> Operation {
-        Operation::load(&self.prefix, name.token(), slice::from_ref(name))
-    }
-
-    async fn change(&self, operation: &Operation) -> Result<bool, BoxError> {
-        Ok(is_done(&self.link.run(operation).await?)?)
+    fn keys(&self, name: &EntryName) -> Vec<String> {
+        operation::keys(&self.prefix, name.token(), slice::from_ref(name))
     }
 }
 
@@ -160,8 +153,9 @@ impl RedisStore {
 impl TokenStore for RedisStore {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
         let Some(first) = names.first() else { return Ok(Vec::new()) };
-        let load = Operation::load(&self.prefix, first.token(), names);
-        Ok(entries(&self.link.run(&load).await?)?)
+        let load = Operation::load(operation::keys(&self.prefix, first.token(), names));
+        let found: Vec<operation::Found> = self.link.run(&load).await?;
+        Ok(found.into_iter().map(operation::entry).collect())
     }
 
     async fn put(
@@ -172,11 +166,11 @@ impl TokenStore for RedisStore {
         life: Duration,
         limit: Duration,
     ) -> Result<bool, BoxError> {
-        self.change(&self.entry(name).put(old, new, life, limit)).await
+        Ok(self.link.run(&Operation::put(self.keys(name), old, new, life, limit)).await?)
     }
 
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        self.change(&self.entry(name).remove(old, LONGEST)).await
+        Ok(self.link.run(&Operation::remove(self.keys(name), old, LONGEST)).await?)
     }
 
     async fn connect(&self) -> Result<(), BoxError> {
