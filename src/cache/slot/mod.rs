@@ -102,10 +102,6 @@ impl Slot {
         Arc::new(Self { context, request, jitter: fastrand::f64(), state: Mutex::default() })
     }
 
-    pub(super) fn context(&self) -> &Arc<Context> {
-        &self.context
-    }
-
     /// By which it is found, and which its leases have.
     #[inline]
     pub(super) fn key(&self) -> Fingerprint {
@@ -189,7 +185,7 @@ impl Slot {
         Life::new(token, &self.context.settings, self.jitter)
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         self.context.clock.now()
     }
 
