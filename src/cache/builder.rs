@@ -1,18 +1,13 @@
 //! The settings of a cache.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use super::{
     Clock, Core, TokenCache,
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
-    lease::AllLeases,
+    lease::Leases,
     renewal::Settings,
     slot::Slot,
 };
@@ -192,8 +187,8 @@ impl TokenCacheBuilder {
             settings: self.settings,
             clock: self.clock,
             endpoint: Endpoint::default(),
-            leases: AllLeases::new(),
-            streaks: AtomicUsize::new(0),
+            leases: Leases::new(),
+            streaks: Arc::default(),
             #[cfg(feature = "store")]
             sharing: self.shared.sharing(&report),
             report,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Issued, Slot};
 use crate::{
-    cache::{backoff::Reason, clock::Moment, renewal::Life, status::ObtainedFrom},
+    cache::{backoff::Reason, clock::Moment, status::ObtainedFrom},
     error::Error,
     report::store as report,
     store::{LONGEST_OPERATION, StoredToken, Urgency, Visit},
@@ -28,15 +28,14 @@ impl Slot {
     pub(in crate::cache) fn take(&self, id: u64, visit: &Visit, rejected: Option<&AccessToken>) -> Option<AccessToken> {
         let stored = visit.token()?;
         let (token, age) = (stored.token.clone().with_request(self.request.clone()), stored.age);
-        let life = Life::new(&token, &self.context.settings, self.jitter);
+        let life = self.life(&token);
         let is_rejected = |token: &AccessToken| rejected.is_some_and(|rejected| rejected.is_same_as(token));
         let (now, mut state) = self.locked();
         let is_as_good = |cached: &Issued| cached.is_as_good_as(stored, life.lifetime, is_rejected(&cached.token), now);
         if age >= life.expires_after || is_rejected(&token) || state.issued.as_ref().is_some_and(is_as_good) {
             return None;
         }
-        let after = |time: Duration| now.after(time.saturating_sub(age));
-        let issued = Issued::new(&token, &life, now.before(age), after, ObtainedFrom::Store);
+        let issued = Issued::new(&token, &life, now.before(age), ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
         let was_failing = state.failures > 0;
         if state.land(id) {
@@ -70,10 +69,11 @@ impl Slot {
     /// the token: a fleet whose store is down must not renew at once. `false`: it was postponed before, or cannot be.
     pub(in crate::cache) fn postpone(&self, id: u64) -> bool {
         let (now, mut state) = self.locked();
+        let Some(issued) = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at)) else { return false };
         // By its age alone: after a rejection, callers need another token.
-        let ages = |issued: &&mut Issued| issued.suspicion.is_none() && issued.ages_at.reached(issued.renew_at);
-        let usable = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at));
-        let Some(issued) = usable.filter(ages) else { return false };
+        if issued.renew_at != issued.issued_at.after(self.life(&issued.token).renew_after) {
+            return false;
+        }
         issued.renew_at = now.after((now.until(issued.expires_at) / 2).mul_f64(fastrand::f64()));
         state.land(id);
         self.end_leases();

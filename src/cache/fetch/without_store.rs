@@ -1,16 +1,20 @@
-//! In the place of `sharing`, where the feature `store` is off.
+//! In the place of `with_store.rs`, without the feature `store`.
 
-use super::{clock::Moment, context::Context, fetch::Flying, flight::TokenResult};
+use crate::cache::{
+    clock::Moment,
+    context::Context,
+    slot::{FlightTask, TokenResult},
+};
 
 pub(super) struct Visit;
 
 impl Context {
-    pub(super) fn has_store(&self) -> bool {
+    pub(in crate::cache) fn has_store(&self) -> bool {
         false
     }
 }
 
-impl Flying {
+impl FlightTask {
     pub(super) async fn ask_store(self) -> Option<(Self, Option<Visit>)> {
         self.may_request.then_some((self, None))
     }

@@ -1,12 +1,16 @@
-//! The seam between a flight and the store in which instances share tokens.
+//! What a flight does with the store in which instances share tokens: it looks there first, and stores how it ended.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    backoff::BETWEEN_REQUESTS, clock::Moment, context::Context, fetch::Flying, flight::TokenResult, renewal::Life,
-};
 pub(super) use crate::store::Visit;
 use crate::{
+    cache::{
+        backoff::BETWEEN_REQUESTS,
+        clock::Moment,
+        context::Context,
+        renewal::Life,
+        slot::{FlightTask, TokenResult},
+    },
     report::store as report,
     store::{Down, SharedTokens, Urgency},
     token_identity::TokenIdentity,
@@ -20,26 +24,26 @@ const PATIENCE_SHARE: f64 = 0.8;
 
 impl Context {
     /// Whether another instance may have a token.
-    pub(super) fn has_store(&self) -> bool {
+    pub(in crate::cache) fn has_store(&self) -> bool {
         self.sharing.as_ref().is_some_and(|sharing| sharing.store.is_up())
     }
 }
 
-impl Flying {
+impl FlightTask {
     /// Looks into the store before a token is requested. `None`: the flight has ended. Without a visit, the store has
     /// no part in the request.
     pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Visit>)> {
         let Some(shared) = self.context.sharing.clone() else { return Some((self, None)) };
         let Some(mut visit) = self.visit(shared).await else { return self.request_alone(None) };
-        let (id, patience) = (self.guard.id, self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE));
+        let (id, patience) = (self.id, self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE));
         loop {
             let (urgency, removed) = (self.urgency(), self.rejected.as_ref().filter(|_| self.may_request));
-            self.guard.slot.upgrade()?.pause(id, deferral(urgency));
+            self.pause(deferral(urgency));
             let Ok(()) = visit.look(removed, urgency).await else { return self.request_alone(None) };
-            let slot = self.guard.slot.upgrade()?;
+            let slot = self.slot.upgrade()?;
             let taken = slot.take(id, &visit, self.rejected.as_ref()).map(Ok);
             if let Some(outcome) = taken.or_else(|| slot.hold_back(id, &visit).map(Err)) {
-                self.guard.publish(outcome);
+                self.publish(outcome);
                 return None;
             }
             if !self.may_request {
@@ -81,12 +85,12 @@ impl Flying {
 
     /// The store is down, or another instance takes too long.
     fn request_alone(self, visit: Option<Visit>) -> Option<(Self, Option<Visit>)> {
-        let slot = self.guard.slot.upgrade()?;
-        (self.may_request && !slot.postpone(self.guard.id)).then_some((self, visit))
+        let slot = self.slot.upgrade()?;
+        (self.may_request && !slot.postpone(self.id)).then_some((self, visit))
     }
 
     fn urgency(&self) -> Urgency {
-        match self.guard.slot.upgrade() {
+        match self.slot.upgrade() {
             Some(slot) if self.may_request => slot.urgency(),
             _ => Urgency::WaitedFor,
         }
@@ -101,9 +105,9 @@ impl Flying {
         started_at: Moment,
     ) {
         let Some(visit) = visit else { return };
-        let urgency = match self.guard.slot.upgrade() {
+        let urgency = match self.slot.upgrade() {
             // Callers that come before the store has answered wait for the lease, unless they have a token.
-            Some(slot) if self.guard.outcome.receiver_count() == 0 => slot.urgency(),
+            Some(slot) if self.outcome.receiver_count() == 0 => slot.urgency(),
             _ => Urgency::WaitedFor,
         };
         let ago = || self.context.clock.now().since(started_at);
@@ -115,7 +119,7 @@ impl Flying {
                 }
             }
             (Some(Err(held_back)), Err(error)) => {
-                let in_a_row = self.guard.slot.upgrade().map_or(1, |slot| slot.failures());
+                let in_a_row = self.slot.upgrade().map_or(1, |slot| slot.failures());
                 let wait = held_back.retry_after().unwrap_or(BETWEEN_REQUESTS);
                 visit.failed(error, in_a_row, wait, urgency).await;
             }
