@@ -64,15 +64,9 @@ impl Visit {
         self.seen.token.value()
     }
 
-    /// The failure of another instance that holds back this one.
+    /// The failure of another instance that concerns this one, too.
     pub(crate) fn failure(&self) -> Option<&StoredFailure> {
-        self.seen.failure.value().filter(|failure| failure.holds_back())
-    }
-
-    /// How many token requests of all instances have failed in a row, if that concerns this one.
-    pub(crate) fn failed_before(&self) -> u32 {
-        let failure = self.seen.failure.value().filter(|failure| failure.is_for_all);
-        failure.map_or(0, |failure| failure.in_a_row)
+        self.seen.failure.value().filter(|failure| failure.is_for_all)
     }
 
     /// Whether it may request a token, for all instances.
@@ -136,8 +130,8 @@ impl Visit {
     /// Tells other instances of a failure that concerns them, and holds back this one for `wait`.
     pub(crate) async fn failed(&self, error: &Error, in_a_row: u32, wait: Duration, urgency: Urgency) {
         let (tokens, name, stored) = (&self.tokens, &self.names.failure, &self.seen.failure);
-        let Some(failure) = StoredFailure::after(error, in_a_row, tokens.instance, stored.value()) else { return };
-        let Ok(bytes) = tokens.seal.seal(name, &failure.write()) else { return };
+        let Some(plain) = StoredFailure::write(error, in_a_row, tokens.instance, stored.value()) else { return };
+        let Ok(bytes) = tokens.seal.seal(name, &plain) else { return };
         let _ = tokens.store.put(name, stored.bytes(), &bytes, wait.saturating_add(REMEMBERED), urgency).await;
     }
 

@@ -50,8 +50,9 @@ impl FlightTask {
                 return None;
             }
             if visit.has_lease() {
-                slot.failed_before(visit.failed_before());
-                self.is_first &= visit.failed_before() == 0;
+                let failed_before = visit.failure().map_or(0, |failure| failure.in_a_row);
+                slot.failed_before(failed_before);
+                self.is_first &= failed_before == 0;
                 return Some((self, Some(visit)));
             }
             drop(slot);

@@ -49,7 +49,7 @@ impl Slot {
 
     /// Ends a flight because of a failure that another instance met. Returns what callers get.
     pub(in crate::cache) fn hold_back(&self, id: u64, visit: &Visit) -> Option<Error> {
-        let failure = visit.failure()?;
+        let failure = visit.failure().filter(|failure| !failure.hold.is_zero())?;
         let error = &failure.error;
         let (now, mut state) = self.locked();
         let wait = match Reason::of(error) {

@@ -6,9 +6,7 @@ mod location;
 mod sweep;
 
 use std::{
-    fmt,
-    io::{self, ErrorKind},
-    mem,
+    fmt, io, mem,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -70,8 +68,10 @@ impl FileStore {
     /// a symbolic link. A disk that is full or read-only is no error here, since that may pass.
     pub fn new(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let path = location::absolute(folder.as_ref())?;
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+
         match Folder::open_or_create(&path) {
-            Err(error) if !is_of_the_disk(&error) => {
+            Err(error) if !matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
                 Err(Error::configuration(format!("file_store: {error}")).caused_by(Box::new(error)))
             }
             _ => Ok(Self { path: path.into(), turns: Arc::new(Semaphore::new(THREADS)) }),
@@ -149,11 +149,6 @@ impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-/// It says nothing about how the store is set up, and may pass.
-fn is_of_the_disk(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
 }
 
 fn load(path: &Path, names: &[EntryName]) -> io::Result<Vec<Option<Entry>>> {

@@ -25,21 +25,15 @@ struct Reading {
 impl ServerClock {
     pub(super) fn set(&self, slot: &str, micros: u64) {
         let mut readings = lock(&self.0);
-        readings.retain(|_, reading| reading.is_usable());
+        readings.retain(|_, reading| reading.at.elapsed() < USABLE);
         readings.insert(slot.to_owned(), Reading { micros, at: Instant::now() });
     }
 
     /// The server's time at `moment`, or somewhat earlier. `None`: it has said nothing lately.
     pub(super) fn at(&self, slot: &str, moment: Instant) -> Option<u64> {
         let readings = lock(&self.0);
-        let reading = readings.get(slot).filter(|reading| reading.is_usable())?;
+        let reading = readings.get(slot).filter(|reading| reading.at.elapsed() < USABLE)?;
         let since = moment.saturating_duration_since(reading.at).as_micros();
         Some(reading.micros.saturating_add(since.try_into().unwrap_or(u64::MAX)))
-    }
-}
-
-impl Reading {
-    fn is_usable(&self) -> bool {
-        self.at.elapsed() < USABLE
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use ::redis::{FromRedisValue, Value};
 
 use super::{
-    super::{Entry, EntryName},
+    super::Entry,
     connection::{Connection, Script},
     failure::Failure,
 };
@@ -26,7 +26,7 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// An operation on the entries of one token.
 pub(super) struct Operation {
     script: &'static Script,
-    /// Those of [`keys`].
+    /// The first is what the entries have in common; nothing is stored under it. Then those of the entries.
     keys: Vec<String>,
     arguments: Vec<Vec<u8>>,
     /// Of a change: afterwards, it has no effect.
@@ -62,14 +62,6 @@ impl Operation {
         let deadline = self.deadline.map(|deadline| by_server(deadline).unwrap_or_default());
         connection.call(self.script, &self.keys, deadline, &self.arguments).await
     }
-}
-
-/// The first is what the entries have in common; nothing is stored under it. Then those of the entries.
-pub(super) fn keys(prefix: &str, token: &str, names: &[EntryName]) -> Vec<String> {
-    // What is in braces decides the slot.
-    let slot = format!("{prefix}:{{{token}}}");
-    let keys = names.iter().map(|name| format!("{slot}{}", &name.as_str()[token.len()..])).collect();
-    [vec![slot], keys].concat()
 }
 
 /// `None`: there is none, or it is in its last millisecond, or has no life and is not ours.
