@@ -10,7 +10,6 @@ use crate::{
         status::ObtainedFrom,
     },
     error::{Error, ErrorKind},
-    token::AccessToken,
 };
 
 /// How often in a row a server may repeat a token that has expired, as servers do that count down in whole seconds.
@@ -26,7 +25,8 @@ impl Slot {
         }
         let (report, cause, was_failing) = (&self.context.report, state.cause(now), state.failures > 0);
         let is_issued = outcome.is_ok();
-        match outcome.and_then(|token| self.accept(state, token, started_at, now)) {
+        let new = outcome.map(|token| self.issued(token, started_at, ObtainedFrom::Source));
+        match new.and_then(|new| self.accept(state, new, now)) {
             Ok(None) => None,
             Ok(Some(issued)) => {
                 let token = issued.token.clone();
@@ -47,26 +47,19 @@ impl Slot {
         }
     }
 
-    /// The token's life; an error if it is worse than the cached one. `None`: the server may issue another in a moment.
-    fn accept(
-        &self,
-        state: &mut State,
-        token: AccessToken,
-        started_at: Moment,
-        now: Moment,
-    ) -> Result<Option<Issued>, Error> {
-        let life = self.life(&token);
-        let new = Issued::new(&token, &life, started_at, ObtainedFrom::Source);
+    /// The new token; an error if it is worse than the cached one. `None`: the server may issue another in a moment.
+    fn accept(&self, state: &mut State, new: Issued, now: Moment) -> Result<Option<Issued>, Error> {
         let Some(issued) = &mut state.issued else { return Ok(Some(new)) };
         let is_usable = !now.reached(issued.expires_at);
-        if !issued.token.is_same_as(&token) {
+        if !issued.token.is_same_as(&new.token) {
             let is_dead = now.reached(new.expires_at) && is_usable && issued.suspicion.is_none();
             return if is_dead { Err(dead_on_arrival()) } else { Ok(Some(new)) };
         }
         // A server that counts its token down to zero states no lifetime at the end.
-        let counted_down = issued.token.expires_in().is_some() && token.expires_in().is_none();
+        let counted_down = issued.token.expires_in().is_some() && new.token.expires_in().is_none();
         // A server that returns a stored token is fine as long as that gains time.
-        let gains = issued.suspicion.is_none() && new.expires_at.reached(issued.expires_at.after(life.lifetime / 10));
+        let least = issued.expires_at.after(self.life(&new.token).lifetime / 10);
+        let gains = issued.suspicion.is_none() && new.expires_at.reached(least);
         if !counted_down && (gains || !is_usable) {
             return Ok(Some(new));
         }

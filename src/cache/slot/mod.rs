@@ -181,6 +181,12 @@ impl Slot {
         self.end_leases();
     }
 
+    fn issued(&self, token: AccessToken, issued_at: Moment, from: ObtainedFrom) -> Issued {
+        let life = self.life(&token);
+        let (renew_at, expires_at) = (issued_at.after(life.renew_after), issued_at.after(life.expires_after));
+        Issued { token, accepted_by: 0, issued_at, renew_at, expires_at, suspicion: None, from }
+    }
+
     fn life(&self, token: &AccessToken) -> Life {
         Life::new(token, &self.context.settings, self.jitter)
     }
@@ -240,11 +246,6 @@ impl State {
 }
 
 impl Issued {
-    fn new(token: &AccessToken, life: &Life, issued_at: Moment, from: ObtainedFrom) -> Self {
-        let (renew_at, expires_at) = (issued_at.after(life.renew_after), issued_at.after(life.expires_after));
-        Self { token: token.clone(), accepted_by: 0, issued_at, renew_at, expires_at, suspicion: None, from }
-    }
-
     /// Until when callers wait for its replacement, if they do.
     fn awaited_until(&self, now: Moment) -> Option<Moment> {
         match self.suspicion? {

@@ -35,7 +35,7 @@ impl Slot {
         if age >= life.expires_after || is_rejected(&token) || state.issued.as_ref().is_some_and(is_as_good) {
             return None;
         }
-        let issued = Issued::new(&token, &life, now.before(age), ObtainedFrom::Store);
+        let issued = self.issued(token.clone(), now.before(age), ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
         let was_failing = state.failures > 0;
         if state.land(id) {
