@@ -75,7 +75,6 @@ mod file;
 #[path = "file_elsewhere.rs"]
 mod file;
 mod key;
-mod lease;
 mod names;
 mod record;
 #[cfg(feature = "redis")]
@@ -83,6 +82,7 @@ mod redis;
 mod seal;
 mod shared_tokens;
 mod stored_failure;
+mod stored_lease;
 mod stored_token;
 mod visit;
 

@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     availability::{Down, Urgency},
-    lease::Lease,
     names::Names,
     shared_tokens::{Found, Seen, SharedTokens},
     stored_failure::{REMEMBERED, StoredFailure},
+    stored_lease::StoredLease,
     stored_token::StoredToken,
 };
 use crate::{error::Error, report::store as report, token::AccessToken, token_identity::TokenIdentity};
@@ -24,7 +24,7 @@ const MOST_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Visit {
     tokens: Arc<SharedTokens>,
     names: Names,
-    lease: Lease,
+    lease: StoredLease,
     /// What the last look has found, and what is replaced.
     seen: Seen,
     /// When the wait for another instance began.
@@ -34,7 +34,7 @@ pub(crate) struct Visit {
 impl Visit {
     pub(crate) fn new(tokens: Arc<SharedTokens>, identity: &TokenIdentity) -> Result<Self, Down> {
         let names = Names::new(&tokens.namespace, identity.inputs());
-        let lease = Lease::new(Arc::clone(&tokens), names.lease.clone())?;
+        let lease = StoredLease::new(Arc::clone(&tokens), names.lease.clone())?;
         let seen = Seen { token: Found::Free(None), lease: Found::Free(None), failure: Found::Free(None) };
         Ok(Self { tokens, names, lease, seen, waits_since: None })
     }

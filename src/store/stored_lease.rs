@@ -25,7 +25,7 @@ const EXTENDED_EACH: Duration = Duration::from_secs(1);
 const AFTER_REQUEST: Duration = Duration::from_secs(1);
 
 /// The lease of one flight, which has it or may get it. Given back when it is dropped.
-pub(super) struct Lease {
+pub(super) struct StoredLease {
     entry: Arc<LeaseEntry>,
     /// The task that extends it. `None`: it is not held.
     extension: Option<AbortHandle>,
@@ -40,7 +40,7 @@ struct LeaseEntry {
     last_bytes: Zeroizing<Vec<u8>>,
 }
 
-impl Lease {
+impl StoredLease {
     pub(super) fn new(tokens: Arc<SharedTokens>, name: EntryName) -> Result<Self, Down> {
         let flight = fastrand::u64(..);
         let bytes = |flight| {
@@ -98,7 +98,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for StoredLease {
     /// The flight ended early, perhaps when its request had just begun.
     fn drop(&mut self) {
         self.give_back(Duration::ZERO, Urgency::BesideTraffic);
