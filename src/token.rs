@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const SCHEME: &str = "Bearer ";
 
 /// Which token a request carries: all that is needed to say later what became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenId {
     /// Of the [`TokenRequest`], by which a cache finds it.
     pub key: Fingerprint,
@@ -182,7 +182,6 @@ impl AccessToken {
         self.with(|inner| inner.expires_within = Some(bound.min(LONGEST_LIFETIME)))
     }
 
-    #[inline]
     pub(crate) fn number(&self) -> TokenNumber {
         self.inner.number
     }
@@ -191,7 +190,7 @@ impl AccessToken {
         self.number() == other.number()
     }
 
-    /// A copy that shares no reference count with this token.
+    /// A copy for another thread, whose requests count their own references to it.
     pub(crate) fn copied(&self) -> Self {
         let (authorization, prefixed) = (self.header(SCHEME), OnceLock::new());
         Self { inner: Arc::new(Inner { authorization, prefixed, ..Inner::clone(&self.inner) }) }

@@ -84,7 +84,9 @@ impl TokenCache {
     /// The origin accepted this token. Asks its slot only if this thread's lease does not know that yet.
     #[cold]
     pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
-        if self.leased(Some(id.key), |lease| lease.is_accepted_by(origin.bit())) == Some((true, id)) {
+        let Context { leases, clock, .. } = &*self.core.context;
+        let is_noted = |lease: &Lease| lease.number == id.number && lease.is_accepted_by(origin.bit());
+        if leases.read(id.key, clock.now(), is_noted) == Some(true) {
             return;
         }
         if let Some(slot) = self.find(id.key) {

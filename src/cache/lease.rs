@@ -28,7 +28,7 @@ pub(crate) struct Lease {
     /// Not behind the token's pointer: with many tokens, each line that the processor loads takes longer than all else.
     pub authorization: HeaderValue,
     pub number: TokenNumber,
-    /// The origins that have accepted the token, as bits: those that its slot knows.
+    /// The origins that the slot knows to have accepted the token, as bits.
     accepted_by: AtomicU64,
     pub token: AccessToken,
     until: Moment,
@@ -41,7 +41,8 @@ impl Leases {
         Self(Sharded::new(RwLock::default))
     }
 
-    /// What `attach` returns for this thread's lease, if there is one. Never waits. `attach` must not lock anything.
+    /// What `attach` returns for this thread's lease, if there is one, which counts as used then. Never waits. `attach`
+    /// must not lock anything.
     #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&Lease) -> T) -> Option<T> {
         self.read(key, now, |lease| {
@@ -53,13 +54,9 @@ impl Leases {
         })
     }
 
-    /// The token that this thread has a lease of, for those who have asked its slot. Never waits.
-    pub(super) fn token(&self, key: Fingerprint, now: Moment) -> Option<AccessToken> {
-        self.read(key, now, |lease| lease.token.clone())
-    }
-
+    /// The same for those who have asked its slot, or only look.
     #[inline(always)]
-    fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
+    pub(super) fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
         let leases = self.0.get().try_read().ok()?;
         leases.get(&key).filter(|lease| !now.reached(lease.until)).map(read)
     }
