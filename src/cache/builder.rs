@@ -206,7 +206,7 @@ impl TokenCacheBuilder {
             leases: Leases::new(),
             streaks: Arc::default(),
             #[cfg(feature = "store")]
-            sharing: self.shared.sharing(&report),
+            shared_tokens: self.shared.tokens(&report),
             report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
@@ -246,7 +246,7 @@ impl SharedIn {
         }))
     }
 
-    fn sharing(self, report: &Reporter) -> Option<Arc<SharedTokens>> {
+    fn tokens(self, report: &Reporter) -> Option<Arc<SharedTokens>> {
         let (store, seal) = self.store?;
         Some(Arc::new(SharedTokens::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
     }

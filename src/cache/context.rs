@@ -21,7 +21,7 @@ pub(super) struct Context {
     pub streaks: Arc<()>,
     /// The store in which instances share tokens.
     #[cfg(feature = "store")]
-    pub sharing: Option<Arc<SharedTokens>>,
+    pub shared_tokens: Option<Arc<SharedTokens>>,
 }
 
 impl Context {

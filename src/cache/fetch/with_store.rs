@@ -25,7 +25,7 @@ const PATIENCE_SHARE: f64 = 0.8;
 impl Context {
     /// Whether another instance may have a token.
     pub(in crate::cache) fn has_store(&self) -> bool {
-        self.sharing.as_ref().is_some_and(|sharing| sharing.store.is_up())
+        self.shared_tokens.as_ref().is_some_and(|shared| shared.store.is_up())
     }
 }
 
@@ -33,7 +33,7 @@ impl FlightTask {
     /// Looks into the store before a token is requested. `None`: the flight has ended. Without a visit, the store has
     /// no part in the request.
     pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Visit>)> {
-        let Some(shared) = self.context.sharing.clone() else { return Some((self, None)) };
+        let Some(shared) = self.context.shared_tokens.clone() else { return Some((self, None)) };
         let Some(mut visit) = self.visit(shared).await else { return self.request_alone(None) };
         let (id, patience) = (self.id, self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE));
         loop {
