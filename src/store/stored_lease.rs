@@ -59,7 +59,7 @@ impl StoredLease {
     /// A look has found this in its place.
     pub(super) fn found(&mut self, found: &Found<()>) {
         if found.bytes() == Some(&self.entry.bytes[..]) {
-            // Perhaps without our knowing: the result of the put was lost.
+            // Perhaps only now, or without our knowing: a put may take long, or its result be lost.
             self.hold();
         } else if !matches!(found, Found::Free(_)) {
             // This process stood still, and another instance took it.
@@ -69,10 +69,10 @@ impl StoredLease {
 
     /// Takes it if nobody has it, by what a look has `found` in its place. `false`: another instance has it.
     pub(super) async fn take(&mut self, found: &Found<()>, urgency: Urgency) -> Result<bool, Down> {
-        let Found::Free(garbage) = found else { return Ok(false) };
+        let Found::Free(_) = found else { return Ok(false) };
         // Before the put, which may have its effect although it fails.
         self.hold();
-        let is_taken = self.entry.put(garbage.as_deref().map(Vec::as_slice), urgency).await?;
+        let is_taken = self.entry.put(found.bytes(), urgency).await?;
         if !is_taken {
             self.release();
         }
@@ -88,8 +88,10 @@ impl StoredLease {
         Some(Handle::try_current().ok()?.spawn(Arc::clone(&self.entry).give_back(since_request, urgency)))
     }
 
+    /// It is extended from now on.
     fn hold(&mut self) {
-        self.extension.get_or_insert_with(|| tokio::spawn(Arc::clone(&self.entry).keep()).abort_handle());
+        self.release();
+        self.extension = Some(tokio::spawn(Arc::clone(&self.entry).keep()).abort_handle());
     }
 
     /// Returns whether it was held.
