@@ -11,7 +11,7 @@ use std::{
 /// A point in time on both clocks. The monotonic clock stops while a machine sleeps; people can set the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Nanoseconds since some point. Negative for what was stored before.
+    /// Nanoseconds since some point. Negative for a stored token that was requested before it.
     mono: i64,
     /// Nanoseconds since 1970.
     wall: i64,

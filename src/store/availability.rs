@@ -175,7 +175,7 @@ impl Bounded {
         }
         let (now, was_down) = (Instant::now(), outage.is_some());
         let since = outage.as_ref().map_or(now, |outage| outage.since);
-        // The longer the outage, the longer.
+        // The longer it is down, the longer it is left alone.
         let most = (2 * LEAST_ALONE + (now - since)).min(MOST_ALONE);
         let wait = LEAST_ALONE.max(most.mul_f64(0.5 + fastrand::f64() / 2.0));
         *outage = Some(Outage { since, until: now + wait, is_of_puts: is_put });

@@ -59,7 +59,7 @@ impl StoredLease {
     /// A look has found this in its place.
     pub(super) fn found(&mut self, found: &Found<()>) {
         if found.bytes() == Some(&self.entry.bytes[..]) {
-            // Perhaps only now, or without our knowing: a put may take long, or its result be lost.
+            // Perhaps it was granted only now, or without our knowing: a put may take long, or its result be lost.
             self.hold();
         } else if !matches!(found, Found::Free(_)) {
             // This process stood still, and another instance took it.
@@ -79,8 +79,8 @@ impl StoredLease {
         Ok(is_taken)
     }
 
-    /// So long after the request began. In a task of its own: the next flight ends this one. If the runtime has ended,
-    /// the lease ends on its own.
+    /// Gives it back, so long after the request began, if it is held: in a task of its own, since the next flight ends
+    /// this one. If the runtime has ended, the lease ends on its own.
     pub(super) fn give_back(&mut self, since_request: Duration, urgency: Urgency) -> Option<JoinHandle<()>> {
         if !self.release() {
             return None;

@@ -135,7 +135,7 @@ impl Visit {
         let _ = tokens.store.put(name, stored.bytes(), &bytes, wait.saturating_add(REMEMBERED), urgency).await;
     }
 
-    /// Others may request tokens again. So much time has passed since the request began.
+    /// Gives the lease back, so long after the request began: others may request tokens again.
     pub(crate) async fn end(mut self, since_request: Duration, urgency: Urgency) {
         if let Some(given_back) = self.lease.give_back(since_request, urgency) {
             let _ = given_back.await;
