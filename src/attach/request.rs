@@ -146,7 +146,7 @@ impl sealed::Request for reqwest::Request {
 
     #[inline]
     fn permitted_as_written(&self, origins: &Origins, _inner: Option<PermittedBy>) -> Option<PermittedBy> {
-        if *self.method() == Method::CONNECT { None } else { origins.url_as_written(self.url()) }
+        if *self.method() == Method::CONNECT { None } else { origins.as_written(self.url().scheme(), self.url().authority()) }
     }
 
     /// The client sends a CONNECT only to open a tunnel.
