@@ -2,7 +2,7 @@ use http::{Extensions, HeaderMap, Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::deadline;
-use crate::origin::{Origins, PermittedBy, Target};
+use crate::origin::Target;
 
 /// A request that a token can be attached to: `http::Request<B>` and `reqwest::Request`.
 #[diagnostic::on_unimplemented(
@@ -29,16 +29,15 @@ impl<T: sealed::Request> BearerRequest for T {}
 impl<T: sealed::Response> BearerResponse for T {}
 
 pub(crate) mod sealed {
-    use super::{Extensions, GoesTo, HeaderMap, Instant, Origins, PermittedBy, StatusCode, Target, Version};
+    use super::{Extensions, GoesTo, HeaderMap, Instant, StatusCode, Target, Version};
 
     pub trait Request {
         fn headers(&self) -> &HeaderMap;
         fn headers_mut(&mut self) -> &mut HeaderMap;
         /// `None`: this type of request does not expose any.
         fn extensions(&self) -> Option<&Extensions>;
-        /// What permits its token, by a quick comparison that is enough for nearly every request. `inner` permits
-        /// requests that name no authority.
-        fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy>;
+        /// The scheme and the authority of where it goes, as they are written.
+        fn written(&self) -> Option<(&str, &str)>;
         fn goes_to(&self) -> GoesTo<'_>;
         /// A fingerprint of its URL, for [`Response::redirected`].
         fn asked(&self) -> u64;
@@ -84,15 +83,12 @@ impl<B> sealed::Request for http::Request<B> {
     }
 
     #[inline]
-    fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy> {
-        match self.uri().authority() {
-            // A CONNECT with a scheme is an extended one (RFC 8441). One without a scheme goes to a proxy.
-            Some(authority) => origins.as_written(self.uri().scheme_str()?, authority.as_str()),
-            None => inner.filter(|_| *self.method() != Method::CONNECT),
-        }
+    fn written(&self) -> Option<(&str, &str)> {
+        Some((self.uri().scheme_str()?, self.uri().authority()?.as_str()))
     }
 
     fn goes_to(&self) -> GoesTo<'_> {
+        // A CONNECT with a scheme is an extended one (RFC 8441), and goes where it says.
         if *self.method() == Method::CONNECT && self.uri().scheme().is_none() {
             return GoesTo::Proxy;
         }
@@ -145,8 +141,8 @@ impl sealed::Request for reqwest::Request {
     }
 
     #[inline]
-    fn permitted_as_written(&self, origins: &Origins, _inner: Option<PermittedBy>) -> Option<PermittedBy> {
-        if *self.method() == Method::CONNECT { None } else { origins.as_written(self.url().scheme(), self.url().authority()) }
+    fn written(&self) -> Option<(&str, &str)> {
+        (*self.method() != Method::CONNECT).then(|| (self.url().scheme(), self.url().authority()))
     }
 
     /// The client sends a CONNECT only to open a tunnel.

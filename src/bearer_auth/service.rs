@@ -1,12 +1,15 @@
-use std::task::{Context, Poll};
+use std::{
+    future::{Future, ready},
+    task::{Context, Poll},
+};
 
 use tower_service::Service;
 
-use super::{ResponseFuture, attempt::FirstAttempt};
+use super::{ResponseFuture, waiting::Waiting};
 use crate::{
-    attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
+    attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Obtained, Replay},
     cache::TokenCache,
-    error::BoxError,
+    error::{BoxError, Error},
 };
 
 /// Attaches a bearer token to every request that a client sends. It is made by
@@ -67,37 +70,39 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        if let Some(permitted) = self.bearer.permit(&request, None) {
-            let spare = self.replay.spare(&request, &self.inner);
-            let attached = permitted.attach_lease(&mut request);
-            if attached.is_some() {
-                return ResponseFuture::sent(self.inner.call(request), attached, spare);
-            }
-        }
-        self.call_without_lease(request)
+        let permitted = match self.bearer.permit(&request, None) {
+            Ok(Some(permitted)) => permitted,
+            Ok(None) => return ResponseFuture::called(self.inner.call(request), None, None),
+            Err(error) => return self.wait(ready(Err(error)), request, None),
+        };
+        let spare = self.replay.spare(&request, &self.inner);
+        let attached = match permitted.attach(&mut request, None) {
+            Attach::With(attached) => Some(attached),
+            Attach::Without => None,
+            Attach::Wait(pending) => return self.wait(pending.token(), request, spare),
+        };
+        ResponseFuture::called(self.inner.call(request), attached, spare)
     }
 }
 
 impl<S, R> BearerAuth<S, R> {
+    /// The service that was polled ready must be the one that is called. It moves into the future and leaves a clone,
+    /// which must be polled again. If the request is refused, dropping it gives back what it had reserved.
     #[cold]
-    fn call_without_lease<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Req, R>
+    fn wait<Req>(
+        &mut self,
+        token: impl Future<Output = Result<Obtained, Error>> + Send + Sync + 'static,
+        request: Req,
+        spare: Option<R::Spare<S>>,
+    ) -> ResponseFuture<S, Req, R>
     where
         S: Service<Req> + Clone,
+        S::Error: Into<BoxError>,
         Req: BearerRequest,
         R: Replay<Req>,
     {
-        let mut spare = None;
-        let copy = |request: &Req| spare = self.replay.spare(request, &self.inner);
-        match self.bearer.attach(&mut request, None, copy) {
-            Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
-            Attach::Wait(pending) => {
-                // The service that was polled ready must be the one that is called. It moves into the future and leaves
-                // a clone, which must be polled again. If the request is refused, dropping it gives back what it had
-                // reserved.
-                let clone = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(FirstAttempt::new(pending, request, ready), spare)
-            }
-        }
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        ResponseFuture::waiting(Waiting::first(token, request, ready), spare)
     }
 }

@@ -37,7 +37,7 @@ enum Scheme {
 /// What permits a token at an origin: the entry at this position, which may be a wildcard, or `any_origin`. Small,
 /// since every request carries one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PermittedBy(u32);
+pub(crate) struct PermittedBy(u32);
 
 impl PermittedBy {
     const ANY_ORIGIN: Self = Self(u32::MAX);
