@@ -75,7 +75,8 @@ impl Attached {
     /// Whether the response rejects the token.
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejected> {
-        let is_plain = response.status() < StatusCode::BAD_REQUEST && response.version() < Version::HTTP_2;
+        let (status, version, _) = response.head();
+        let is_plain = status < StatusCode::BAD_REQUEST && version < Version::HTTP_2;
         if is_plain && self.attempt == Attempt::Routine && self.adapter.also_rejected.is_none() {
             return None;
         }
@@ -84,17 +85,17 @@ impl Attached {
 
     #[cold]
     fn read_closely<Res: Response>(&self, response: &Res) -> Option<Rejected> {
-        let status = response.status();
-        let rejection = self.rejection(status, response.version(), response.headers());
-        if rejection.is_none() && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            self.refused(status, response.headers());
+        let (status, version, headers) = response.head();
+        let rejection = self.rejection(status, version, headers);
+        let is_401 = status == StatusCode::UNAUTHORIZED;
+        if rejection.is_none() && (is_401 || status == StatusCode::FORBIDDEN) {
+            self.tokens().refused(self.permitted_by, is_401, &Challenges::of(headers));
         }
         let redirected = response.redirected(self.asked);
         let carried = redirected.as_ref().is_none_or(|end| self.was_carried_to(end, rejection));
         let rejection = rejection.filter(|_| carried);
         // A server error says nothing about the token: it may come from a proxy that did not check it.
-        let accepted =
-            carried && rejection.is_none() && status != StatusCode::UNAUTHORIZED && !status.is_server_error();
+        let accepted = carried && rejection.is_none() && !is_401 && !status.is_server_error();
         match self.attempt {
             Attempt::Second => {
                 self.replayed(accepted, rejection);
@@ -121,23 +122,13 @@ impl Attached {
         })
     }
 
-    /// The API refuses the request, and not because of a token that is dead.
-    fn refused(&self, status: StatusCode, headers: &HeaderMap) {
-        if Challenges::of(headers).is_about_scope() {
-            self.tokens().scope_missing(&self.origin());
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            log::not_a_rejection(&self.origin());
-        }
-    }
-
     /// Whether the request still carried the token at the end of a redirect. The client removes it on the way to
     /// another host. A 401 shows whether it did: a server that saw no token gives no error code (RFC 6750 section 3.1).
     fn was_carried_to(&self, end: &Target<'_>, rejection: Option<Rejection>) -> bool {
         let is_asked = self.tokens().origins().permit(end) == Permission::Granted(self.permitted_by);
         let carried = is_asked && rejection != Some(Rejection::Bare);
         if rejection.is_some() && !carried {
-            self.tokens().rejected_after_redirect(end);
+            self.tokens().mention(end, log::rejected_after_redirect);
         }
         carried
     }

@@ -12,7 +12,7 @@ use super::{
     adapter::{Adapter, Bearer},
     attached::{Attached, Attempt, Obtained},
     deadline::before,
-    request::{GoesTo, sealed::Request},
+    request::sealed::Request,
 };
 use crate::{
     cache::Lease,
@@ -94,17 +94,15 @@ fn goes_without(extensions: &Extensions) -> bool {
 }
 
 impl Adapter {
-    /// What permits the token at the request's destination. `None`: nothing does, or the request has a header of its
-    /// own.
+    /// What permits the token where the request goes. `None`: it is sent unchanged.
     #[cold]
     fn permit<Req: Request>(&self, request: &Req) -> Result<Option<PermittedBy>, Error> {
-        if self.keeps_own(request.headers()) {
+        if self.keeps_own(request.headers()) || request.opens_tunnel() {
             return Ok(None);
         }
-        let permitted_by = match request.goes_to() {
-            GoesTo::Proxy => return Ok(None),
-            GoesTo::Inner => self.inner.ok_or_else(goes_anywhere)?,
-            GoesTo::Origin(target) => match self.tokens.permit(&target) {
+        let permitted_by = match request.target() {
+            None => self.inner.ok_or_else(goes_anywhere)?,
+            Some(target) => match self.tokens.permit(&target) {
                 Permission::Granted(permitted_by) => permitted_by,
                 Permission::Foreign => return Ok(None),
                 Permission::Insecure => return Err(insecure(&target)),

@@ -1,5 +1,5 @@
 use std::{
-    future::{Future, ready},
+    future::ready,
     task::{Context, Poll},
 };
 
@@ -7,9 +7,9 @@ use tower_service::Service;
 
 use super::{ResponseFuture, waiting::Waiting};
 use crate::{
-    attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Obtained, Replay},
+    attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
     cache::TokenCache,
-    error::{BoxError, Error},
+    error::BoxError,
 };
 
 /// Attaches a bearer token to every request that a client sends. It is made by
@@ -73,36 +73,30 @@ where
         let permitted = match self.bearer.permit(&request, None) {
             Ok(Some(permitted)) => permitted,
             Ok(None) => return ResponseFuture::called(self.inner.call(request), None, None),
-            Err(error) => return self.wait(ready(Err(error)), request, None),
+            Err(error) => {
+                let waiting = Waiting::first(ready(Err(error)), request, self.take_ready());
+                return ResponseFuture::waiting(waiting, None);
+            }
         };
         let spare = self.replay.spare(&request, &self.inner);
         let attached = match permitted.attach(&mut request, None) {
             Attach::With(attached) => Some(attached),
             Attach::Without => None,
-            Attach::Wait(pending) => return self.wait(pending.token(), request, spare),
+            Attach::Wait(pending) => {
+                let waiting = Waiting::first(pending.token(), request, self.take_ready());
+                return ResponseFuture::waiting(waiting, spare);
+            }
         };
         ResponseFuture::called(self.inner.call(request), attached, spare)
     }
 }
 
-impl<S, R> BearerAuth<S, R> {
-    /// The service that was polled ready must be the one that is called. It moves into the future and leaves a clone,
-    /// which must be polled again. If the request is refused, dropping it gives back what it had reserved.
+impl<S: Clone, R> BearerAuth<S, R> {
+    /// The service that was polled ready, which must be the one that is called. It leaves a clone, which must be polled
+    /// again. If the request is refused, dropping the service gives back what it had reserved.
     #[cold]
-    fn wait<Req>(
-        &mut self,
-        token: impl Future<Output = Result<Obtained, Error>> + Send + Sync + 'static,
-        request: Req,
-        spare: Option<R::Spare<S>>,
-    ) -> ResponseFuture<S, Req, R>
-    where
-        S: Service<Req> + Clone,
-        S::Error: Into<BoxError>,
-        Req: BearerRequest,
-        R: Replay<Req>,
-    {
+    fn take_ready(&mut self) -> S {
         let clone = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, clone);
-        ResponseFuture::waiting(Waiting::first(token, request, ready), spare)
+        std::mem::replace(&mut self.inner, clone)
     }
 }
