@@ -120,9 +120,9 @@ impl Permitted {
         let key = wanted(request, beside).map(TokenRequest::fingerprint);
         // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
         // `contains_key` before it 100.)
-        let append = |Lease { attachable, .. }: &Lease| {
-            let appended = request.headers_mut().try_append(AUTHORIZATION, attachable.authorization.clone());
-            let is_routine = attachable.is_accepted_by(self.permitted_by.bit());
+        let append = |lease: &Lease| {
+            let appended = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
+            let is_routine = lease.is_accepted_by(self.permitted_by.bit());
             (appended, if is_routine { Attempt::Routine } else { Attempt::First })
         };
         let leased = if header.is_none() { tokens.leased(key, append) } else { None };

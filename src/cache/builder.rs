@@ -12,7 +12,7 @@ use super::{
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
-    lease::AllLeases,
+    lease::Leases,
     renewal::Settings,
     slot::Slot,
 };
@@ -192,7 +192,7 @@ impl TokenCacheBuilder {
             settings: self.settings,
             clock: self.clock,
             endpoint: Endpoint::default(),
-            leases: AllLeases::new(),
+            leases: Leases::new(),
             streaks: AtomicUsize::new(0),
             #[cfg(feature = "store")]
             sharing: self.shared.sharing(&report),

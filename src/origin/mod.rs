@@ -42,7 +42,7 @@ pub(crate) struct PermittedBy(u32);
 impl PermittedBy {
     const ANY_ORIGIN: Self = Self(u32::MAX);
 
-    /// By which a token knows who accepted it, and rejections are counted. Beyond 64 entries, some share a bit.
+    /// By which it is noted who accepted a token, and rejections are counted. Beyond 64 entries, some share a bit.
     #[inline]
     pub(crate) fn bit(self) -> u64 {
         1 << (self.0 % u64::BITS)
