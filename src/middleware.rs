@@ -132,8 +132,7 @@ impl Middleware for BearerAuthMiddleware {
             let copy = if self.replay { request.try_clone() } else { None };
             let original = copy.is_some().then(|| extensions.clone());
             let attached = match permitted.attach(&mut request, Some(extensions)) {
-                Attach::With(attached) => Some(attached),
-                Attach::Without => None,
+                Attach::Done(attached) => attached,
                 Attach::Wait(pending) => Box::pin(pending.token()).await.map_err(failed)?.attach(&mut request),
             };
             let outcome = next.clone().run(request, extensions).await;

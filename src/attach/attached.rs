@@ -28,6 +28,7 @@ pub(crate) struct Attached {
     adapter: Arc<Apart<Adapter>>,
     permitted_by: PermittedBy,
     attempt: Attempt,
+    /// The fingerprint of the request's URL, for [`Response::redirected`].
     asked: u64,
 }
 
@@ -67,8 +68,8 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 
 impl Attached {
     #[inline]
-    pub(super) fn new(id: TokenId, attempt: Attempt, permitted: Permitted) -> Self {
-        let Permitted { adapter, permitted_by, asked } = permitted;
+    pub(super) fn new(id: TokenId, attempt: Attempt, permitted: Permitted, asked: u64) -> Self {
+        let Permitted { adapter, permitted_by } = permitted;
         Self { id, adapter, permitted_by, attempt, asked }
     }
 

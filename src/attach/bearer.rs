@@ -35,16 +35,12 @@ pub struct WithoutToken;
 pub(crate) struct Permitted {
     pub(super) adapter: Arc<Apart<Adapter>>,
     pub(super) permitted_by: PermittedBy,
-    /// The fingerprint of the request's URL, for [`Response::redirected`](super::request::sealed::Response).
-    pub(super) asked: u64,
 }
 
 /// What is done with a request that may get a token.
 pub(crate) enum Attach {
-    /// It is sent with a token.
-    With(Attached),
-    /// It is sent unchanged: it has a header of its own, or as many headers as it can hold.
-    Without,
+    /// It is sent. `None`: unchanged, since it has a header of its own, or as many headers as it can hold.
+    Done(Option<Attached>),
     /// No token is cached.
     Wait(Box<Pending>),
 }
@@ -52,6 +48,7 @@ pub(crate) enum Attach {
 /// A request that waits for a token.
 pub(crate) struct Pending {
     permitted: Permitted,
+    asked: u64,
     wanted: Option<TokenRequest>,
     deadline: Option<Instant>,
 }
@@ -75,8 +72,7 @@ impl Bearer {
             Some(permitted_by) if !has_host(request.headers()) => Some(permitted_by),
             _ => adapter.permit(request)?,
         };
-        let permitted = |permitted_by| Permitted { adapter: Arc::clone(adapter), permitted_by, asked: request.asked() };
-        Ok(permitted_by.map(permitted))
+        Ok(permitted_by.map(|permitted_by| Permitted { adapter: Arc::clone(adapter), permitted_by }))
     }
 }
 
@@ -128,7 +124,7 @@ impl Permitted {
         let leased = if header.is_none() { tokens.leased(key, append) } else { None };
         match leased {
             Some(((Ok(false), attempt), id)) => {
-                return Attach::With(Attached::new(id, attempt, self));
+                return Attach::Done(Some(Attached::new(id, attempt, self, request.asked())));
             }
             Some(((Ok(true), _), _)) => take_back(request.headers_mut()),
             // There is no lease, or the request has as many headers as it can hold.
@@ -140,17 +136,18 @@ impl Permitted {
     #[cold]
     fn attach_without_lease<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Attach {
         if self.adapter.keeps_own(request.headers()) {
-            return Attach::Without;
+            return Attach::Done(None);
         }
         let wanted = wanted(request, beside);
         let Some(token) = self.adapter.tokens.cached(wanted) else {
-            let (wanted, deadline) = (wanted.cloned(), request.deadline());
-            return Attach::Wait(Box::new(Pending { permitted: self, wanted, deadline }));
+            let (wanted, asked, deadline) = (wanted.cloned(), request.asked(), request.deadline());
+            return Attach::Wait(Box::new(Pending { permitted: self, asked, wanted, deadline }));
         };
         if !self.adapter.insert(&token, request.headers_mut()) {
-            return Attach::Without;
+            return Attach::Done(None);
         }
-        Attach::With(Attached::new(self.adapter.tokens.id(&token), Attempt::First, self))
+        let id = self.adapter.tokens.id(&token);
+        Attach::Done(Some(Attached::new(id, Attempt::First, self, request.asked())))
     }
 }
 
@@ -176,11 +173,11 @@ fn take_back(headers: &mut HeaderMap) {
 impl Pending {
     /// Waits for the token, at most until the request's own deadline.
     pub(crate) async fn token(self) -> Result<Obtained, Error> {
-        let Pending { permitted, wanted, deadline } = self;
+        let Pending { permitted, asked, wanted, deadline } = self;
         let wait = permitted.adapter.tokens.clone().wait(wanted);
         let token = before(deadline, wait).await.unwrap_or_else(|| Err(too_late()))?;
         let id = permitted.adapter.tokens.id(&token);
-        Ok(Obtained { token, attached: Attached::new(id, Attempt::First, permitted), deadline })
+        Ok(Obtained { token, attached: Attached::new(id, Attempt::First, permitted, asked), deadline })
     }
 }
 

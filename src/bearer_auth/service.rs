@@ -80,8 +80,7 @@ where
         };
         let spare = self.replay.spare(&request, &self.inner);
         let attached = match permitted.attach(&mut request, None) {
-            Attach::With(attached) => Some(attached),
-            Attach::Without => None,
+            Attach::Done(attached) => attached,
             Attach::Wait(pending) => {
                 let waiting = Waiting::first(pending.token(), request, self.take_ready());
                 return ResponseFuture::waiting(waiting, spare);
