@@ -8,7 +8,7 @@ use reqwest_middleware::{Error, Middleware, Next, Result};
 use tokio::time::Instant;
 
 use crate::{
-    attach::{Attach, Bearer, Rejected, Request as _, TokenHeader},
+    attach::{Bearer, Rejected, Request as _, TokenHeader},
     cache::TokenCache,
 };
 
@@ -131,10 +131,12 @@ impl Middleware for BearerAuthMiddleware {
             let deadline = request.deadline();
             let copy = if self.replay { request.try_clone() } else { None };
             let original = copy.is_some().then(|| extensions.clone());
-            let attached = match permitted.attach(&mut request, Some(extensions)) {
-                Attach::Done(attached) => attached,
-                Attach::Wait(pending) => Box::pin(pending.token()).await.map_err(failed)?.attach(&mut request),
-            };
+            let mut attached = permitted.attach(&mut request, Some(extensions));
+            if attached.is_none()
+                && let Some(pending) = permitted.pending(&request, Some(extensions))
+            {
+                attached = Box::pin(pending.token()).await.map_err(failed)?.attach(&mut request);
+            }
             let outcome = next.clone().run(request, extensions).await;
             let rejected = match (&outcome, &attached) {
                 (Ok(response), Some(attached)) => attached.read(response),

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::{
     adapter::Adapter,
-    bearer::Permitted,
     deadline::before,
     request::sealed::{Request, Response},
 };
@@ -24,12 +23,12 @@ use crate::{
 /// Which token a request carries, and what is needed to read the response.
 #[derive(Clone)]
 pub(crate) struct Attached {
-    id: TokenId,
-    adapter: Arc<Apart<Adapter>>,
-    permitted_by: PermittedBy,
-    attempt: Attempt,
+    pub(super) id: TokenId,
+    pub(super) adapter: Arc<Apart<Adapter>>,
+    pub(super) permitted_by: PermittedBy,
+    pub(super) attempt: Attempt,
     /// The fingerprint of the request's URL, for [`Response::redirected`].
-    asked: u64,
+    pub(super) asked: u64,
 }
 
 /// As wide as what is beside it: padding costs some ten instructions for each request.
@@ -67,12 +66,6 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 }
 
 impl Attached {
-    #[inline]
-    pub(super) fn new(id: TokenId, attempt: Attempt, permitted: Permitted, asked: u64) -> Self {
-        let Permitted { adapter, permitted_by } = permitted;
-        Self { id, adapter, permitted_by, attempt, asked }
-    }
-
     /// Whether the response rejects the token.
     #[inline]
     pub(crate) fn read<Res: Response>(&self, response: &Res) -> Option<Rejected> {

@@ -20,6 +20,7 @@ use crate::{
     http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
     sharded::Apart,
+    token::TokenId,
     token_request::TokenRequest,
 };
 
@@ -32,22 +33,16 @@ use crate::{
 pub struct WithoutToken;
 
 /// A request may get a token.
-pub(crate) struct Permitted {
-    pub(super) adapter: Arc<Apart<Adapter>>,
-    pub(super) permitted_by: PermittedBy,
-}
-
-/// What is done with a request that may get a token.
-pub(crate) enum Attach {
-    /// It is sent. `None`: unchanged, since it has a header of its own, or as many headers as it can hold.
-    Done(Option<Attached>),
-    /// No token is cached.
-    Wait(Box<Pending>),
+#[derive(Clone, Copy)]
+pub(crate) struct Permitted<'a> {
+    adapter: &'a Arc<Apart<Adapter>>,
+    permitted_by: PermittedBy,
 }
 
 /// A request that waits for a token.
 pub(crate) struct Pending {
-    permitted: Permitted,
+    adapter: Arc<Apart<Adapter>>,
+    permitted_by: PermittedBy,
     asked: u64,
     wanted: Option<TokenRequest>,
     deadline: Option<Instant>,
@@ -61,7 +56,7 @@ impl Bearer {
         &self,
         request: &Req,
         beside: Option<&Extensions>,
-    ) -> Result<Option<Permitted>, Error> {
+    ) -> Result<Option<Permitted<'_>>, Error> {
         if beside.or_else(|| request.extensions()).is_some_and(goes_without) {
             return Ok(None);
         }
@@ -72,7 +67,7 @@ impl Bearer {
             Some(permitted_by) if !has_host(request.headers()) => Some(permitted_by),
             _ => adapter.permit(request)?,
         };
-        Ok(permitted_by.map(|permitted_by| Permitted { adapter: Arc::clone(adapter), permitted_by }))
+        Ok(permitted_by.map(|permitted_by| Permitted { adapter, permitted_by }))
     }
 }
 
@@ -108,11 +103,11 @@ impl Adapter {
     }
 }
 
-impl Permitted {
-    /// Attaches the cached token, unless the request has a header of its own. Starts no renewal, and waits for nothing.
+impl Permitted<'_> {
+    /// Attaches the cached token. Starts no renewal, and waits for nothing. `None`: the request is unchanged.
     #[inline(always)]
-    pub(crate) fn attach<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Attach {
-        let Adapter { tokens, header, .. } = &**self.adapter;
+    pub(crate) fn attach<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
+        let Adapter { tokens, header, .. } = &***self.adapter;
         let key = wanted(request, beside).map(TokenRequest::fingerprint);
         // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
         // `contains_key` before it 100.)
@@ -123,31 +118,37 @@ impl Permitted {
         };
         let leased = if header.is_none() { tokens.leased(key, append) } else { None };
         match leased {
-            Some(((Ok(false), attempt), id)) => {
-                return Attach::Done(Some(Attached::new(id, attempt, self, request.asked())));
-            }
+            Some(((Ok(false), attempt), id)) => Some(self.attached(id, attempt, request.asked())),
             Some(((Ok(true), _), _)) => take_back(request.headers_mut()),
-            // There is no lease, or the request has as many headers as it can hold.
-            Some(((Err(_), _), _)) | None => {}
+            // The request has as many headers as it can hold.
+            Some(((Err(_), _), _)) => None,
+            None => self.attach_without_lease(request, beside),
         }
-        self.attach_without_lease(request, beside)
     }
 
     #[cold]
-    fn attach_without_lease<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Attach {
+    fn attach_without_lease<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
         if self.adapter.keeps_own(request.headers()) {
-            return Attach::Done(None);
+            return None;
         }
-        let wanted = wanted(request, beside);
-        let Some(token) = self.adapter.tokens.cached(wanted) else {
-            let (wanted, asked, deadline) = (wanted.cloned(), request.asked(), request.deadline());
-            return Attach::Wait(Box::new(Pending { permitted: self, asked, wanted, deadline }));
-        };
-        if !self.adapter.insert(&token, request.headers_mut()) {
-            return Attach::Done(None);
+        let token = self.adapter.tokens.cached(wanted(request, beside))?;
+        let is_attached = self.adapter.insert(&token, request.headers_mut());
+        is_attached.then(|| self.attached(self.adapter.tokens.id(&token), Attempt::First, request.asked()))
+    }
+
+    fn attached(self, id: TokenId, attempt: Attempt, asked: u64) -> Attached {
+        Attached { id, adapter: Arc::clone(self.adapter), permitted_by: self.permitted_by, attempt, asked }
+    }
+
+    /// What a request waits for that no token was attached to. `None`: it has a header of its own.
+    #[cold]
+    pub(crate) fn pending<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Option<Pending> {
+        let Self { adapter, permitted_by } = self;
+        if adapter.keeps_own(request.headers()) {
+            return None;
         }
-        let id = self.adapter.tokens.id(&token);
-        Attach::Done(Some(Attached::new(id, Attempt::First, self, request.asked())))
+        let (asked, wanted, deadline) = (request.asked(), wanted(request, beside).cloned(), request.deadline());
+        Some(Pending { adapter: Arc::clone(adapter), permitted_by, asked, wanted, deadline })
     }
 }
 
@@ -159,8 +160,8 @@ pub(crate) fn wanted<'a, Req: Request>(request: &'a Req, beside: Option<&'a Exte
 
 /// Removes the last of several headers, which is ours.
 #[cold]
-fn take_back(headers: &mut HeaderMap) {
-    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return };
+fn take_back(headers: &mut HeaderMap) -> Option<Attached> {
+    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return None };
     let mut own: Vec<_> = header.iter().cloned().collect();
     own.pop();
     let mut own = own.into_iter();
@@ -168,16 +169,18 @@ fn take_back(headers: &mut HeaderMap) {
         header.insert(first);
     }
     own.for_each(|value| header.append(value));
+    None
 }
 
 impl Pending {
     /// Waits for the token, at most until the request's own deadline.
     pub(crate) async fn token(self) -> Result<Obtained, Error> {
-        let Pending { permitted, asked, wanted, deadline } = self;
-        let wait = permitted.adapter.tokens.clone().wait(wanted);
+        let Self { adapter, permitted_by, asked, wanted, deadline } = self;
+        let wait = adapter.tokens.clone().wait(wanted);
         let token = before(deadline, wait).await.unwrap_or_else(|| Err(too_late()))?;
-        let id = permitted.adapter.tokens.id(&token);
-        Ok(Obtained { token, attached: Attached::new(id, Attempt::First, permitted, asked), deadline })
+        let id = adapter.tokens.id(&token);
+        let attached = Attached { id, adapter, permitted_by, attempt: Attempt::First, asked };
+        Ok(Obtained { token, attached, deadline })
     }
 }
 

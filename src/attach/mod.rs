@@ -16,7 +16,7 @@ pub(crate) use self::request::sealed::Request;
 pub(crate) use self::{
     adapter::Bearer,
     attached::{Attached, Obtained, Rejected},
-    bearer::{Attach, wanted},
+    bearer::wanted,
 };
 pub use self::{
     attached::grpc_unauthenticated,

@@ -7,7 +7,7 @@ use tower_service::Service;
 
 use super::{ResponseFuture, waiting::Waiting};
 use crate::{
-    attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
+    attach::{Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
     cache::TokenCache,
     error::BoxError,
 };
@@ -79,13 +79,13 @@ where
             }
         };
         let spare = self.replay.spare(&request, &self.inner);
-        let attached = match permitted.attach(&mut request, None) {
-            Attach::Done(attached) => attached,
-            Attach::Wait(pending) => {
-                let waiting = Waiting::first(pending.token(), request, self.take_ready());
-                return ResponseFuture::waiting(waiting, spare);
-            }
-        };
+        let attached = permitted.attach(&mut request, None);
+        if attached.is_none()
+            && let Some(pending) = permitted.pending(&request, None)
+        {
+            let waiting = Waiting::first(pending.token(), request, self.take_ready());
+            return ResponseFuture::waiting(waiting, spare);
+        }
         ResponseFuture::called(self.inner.call(request), attached, spare)
     }
 }

@@ -24,8 +24,8 @@ pub(super) struct Waiting<S, Req, Res> {
     rejected: Option<Res>,
 }
 
-/// The response that the service will give, and what its request carries.
-type Sent<F> = (F, Option<Attached>);
+/// The request was sent: its response, and the token that it carries. Or it is not sent, and this is the outcome.
+pub(super) type Sent<F, Res> = ControlFlow<Result<Res, BoxError>, (F, Option<Attached>)>;
 
 impl<S, Req, Res> Waiting<S, Req, Res>
 where
@@ -50,11 +50,7 @@ where
         Self { token, obtained: None, request: Some(request), service, rejected: Some(response) }
     }
 
-    /// Breaks with the outcome if the request is not sent.
-    pub(super) fn poll_sent(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<ControlFlow<Result<Res, BoxError>, Sent<S::Future>>> {
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Sent<S::Future, Res>> {
         if self.obtained.is_none() {
             self.obtained = match ready!(self.token.as_mut().poll(cx)) {
                 Err(error) => return Poll::Ready(ControlFlow::Break(Err(error.into()))),

@@ -161,42 +161,39 @@ impl Origins {
 
 impl Origin {
     fn parse(text: &str) -> Result<Self, Error> {
-        // User info often contains a password.
-        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-        let refuse = |what: &str| {
-            Err(Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`")))
-        };
+        Self::read(text).map_err(|what| {
+            // User info often contains a password.
+            let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+            Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`"))
+        })
+    }
+
+    /// The error says what is wrong with the origin.
+    fn read(text: &str) -> Result<Self, &'static str> {
         if text.contains('#') {
-            return refuse("has a fragment");
+            return Err("has a fragment");
         }
         if !text.is_ascii() {
-            return refuse("has non-ASCII letters, which DNS writes as `xn--…`");
+            return Err("has non-ASCII letters, which DNS writes as `xn--…`");
         }
-        let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URI") };
-        let scheme = match uri.scheme_str() {
-            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
-            Some(scheme) if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
-            Some(_) => return refuse("has a scheme other than https and http"),
-            None => return refuse("has no scheme"),
-        };
+        let uri: Uri = text.parse().map_err(|_| "is not a URI")?;
+        let scheme = uri.scheme_str().ok_or("has no scheme")?.to_ascii_lowercase();
+        let scheme = Scheme::written(&scheme).ok_or("has a scheme other than https and http")?;
         // `Uri` reads a missing path as `/`. Any other path would look like a restriction, and it would not be
         // enforced.
         if uri.path() != "/" || uri.query().is_some() || text.ends_with('/') {
-            return refuse("has a path, which an origin does not have");
+            return Err("has a path, which an origin does not have");
         }
-        let Some(authority) = uri.authority() else { return refuse("has no host") };
+        let authority = uri.authority().ok_or("has no host")?;
         if authority.as_str().contains('@') {
-            return refuse("has user info");
+            return Err("has user info");
         }
         let port = match Port::of(authority) {
             Port::Default => scheme.default_port(),
             Port::Number(port) => port,
-            Port::Unreadable => return refuse("has a port that is not a number"),
+            Port::Unreadable => return Err("has a port that is not a number"),
         };
-        let host = match Host::parse(authority.host()) {
-            Ok(host) => host,
-            Err(what) => return refuse(what),
-        };
+        let host = Host::parse(authority.host())?;
         let mut authority = canonical(authority.host()).to_ascii_lowercase();
         if port != scheme.default_port() {
             authority += &format!(":{port}");
