@@ -115,9 +115,10 @@ impl sealed::Replay<reqwest::Request> for TryClone {
     }
 }
 
-/// Copies requests with a function, for bodies that are not `Clone`, or where only some requests may be sent again. A
-/// request for which the function returns `None` is sent once. It is called once for each request that may get a token,
-/// before the token is attached.
+/// Copies requests with a function, for bodies that are not `Clone`, or where only some requests may be sent again.
+///
+/// A request for which the function returns `None` is sent once. It is called once for each request that may get a
+/// token, before the token is attached.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -1,11 +1,6 @@
 //! The settings of a cache.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use super::{
     Clock, Core, TokenCache,
@@ -17,13 +12,29 @@ use super::{
     slot::Slot,
 };
 #[cfg(feature = "store")]
-use crate::store::{EncryptionKey, Seal, Sharing, TokenStore};
+use crate::store::{EncryptionKey, Seal, SharedTokens, TokenStore};
 use crate::{
     error::Error, origin::Origins, report::Reporter, source::TokenSource, token::LONGEST_LIFETIME,
     token_request::TokenRequest,
 };
 
 /// Builds a [`TokenCache`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use client_credentials::{AccessToken, Error, TokenCache, token_fn};
+///
+/// # fn example() -> Result<(), Error> {
+/// let source = token_fn(|_request| async { AccessToken::new("abcde12345") });
+/// let tokens = TokenCache::builder(source)
+///     .origin("https://api.example.com")
+///     .wait_limit(Duration::from_secs(10))
+///     .build()?;
+/// # let _ = tokens;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct TokenCacheBuilder {
     source: Arc<dyn TokenSource>,
@@ -113,7 +124,7 @@ impl TokenCacheBuilder {
     }
 
     /// Sets how many tokens are kept beside the source's own, for requests that name another scope, resource, audience
-    /// or parameter. The default is 1 000. For services with more tenants: beyond the limit, the least recently used
+    /// or parameter. The default is 1,000. For services with more tenants: beyond the limit, the least recently used
     /// token is removed, and requested again when it is needed. A token that a caller waits for, or that has a handle
     /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
     /// stay. Threads whose requests carry a token keep copies of it, at most 32.
@@ -193,9 +204,9 @@ impl TokenCacheBuilder {
             clock: self.clock,
             endpoint: Endpoint::default(),
             leases: Leases::new(),
-            streaks: AtomicUsize::new(0),
+            streaks: Arc::default(),
             #[cfg(feature = "store")]
-            sharing: self.shared.sharing(&report),
+            shared_tokens: self.shared.tokens(&report),
             report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
@@ -235,9 +246,9 @@ impl SharedIn {
         }))
     }
 
-    fn sharing(self, report: &Reporter) -> Option<Arc<Sharing>> {
+    fn tokens(self, report: &Reporter) -> Option<Arc<SharedTokens>> {
         let (store, seal) = self.store?;
-        Some(Arc::new(Sharing::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
+        Some(Arc::new(SharedTokens::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
     }
 }
 

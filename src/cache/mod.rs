@@ -8,34 +8,22 @@ mod clock;
 mod context;
 mod endpoint;
 mod fetch;
-mod flight;
 mod for_adapters;
 mod keep_warm;
 mod keys;
-mod lasting;
 mod lease;
-#[cfg(not(feature = "store"))]
-mod not_sharing;
 mod renewal;
-#[cfg(feature = "store")]
-mod sharing;
 mod slot;
 mod status;
 mod streaks;
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
 pub(crate) use self::lease::Lease;
-#[cfg(not(feature = "store"))]
-use self::not_sharing as sharing;
 pub use self::{
     builder::TokenCacheBuilder,
     status::{CacheStatus, ObtainedFrom},
@@ -64,20 +52,7 @@ use crate::{
 /// A handle that is cheap to clone; the clones share their tokens. Make one cache per source, and give clones of it to
 /// every layer, middleware and task that sends requests with these tokens.
 ///
-/// # The life of a token
-///
-/// - *Fresh*: attached at once.
-/// - *Aging*, from a quarter of its lifetime before its end (at most an hour, and up to a tenth of that earlier,
-///   differently for each cache): attached at once; the first caller starts the renewal beside the traffic. If it
-///   fails, it is tried again with back-off, and the token stays in use.
-/// - *Expired*, from a little before its end (5 % of the lifetime, at most 10 seconds): callers wait for the one token
-///   request in flight. While token requests are held back after a failure, callers fail at once, with its cause and
-///   the time until the next attempt.
-/// - *Suspect*: rejected before it expired. It is renewed; if that fails, it stays in use, since other APIs may still
-///   accept it.
-///
-/// The lifetime counts from when the token was requested, on the monotonic clock and on the wall clock, and ends on
-/// whichever gets there first. (On Linux, both are read as of the kernel's last tick, at most 10 ms ago.)
+/// [How it works](crate::docs::how_it_works) shows the life of a token, and lists all numbers.
 ///
 /// # The runtime
 ///
@@ -85,14 +60,6 @@ use crate::{
 /// `enable_time`; `#[tokio::main]` has it), and fails with [`ErrorKind::Runtime`] elsewhere. tokio reports a missing
 /// timer only by a panic. The panic is caught, but a panic hook sees it (the default one prints "timers are disabled").
 /// Where panics abort (`panic = "abort"`), a fetch or a due renewal in a runtime without a timer ends the process.
-///
-/// # Why a quarter
-///
-/// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 97,
-/// 192 or 474 without a token if they renew five minutes before the end, and 0, 1 or 317 if they renew a quarter before
-/// it. When 1 000 instances restart at once against a limit of 100 token requests a minute, the last one gets its token
-/// after 9.8 minutes; so many requests at that limit take 10. (`FLEET=1000 cargo test --test it fleet -- --nocapture`
-/// in the repository computes these figures.)
 #[derive(Clone)]
 pub struct TokenCache {
     core: Arc<Core>,
@@ -134,6 +101,31 @@ impl TokenCache {
     /// Like [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
         self.hand_out(&self.slot(request)).await
+    }
+
+    /// Like [`token`](Self::token), for handing the token to a program that cannot renew it: the token can be used for
+    /// at least `time`, and its renewal is not due. If that is not so for the cached token, another one is requested;
+    /// callers of other methods get the cached token meanwhile.
+    ///
+    /// ```no_run
+    /// # async fn example(tokens: client_credentials::TokenCache) -> Result<(), client_credentials::Error> {
+    /// let token = tokens.token_valid_for(std::time::Duration::from_secs(20 * 60)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Like [`token`](Self::token); also while the cached token can still be used, but not for as long as `time`. With
+    /// [`ErrorKind::Configuration`], if not even a new token can.
+    pub async fn token_valid_for(&self, time: Duration) -> Result<AccessToken, Error> {
+        let (slot, since) = (&self.own, self.core.context.clock.now());
+        let mut token = self.acquire(slot, None, self.wait_limit()).await?;
+        while !slot.lasts(&token, time, since)? {
+            token = self.acquire(slot, Some(token.number()), self.wait_limit()).await?;
+        }
+        self.handed_out(slot, &token);
+        Ok(token)
     }
 
     /// Returns a handle of this cache for another token: [`token`](Self::token) returns it, and adapters attach it to
@@ -227,7 +219,7 @@ impl TokenCache {
     /// A token that is handed out counts as accepted until it is reported. That is of interest only while an origin has
     /// a streak of rejections.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
-        if self.core.context.streaks.load(Ordering::Relaxed) > 0 {
+        if self.core.context.has_streaks() {
             slot.accepted(token.number(), BY_HAND);
         }
     }

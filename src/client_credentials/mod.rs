@@ -54,6 +54,17 @@ use crate::{
 
 /// Requests access tokens from a token endpoint with the client_credentials grant (RFC 6749 section 4.4).
 ///
+/// ```no_run
+/// use client_credentials::{ClientCredentials, TokenCache};
+///
+/// let source = ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
+///     .scope("stats")
+///     .origin("https://api.example.com")
+///     .build()?;
+/// let tokens = TokenCache::from(source);
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+///
 /// It is not `Clone`: clone the [`TokenCache`](crate::TokenCache) that is made from it.
 pub struct ClientCredentials {
     settings: ClientSettings,
@@ -73,6 +84,9 @@ pub struct ClientCredentials {
 /// What the client uses exactly as it was set.
 #[derive(Clone)]
 struct ClientSettings {
+    /// The token URL or the issuer. It is the default audience of assertions, too: a malicious metadata document could
+    /// name the token URL of another server that the client uses.
+    server: String,
     client_id: Secret,
     grant_type: String,
     comma_separated_scopes: bool,
@@ -103,8 +117,18 @@ impl TokenSource for ClientCredentials {
         })
     }
 
+    /// Waits until the credentials differ from those that were read last. Unreadable ones count as unchanged.
     async fn credentials_changed(&self) {
-        self.changed().await;
+        let Some(interval) = self.authentication.check_interval(&self.settings.client_id) else {
+            return std::future::pending().await;
+        };
+        let refused = self.history.current();
+        loop {
+            tokio::time::sleep(interval).await;
+            if self.authentication.read(&self.settings.client_id).await.is_ok_and(|read| Some(read) != refused) {
+                return;
+            }
+        }
     }
 
     fn identity<'a>(&'a self, request: &'a TokenRequest) -> Option<Identifying<'a>> {
@@ -122,7 +146,7 @@ impl TokenSource for ClientCredentials {
     fn name(&self) -> &str {
         match &self.endpoint {
             EndpointSource::Configured(endpoint) => &endpoint.name,
-            EndpointSource::Discovered(discovery) => discovery.issuer(),
+            EndpointSource::Discovered(_) => &self.settings.server,
         }
     }
 
