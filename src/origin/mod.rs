@@ -221,10 +221,13 @@ impl Scheme {
 
     /// A WebSocket begins as an `http` or `https` request.
     fn read(text: &str) -> Option<Self> {
-        match &*text.to_ascii_lowercase() {
-            "https" | "wss" => Some(Self::Https),
-            "http" | "ws" => Some(Self::Http),
-            _ => None,
+        let is = |name: &str| text.eq_ignore_ascii_case(name);
+        if is("https") || is("wss") {
+            Some(Self::Https)
+        } else if is("http") || is("ws") {
+            Some(Self::Http)
+        } else {
+            None
         }
     }
 
