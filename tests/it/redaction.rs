@@ -5,7 +5,7 @@ use std::{fmt::Debug, path::PathBuf, sync::LazyLock, time::Duration};
 
 use crate::support::{
     Nobody,
-    endpoint::{auth_responding, clients, form, obtain, tower_client, with_client},
+    endpoint::{clients, form, obtain, tower_client, with_client},
     get, hyper_client,
     keys::Key,
     log::Log,
@@ -19,8 +19,7 @@ use bytes::Bytes;
 use client_credentials::{
     AccessToken, BearerAuthLayer, BearerAuthMiddleware, ClientAuthentication, ClientCredentials,
     ClientCredentialsBuilder, Error, Origins, Secret, SecretBody, TokenCache, TokenRequest, TowerClient, TryClone,
-    testing::{AuthorizationServer, MockResponse},
-    token_fn,
+    testing::AuthorizationServer, token_fn,
 };
 use http::{Request, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -139,21 +138,6 @@ fn builder(url: &str, authentication: ClientAuthentication) -> ClientCredentials
 
 fn token_response() -> serde_json::Value {
     serde_json::json!({"access_token": TOKEN, "refresh_token": REFRESH, "expires_in": 3600, "token_type": "Bearer"})
-}
-
-#[tokio::test]
-async fn one_form_of_writing_within_another_is_in_no_error() {
-    let mut output = Output::default();
-    for authentication in authentications() {
-        for said in forms(SECRET).iter().flat_map(|form| forms(form)) {
-            let body = serde_json::json!({"error": "invalid_request", "error_description": said}).to_string();
-            let what = format!("{authentication:?}, {said}");
-            let auth = auth_responding(MockResponse::status(400).with_body(body));
-            let source = builder("https://auth.example.com/token", authentication.clone()).http_client(auth);
-            output.outcome(&what, obtain(source).await);
-        }
-    }
-    output.assert_clean();
 }
 
 #[tokio::test]
