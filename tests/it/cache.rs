@@ -51,35 +51,6 @@ async fn steady_traffic(tokens: &TokenCache, time: Duration) -> (Vec<Error>, Dur
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_caller_gets_the_cached_token() {
-    let source = Source::new();
-    let tokens = source.cache();
-    assert_eq!(token(&tokens).await, "token-1");
-    assert_eq!(token(&tokens.clone()).await, "token-1");
-    assert_eq!(tokens.try_token().expect("a token").expose_secret(), "token-1");
-    assert_eq!(source.count(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
-    let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens).await;
-    source.respond(Outcome::Hangs);
-    advance(minutes(46)).await;
-    let (failed, slowest) = steady_traffic(&tokens, minutes(3)).await;
-    assert!(failed.is_empty(), "{failed:?}");
-    assert_eq!(slowest, Duration::ZERO);
-    assert!((4..=7).contains(&source.count()), "{} token requests", source.count());
-    assert_eq!(source.most_in_flight(), 1);
-    source.respond(Outcome::Lives(hours(1)));
-    sleep(minutes(2)).await;
-    token(&tokens).await;
-    sleep(seconds(1)).await;
-    assert_ne!(token(&tokens).await, "token-1");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_caller_in_the_last_second_of_a_hold_back_waits_for_its_end() {
     let source = Source::new();
     source.respond(down());
@@ -136,22 +107,6 @@ async fn caches_renew_at_different_moments_and_each_at_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_last_handle_ends_what_is_in_flight() {
-    let source = Source::new();
-    source.respond(Outcome::Hangs);
-    let tokens = source.cache();
-    let other = tokens.clone();
-    assert!(tokens.try_token().is_none());
-    sleep(millis(1)).await;
-    drop(tokens);
-    sleep(millis(1)).await;
-    assert_eq!(source.in_flight(), 1, "a handle is left");
-    drop(other);
-    sleep(millis(1)).await;
-    assert_eq!(source.in_flight(), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_replaced_once_for_all() {
     let source = Source::new();
     let tokens = source.cache();
@@ -166,20 +121,6 @@ async fn a_rejected_token_is_replaced_once_for_all() {
     assert_eq!(token(&tokens).await, "token-2");
     assert_eq!(source.count(), 2);
     assert_eq!(source.rejected(), ["token-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_renewal_that_brings_the_rejected_token_again_is_a_failed_one() {
-    let source = Source::new();
-    source.respond(Outcome::Named("the-same", hours(1)));
-    let tokens = source.cache();
-    let first = tokens.token().await.expect("a token");
-    for _ in 0..36_000 {
-        tokens.reject(&first);
-        assert_eq!(token(&tokens).await, "the-same");
-        sleep(millis(100)).await;
-    }
-    assert!(source.count() <= 20, "{} token requests in an hour", source.count());
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,21 +86,6 @@ async fn a_request_that_adds_nothing_to_the_sources_defaults_is_for_its_own_toke
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_fetched_in_parallel() {
-    let source = Source::new();
-    source.delay(seconds(2));
-    let tokens = source.cache();
-    let start = Instant::now();
-    let mut callers = JoinSet::new();
-    for key in 0..10 {
-        let tokens = tokens.clone();
-        callers.spawn(async move { token(&tokens, &scope(format!("s{key}"))).await });
-    }
-    callers.join_all().await;
-    assert_eq!((source.count(), start.elapsed()), (10, seconds(2)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_extension_of_the_request_says_which_token_it_wants() {
     let source = Source::new();
     let tokens = source.cache();
@@ -116,26 +101,6 @@ async fn an_extension_of_the_request_says_which_token_it_wants() {
     let seen = api.seen();
     let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
     assert_eq!(carried, ["token-1", "token-2", "token-3", "token-2", "token-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejection_renews_the_token_that_was_rejected_and_no_other() {
-    let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens, &TokenRequest::default()).await;
-    token(&tokens, &scope("a")).await;
-    token(&tokens, &scope("b")).await;
-    let api = Api::accepting("token-4", Some("Bearer error=\"invalid_token\""));
-    let service = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone).layer(api.clone());
-    let mut request = get("https://api.example.com");
-    request.extensions_mut().insert(scope("a"));
-    assert_eq!(service.oneshot(request).await.expect("a response").status(), StatusCode::OK);
-    assert_eq!(source.asked().last().expect("a token request").request, scope("a"));
-    sleep(seconds(5)).await;
-    assert_eq!(token(&tokens, &scope("a")).await, "token-4");
-    assert_eq!(token(&tokens, &scope("b")).await, "token-3");
-    assert_eq!(token(&tokens, &TokenRequest::default()).await, "token-1");
-    assert_eq!(source.count(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,30 +317,6 @@ async fn a_key_in_use_is_not_lost() {
     let before = source.count();
     token(&tokens, &scope("handle")).await;
     assert_eq!(source.count(), before + 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn keys_that_wait_in_line_are_held_back_by_the_failure_of_those_before_them() {
-    let source = Source::new();
-    source.delay(millis(500));
-    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
-    let tokens = source.cache();
-    let mut callers = JoinSet::new();
-    for key in 0..100 {
-        let tokens = tokens.clone();
-        callers.spawn(async move {
-            sleep(millis(10 * key)).await;
-            let error = tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails");
-            error.retry_after().expect("when to come back")
-        });
-    }
-    let waits = callers.join_all().await;
-    assert!(waits.iter().all(|wait| *wait > seconds(50)), "{waits:?}");
-    assert!(
-        source.count() <= 16 + 2,
-        "{}: more than those that were on their way when the third failed",
-        source.count()
-    );
 }
 
 #[tokio::test(start_paused = true)]
