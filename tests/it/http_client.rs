@@ -317,14 +317,6 @@ fn a_source_can_move_between_runtimes() {
     }
 }
 
-#[tokio::test]
-async fn an_arc_of_a_client_is_a_client() {
-    let auth = AuthorizationServer::in_memory();
-    let shared: Arc<dyn HttpClient> = Arc::new(auth.clone());
-    obtain(source("https://auth.example.com/token").http_client(shared)).await.expect("a token");
-    assert_eq!(auth.token_requests().len(), 1);
-}
-
 /// Whatever client it wraps, also one that the settings of a file configure.
 #[tokio::test]
 async fn a_wrapped_client_sees_each_request_and_its_response() {
