@@ -17,7 +17,7 @@ use crate::support::{
     api::{Api, Body, bearer, rejection},
     get,
     source::{millis, minutes, seconds},
-    tenants::{Asked, Call, Reply, Tenants, call, call_once, call_steadily, tenant},
+    tenants::{Asked, Call, Reply, Tenants, call_once, call_steadily, tenant},
 };
 
 const EXPLICIT: &str = "Bearer error=\"invalid_token\"";
@@ -44,13 +44,6 @@ async fn failing_tokens_cost_the_others_hardly_a_request() {
     steady(50, |of| of < 15, Reply::Status(500), minutes(10)).await;
     // Now and then, so many fail in a row that it looks like an outage for a second. An hour shows how often.
     steady(50, |of| of < 30, Reply::Status(500), minutes(60)).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn callers_are_served_within_half_a_minute_of_the_servers_return() {
-    back_after(Reply::Hangs, 0).await;
-    back_after(Reply::Status(504), 25).await;
-    back_after(Reply::Refused, 0).await;
 }
 
 /// However often tokens are revoked.
@@ -109,44 +102,6 @@ async fn steady(tokens: usize, bad: fn(usize) -> bool, fails: Reply, time: Durat
     let calls = call_steadily(&endpoint, &endpoint.cache(), tokens, seconds(1), time).await;
     let (served, good) = served(&calls, bad);
     assert!(served * 100 >= good * 99, "{served} of {good} served");
-}
-
-/// They were well before.
-#[tokio::test(start_paused = true)]
-async fn a_thousand_tokens_in_an_outage_cost_a_token_request_a_second() {
-    let down = minutes(2);
-    let endpoint =
-        Tenants::new(move |Asked { at, .. }| (if at < down { Reply::Token } else { Reply::Status(503) }, millis(100)));
-    let endpoint = endpoint.with_expires_in(60);
-    let calls = call_steadily(&endpoint, &endpoint.cache(), 1000, seconds(2), down + minutes(2)).await;
-    let after = |second| down + seconds(second);
-    let first = (0..60).map(|second| endpoint.count_within(after(second), after(second + 2))).max();
-    let first = first.unwrap_or_default();
-    assert!(first <= 3 * 32 + 2, "{first}: at most 32, with their quick retries");
-    let last = endpoint.count_within(down + minutes(1), down + minutes(2));
-    assert!(last <= 61, "{last}");
-    // Nobody sees another's words, but what kind of failure it is.
-    let others = calls.iter().filter_map(|call| call.outcome.as_ref().err());
-    assert!(others.clone().count() > 1000 && others.clone().all(|error| error.status().is_some()));
-}
-
-/// At several moments of the back-off.
-async fn back_after(fails: Reply, takes: u64) {
-    for shift in 0..8 {
-        let recovers = minutes(5) + seconds(4 * shift);
-        let endpoint = Tenants::new(move |Asked { at, .. }| match at < recovers {
-            true => (fails, seconds(takes)),
-            false => (Reply::Token, Duration::ZERO),
-        });
-        let tokens = endpoint.cache();
-        while endpoint.now() < recovers || call(&endpoint, &tokens, 0).await.outcome.is_err() {
-            let _ = timeout(millis(200), tokens.token_for(&tenant(0))).await;
-            sleep(millis(50)).await;
-        }
-        let most = (1..5).map(|minute| endpoint.count_within(minutes(minute), minutes(minute + 1))).max();
-        assert!(most <= Some(4), "{most:?} in a minute");
-        assert!(endpoint.now() - recovers <= seconds(32), "{:?}", endpoint.now() - recovers);
-    }
 }
 
 /// A source whose tokens an API accepts that were issued after the last revocation.

@@ -2,16 +2,11 @@
 //! nothing that comes out.
 
 use std::{
-    collections::{BTreeMap, HashSet},
     error::Error as _,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
 use client_credentials::{
     ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, testing::MockResponse,
 };
@@ -24,6 +19,7 @@ use crate::support::{
     endpoint::{ask, at, auth_responding, obtain, token_response},
     log::Log,
     received, responding,
+    traces::{Traces, form, forms},
 };
 
 /// What is secret, and how it is sent.
@@ -66,52 +62,6 @@ fn source_at(url: &str, sent: Sent, secret: &str) -> ClientCredentialsBuilder {
     }
     .scope("a")
     .any_origin()
-}
-
-fn each(text: &str, written: impl Fn(char) -> String) -> String {
-    text.chars().map(written).collect()
-}
-
-fn form(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
-fn percent(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-/// Ways to write a text down, one within another, too.
-fn forms(text: &str) -> Vec<String> {
-    let json = |text: &str| serde_json::Value::from(text).to_string();
-    let html = |text: &str| each(text, |character| format!("&#{};", u32::from(character)));
-    vec![
-        text.to_owned(),
-        text.to_uppercase(),
-        text.to_lowercase(),
-        form(text),
-        percent(text),
-        percent(text).to_lowercase(),
-        json(text),
-        json(text).replace('/', "\\/"),
-        html(text),
-        text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('\'', "&apos;"),
-        text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect(),
-        text.bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
-        text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        text.bytes().map(|byte| format!("{byte:02X}")).collect(),
-        each(text, |character| format!("{character}\0")),
-        each(text, |character| format!("\u{200b}{character}")),
-        each(text, |character| format!("{character}\u{ad}")),
-        STANDARD.encode(text),
-        STANDARD_NO_PAD.encode(format!("a{text}")),
-        URL_SAFE_NO_PAD.encode(format!("ab{text}")),
-        STANDARD.encode(format!("abcde:{text}")),
-        STANDARD.encode(format!("client_secret={}", form(text))),
-        percent(&percent(text)),
-        json(&json(text)),
-        html(&json(text)),
-        percent(&STANDARD.encode(text)),
-    ]
 }
 
 /// What a server makes of a secret that it does not repeat whole.
@@ -182,43 +132,6 @@ fn responses(said: &str) -> Vec<Given> {
         }
     }
     all
-}
-
-/// Letters and digits alone, so that nothing between them hides what is looked for.
-fn bare(text: &str) -> String {
-    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// Whatever a secret can be recognised by, in any form: parts of it, by their length.
-struct Traces(BTreeMap<usize, HashSet<String>>);
-
-impl Traces {
-    fn of(secret: &str) -> Self {
-        let mut traces = Self(BTreeMap::new());
-        traces.add(&bare(secret), 8);
-        for form in forms(secret).into_iter().chain([secret.to_owned()]).map(|form| bare(&form)) {
-            // Escapes have more in common with anything.
-            let is_escaped = form.contains("u00") || form.contains("x00");
-            traces.add(&form, if is_escaped { 40 } else { 16 });
-        }
-        traces
-    }
-
-    fn add(&mut self, text: &str, length: usize) {
-        let length = length.min(text.len());
-        let windows = text.as_bytes().windows(length).map(|window| String::from_utf8_lossy(window).into_owned());
-        self.0.entry(length).or_default().extend(windows);
-    }
-
-    fn assert_none_in(&self, text: &str, what: &str) {
-        let shown = bare(text);
-        for (length, traces) in &self.0 {
-            for window in shown.as_bytes().windows(*length) {
-                let found = traces.contains(&*String::from_utf8_lossy(window));
-                assert!(!found, "{what}: {} is in {text}", String::from_utf8_lossy(window));
-            }
-        }
-    }
 }
 
 async fn said_of(source: ClientCredentialsBuilder, response: impl Into<MockResponse>) -> String {

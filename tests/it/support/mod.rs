@@ -14,8 +14,8 @@
 //! A paused clock is for the fakes in memory alone: beside real sockets it runs ahead of them.
 //!
 //! The rest: [`endpoint`] makes sources and HTTP clients of every kind, [`keys`] keys and signers, [`log`] has what is
-//! logged, [`process`] runs a test in a process of its own, and [`situations`] makes the crate say all that the pages
-//! quote.
+//! logged, [`traces`] finds what came out of a secret, [`process`] runs a test in a process of its own, and
+//! [`situations`] makes the crate say all that the pages quote.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 pub mod api;
@@ -34,5 +34,6 @@ pub mod source;
 #[cfg(feature = "store")]
 pub mod stores;
 pub mod tenants;
+pub mod traces;
 
 pub use servers::*;
