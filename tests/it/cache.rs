@@ -1,6 +1,5 @@
-//! What no scenario says of one token's life: sources of one's own that hang, panic or issue expired tokens, rejections
-//! that are reported by hand, handles, the tasks of the runtime, and the last seconds of a token. All else is in
-//! `tests/scenarios`.
+//! What no scenario says of one token's life: sources of one's own that panic or issue expired tokens, rejections that
+//! are reported by hand, the tasks of the runtime, and the last seconds of a token. All else is in `tests/scenarios`.
 
 use std::{
     pin::Pin,

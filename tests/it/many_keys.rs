@@ -4,7 +4,7 @@
 use std::{ops::Range, time::Duration};
 
 use client_credentials::{
-    ClientCredentials, Clock, Error, TokenCache, TokenRequest,
+    ClientCredentials, Clock, Error, ErrorKind, TokenCache, TokenRequest,
     testing::{AuthorizationServer, MockResponse},
 };
 use tokio::time::{Instant, sleep};
@@ -97,6 +97,19 @@ async fn who_waits_too_long_for_a_turn_in_an_outage_is_told_of_the_outage() {
     assert!(error.is_timeout(), "{error}");
     let cause = std::error::Error::source(&error).expect("a cause").to_string();
     assert!(cause.contains("fail for several tokens in a row"), "{cause}");
+}
+
+/// They may name somebody else's tenant.
+#[tokio::test(start_paused = true)]
+async fn who_is_held_back_by_the_failures_of_others_is_not_told_in_their_words() {
+    let (auth, tokens) = of_a_server();
+    let refusal = r#"{"error":"invalid_client","error_description":"tenant 7 is closed"}"#;
+    auth.respond_always(MockResponse::status(401).with_body(refusal));
+    fail(&tokens, 0..3).await;
+    let error = tokens.token_for(&scope("another")).await.expect_err("held back");
+    assert_eq!((error.kind(), error.status().map(|status| status.as_u16())), (ErrorKind::ErrorResponse, Some(401)));
+    assert!(!format!("{error} {error:?} {:?}", error.response()).contains("tenant 7"), "{error:?}");
+    assert_eq!(auth.token_requests().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
