@@ -199,7 +199,8 @@ fn of_io(error: &io::Error) -> Option<Fault> {
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::AddrNotAvailable => Some(Fault::Connect),
-        _ => None,
+        // Windows reports failures of TLS as HRESULTs, which are negative, with texts in the user's language.
+        _ => error.raw_os_error().filter(|code| *code < 0).map(|_| Fault::Tls),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The keys that shared tokens are encrypted with.
 
-use std::{array, env, fmt, fs, path::Path, sync::Arc};
+use std::{array, env, fmt, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, RandomizedNonceKey},
@@ -217,7 +217,7 @@ fn shown(path: &Path) -> String {
 fn is_written_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
 
-    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o002 != 0)
+    path.metadata().is_ok_and(|file| file.permissions().mode() & 0o002 != 0)
 }
 
 #[cfg(not(unix))]

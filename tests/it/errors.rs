@@ -315,6 +315,8 @@ fn a_source_of_ones_own_classifies_its_failures() {
         (Error::transient(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Timeout, true),
         (Error::transient(io::Error::from(io::ErrorKind::ConnectionRefused)), ErrorKind::Connect, true),
         (Error::transient(io::Error::other("certificate expired")), ErrorKind::Tls, true),
+        // Windows' CERT_E_UNTRUSTEDROOT.
+        (Error::transient(io::Error::from_raw_os_error(-2_146_762_487)), ErrorKind::Tls, true),
         (Error::permanent("revoked"), ErrorKind::Refused, false),
         (Error::permanent(io::Error::from(io::ErrorKind::TimedOut)), ErrorKind::Refused, false),
     ] {

@@ -103,7 +103,7 @@ const FIELDS: &[&str] = &[
 /// | `http` | a table for the connection to the token endpoint (feature `reqwest`; its files need `rustls` or `native-tls`) |
 /// | `http.proxy` | a URL, with user and password if required (`socks5://` with reqwest's feature `socks`); `none` for no proxy, even if `HTTPS_PROXY` and the like are set |
 /// | `http.ca_file`, `http.ca_only` | certificate authorities to trust, in PEM; `true` to trust no others |
-/// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, if it is not in the same file |
+/// | `http.client_certificate_file`, `http.client_key_file` | a client certificate in PEM with its chain; its key, if it is not in the same file (on Windows with native-tls: an RSA key) |
 /// | `http.connect_timeout` | seconds |
 ///
 /// Each field has the effect of the builder's method or constructor argument of that name. Methods that are called

@@ -1,9 +1,11 @@
 //! The keys of shared tokens: where they come from, and what is refused.
 
+#[cfg(unix)]
 use std::fs;
 
 use client_credentials::{Error, ErrorKind, store::EncryptionKey};
 
+#[cfg(unix)]
 use super::folder::Folder;
 use crate::support::process;
 

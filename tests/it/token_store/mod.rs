@@ -10,6 +10,7 @@ mod file_fleet;
 mod file_processes;
 #[cfg(all(feature = "file", unix))]
 mod files;
+#[cfg(unix)]
 mod folder;
 #[cfg(all(feature = "file", unix))]
 mod program;
