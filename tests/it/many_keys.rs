@@ -1,7 +1,7 @@
 //! What many tokens of one source do to each other: how many are requested at once, and what a failure of some means
 //! for the others.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use client_credentials::{
     ClientCredentials, Clock, Error, ErrorKind, TokenCache, TokenRequest,
@@ -9,7 +9,7 @@ use client_credentials::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
+use crate::support::source::{Outcome, Source, down, hours, millis, seconds};
 
 fn scope(scope: impl AsRef<str>) -> TokenRequest {
     TokenRequest::builder().scope(scope).build().expect("a token request")
@@ -76,18 +76,6 @@ async fn an_endpoint_that_asked_for_fewer_requests_gets_no_more_at_once_however_
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_key_after_three_that_failed_is_not_told_of_them_but_tried_within_two_seconds() {
-    let source = Source::new();
-    let tokens = source.cache();
-    source.respond(down());
-    fail(&tokens, 0..3).await;
-    source.respond(Outcome::Lives(hours(1)));
-    let came = Instant::now();
-    tokens.token_for(&scope("another")).await.expect("a token");
-    assert!((millis(900)..=seconds(2)).contains(&came.elapsed()), "{:?}", came.elapsed());
-}
-
-#[tokio::test(start_paused = true)]
 async fn who_waits_too_long_for_a_turn_in_an_outage_is_told_of_the_outage() {
     let source = Source::new();
     let tokens = source.builder().clock(Clock::tokio()).wait_limit(millis(100)).build().expect("complete");
@@ -112,42 +100,6 @@ async fn who_is_held_back_by_the_failures_of_others_is_not_told_in_their_words()
     assert_eq!(auth.token_requests().len(), 3);
 }
 
-#[tokio::test(start_paused = true)]
-async fn after_three_failures_that_were_not_about_all_keys_three_more_hold_nobody_back() {
-    let source = Source::new();
-    let tokens = source.cache();
-    for keys in [0..3, 3..6] {
-        source.respond(down());
-        fail(&tokens, keys.clone()).await;
-        source.respond(Outcome::Lives(hours(1)));
-        let came = Instant::now();
-        tokens.token_for(&scope(format!("after {}", keys.end))).await.expect("a token");
-        assert_eq!(came.elapsed().is_zero(), keys.start > 0, "{:?}", came.elapsed());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_client_is_held_back_for_longer_each_time_whatever_key_it_asks_for() {
-    let (auth, tokens) = of_a_server();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
-    for (keys, wait) in [(0..3, 10), (3..4, 20), (4..5, 40), (5..6, 60), (6..7, 60)] {
-        fail(&tokens, keys).await;
-        assert_eq!(tokens.status().held_back_for(), Some(seconds(wait)));
-        sleep(seconds(wait)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outage_is_forgotten_after_a_minute_and_quick_retries_are_back() {
-    let (auth, tokens) = of_a_server();
-    auth.respond_always(MockResponse::status(503));
-    fail(&tokens, 0..3).await;
-    auth.respond_always(MockResponse::usual());
-    sleep(minutes(2)).await;
-    auth.respond_next(MockResponse::status(503));
-    tokens.token_for(&scope("another")).await.expect("a token");
-}
-
 /// At its very end, callers wait for the end of a verdict, and not for that of a `Retry-After`.
 #[tokio::test(start_paused = true)]
 async fn what_holds_back_all_keys_is_waited_for_in_its_last_second_unless_the_server_said_when() {
@@ -165,17 +117,4 @@ async fn what_holds_back_all_keys_is_waited_for_in_its_last_second_unless_the_se
         // It may go on to wait for a second for its turn.
         assert_eq!(came.elapsed() >= millis(500), waits, "{response:?}: {:?}", came.elapsed());
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_exchange_that_hangs_for_five_seconds_is_not_waited_for_to_know_that_all_keys_are_refused() {
-    let (auth, tokens) = of_a_server();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
-    auth.respond_next(MockResponse::hang());
-    assert!(tokens.with_request(&scope("slow")).try_token().is_none());
-    sleep(seconds(6)).await;
-    fail(&tokens, 0..3).await;
-    let came = Instant::now();
-    fail(&tokens, 3..10).await;
-    assert_eq!((came.elapsed(), auth.token_requests().len()), (Duration::ZERO, 4));
 }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,9 +12,9 @@ use std::{
 use crate::support::{
     api::{Api, Body, api_tokens, bearer, rejection, tokens},
     get,
-    source::{Outcome, Source, down, hours, millis, minutes, seconds},
+    source::{Source, down, millis},
 };
-use client_credentials::{BearerAuthLayer, Clock, TokenCache, TryClone, WithoutToken, grpc_unauthenticated, replay_fn};
+use client_credentials::{BearerAuthLayer, Clock, TryClone, WithoutToken, grpc_unauthenticated, replay_fn};
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, HOST},
@@ -286,31 +286,6 @@ async fn predicates_count_other_responses_as_rejections_by_status_or_headers() {
     }
 }
 
-async fn token(tokens: &TokenCache) -> String {
-    tokens.token().await.expect("a token").expose_secret().to_owned()
-}
-
-async fn waiting(tokens: &TokenCache) -> (String, Duration) {
-    let came = Instant::now();
-    (token(tokens).await, came.elapsed())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejection_within_a_second_of_the_tokens_issue_holds_until_another_was_requested() {
-    for quiet in [millis(1), millis(900), seconds(6), minutes(10)] {
-        let source = Source::new();
-        source.delay(millis(50));
-        let tokens = source.cache();
-        let first = tokens.token().await.expect("a token");
-        tokens.reject(&first);
-        sleep(quiet).await;
-        let (token, waited) = waiting(&tokens).await;
-        assert_eq!(token, "token-2", "asked for {quiet:?} later");
-        assert!(waited <= millis(1050), "{waited:?}");
-        assert_eq!(source.count(), 2);
-    }
-}
-
 /// The clocks are moved by hand: outside of a runtime, tokio's cannot be paused.
 #[test]
 fn a_rejection_from_a_thread_without_a_runtime_holds_until_another_was_requested() {
@@ -328,28 +303,7 @@ fn a_rejection_from_a_thread_without_a_runtime_holds_until_another_was_requested
     });
     assert_eq!(cached.as_deref(), Some("token-1"), "no other can be obtained there");
     clock.jump_wall_clock(6_000);
-    assert_eq!(runtime.block_on(token(&tokens)), "token-2");
-}
-
-/// Without a copy of the request, nothing is gained by holding the 401 back.
-#[tokio::test(start_paused = true)]
-async fn while_the_renewal_hangs_a_401_is_returned_at_once_or_after_five_seconds_where_there_is_a_copy() {
-    for (challenge, replays) in [(EXPLICIT, true), (None, true), (EXPLICIT, false), (None, false)] {
-        let source = Source::new();
-        let tokens = source.cache();
-        tokens.token().await.expect("a token");
-        sleep(minutes(1)).await;
-        source.respond(Outcome::Hangs);
-        let api = Api::accepting("token-2", challenge);
-        let copy = replay_fn(move |request: &Request<Body>| replays.then(|| request.clone()));
-        let service = BearerAuthLayer::new(tokens.clone()).with_replay(copy).layer(api.clone());
-        let sent = Instant::now();
-        let response = service.oneshot(get(URL)).await.expect("a response");
-        let held = if replays { seconds(5) } else { Duration::ZERO };
-        assert_eq!((response.status(), sent.elapsed()), (StatusCode::UNAUTHORIZED, held), "{challenge:?}");
-        sleep(millis(1)).await;
-        assert_eq!((api.count(), source.count()), (1, 2), "the renewal runs beside it");
-    }
+    assert_eq!(runtime.block_on(tokens.token()).expect("a token").expose_secret(), "token-2");
 }
 
 /// The 65th counts together with the first.
@@ -363,40 +317,4 @@ async fn the_rejections_of_one_named_origin_hold_back_no_other_of_64() {
         sleep(millis(1100)).await;
     }
     assert_eq!(source.count(), 1 + 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_explicit_rejection_holds_back_one_without_a_reason_for_as_long() {
-    let (tokens, source) = api_tokens();
-    let reason = Arc::new(Mutex::new(EXPLICIT));
-    let of_api = Arc::clone(&reason);
-    let api = Api::new(move |_| rejection(*of_api.lock().expect("no panic")));
-    let service = BearerAuthLayer::new(tokens).layer(api);
-    let mut requests = Vec::new();
-    for _ in 0..4 {
-        service.clone().oneshot(get(URL)).await.expect("a response");
-        *reason.lock().expect("no panic") = None;
-        sleep(Duration::from_secs(4)).await;
-        requests.push(source.count());
-    }
-    assert_eq!(requests, [1, 2, 2, 3], "ten seconds after the explicit one");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_streak_of_rejections_is_remembered_for_an_hour_after_its_last_interval() {
-    let source = Source::new();
-    source.respond(Outcome::Lives(hours(24)));
-    let tokens = source.builder().origin("https://api.example.com").clock(Clock::tokio()).build().expect("complete");
-    let service = BearerAuthLayer::new(tokens).layer(Api::accepting("none", EXPLICIT));
-    let mut renewals = Vec::new();
-    for (requests, pause, quiet) in [(1800, 1, 60), (3, 11, 66), (3, 11, 0)] {
-        let before = source.count();
-        for _ in 0..requests {
-            service.clone().oneshot(get(URL)).await.expect("a response");
-            sleep(Duration::from_secs(pause)).await;
-        }
-        renewals.push(source.count() - before);
-        sleep(Duration::from_secs(60 * quiet)).await;
-    }
-    assert_eq!(renewals[1..], [1, 2], "within 5 min it was one, and now it begins anew: {renewals:?}");
 }
