@@ -222,15 +222,6 @@ fn a_cached_token_is_attached_outside_of_a_runtime() {
     assert!(futures_now(future).expect("ready at once").is_ok());
 }
 
-#[test]
-fn outside_of_a_runtime_a_request_that_needs_a_fetch_fails_with_the_reason() {
-    let source = AccessToken::new("abcde").expect("a token");
-    let tokens = TokenCache::builder(source).any_origin().build().expect("a cache");
-    let future = BearerAuthLayer::new(tokens).layer(Api::open()).call(get(URL));
-    let error = futures_now(future).expect("ready at once").expect_err("no runtime");
-    assert_eq!(Error::find(&*error).expect("ours").kind(), ErrorKind::Runtime);
-}
-
 fn futures_now<F: Future>(future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {

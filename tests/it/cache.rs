@@ -12,7 +12,7 @@ use std::{
 
 use crate::support::{
     source::{Outcome, Source, hours, millis, minutes, seconds},
-    tenants::{Asked, Reply, Tenants, call, call_steadily},
+    tenants::{Asked, Reply, Tenants, call_steadily},
 };
 use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::{
@@ -151,26 +151,6 @@ async fn a_source_that_panics_in_rejected_is_called_for_the_next_token_all_the_s
     assert_eq!(token(&tokens).await, "token-2");
 }
 
-/// However the waits between attempts grow: after a verdict, and after what may pass.
-#[tokio::test(start_paused = true)]
-async fn one_attempt_is_made_in_the_last_six_seconds_of_a_token() {
-    for fails in [Reply::OAuth("unauthorized_client"), Reply::Status(503), Reply::RetryAfter(503, 3600)] {
-        for lifetime in [60_u16, 300, 3600] {
-            let expires = Duration::from_secs_f64(f64::from(lifetime) - (f64::from(lifetime) / 20.0).min(10.0));
-            let mended = expires - millis(6_000);
-            let endpoint = Tenants::new(move |Asked { at, times, .. }| {
-                (if times == 1 || at >= mended { Reply::Token } else { fails }, Duration::ZERO)
-            });
-            let endpoint = endpoint.with_expires_in(lifetime.into());
-            let end = expires + seconds(2);
-            let calls = call_steadily(&endpoint, &endpoint.cache(), 1, millis(500), end).await;
-            assert!(endpoint.count_within(seconds(1), mended) > 0, "it failed");
-            let lost = calls.iter().find(|call| call.outcome.is_err() || !call.waited.is_zero());
-            assert!(lost.is_none(), "{fails:?}, {lifetime} s: {lost:?} after {:?}", endpoint.asked());
-        }
-    }
-}
-
 /// The last second of a token is stated as zero, which on its own would mean that the server does not say.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
@@ -189,14 +169,4 @@ async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
         }
         assert!(endpoint.most_within(seconds(1)) <= 3, "{} in a second", endpoint.most_within(seconds(1)));
     }
-}
-
-/// Its own time limit ends before the caller's.
-#[tokio::test(start_paused = true)]
-async fn the_first_caller_of_a_server_that_hangs_gets_the_failure_of_its_token_request() {
-    let endpoint = Tenants::new(|_| (Reply::Hangs, Duration::ZERO));
-    let call = call(&endpoint, &endpoint.cache(), 0).await;
-    let error = call.outcome.expect_err("it hangs");
-    assert_eq!(call.waited, seconds(28));
-    assert!(error.to_string().contains("auth.example.com"), "{error}");
 }

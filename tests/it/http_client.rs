@@ -13,7 +13,6 @@ use crate::support::{
     endpoint::{TOKEN, ask, auth_responding, clients, obtain, source, token_response, with_client},
     received, responding, sockets,
 };
-use bytes::Bytes;
 use client_credentials::{
     ClientAuthentication, ClientCredentials, Error, ErrorKind, HttpClient, IntoHttpClient, SecretBody, TokenCache,
     async_trait,
@@ -115,20 +114,6 @@ fn a_builder_that_reqwest_cannot_build_is_refused_by_name() {
     let error = source("https://auth.example.com/token").http_client(builder).build().expect_err("no user agent");
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().starts_with("http_client: "), "{error}");
-}
-
-#[test]
-fn a_body_is_made_from_what_bodies_are_made_from() {
-    let bodies = [
-        SecretBody::from("a"),
-        SecretBody::from("a".to_owned()),
-        SecretBody::from(b"a".to_vec()),
-        SecretBody::from(&b"a"[..]),
-        Bytes::from("a").into(),
-    ];
-    for body in bodies {
-        assert_eq!(body.into_bytes(), "a");
-    }
 }
 
 #[tokio::test]

@@ -3,18 +3,14 @@
 use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
 use crate::support::{
     api::{Api, Body, bearer},
-    endpoint::auth_responding,
     get,
 };
 use client_credentials::{
     AccessToken, BearerAuthLayer, ClientCredentials, Clock, Error, TokenCache, TokenRequest, TryClone,
-    testing::{self, AuthorizationServer},
+    testing::AuthorizationServer,
 };
 use http::StatusCode;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 
 fn scope(scope: impl AsRef<str>) -> TokenRequest {
@@ -317,42 +313,6 @@ async fn a_key_in_use_is_not_lost() {
     let before = source.count();
     token(&tokens, &scope("handle")).await;
     assert_eq!(source.count(), before + 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_keys_of_a_refused_client_do_not_all_send_a_token_request() {
-    let auth = auth_responding(testing::MockResponse::oauth_error("invalid_client").with_delay(millis(100)));
-    let client = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
-    let client = client.any_origin().build().expect("complete");
-    let tokens = TokenCache::builder(client).clock(Clock::tokio()).build().expect("complete");
-    let (mut callers, came) = (JoinSet::new(), Instant::now());
-    for key in 0..1000 {
-        let tokens = tokens.clone();
-        callers.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
-    }
-    let errors = callers.join_all().await;
-    assert!(came.elapsed() < millis(200), "those in line were told at once: {:?}", came.elapsed());
-    assert!(errors.iter().all(|error| !error.is_transient()), "the verdict is about all of them");
-    assert_eq!(auth.token_requests().len(), 16, "those that were on their way");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quick_retry_of_one_key_respects_the_retry_after_of_three_others() {
-    let (source, reset) = (Source::new(), std::io::Error::from(std::io::ErrorKind::ConnectionReset));
-    let tokens = source.cache();
-    source.delay(millis(20));
-    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
-    let mut others = JoinSet::new();
-    for key in 0..3 {
-        let tokens = tokens.clone();
-        others.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
-    }
-    sleep(millis(1)).await;
-    source.delay(millis(0));
-    source.respond(Outcome::Fails(Error::transient(reset)));
-    tokens.token_for(&scope("reset")).await.expect_err("it fails");
-    others.join_all().await;
-    assert_eq!(source.count(), 4, "one each");
 }
 
 #[test]

@@ -1,15 +1,15 @@
-//! What many tokens of one source do to each other: how many are requested at once, and what a failure of some means
-//! for the others.
+//! What callers are told when the failures of some tokens are about all of a source's. How many are requested at once,
+//! and what a failure of some means for the others, is in the scenarios `many-scopes-…` and `scopes-…`.
 
 use std::ops::Range;
 
 use client_credentials::{
-    ClientCredentials, Clock, Error, ErrorKind, TokenCache, TokenRequest,
+    ClientCredentials, Clock, ErrorKind, TokenCache, TokenRequest,
     testing::{AuthorizationServer, MockResponse},
 };
 use tokio::time::{Instant, sleep};
 
-use crate::support::source::{Outcome, Source, down, hours, millis, seconds};
+use crate::support::source::{Source, down, millis, seconds};
 
 fn scope(scope: impl AsRef<str>) -> TokenRequest {
     TokenRequest::builder().scope(scope).build().expect("a token request")
@@ -28,51 +28,6 @@ async fn fail(tokens: &TokenCache, keys: Range<usize>) {
     for key in keys {
         tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn exchanges_that_hang_make_no_room_before_they_end() {
-    let source = Source::new().with_time_limit(seconds(10));
-    source.respond(Outcome::Hangs);
-    let tokens = source.cache();
-    for (keys, wait) in [(0..32, millis(2_700)), (32..33, millis(7_200))] {
-        for key in keys {
-            assert!(tokens.with_request(&scope(format!("s{key}"))).try_token().is_none());
-        }
-        sleep(wait).await;
-    }
-    assert_eq!((source.count(), source.in_flight()), (32, 32));
-    sleep(seconds(3)).await;
-    assert_eq!(source.count(), 33);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_line_that_is_longer_than_five_seconds_doubles_what_runs_at_once_with_the_next_successes() {
-    let source = Source::new();
-    let tokens = source.cache();
-    source.delay(millis(500));
-    for key in 0..1000 {
-        assert!(tokens.with_request(&scope(format!("s{key}"))).try_token().is_none());
-    }
-    sleep(millis(5_200)).await;
-    assert_eq!((source.count(), source.in_flight()), (11 * 16, 16));
-    sleep(seconds(1)).await;
-    assert_eq!((source.count(), source.in_flight()), (11 * 16 + 32 + 64, 64));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_endpoint_that_asked_for_fewer_requests_gets_no_more_at_once_however_long_the_line_is() {
-    let source = Source::new();
-    let tokens = source.cache();
-    source.respond(Outcome::Fails(Error::permanent("busy").with_retry_after(seconds(30))));
-    tokens.token().await.expect_err("it is busy");
-    source.respond(Outcome::Lives(hours(1)));
-    source.delay(millis(500));
-    for key in 0..1000 {
-        assert!(tokens.with_request(&scope(format!("s{key}"))).try_token().is_none());
-    }
-    sleep(seconds(20)).await;
-    assert_eq!(source.most_in_flight(), 16);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@
 //! | a fault within a connection, TLS, HTTP/2 frames, endless bodies | [`sockets`], which writes bytes |
 //! | time, and what a token endpoint responds | `testing::AuthorizationServer::in_memory()`, `Clock::tokio()` |
 //! | time, and many tokens with a response for each | [`tenants`]: a token endpoint that a function speaks for |
-//! | time, and what the token source does: hangs, panics, issues what it likes | [`source`] |
+//! | time, and what the token source does: hangs, fails, issues what it likes | [`source`] |
 //! | time, and what an API responds | [`api`], or `testing::ProtectedApi` where RFC 6750 says it |
 //! | several instances over one store | [`instances`]; over one that hangs, fails or forgets, [`stores`] |
 //! | a token's life hour by hour | no code: a scenario in `tests/scenarios` |
