@@ -13,8 +13,8 @@ use crate::support::{
     api::api_tokens, checked_by, endpoint::token_response, protected_api, received, responding, sockets, tokens_seen,
 };
 use client_credentials::{
-    BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Clock, Error, ErrorKind, TokenCache,
-    TokenRequest, async_trait, testing::AuthorizationServer,
+    BearerAuthMiddleware, ClientCredentials, ClientCredentialsBuilder, Clock, Error, TokenCache, TokenRequest,
+    async_trait, testing::AuthorizationServer,
 };
 use http::{Extensions, Response, StatusCode, header::AUTHORIZATION};
 use reqwest::ResponseBuilderExt;
@@ -269,19 +269,6 @@ async fn the_callers_own_bearer_token_wins() {
     let refused = client.get(api.uri()).bearer_auth("mine").send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     assert_eq!((tokens_seen(&api).await, auth.token_requests().len()), (vec!["mine".to_owned()], 0));
-}
-
-#[tokio::test]
-async fn other_origins_get_no_token_and_plain_http_to_a_host_named_with_https_is_refused() {
-    let auth = AuthorizationServer::in_memory();
-    let elsewhere = responding(ResponseTemplate::new(200)).await;
-    let client = client(BearerAuthMiddleware::new(cache(&auth, &["https://localhost"])));
-    client.get(elsewhere.uri()).send().await.expect("a response");
-    assert_eq!(tokens_seen(&elsewhere).await, ["none"]);
-    let port = elsewhere.uri().rsplit_once(':').expect("a port").1.to_owned();
-    let error = client.get(format!("http://localhost:{port}/")).send().await.expect_err("refused");
-    assert_eq!(Error::find(&error).expect("ours").kind(), ErrorKind::InsecureTransport);
-    assert_eq!((received(&elsewhere).await.len(), auth.token_requests().len()), (1, 0));
 }
 
 #[tokio::test]

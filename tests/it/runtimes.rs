@@ -196,30 +196,6 @@ fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error
 }
 
 #[test]
-fn callers_in_a_local_set_share_one_token_request() {
-    let source = Source::new();
-    source.delay(millis(5));
-    let tokens = cache(&source);
-    let set = tokio::task::LocalSet::new();
-    let runtime = current_thread();
-    let outcomes = set.block_on(&runtime, async {
-        let callers: Vec<_> = (0..10)
-            .map(|_| {
-                let tokens = tokens.clone();
-                tokio::task::spawn_local(async move { token(&tokens).await })
-            })
-            .collect();
-        let mut outcomes = Vec::new();
-        for caller in callers {
-            outcomes.push(caller.await.expect("no panic").expect("a token"));
-        }
-        outcomes
-    });
-    assert!(outcomes.iter().all(|token| token == "token-1"));
-    assert_eq!(source.count(), 1);
-}
-
-#[test]
 fn a_source_that_blocks_its_thread_is_taken_over() {
     struct Blocks(Source, Mutex<Option<mpsc::Receiver<()>>>);
     #[async_trait]

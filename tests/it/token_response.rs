@@ -389,13 +389,6 @@ async fn odd_members_that_nobody_reads_do_not_matter() {
 }
 
 #[tokio::test]
-async fn a_compressed_response_that_nobody_decodes_is_named() {
-    let server = responding(response(200, "", [0x1b, 0x0f]).insert_header("content-encoding", "br")).await;
-    let error = obtain(source(server.uri())).await.expect_err("no token");
-    assert!(error.to_string().contains("br"), "{error}");
-}
-
-#[tokio::test]
 async fn a_form_encoded_response_is_understood() {
     for content_type in [
         "application/x-www-form-urlencoded",
