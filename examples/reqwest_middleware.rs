@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let unknown = TokenRequest::builder().scope("reports").build()?;
     let sent_before = api.requests().len();
     let Err(error) = client.get(&url).with_extension(unknown).send().await else {
-        return Err("a request went out without a token".into());
+        return Err("a request was sent without a token".into());
     };
     let error = Error::find(&error).ok_or("not an error of ours")?;
     println!("no token: {error} (transient: {})", error.is_transient());

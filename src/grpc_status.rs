@@ -27,20 +27,23 @@ impl From<Error> for Status {
     }
 }
 
-/// Turns every error of the inner service into a `tonic::Status`. Around [`BearerAuthLayer`](crate::BearerAuthLayer), a
-/// call that gets no token fails as `Unavailable` or `Unauthenticated`, with the reason, instead of `Unknown`.
+/// Turns every error of the inner service into a `tonic::Status`.
+///
+/// Around [`BearerAuthLayer`](crate::BearerAuthLayer), a call that gets no token fails as `Unavailable` or
+/// `Unauthenticated`, with the reason, instead of `Unknown`.
 ///
 /// ```
 /// use client_credentials::{BearerAuthLayer, GrpcStatusLayer, TokenCache};
 /// use tonic::transport::Channel;
 ///
-/// # fn example(tokens: TokenCache, channel: Channel) {
+/// # fn example(tokens: TokenCache, channel: Channel) -> Result<(), client_credentials::Error> {
 /// let service = tower::ServiceBuilder::new()
 ///     .layer(GrpcStatusLayer)
-///     .layer(BearerAuthLayer::new(tokens))
+///     .layer(BearerAuthLayer::new(tokens).for_origin("http://orders.internal:50051")?)
 ///     .service(channel);
 /// # fn check<S: tower::Service<http::Request<tonic::body::Body>, Error = tonic::Status>>(_: S) {}
 /// # check(service);
+/// # Ok(())
 /// # }
 /// ```
 ///

@@ -2,7 +2,6 @@
 
 use std::{
     array,
-    cell::Cell,
     ops::Deref,
     sync::{
         Arc, LazyLock,
@@ -39,7 +38,7 @@ impl<T> Sharded<T> {
     /// This thread's copy.
     #[inline]
     pub(crate) fn get(&self) -> &Arc<Apart<T>> {
-        &self.0[thread() % PLACES]
+        THREAD.with(|thread| &self.0[thread % PLACES])
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -62,24 +61,7 @@ impl<T> Deref for Apart<T> {
 }
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
-thread_local!(static THREAD: Cell<usize> = const { Cell::new(UNNUMBERED) });
-const UNNUMBERED: usize = usize::MAX;
-
-/// This thread's number.
-#[inline]
-fn thread() -> usize {
-    match THREAD.get() {
-        UNNUMBERED => number_this_thread(),
-        thread => thread,
-    }
-}
-
-#[cold]
-fn number_this_thread() -> usize {
-    let thread = THREADS.fetch_add(1, Ordering::Relaxed);
-    THREAD.set(thread);
-    thread
-}
+thread_local!(static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed));
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -48,19 +45,11 @@ pub struct AccessToken {
     inner: Arc<Inner>,
 }
 
-/// What a request reads of a token when it gets it.
-#[derive(Clone)]
-pub(crate) struct Attachable {
-    /// `Bearer` and the token. This header value is the only copy of the token.
-    pub authorization: HeaderValue,
-    pub number: TokenNumber,
-    /// The origins that have accepted it and not rejected it since, as bits. All copies share them.
-    accepted_by: Arc<AtomicU64>,
-}
-
 #[derive(Clone)]
 struct Inner {
-    attachable: Attachable,
+    /// `Bearer` and the token. This header value is the only copy of the token.
+    authorization: HeaderValue,
+    number: TokenNumber,
     /// The header value with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,
     expires_in: Option<Duration>,
@@ -94,11 +83,8 @@ impl AccessToken {
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                attachable: Attachable {
-                    authorization,
-                    number: TokenNumber(fingerprint::hash(&token.as_str())),
-                    accepted_by: Arc::default(),
-                },
+                authorization,
+                number: TokenNumber(fingerprint::hash(&token.as_str())),
                 prefixed: OnceLock::new(),
                 expires_in: None,
                 expires_within: None,
@@ -137,25 +123,26 @@ impl AccessToken {
 
     /// The token itself. Keep it out of logs.
     pub fn expose_secret(&self) -> &str {
-        let value = &self.inner.attachable.authorization.as_bytes()[SCHEME.len()..];
+        let value = &self.inner.authorization.as_bytes()[SCHEME.len()..];
         // Made from a `String` in `new`.
         std::str::from_utf8(value).unwrap_or_default()
     }
 
     /// The value for an `Authorization` header, marked sensitive.
     pub fn authorization(&self) -> &HeaderValue {
-        &self.inner.attachable.authorization
+        &self.inner.authorization
     }
 
     /// The value with another prefix than `Bearer`, of visible ASCII and spaces. The value for the first such prefix is
     /// made only once.
     pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderValue {
-        let make = || {
-            sensitive_header(&[prefix, self.expose_secret()])
-                .unwrap_or_else(|| self.inner.attachable.authorization.clone())
-        };
-        let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), make()));
-        if of == prefix { value.clone() } else { make() }
+        let (of, value) = self.inner.prefixed.get_or_init(|| (prefix.to_owned(), self.header(prefix)));
+        if of == prefix { value.clone() } else { self.header(prefix) }
+    }
+
+    /// A header value of its own.
+    fn header(&self, prefix: &str) -> HeaderValue {
+        sensitive_header(&[prefix, self.expose_secret()]).unwrap_or_else(|| self.inner.authorization.clone())
     }
 
     /// The lifetime that the server stated, counted from when the token was requested.
@@ -195,42 +182,18 @@ impl AccessToken {
         self.with(|inner| inner.expires_within = Some(bound.min(LONGEST_LIFETIME)))
     }
 
-    #[inline]
     pub(crate) fn number(&self) -> TokenNumber {
-        self.inner.attachable.number
-    }
-
-    pub(crate) fn attachable(&self) -> &Attachable {
-        &self.inner.attachable
+        self.inner.number
     }
 
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.number() == other.number()
     }
 
-    /// Whether an origin has accepted it. `origin` is the origin's bit.
-    pub(crate) fn is_accepted_by(&self, origin: u64) -> bool {
-        self.inner.attachable.is_accepted_by(origin)
-    }
-
-    pub(crate) fn note_accepted_by(&self, origin: u64) {
-        if !self.is_accepted_by(origin) {
-            self.inner.attachable.accepted_by.fetch_or(origin, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn note_rejected_by(&self, origin: u64) {
-        self.inner.attachable.accepted_by.fetch_and(!origin, Ordering::Relaxed);
-    }
-
-    /// A copy that shares nothing with this token that is written often, not even its reference count.
+    /// A copy for another thread, whose requests count their own references to it.
     pub(crate) fn copied(&self) -> Self {
-        let mut inner = Inner::clone(&self.inner);
-        if let Some(authorization) = sensitive_header(&[SCHEME, self.expose_secret()]) {
-            inner.attachable.authorization = authorization;
-            inner.prefixed = OnceLock::new();
-        }
-        Self { inner: Arc::new(inner) }
+        let (authorization, prefixed) = (self.header(SCHEME), OnceLock::new());
+        Self { inner: Arc::new(Inner { authorization, prefixed, ..Inner::clone(&self.inner) }) }
     }
 
     pub(crate) fn request(&self) -> Option<&TokenRequest> {
@@ -244,14 +207,6 @@ impl AccessToken {
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self
-    }
-}
-
-impl Attachable {
-    /// Whether an origin has accepted the token. `origin` is the origin's bit.
-    #[inline]
-    pub(crate) fn is_accepted_by(&self, origin: u64) -> bool {
-        self.accepted_by.load(Ordering::Relaxed) & origin != 0
     }
 }
 

@@ -27,7 +27,7 @@ pub enum Outcome {
     Hang,
 }
 
-/// It has a thread of its own, as it would have a machine of its own.
+/// A thread of its own, as a server has a machine of its own.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 });

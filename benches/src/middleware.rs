@@ -1,5 +1,4 @@
-//! The rows of reqwest-middleware. Their innermost middleware responds in place of a server, so that no client is
-//! asked.
+//! The rows of reqwest-middleware. Their innermost middleware responds in place of a server, so that nothing is sent.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -30,7 +29,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 thread_local! {
-    /// What this thread sends, and has sent.
+    /// The request that this thread sends again and again.
     static REQUEST: RefCell<Option<Request>> = const { RefCell::new(None) };
 }
 

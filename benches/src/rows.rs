@@ -1,4 +1,4 @@
-//! What is measured: each row makes, for a token of so many bytes, something that makes a sender for each thread. The
+//! What is measured. For a token of a given size, each row makes a function that makes a sender for each thread. The
 //! senders of a row share one token.
 
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Row {
         Self { requests, ..self }
     }
 
-    /// Its senders, which have sent so much that nothing is done for the first time any more.
+    /// Makes its senders, for a token of so many bytes.
     pub fn senders(&self, token: usize) -> Senders {
         (self.make)(token)
     }
@@ -120,7 +120,7 @@ fn text(token: usize) -> String {
     format!("Bearer {}", "t".repeat(token))
 }
 
-/// A value whose clones share its bytes, as that of a token that was fetched.
+/// A value whose clones share its bytes, like that of a fetched token.
 fn shared(token: usize) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text(token))).expect("a header value")
 }
@@ -129,7 +129,7 @@ fn set(value: HeaderValue) -> SetRequestHeader<Echo, HeaderValue> {
     SetRequestHeader::overriding(Echo, AUTHORIZATION, value)
 }
 
-/// A cache that holds the tokens of all requests that most rows send.
+/// A cache with the tokens of all keys that most rows use.
 pub fn cache(token: usize) -> TokenCache {
     cache_of(token, KEYS)
 }
@@ -180,7 +180,7 @@ impl Service<Request> for Insert {
     }
 }
 
-/// Copies each request, and sends none again: every response is a good one.
+/// Copies each request, and sends none again.
 #[derive(Clone)]
 struct Once;
 

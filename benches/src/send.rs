@@ -1,5 +1,4 @@
-//! How a request is sent, over and over, so that what is counted is the layer: nothing is built, and nothing is
-//! allocated.
+//! Sends a request again and again, and neither builds nor allocates anything, so that only the layer is counted.
 
 use std::{
     cell::RefCell,
@@ -24,11 +23,11 @@ pub type Request = http::Request<Bytes>;
 pub type Response = http::Response<()>;
 
 thread_local! {
-    /// What this thread sends, in turn: what has been sent comes last again.
+    /// The requests that this thread sends in turn. One that was sent goes to the end.
     static REQUESTS: RefCell<VecDeque<Request>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// Sends one request, on the thread that it was made on; the last one made there is the one to use.
+/// Sends one request. It belongs to the thread that made it, and replaces the one made there before.
 pub type Sender = Box<dyn FnMut()>;
 
 /// A POST with three headers.
@@ -41,7 +40,7 @@ pub fn request() -> Request {
         .expect("a request")
 }
 
-/// A client that is ready always, and responds at once.
+/// A client that is always ready, and responds at once.
 #[derive(Clone)]
 pub struct Echo;
 
@@ -60,7 +59,7 @@ impl Service<Request> for Echo {
     }
 }
 
-/// Made where it is asked for, so that there is little to copy.
+/// Makes the response when it is polled, so that little is copied.
 pub struct Respond;
 
 impl Future for Respond {
@@ -105,7 +104,7 @@ where
     request.headers_mut().remove(AUTHORIZATION);
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
-    // Looked at where it is: whether it would be copied is up to the compiler's mood.
+    // By reference: otherwise the compiler copies the response in some builds only.
     let response = pin!(service.call(request)).poll(&mut context);
     assert!(matches!(black_box(&response), Poll::Ready(Ok(_))));
 }

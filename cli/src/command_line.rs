@@ -9,7 +9,7 @@ use clap::{
 
 use crate::{
     failure::Failure,
-    settings::{self, FLAGS, Flag, Takes},
+    settings::{self, FLAGS, Flag},
     time,
 };
 
@@ -66,13 +66,10 @@ pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<ArgMatch
         return Err(Failure::usage(SECRET_AS_FLAG));
     }
     command().try_get_matches_from(arguments).map_err(|error| {
-        if matches!(error.kind(), ErrorKind::UnknownArgument) {
-            return unknown(&error);
-        }
-        if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if !error.use_stderr() {
             error.exit();
         }
-        Failure::raw(error.to_string())
+        if error.kind() == ErrorKind::UnknownArgument { unknown(&error) } else { Failure::raw(error.to_string()) }
     })
 }
 
@@ -99,11 +96,11 @@ fn unknown(error: &clap::Error) -> Failure {
         }
     };
     let name = argument.trim_start_matches('-');
-    let field = settings::meant(name).or_else(|| Some(name.to_owned()));
-    match field.as_deref().map(|field| (field, settings::of_field(field))) {
-        Some(("client_secret", _)) => Failure::usage(SECRET_AS_FLAG),
-        Some((_, Some(flag))) => Failure::usage(format!("`{argument}` is not a flag; write `--{flag}`")),
-        _ => Failure::raw(error.to_string()),
+    let field = settings::meant(name).unwrap_or_else(|| name.to_owned());
+    match settings::of_field(&field) {
+        _ if field == "client_secret" => Failure::usage(SECRET_AS_FLAG),
+        Some(flag) => Failure::usage(format!("`{argument}` is not a flag; write `--{flag}`")),
+        None => Failure::raw(error.to_string()),
     }
 }
 
@@ -113,7 +110,6 @@ fn command() -> Command {
         .after_help(EXAMPLES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .subcommand(check())
         .subcommand(token())
 }
@@ -125,17 +121,15 @@ fn check() -> Command {
 }
 
 fn token() -> Command {
-    let switch = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help).display_order(1)
-    };
-    let time = Arg::new("valid-for").long("valid-for").value_name("TIME").value_parser(time::parse).display_order(1);
-    let outputs = ["header", "curl", "json"];
+    let switch =
+        |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let time = Arg::new("valid-for").long("valid-for").value_name("TIME").value_parser(time::parse);
     let token = Command::new("token").about("Prints a token, and nothing else").after_help(TOKEN_EXAMPLES);
     token
         .arg(switch("header", "Print the header: `Authorization: Bearer …`"))
         .arg(switch("curl", "Print the header as curl reads it: `| curl -K - URL`"))
         .arg(switch("json", "Print the members of RFC 6749: access_token, expires_in and so on"))
-        .group(ArgGroup::new("output").args(outputs))
+        .group(ArgGroup::new("output").args(["header", "curl", "json"]))
         .arg(time.help("A token that can be used for at least that long, such as 20m"))
         .arg(switch("fresh", "A new token, even if there is one"))
         .arg(switch("no-store", "Neither read nor store a token"))
@@ -145,7 +139,7 @@ fn token() -> Command {
 
 fn demo() -> Arg {
     let help = "Use a server and an API on loopback, which end with this command";
-    let demo = Arg::new("demo").long("demo").action(ArgAction::SetTrue).help(help).display_order(2);
+    let demo = Arg::new("demo").long("demo").action(ArgAction::SetTrue).help(help);
     demo.conflicts_with("config").conflicts_with_all(FLAGS.iter().map(|flag| flag.name))
 }
 
@@ -154,15 +148,5 @@ fn settings_flags() -> Vec<Arg> {
     let table = Arg::new("table").long("table").value_name("NAME").requires("config");
     let of_file = [file, table.help("The table in it that has the settings, such as auth")];
     let of_file = of_file.map(|arg| arg.help_heading("Settings"));
-    of_file.into_iter().chain(FLAGS.iter().map(settings_flag)).collect()
-}
-
-fn settings_flag(flag: &Flag) -> Arg {
-    let arg = Arg::new(flag.name).long(flag.name).help(flag.help).help_heading(flag.heading);
-    match flag.takes {
-        Takes::Nothing => arg.action(ArgAction::SetTrue),
-        Takes::One(value) => arg.value_name(value),
-        Takes::Many(value) => arg.value_name(value).action(ArgAction::Append),
-        Takes::Pairs => arg.value_name("NAME=VALUE").action(ArgAction::Append),
-    }
+    of_file.into_iter().chain(FLAGS.iter().map(Flag::arg)).collect()
 }

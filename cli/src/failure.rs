@@ -67,16 +67,13 @@ impl Failure {
     }
 }
 
-/// The message with its causes, where they add something.
+/// The message with its first cause, if that adds something. What is in between says that something was sent, or that
+/// connecting failed.
 pub(crate) fn whole(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
+    let text = error.to_string();
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    match causes.last().map(ToString::to_string) {
+        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+        _ => text,
     }
-    text
 }

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, ServiceExt, service_fn};
 
 thread_local! {
-    /// Its clock moves on by itself, so that nothing is waited for.
+    /// Its clock advances on its own, so that nothing is waited for.
     static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
 }
 
@@ -26,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
     let fields: Vec<_> =
         input.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok()).collect();
     replays(&fields);
-    // A challenge that says so stands before whatever else there is.
+    // A challenge that rejects the token comes before whatever else there is.
     let dead = HeaderValue::from_bytes(DEAD).expect("a value");
     let first: Vec<_> = std::iter::once(dead).chain(fields.iter().cloned()).collect();
     assert!(replays(&first));
@@ -48,11 +48,11 @@ fn replays(fields: &[HeaderValue]) -> bool {
     RUNTIME.with(|runtime| {
         let runtime = runtime
             .get_or_init(|| Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime"));
-        runtime.block_on(answered(fields)) == StatusCode::OK
+        runtime.block_on(status(fields)) == StatusCode::OK
     })
 }
 
-async fn answered(fields: &[HeaderValue]) -> StatusCode {
+async fn status(fields: &[HeaderValue]) -> StatusCode {
     let count = AtomicUsize::new(0);
     let source = token_fn(move |_| ready(AccessToken::new(format!("token-{}", count.fetch_add(1, Ordering::Relaxed)))));
     let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("a cache");
@@ -68,5 +68,5 @@ async fn answered(fields: &[HeaderValue]) -> StatusCode {
     });
     let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
     let request = Request::get("https://api.example.com").body(()).expect("a request");
-    service.oneshot(request).await.expect("an answer").status()
+    service.oneshot(request).await.expect("a response").status()
 }

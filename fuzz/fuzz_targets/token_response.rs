@@ -1,4 +1,4 @@
-//! What a hostile token endpoint answers: a line each for status, content type and `Retry-After`, and then the body.
+//! The response of a hostile token endpoint: a line each for status, content type and `Retry-After`, and then the body.
 #![no_main]
 
 use std::{cell::OnceCell, error::Error as _, sync::Arc};

@@ -31,7 +31,7 @@ pub(crate) struct Attached {
 /// As wide as what is beside it: padding costs some ten instructions for each request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-enum Attempt {
+pub(super) enum Attempt {
     /// The origin has accepted the token before.
     Routine,
     First,
@@ -50,16 +50,14 @@ pub fn grpc_unauthenticated(_status: StatusCode, headers: &HeaderMap) -> bool {
 }
 
 impl Attached {
-    /// `is_routine`: the origin has accepted the token before.
     #[inline]
     pub(super) fn new(
         id: TokenId,
-        is_routine: bool,
+        attempt: Attempt,
         permitted_by: PermittedBy,
         asked: u64,
         adapter: &Arc<Apart<Adapter>>,
     ) -> Self {
-        let attempt = if is_routine { Attempt::Routine } else { Attempt::First };
         Self { id, adapter: Arc::clone(adapter), permitted_by, attempt, asked }
     }
 

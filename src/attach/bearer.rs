@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     adapter::Adapter,
-    attached::{Attached, Obtained},
+    attached::{Attached, Attempt, Obtained},
     deadline::before,
     header::TokenHeader,
     request::{GoesTo, sealed::Request},
@@ -143,8 +143,7 @@ impl Bearer {
             return Attach::Wait(Pending(Ok(wanted)));
         };
         let is_attached = adapter.insert(&token, request.headers_mut());
-        let is_routine = token.is_accepted_by(permitted_by.bit());
-        let attached = || Attached::new(adapter.tokens.id(&token), is_routine, permitted_by, asked, adapter);
+        let attached = || Attached::new(adapter.tokens.id(&token), Attempt::First, permitted_by, asked, adapter);
         Attach::Done(is_attached.then(attached))
     }
 }
@@ -157,14 +156,13 @@ impl Permitted<'_> {
         let Self { adapter, key, permitted_by } = self;
         // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
         // `contains_key` before it 100.)
-        let append = |Lease { attachable, .. }: &Lease| {
-            let value = attachable.authorization.clone();
-            (request.headers_mut().try_append(AUTHORIZATION, value), attachable.is_accepted_by(permitted_by.bit()))
+        let append = |lease: &Lease| {
+            let appended = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
+            let is_routine = lease.is_accepted_by(permitted_by.bit());
+            (appended, if is_routine { Attempt::Routine } else { Attempt::First })
         };
         match adapter.tokens.leased(key, append)? {
-            ((Ok(false), is_routine), id) => {
-                Some(Attached::new(id, is_routine, permitted_by, request.asked(), adapter))
-            }
+            ((Ok(false), attempt), id) => Some(Attached::new(id, attempt, permitted_by, request.asked(), adapter)),
             ((Ok(true), _), _) => take_back(request.headers_mut()),
             // The request has as many headers as it can hold.
             ((Err(_), _), _) => None,
@@ -222,8 +220,7 @@ impl Pending {
     pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Obtained, Error> {
         let Wanted { request, permitted_by, asked, adapter } = self.0?;
         let token = before(deadline, adapter.tokens.clone().wait(request)).await.unwrap_or_else(|| Err(too_late()))?;
-        let is_routine = token.is_accepted_by(permitted_by.bit());
-        let attached = Attached::new(adapter.tokens.id(&token), is_routine, permitted_by, asked, &adapter);
+        let attached = Attached::new(adapter.tokens.id(&token), Attempt::First, permitted_by, asked, &adapter);
         Ok(Obtained { token, attached })
     }
 }

@@ -169,7 +169,7 @@ impl BearerHeader {
     fn accepted(&self) {
         if self.replaces {
             self.tokens.accepted_in_place(self.tokens.id(&self.token), self.permitted_by);
-        } else if !self.token.is_accepted_by(self.permitted_by.bit()) {
+        } else {
             self.tokens.accepted(self.tokens.id(&self.token), self.permitted_by);
         }
     }

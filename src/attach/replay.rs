@@ -115,8 +115,9 @@ impl sealed::Replay<reqwest::Request> for TryClone {
     }
 }
 
-/// Copies requests with a function, for bodies that are not `Clone`, or where only some requests may be sent again. A
-/// request for which the function returns `None` is sent once. It is not called for requests that get no token, and
+/// Copies requests with a function, for bodies that are not `Clone`, or where only some requests may be sent again.
+///
+/// A request for which the function returns `None` is sent once. It is not called for requests that get no token, and
 /// twice where the token is not ready yet.
 ///
 /// ```

@@ -58,29 +58,10 @@ use crate::{
 ///
 /// In a `ServiceBuilder` the first layer is the outermost. Put retry and redirect layers and the time limit of the
 /// whole call before this layer. Put the time limit of one attempt, concurrency limits, load shedding and buffers
-/// behind it. Other positions have these effects:
-///
-/// | behind this layer (nearer to the client) | effect |
-/// |---|---|
-/// | a retry layer | all its attempts carry the same token, even after it was rejected |
-/// | a redirect layer | it decides whether the token goes to another host; a 401 from there counts as the original host's |
-/// | a layer that sets `Authorization` | it replaces our header; *before* this layer, its header stays and no token is fetched |
-/// | a layer that sets scheme and host | this layer refuses a request without them, unless it has `for_origin` |
-///
-/// | before this layer | effect |
-/// |---|---|
-/// | a short time limit | it covers the wait for a first token, and the replay |
-/// | another `BearerAuthLayer` | the outermost one attaches its token; the others leave the header unchanged |
-///
-/// With a concurrency limit on either side, a request that waits for a token holds its permit. Token requests must not
-/// go through the same limit: once waiting requests hold all permits, the token requests time out. Give them a client
-/// of their own.
-///
-/// # Time limits
+/// behind it. [In production](crate::docs::in_production#which-layer-goes-where) has the reasons.
 ///
 /// A request's own time limit bounds each wait for a token. It is gRPC's `grpc-timeout`, which is sent unchanged, or
-/// `reqwest::Request::timeout`, which is reduced to what remains. Put any other time limit before this layer; one
-/// behind it does not cover the wait.
+/// `reqwest::Request::timeout`, which is reduced to what remains.
 ///
 /// # If it does not compile
 ///
@@ -113,14 +94,8 @@ use crate::{
 ///
 /// A rejected token is renewed, and the request is sent again if [`with_replay`](Self::with_replay) says how to copy
 /// it. Without a copy, the caller gets the response at once, and the renewal runs in the background.
-///
-/// A 401 rejects the token if its `Bearer` challenge says `invalid_token`, gives no reason, or gives a reason that does
-/// not begin with `insufficient_` (RFC 6750 section 3.1). `grpc-status: 16` in the headers of an HTTP/2 response with
-/// gRPC's content type rejects it, too. [`with_rejection`](Self::with_rejection) adds other responses.
-///
-/// While every new token is rejected, too, the next rejection within ten seconds (then twenty, forty … up to five
-/// minutes) starts no renewal. A response that accepts the new token ends this streak. All origins that are permitted
-/// by one wildcard, or by `any_origin`, share one streak and one name in the log.
+/// [How it works](crate::docs::how_it_works#when-an-api-rejects-a-token) says which responses reject a token;
+/// [`with_rejection`](Self::with_rejection) adds others.
 ///
 /// # Which token
 ///
@@ -131,56 +106,9 @@ use crate::{
 ///
 /// # With tonic
 ///
-/// The requests of a generated client name no authority when they pass the layer: the channel adds its own later, and
-/// replaces one that `with_origin` set. So tell the layer with [`for_origin`](Self::for_origin) where the channel goes.
-/// Put `GrpcStatusLayer` (feature `tonic`) around it, so that a call that was not sent fails with the reason: tonic
-/// turns an error that it does not know into `Code::Unknown`.
-///
-#[cfg_attr(feature = "tonic", doc = "```")]
-#[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
-/// # use client_credentials::{BearerAuthLayer, Error, GrpcStatusLayer, TokenCache};
-/// # use tonic::{Status, body::Body, transport::Channel};
-/// use tower::ServiceBuilder;
-///
-/// # fn example(tokens: TokenCache, channel: Channel) -> Result<(), Error> {
-/// let service = ServiceBuilder::new()
-///     .layer(GrpcStatusLayer)
-///     .layer(BearerAuthLayer::new(tokens).for_origin("http://orders.internal:50051")?)
-///     .service(channel);
-/// # fn check<S: tower::Service<http::Request<Body>, Error = Status>>(_: S) {}
-/// # check(service);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// A call whose token the server refuses fails as `Unauthenticated`, and the next one waits for a new token. To send
-/// unary calls again, collect their body first, since tonic's is not `Clone`:
-///
-#[cfg_attr(feature = "tonic", doc = "```")]
-#[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
-/// # use client_credentials::{BearerAuthLayer, Error, GrpcStatusLayer, TokenCache, TryClone};
-/// # use tonic::{Status, body::Body, transport::Channel};
-/// # use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
-/// use http_body_util::{BodyExt, Full};
-///
-/// # fn example(tokens: TokenCache, channel: Channel) -> Result<(), Error> {
-/// let service = ServiceBuilder::new()
-///     .layer(GrpcStatusLayer)
-///     .filter_async(|request: http::Request<Body>| async {
-///         let (parts, body) = request.into_parts();
-///         let body = Full::new(body.collect().await?.to_bytes());
-///         Ok::<_, BoxError>(http::Request::from_parts(parts, body))
-///     })
-///     .layer(BearerAuthLayer::new(tokens).for_origin("http://orders.internal:50051")?.with_replay(TryClone))
-///     .map_request(|request: http::Request<Full<bytes::Bytes>>| request.map(Body::new))
-///     .service(channel);
-/// // Boxed, because the compiler gives up on spawned calls through the types of so many layers.
-/// let service = BoxCloneSyncService::new(service);
-/// # fn check<S: tower::Service<http::Request<Body>, Error = Status>>(_: S) {}
-/// # check(service);
-/// # Ok(())
-/// # }
-/// ```
+/// The requests of a generated client name no authority when they pass the layer, so tell it with
+/// [`for_origin`](Self::for_origin) where the channel goes. [Other clients](crate::docs::other_clients#tonic) has a
+/// program, and a stack that sends unary calls again.
 #[derive(Clone, Debug)]
 pub struct BearerAuthLayer<R = NoReplay> {
     bearer: Bearer,
@@ -188,8 +116,9 @@ pub struct BearerAuthLayer<R = NoReplay> {
 }
 
 impl BearerAuthLayer {
-    /// Attaches the tokens of this cache. Give all adapters for one source clones of the same cache: two caches fetch
-    /// and renew two tokens.
+    /// Attaches the tokens of this cache.
+    ///
+    /// Give all adapters for one source clones of the same cache: two caches fetch and renew two tokens.
     #[must_use]
     pub fn new(tokens: TokenCache) -> Self {
         Self { bearer: Bearer::new(tokens), replay: NoReplay }

@@ -12,7 +12,7 @@ use super::{
     context::Context,
     endpoint::Endpoint,
     keys::{self, Keys},
-    lease::AllLeases,
+    lease::Leases,
     renewal::Settings,
     slot::Slot,
 };
@@ -24,6 +24,22 @@ use crate::{
 };
 
 /// Builds a [`TokenCache`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use client_credentials::{AccessToken, Error, TokenCache, token_fn};
+///
+/// # fn example() -> Result<(), Error> {
+/// let source = token_fn(|_request| async { AccessToken::new("abcde12345") });
+/// let tokens = TokenCache::builder(source)
+///     .origin("https://api.example.com")
+///     .wait_limit(Duration::from_secs(10))
+///     .build()?;
+/// # let _ = tokens;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct TokenCacheBuilder {
     source: Arc<dyn TokenSource>,
@@ -113,7 +129,7 @@ impl TokenCacheBuilder {
     }
 
     /// Sets how many tokens are kept beside the source's own, for requests that name another scope, resource, audience
-    /// or parameter. The default is 1 000. For services with more tenants: beyond the limit, the least recently used
+    /// or parameter. The default is 1,000. For services with more tenants: beyond the limit, the least recently used
     /// token is removed, and requested again when it is needed. A token that a caller waits for, or that has a handle
     /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
     /// stay. Threads whose requests carry a token keep copies of it, at most 32.
@@ -192,7 +208,7 @@ impl TokenCacheBuilder {
             settings: self.settings,
             clock: self.clock,
             endpoint: Endpoint::default(),
-            leases: AllLeases::new(),
+            leases: Leases::new(),
             streaks: AtomicUsize::new(0),
             #[cfg(feature = "store")]
             sharing: self.shared.sharing(&report),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{clock::Clock, endpoint::Endpoint, lease::AllLeases, renewal::Settings, streaks::Streaks};
+use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings, streaks::Streaks};
 #[cfg(feature = "store")]
 use crate::store::Sharing;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
@@ -19,7 +19,7 @@ pub(super) struct Context {
     pub clock: Clock,
     pub endpoint: Endpoint,
     pub report: Reporter,
-    pub leases: AllLeases,
+    pub leases: Leases,
     /// How many streaks of rejections there are, over all tokens and origins.
     pub streaks: AtomicUsize,
     /// The store in which instances share tokens.

@@ -25,8 +25,8 @@ impl TokenCache {
     pub(crate) fn leased<T>(&self, key: Option<Fingerprint>, attach: impl FnOnce(&Lease) -> T) -> Option<(T, TokenId)> {
         let Context { leases, clock, .. } = &*self.core.context;
         let key = key.unwrap_or(self.own.key());
-        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.attachable.number });
-        leases.here().with(key, clock.now(), attach)
+        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.number });
+        leases.with(key, clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
@@ -81,9 +81,14 @@ impl TokenCache {
         (token.number() != rejected.number).then_some(token)
     }
 
-    /// The origin accepted this token.
+    /// The origin accepted this token. Asks its slot only if this thread's lease does not know that yet.
     #[cold]
     pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
+        let Context { leases, clock, .. } = &*self.core.context;
+        let is_noted = |lease: &Lease| lease.number == id.number && lease.is_accepted_by(origin.bit());
+        if leases.read(id.key, clock.now(), is_noted) == Some(true) {
+            return;
+        }
         if let Some(slot) = self.find(id.key) {
             slot.accepted(id.number, origin.bit());
         }

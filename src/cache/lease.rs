@@ -8,57 +8,41 @@ use std::{
     collections::HashMap,
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+
+use http::HeaderValue;
 
 use super::clock::Moment;
 use crate::{
     fingerprint::{ByFingerprint, Fingerprint},
     sharded::Sharded,
-    token::{AccessToken, Attachable},
+    token::{AccessToken, TokenNumber},
 };
 
-pub(super) struct AllLeases(Sharded<Leases>);
-
-/// The leases of the threads that share a copy, by the fingerprint of the token request.
-#[derive(Default)]
-pub(super) struct Leases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
+/// The leases of each copy of the table, by the fingerprint of the token request.
+pub(super) struct Leases(Sharded<RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>>);
 
 pub(crate) struct Lease {
     /// Not behind the token's pointer: with many tokens, each line that the processor loads takes longer than all else.
-    pub attachable: Attachable,
+    pub authorization: HeaderValue,
+    pub number: TokenNumber,
+    /// The origins that the slot knows to have accepted the token, as bits.
+    accepted_by: AtomicU64,
     pub token: AccessToken,
     until: Moment,
-    /// Whether a request has used it without asking its slot, since [`AllLeases::were_used`] last asked.
+    /// Whether a request has used it without asking its slot, since [`Leases::were_used`] last asked.
     was_used: AtomicBool,
 }
 
-impl AllLeases {
-    pub(super) fn new() -> Self {
-        Self(Sharded::new(Leases::default))
-    }
-
-    /// This thread's.
-    #[inline]
-    pub(super) fn here(&self) -> &Leases {
-        self.0.get()
-    }
-
-    /// Ends the leases of this token, in all threads.
-    pub(super) fn end(&self, key: Fingerprint) {
-        self.0.iter().for_each(|leases| leases.end(key));
-    }
-
-    /// Whether a request has used a lease of this token since this was last asked.
-    pub(super) fn were_used(&self, key: Fingerprint) -> bool {
-        // Not `any`, which stops at the first: asking resets them.
-        self.0.iter().filter(|leases| leases.was_used(key)).count() > 0
-    }
-}
-
 impl Leases {
-    /// What `attach` returns for the lease, if there is one. Never waits. `attach` must not lock anything.
+    pub(super) fn new() -> Self {
+        Self(Sharded::new(RwLock::default))
+    }
+
+    /// What `attach` returns for this thread's lease, if there is one, which counts as used then. Never waits. `attach`
+    /// must not lock anything.
     #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&Lease) -> T) -> Option<T> {
         self.read(key, now, |lease| {
@@ -70,29 +54,61 @@ impl Leases {
         })
     }
 
-    /// The token, for those who have asked its slot.
-    pub(super) fn token(&self, key: Fingerprint, now: Moment) -> Option<AccessToken> {
-        self.read(key, now, |lease| lease.token.clone())
-    }
-
+    /// The same for those who have asked its slot, or only look.
     #[inline(always)]
-    fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
-        let leases = self.0.try_read().ok()?;
+    pub(super) fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
+        let leases = self.0.get().try_read().ok()?;
         leases.get(&key).filter(|lease| !now.reached(lease.until)).map(read)
     }
 
-    pub(super) fn lend(&self, key: Fingerprint, token: AccessToken, until: Moment) {
-        let lease = Lease { attachable: token.attachable().clone(), token, until, was_used: AtomicBool::new(false) };
+    /// Lends the token to this thread.
+    pub(super) fn lend(&self, key: Fingerprint, token: AccessToken, accepted_by: u64, until: Moment) {
+        let lease = Lease {
+            authorization: token.authorization().clone(),
+            number: token.number(),
+            accepted_by: accepted_by.into(),
+            token,
+            until,
+            was_used: false.into(),
+        };
         // The previous lease is dropped, and its token wiped, after the lock is released.
-        let _previous = self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, lease);
+        let _previous = self.0.get().write().unwrap_or_else(PoisonError::into_inner).insert(key, lease);
     }
 
-    fn end(&self, key: Fingerprint) {
-        let _ended = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    /// Ends the leases of this token, in all threads.
+    pub(super) fn end(&self, key: Fingerprint) {
+        for leases in self.0.iter() {
+            let _ended = leases.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        }
     }
 
-    fn was_used(&self, key: Fingerprint) -> bool {
-        let leases = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        leases.get(&key).is_some_and(|lease| lease.was_used.swap(false, Ordering::Relaxed))
+    /// Notes in all leases of this token that an origin has accepted it.
+    pub(super) fn accepted(&self, key: Fingerprint, origin: u64) {
+        self.each(key, |lease| {
+            lease.accepted_by.fetch_or(origin, Ordering::Relaxed);
+        });
+    }
+
+    /// Whether a request has used a lease of this token since this was last asked.
+    pub(super) fn were_used(&self, key: Fingerprint) -> bool {
+        let mut were_used = false;
+        self.each(key, |lease| were_used |= lease.was_used.swap(false, Ordering::Relaxed));
+        were_used
+    }
+
+    fn each(&self, key: Fingerprint, mut act: impl FnMut(&Lease)) {
+        for leases in self.0.iter() {
+            if let Some(lease) = leases.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+                act(lease);
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// Whether an origin has accepted the token. `origin` is the origin's bit.
+    #[inline]
+    pub(crate) fn is_accepted_by(&self, origin: u64) -> bool {
+        self.accepted_by.load(Ordering::Relaxed) & origin != 0
     }
 }

@@ -64,20 +64,7 @@ use crate::{
 /// A handle that is cheap to clone; the clones share their tokens. Make one cache per source, and give clones of it to
 /// every layer, middleware and task that sends requests with these tokens.
 ///
-/// # The life of a token
-///
-/// - *Fresh*: attached at once.
-/// - *Aging*, from a quarter of its lifetime before its end (at most an hour, and up to a tenth of that earlier,
-///   differently for each cache): attached at once; the first caller starts the renewal beside the traffic. If it
-///   fails, it is tried again with back-off, and the token stays in use.
-/// - *Expired*, from a little before its end (5 % of the lifetime, at most 10 seconds): callers wait for the one token
-///   request in flight. While token requests are held back after a failure, callers fail at once, with its cause and
-///   the time until the next attempt.
-/// - *Suspect*: rejected before it expired. It is renewed; if that fails, it stays in use, since other APIs may still
-///   accept it.
-///
-/// The lifetime counts from when the token was requested, on the monotonic clock and on the wall clock, and ends on
-/// whichever gets there first. (On Linux, both are read as of the kernel's last tick, at most 10 ms ago.)
+/// [How it works](crate::docs::how_it_works) shows the life of a token, and lists all numbers.
 ///
 /// # The runtime
 ///
@@ -85,14 +72,6 @@ use crate::{
 /// `enable_time`; `#[tokio::main]` has it), and fails with [`ErrorKind::Runtime`] elsewhere. tokio reports a missing
 /// timer only by a panic. The panic is caught, but a panic hook sees it (the default one prints "timers are disabled").
 /// Where panics abort (`panic = "abort"`), a fetch or a due renewal in a runtime without a timer ends the process.
-///
-/// # Why a quarter
-///
-/// Of 1 000 instances with one-hour tokens, an outage of the authorization server of 10, 15 or 30 minutes leaves 97,
-/// 192 or 474 without a token if they renew five minutes before the end, and 0, 1 or 317 if they renew a quarter before
-/// it. When 1 000 instances restart at once against a limit of 100 token requests a minute, the last one gets its token
-/// after 9.8 minutes; so many requests at that limit take 10. (`FLEET=1000 cargo test --test it fleet -- --nocapture`
-/// in the repository computes these figures.)
 #[derive(Clone)]
 pub struct TokenCache {
     core: Arc<Core>,

@@ -79,10 +79,8 @@ impl ClientCredentials {
     /// The audience of a signed assertion is the issuer, unless its [`audience`](crate::ClientAssertion::audience) is
     /// set.
     ///
-    /// The document is fetched with the first token request; the [`timeout`](ClientCredentialsBuilder::timeout) covers
-    /// both. It is fetched again after a day. If the token endpoint fails without an OAuth error code, it is fetched
-    /// again as soon as it is a minute old. If fetching fails, the cached document stays in use; without one, the token
-    /// request fails.
+    /// The document is fetched with the first token request, and again after a day or when the token endpoint seems to
+    /// have moved: [Discovery](crate::docs::providers#discovery).
     pub fn discover(
         issuer: impl Into<String>,
         client_id: impl Into<Secret>,
@@ -302,7 +300,7 @@ impl ClientCredentialsBuilder {
         let defaults = self.request.build()?;
         if self.scope_required && defaults.scope().is_none() {
             return Err(Error::configuration(
-                "scope: missing; the token endpoint requires one, such as `.scope(\"agents-availability:read\")`",
+                "scope: missing; the token endpoint requires one, such as `agents-availability:read`",
             ));
         }
         if self.settings.origins.is_empty() {

@@ -53,7 +53,7 @@ impl TokenEndpoint {
             "http" if plain_http || is_loopback(authority.host()) => {}
             "http" => {
                 return Err(
-                    "is plain http to a host other than loopback, so anyone on the network path could read the secret; use https, or `.allow_plain_http()`",
+                    "is plain http to a host other than loopback, so anyone on the network path could read the secret; use https, or set `allow_plain_http`",
                 );
             }
             _ => return Err("has a scheme other than https"),

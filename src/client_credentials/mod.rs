@@ -54,6 +54,17 @@ use crate::{
 
 /// Requests access tokens from a token endpoint with the client_credentials grant (RFC 6749 section 4.4).
 ///
+/// ```no_run
+/// use client_credentials::{ClientCredentials, TokenCache};
+///
+/// let source = ClientCredentials::builder("https://auth.example.com/oauth2/token", "abcde", "12345")
+///     .scope("stats")
+///     .origin("https://api.example.com")
+///     .build()?;
+/// let tokens = TokenCache::from(source);
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+///
 /// It is not `Clone`: clone the [`TokenCache`](crate::TokenCache) that is made from it.
 pub struct ClientCredentials {
     settings: ClientSettings,

@@ -26,7 +26,7 @@ impl Transport {
         };
         if authentication.uses_tls_certificate() && !has_certificate {
             return Err(Error::configuration(format!(
-                "http_client: missing; {authentication:?} needs an HTTP client that presents the client's certificate"
+                "http_client: missing; {authentication:?} needs an HTTP client that presents the client's certificate, or `http.client_certificate_file`"
             )));
         }
         client

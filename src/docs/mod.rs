@@ -13,6 +13,7 @@
 //!
 //! To run it:
 //!
+//! - [How it works](how_it_works): the life of a token, what rejects it, and all numbers.
 //! - [In production](in_production): layer order, time limits, errors, readiness, all log events and metrics, alerts,
 //!   proxies, rotation of secrets.
 //! - [Sharing tokens between instances](sharing_tokens): one token for a fleet, in Redis or Valkey, in files, or in a
@@ -42,6 +43,10 @@ pub mod for_sdk_authors {}
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../docs/from-hand-written-code.md")]
 pub mod from_hand_written_code {}
+
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../../docs/how-it-works.md")]
+pub mod how_it_works {}
 
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../docs/in-production.md")]

@@ -114,13 +114,6 @@ impl ErrorKind {
     }
 }
 
-impl ErrorResponse {
-    /// The error code, if it is one of [`OAUTH_CODES`].
-    pub(super) fn known_code(&self) -> Option<&'static str> {
-        OAUTH_CODES.into_iter().find(|known| *known == self.error)
-    }
-}
-
 impl From<Fault> for ErrorKind {
     fn from(fault: Fault) -> Self {
         match fault {

@@ -231,8 +231,10 @@ impl Error {
         if self.is_transient() { error } else { error.lasting() }
     }
 
+    /// The OAuth error code, if it is one of [`OAUTH_CODES`].
     fn known_code(&self) -> Option<&'static str> {
-        self.inner.response.as_ref()?.known_code()
+        let code = &self.response()?.error;
+        OAUTH_CODES.into_iter().find(|known| known == code)
     }
 
     /// Whether the server refused the client with the code for that, which is not about a single token.

@@ -47,7 +47,7 @@ impl PermittedBy {
         Self(at as u32)
     }
 
-    /// By which a token knows who accepted it, and rejections are counted. Beyond 64 entries, some share a bit.
+    /// By which it is noted who accepted a token, and rejections are counted. Beyond 64 entries, some share a bit.
     #[inline]
     pub(crate) fn bit(self) -> u64 {
         1 << (self.0 % u64::BITS)

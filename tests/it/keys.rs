@@ -190,6 +190,16 @@ async fn a_key_that_requests_use_stays_and_one_that_none_uses_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_one_request_has_used_is_not_in_use() {
+    let source = Source::new();
+    let tokens = small(&source, 4);
+    for key in 0..5 {
+        send(&tokens, &scope(format!("s{key}"))).await;
+    }
+    assert_eq!(send(&tokens, &scope("s0")).await, "token-6", "the first made room for the fifth");
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_that_are_all_in_use_are_kept_up_to_twice_the_bound() {
     let source = Source::new();
     let tokens = small(&source, 4);

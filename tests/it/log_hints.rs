@@ -89,6 +89,18 @@ async fn that_one_api_accepts_a_token_says_nothing_about_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn that_a_token_was_accepted_in_one_cache_says_nothing_about_another_cache() {
+    let (log, _guard) = Log::start();
+    let token = AccessToken::new("abcde12345").expect("a token");
+    let cache = |origin: &str| TokenCache::builder(token.clone()).origin(origin).build().expect("complete");
+    let header = cache("https://api.test").header_for("https://api.test/").await.expect("a header");
+    assert!(!header.on_response(200_u16, [""; 0]));
+    refused(&cache("https://other.test"), "https://other.test/", 401, "Bearer").await;
+    let said = log.take(Level::WARN);
+    assert!(said[0].contains(HINT), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn by_hand_too_a_token_that_was_accepted_lacks_no_scope() {
     let (log, _guard) = Log::start();
     let tokens = cache(&AuthorizationServer::in_memory());

@@ -21,9 +21,8 @@ mod errors;
 mod fairness;
 #[cfg(target_os = "linux")]
 mod faketime;
-mod fleet;
 #[cfg(feature = "store")]
-mod fleet_with_a_store;
+mod fleet;
 #[cfg(feature = "tonic")]
 mod grpc_status;
 #[cfg(feature = "reqwest-middleware")]

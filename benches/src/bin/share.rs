@@ -23,7 +23,7 @@ use tokio::{task::JoinSet, time::sleep};
 const ROUNDS: usize = 200;
 const STARTS: usize = 9;
 const INSTANCES: usize = 50;
-/// Of a token request, when many instances start.
+/// How long a token request takes when many instances start.
 const EXCHANGE: Duration = Duration::from_millis(50);
 
 /// How an instance shares its tokens.
@@ -42,7 +42,7 @@ struct Way {
 async fn main() {
     let folder = std::env::temp_dir().join(format!("client-credentials-share-{}", std::process::id()));
     let mut ways = ways(&folder);
-    // The first round is for connections, folders and threads.
+    // The first round, which makes connections, folders and threads, is not counted.
     for round in 0..=ROUNDS {
         for way in &mut ways {
             let (obtain, take) = (first_token(way, round).await, first_token(way, round).await);
@@ -73,7 +73,7 @@ fn ways(folder: &Path) -> Vec<Way> {
         Way::new("files", move |builder| builder.shared(files.clone(), sealed.clone())),
     ];
     if let Ok(url) = std::env::var("REDIS_URL") {
-        // Of this run, so that nothing is stored yet.
+        // A prefix of this run alone, so that nothing is stored yet.
         let prefix = format!("client-credentials-share-{}:", std::process::id());
         let redis = RedisStore::new(url).and_then(|store| store.key_prefix(prefix)).expect("a URL of Redis");
         ways.push(Way::new("Redis", move |builder| builder.shared(redis.clone(), key.clone())));

@@ -1,7 +1,7 @@
 //! Herds of callers against an authorization server on a real socket, in an outage and at renewals.
 //!
 //! `cargo run --release --manifest-path benches/Cargo.toml --features reqwest --bin storm` prints a table and fails if,
-//! with this crate, somebody was left unserved or the server was asked more often than it had to be. With the feature
+//! with this crate, a caller was left unserved or the server got more token requests than necessary. With the feature
 //! `peers`, others meet the same herds. Ends within five minutes.
 
 use std::{
@@ -27,9 +27,9 @@ type Source = (&'static str, fn(String) -> Tokens);
 const OURS: &str = "client-credentials";
 const CALLERS: usize = 10_000;
 const EXCHANGE: Duration = Duration::from_millis(50);
-/// Of one exchange: a herd that meets a server which hangs is to end in this time.
+/// The limit of one exchange, and so of a herd whose server hangs.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Whoever still waits then is counted as unserved.
+/// Callers that still wait then are unserved.
 const PATIENCE: Duration = Duration::from_secs(15);
 const RENEWALS: usize = 30;
 
@@ -38,15 +38,14 @@ fn main() {
     println!("| {:-<40} | {:-<21} | -----: | -----: | -------: | -------------: | -------------: |", "", "");
     let mut wrong = Vec::new();
     for herd in herds() {
-        let (figures, asked) = run(herd.outcome, |url| meet(ours(url), herd.first_goes_away));
-        print(herd.name, OURS, &figures, asked);
+        let figures = run(herd.outcome, |url| meet(ours(url), herd.first_goes_away));
+        figures.print(herd.name, OURS);
         let all_or_none = if herd.fails { figures.served } else { figures.errors };
-        if all_or_none + figures.unserved != 0 || asked > herd.most {
+        if all_or_none + figures.unserved != 0 || figures.token_requests > herd.most {
             wrong.push(herd.name);
         }
         for (name, start) in peers().into_iter().filter(|_| herd.peers) {
-            let (figures, asked) = run(herd.outcome, |url| meet(start(url), herd.first_goes_away));
-            print(herd.name, name, &figures, asked);
+            run(herd.outcome, |url| meet(start(url), herd.first_goes_away)).print(herd.name, name);
         }
     }
     for (name, outcome, most) in [
@@ -57,9 +56,9 @@ fn main() {
             2 * RENEWALS,
         ),
     ] {
-        let (figures, asked) = run(outcome, |url| steady(cache(&url)));
-        print(name, OURS, &figures, asked);
-        if figures.errors != 0 || asked > most {
+        let figures = run(outcome, |url| steady(cache(&url)));
+        figures.print(name, OURS);
+        if figures.errors != 0 || figures.token_requests > most {
             wrong.push(name);
         }
     }
@@ -70,11 +69,11 @@ struct Herd {
     name: &'static str,
     outcome: fn(usize) -> Outcome,
     first_goes_away: bool,
-    /// Whether everybody is to fail, or nobody.
+    /// Whether every caller must fail, or none.
     fails: bool,
-    /// Token requests.
+    /// The most token requests.
     most: usize,
-    /// Whether the peers meet it too.
+    /// Whether the peers are measured, too.
     peers: bool,
 }
 
@@ -144,6 +143,7 @@ struct Figures {
     served: usize,
     errors: usize,
     unserved: usize,
+    token_requests: usize,
     slowest: Duration,
 }
 
@@ -152,22 +152,24 @@ impl Figures {
         *(if served { &mut self.served } else { &mut self.errors }) += 1;
         self.slowest = self.slowest.max(waited);
     }
+
+    fn print(&self, herd: &str, name: &str) {
+        let Self { served, errors, unserved, token_requests, slowest } = self;
+        let slowest = format!("{:.1} ms", slowest.as_secs_f64() * 1000.0);
+        println!(
+            "| {herd:<40} | {name:<21} | {served:>6} | {errors:>6} | {unserved:>8} | {token_requests:>14} | {slowest:>14} |"
+        );
+    }
 }
 
-fn print(herd: &str, name: &str, figures: &Figures, asked: usize) {
-    let Figures { served, errors, unserved, slowest } = figures;
-    let slowest = format!("{:.1} ms", slowest.as_secs_f64() * 1000.0);
-    println!("| {herd:<40} | {name:<21} | {served:>6} | {errors:>6} | {unserved:>8} | {asked:>14} | {slowest:>14} |");
-}
-
-/// A runtime for each, so that what one leaves behind does not meet the next.
-fn run<F: Future<Output = Figures>>(outcome: fn(usize) -> Outcome, run: impl FnOnce(String) -> F) -> (Figures, usize) {
+/// Each has a runtime of its own, so that it leaves nothing behind for the next one.
+fn run<F: Future<Output = Figures>>(outcome: fn(usize) -> Outcome, run: impl FnOnce(String) -> F) -> Figures {
     let endpoint = Endpoint::start(EXCHANGE, outcome);
     let callers = Runtime::new().expect("a runtime");
     let figures = callers.block_on(async { run(endpoint.url()).await });
-    let asked = endpoint.count();
+    let figures = Figures { token_requests: endpoint.count(), ..figures };
     callers.shutdown_background();
-    (figures, asked)
+    figures
 }
 
 async fn meet(tokens: Tokens, first_goes_away: bool) -> Figures {
@@ -197,8 +199,8 @@ async fn meet(tokens: Tokens, first_goes_away: bool) -> Figures {
     figures
 }
 
-/// Ten callers every 5 ms, each of which takes the time from when it runs to when it has its token, until so many
-/// tokens have been seen. The first token is not counted: everybody has to wait for that one.
+/// Ten callers every 5 ms, until `RENEWALS` tokens were seen. Each measures how long it waits for its token. The first
+/// token is not counted: every caller has to wait for it.
 async fn steady(tokens: TokenCache) -> Figures {
     let mut current = tokens.token().await.expect("a first token");
     let (mut seen, mut figures, mut callers) = (0, Figures::default(), JoinSet::new());

@@ -13,9 +13,9 @@ const TOKEN: usize = 1024;
 const KEYS: usize = 1000;
 
 fn main() {
-    // Its own memory is not the cache's.
+    // Made first, because its memory is not the cache's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    // A thread's first use of what there is once for each thread.
+    // Before it is counted, the thread allocates what it needs only once.
     fill(&runtime, cache(), 1);
 
     println!("| what | bytes |");
@@ -35,7 +35,7 @@ fn future(mut service: impl Service<Request>) -> usize {
     size_of_val(&service.call(request()))
 }
 
-/// What a cache holds after so many keys have been asked for.
+/// The memory of a cache with the tokens of so many keys.
 fn held(runtime: &Runtime, keys: usize) -> i64 {
     let mut held = None;
     let info = measure(|| held = Some(fill(runtime, cache(), keys)));
@@ -56,7 +56,7 @@ fn fill(runtime: &Runtime, cache: TokenCache, keys: usize) -> TokenCache {
             let request = TokenRequest::builder().scope(format!("tenant-{number}")).build().expect("a token request");
             cache.token_for(&request).await.expect("a token");
         }
-        // The last task ends after its token has been seen.
+        // The last task ends after its token was returned.
         tokio::task::yield_now().await;
     });
     cache

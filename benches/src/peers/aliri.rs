@@ -39,11 +39,12 @@ pub const CLIENT: Row =
         Box::new(move || sender(client.clone()))
     });
 
-pub const MIDDLEWARE: Row = Row::new("aliri-reqwest", "aliri-client", "aliri_reqwest (looks at no response)", |token| {
-    let client = ClientBuilder::new(reqwest_0_12::Client::new());
-    let client = client.with(AccessTokenMiddleware::new(watcher(token))).with(Echo).build();
-    Box::new(move || sender(client.clone()))
-});
+pub const MIDDLEWARE: Row =
+    Row::new("aliri-reqwest", "aliri-client", "aliri_reqwest (looks at no response)", |token| {
+        let client = ClientBuilder::new(reqwest_0_12::Client::new());
+        let client = client.with(AccessTokenMiddleware::new(watcher(token))).with(Echo).build();
+        Box::new(move || sender(client.clone()))
+    });
 
 fn watcher(token: usize) -> TokenWatcher {
     let source = ConstTokenSource::new("t".repeat(token)).with_token_valid_for(DurationSecs(24 * 3600));
@@ -51,7 +52,7 @@ fn watcher(token: usize) -> TokenWatcher {
 }
 
 thread_local! {
-    /// What this thread sends, and has sent.
+    /// The request that this thread sends again and again.
     static REQUEST: RefCell<Option<Request>> = const { RefCell::new(None) };
 }
 

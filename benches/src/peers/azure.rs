@@ -63,7 +63,7 @@ fn credential(url: String) -> Arc<ClientSecretCredential> {
         .expect("the settings are complete")
 }
 
-/// Asks this URL, whatever is to be asked: an authority has to be https.
+/// Sends every token request to this URL: an authority must be https.
 #[derive(Debug)]
 struct Loopback {
     client: reqwest::Client,

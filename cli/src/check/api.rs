@@ -21,7 +21,7 @@ use crate::{
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The token that was obtained, for the origins of the settings.
-struct OneToken(AccessToken, Origins);
+struct OneToken(AccessToken, Option<Origins>);
 
 #[async_trait]
 impl TokenSource for OneToken {
@@ -30,12 +30,12 @@ impl TokenSource for OneToken {
     }
 
     fn origins(&self) -> Option<Origins> {
-        Some(self.1.clone())
+        self.1.clone()
     }
 }
 
 pub(super) async fn call(settings: &Settings, obtained: &Obtained, url: &Url) -> Result<(), Failure> {
-    let source = OneToken(obtained.token.clone(), obtained.origins.clone());
+    let source = OneToken(obtained.token.clone(), obtained.source.origins());
     let tokens = TokenCache::builder(source).build().map_err(|error| Failure::settings(&error))?;
     // The middleware would send the request without a token, as it should for other APIs.
     tokens.header_for(url.as_str()).await.map_err(|error| not_named(&error))?;

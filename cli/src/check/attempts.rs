@@ -1,9 +1,10 @@
 //! The token requests, one for each way of authentication, until one is accepted.
 
 use client_credentials::{
-    AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, Origins, TokenRequest, TokenSource,
+    AccessToken, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenRequest, TokenSource,
 };
 use http::StatusCode;
+use serde_json::{Map, Value};
 
 use super::{
     exchange::{Exchange, Seen},
@@ -19,7 +20,7 @@ use crate::{
 pub(super) struct Obtained {
     pub token: AccessToken,
     pub method: &'static str,
-    pub origins: Origins,
+    pub source: ClientCredentials,
     pub seen: Option<Seen>,
 }
 
@@ -27,18 +28,11 @@ pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
     let exchange = Exchange::default();
     let is_open = settings.has("issuer") && !settings.has("authentication");
     let metadata = if is_open { look_up(settings, &exchange).await? } else { None };
-    let Some(methods) = methods::to_try(settings, metadata.as_ref()) else {
-        return Err(refused(settings));
-    };
-    let mut left = methods.into_iter().peekable();
+    let mut left = methods::to_try(settings, metadata.as_ref()).into_iter().peekable();
     while let Some(method) = left.next() {
-        exchange.set_method(method);
-        let source = client(settings, Some(method), &exchange)?;
+        let source = client(settings.builder(Some(method))?, &exchange, Some(method))?;
         match source.token(&TokenRequest::default()).await {
-            Ok(token) => {
-                let origins = source.origins().unwrap_or_default();
-                return Ok(Obtained { token, method, origins, seen: exchange.seen() });
-            }
+            Ok(token) => return Ok(Obtained { token, method, source, seen: exchange.seen() }),
             Err(error) if left.peek().is_some() && may_be_authentication(&error) => {
                 say(format!("  {}", whole(&error)));
             }
@@ -49,21 +43,23 @@ pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
 }
 
 /// The issuer's metadata, checked by the library.
-async fn look_up(
-    settings: &Settings,
-    exchange: &Exchange,
-) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Failure> {
-    let method = methods::to_try(settings, None).and_then(|methods| methods.first().copied());
-    let source = client(settings, method, exchange)?;
+async fn look_up(settings: &Settings, exchange: &Exchange) -> Result<Option<Map<String, Value>>, Failure> {
+    let method = methods::to_try(settings, None).first().copied();
+    let source = client(settings.builder(method)?, exchange, None)?;
     match source.token(&TokenRequest::default()).await {
-        Err(error) if !exchange.is_discovered() => Err(Failure::token(&error)),
+        // The exchange refuses to send the token request.
+        Err(error) if error.kind() != ErrorKind::Refused => Err(Failure::token(&error)),
         _ => Ok(exchange.metadata()),
     }
 }
 
-fn client(settings: &Settings, method: Option<&str>, exchange: &Exchange) -> Result<ClientCredentials, Failure> {
+fn client(
+    builder: ClientCredentialsBuilder,
+    exchange: &Exchange,
+    method: Option<&'static str>,
+) -> Result<ClientCredentials, Failure> {
     let exchange = exchange.clone();
-    let builder = settings.builder(method)?.map_http_client(move |client| exchange.wrap(client));
+    let builder = builder.map_http_client(move |client| exchange.wrap(client, method));
     builder.build().map_err(|error| Failure::settings(&error))
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use client_credentials::{Error, HttpClient, SecretBody, async_trait};
-use http::{Method, Request, Response, StatusCode, header::DATE};
+use http::{Method, Request, Response, header::DATE};
 use serde_json::{Map, Value};
 
 use super::methods;
@@ -22,12 +22,9 @@ pub(super) struct Exchange(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// How the client authenticates. `None`: only the metadata is looked up, and no token request is sent.
-    method: Option<&'static str>,
     token_requests: usize,
-    is_discovered: bool,
     /// The responses with the issuer's metadata, which are fetched only once.
-    documents: HashMap<String, (StatusCode, Vec<u8>)>,
+    documents: HashMap<String, Response<SecretBody>>,
     seen: Option<Seen>,
 }
 
@@ -41,50 +38,40 @@ pub(super) struct Seen {
 }
 
 impl Exchange {
-    pub(super) fn set_method(&self, method: &'static str) {
-        self.state().method = Some(method);
-    }
-
-    /// Whether a token endpoint is known, so that a token request would have been sent.
-    pub(super) fn is_discovered(&self) -> bool {
-        self.state().is_discovered
-    }
-
     /// The issuer's metadata.
     pub(super) fn metadata(&self) -> Option<Map<String, Value>> {
         let state = self.state();
-        let documents = state.documents.values().filter(|(status, _)| status.is_success());
-        documents.filter_map(|(_, body)| serde_json::from_slice(body).ok()).next()
+        let mut documents = state.documents.values().filter(|response| response.status().is_success());
+        documents.find_map(|response| serde_json::from_slice(response.body().as_ref()).ok())
     }
 
     pub(super) fn seen(&self) -> Option<Seen> {
         self.state().seen.clone()
     }
 
-    pub(super) fn wrap(&self, client: Arc<dyn HttpClient>) -> Observed {
-        Observed { client, exchange: self.clone() }
+    pub(super) fn wrap(&self, client: Arc<dyn HttpClient>, method: Option<&'static str>) -> Observed {
+        Observed { client, exchange: self.clone(), method }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What to say before a token request, if it may be sent.
-    fn before(&self) -> Result<&'static str, Error> {
+    fn count_token_request(&self) -> Result<(), Error> {
         let mut state = self.state();
-        state.is_discovered = true;
-        let method = state.method.ok_or_else(|| Error::permanent("only the metadata is looked up"))?;
         if state.token_requests == MOST_TOKEN_REQUESTS {
             return Err(Error::permanent(format!("{MOST_TOKEN_REQUESTS} token requests were sent, and no more are")));
         }
         state.token_requests += 1;
-        Ok(method)
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) struct Observed {
     client: Arc<dyn HttpClient>,
     exchange: Exchange,
+    /// How the client authenticates. `None`: only the metadata is looked up, and no token request is sent.
+    method: Option<&'static str>,
 }
 
 #[async_trait]
@@ -95,7 +82,8 @@ impl HttpClient for Observed {
         if request.method() == Method::GET {
             return self.look_up(url, request).await;
         }
-        let method = self.exchange.before()?;
+        let method = self.method.ok_or_else(|| Error::permanent("only the metadata is looked up"))?;
+        self.exchange.count_token_request()?;
         say(format!("POST {url}, {method}: {}", methods::described(method)));
         let sent = SystemTime::now();
         let outcome = said(self.client.send(request)).await;
@@ -119,15 +107,12 @@ impl HttpClient for Observed {
 impl Observed {
     /// Metadata is fetched once for all ways of authentication.
     async fn look_up(&self, url: String, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
-        if let Some((status, body)) = self.exchange.state().documents.get(&url) {
-            let mut response = Response::new(SecretBody::from(body.clone()));
-            *response.status_mut() = *status;
-            return Ok(response);
+        if let Some(response) = self.exchange.state().documents.get(&url) {
+            return Ok(response.clone());
         }
         say(format!("GET {url}"));
         let response = said(self.client.send(request)).await?;
-        let document = (response.status(), response.body().as_ref().to_vec());
-        self.exchange.state().documents.insert(url, document);
+        self.exchange.state().documents.insert(url, response.clone());
         Ok(response)
     }
 }

@@ -23,31 +23,31 @@ pub(super) fn described(method: &str) -> &'static str {
 }
 
 /// The method that is set, or else those in the issuer's metadata that the settings have something for, or else the
-/// usual ones. `None`: the one that is set is unknown.
-pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>) -> Option<Vec<&'static str>> {
+/// usual ones. Empty if the one that is set is unknown.
+pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>) -> Vec<&'static str> {
+    let names = METHODS.iter().map(|(name, _)| *name);
     if let Some(set) = settings.table.get("authentication") {
-        return METHODS.iter().find(|(name, _)| set.as_str() == Some(name)).map(|(name, _)| vec![*name]);
+        return names.filter(|name| set.as_str() == Some(name)).collect();
     }
     let possible = possible(settings);
     if let [only] = possible {
-        return Some(vec![only]);
+        return vec![only];
     }
     let listed = metadata.and_then(|metadata| metadata.get("token_endpoint_auth_methods_supported")?.as_array());
-    let Some(listed) = listed else { return Some(usual(possible)) };
+    let Some(listed) = listed else { return usual(possible) };
     let supported = listed.iter().filter_map(Value::as_str);
     let mut methods: Vec<_> =
         supported.filter_map(|name| possible.iter().copied().find(|method| *method == name)).collect();
     methods.truncate(MOST);
     if methods.is_empty() {
-        let names = METHODS.map(|(name, _)| name);
-        let names: Vec<_> = names.into_iter().filter(|name| listed.contains(&Value::from(*name))).collect();
+        let names: Vec<_> = names.filter(|name| listed.contains(&Value::from(*name))).collect();
         say(format!(
             "  the metadata has no way of authentication that these settings are for; it has {}",
             names.join(", ")
         ));
-        return Some(usual(possible));
+        return usual(possible);
     }
-    Some(methods)
+    methods
 }
 
 /// What the settings have something for.

@@ -3,20 +3,20 @@
 use std::time::{Duration, SystemTime};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use client_credentials::AccessToken;
+use client_credentials::{AccessToken, TokenSource};
 use serde_json::{Map, Value};
 
 use super::{attempts::Obtained, exchange::Seen};
-use crate::{settings::Settings, streams::say};
+use crate::streams::say;
 
 /// Both are in whole seconds, and a response takes a moment.
 const SAME_TIME: Duration = Duration::from_secs(2);
 
-pub(super) fn show(settings: &Settings, obtained: &Obtained) {
+pub(super) fn show(obtained: &Obtained) {
     let token = &obtained.token;
     say("");
     line("lifetime", &lifetime(token));
-    line("scope", &scope(&requested(settings), token.scope()));
+    line("scope", &scope(&obtained.source.defaults().scope().unwrap_or_default(), token.scope()));
     match claims(token.expose_secret()) {
         Some(claims) => line("JWT", &jwt(&claims)),
         None => line("JWT", "no: the token can only be read by the server"),
@@ -39,32 +39,26 @@ fn lifetime(token: &AccessToken) -> String {
     }
 }
 
-/// The scopes of the settings, which may be strings with several of them.
-fn requested(settings: &Settings) -> Vec<&str> {
-    let texts = match settings.table.get("scope") {
-        Some(toml::Value::String(text)) => vec![text.as_str()],
-        Some(toml::Value::Array(texts)) => texts.iter().filter_map(toml::Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    texts.into_iter().flat_map(str::split_ascii_whitespace).collect()
-}
-
-fn scope(requested: &[&str], granted: Option<&str>) -> String {
-    let shown = |scopes: &[&str]| quoted(&scopes.join(" "));
+fn scope(requested: &str, granted: Option<&str>) -> String {
     let Some(granted) = granted else {
         return match requested {
-            [] => "none requested, and none stated".to_owned(),
-            _ => format!("{}, as requested (the response states none)", shown(requested)),
+            "" => "none requested, and none stated".to_owned(),
+            _ => format!("{}, as requested (the response states none)", quoted(requested)),
         };
     };
-    let granted: Vec<_> = granted.split([' ', ',']).filter(|scope| !scope.is_empty()).collect();
-    let missing: Vec<_> = requested.iter().copied().filter(|scope| !granted.contains(scope)).collect();
+    let all: Vec<_> = granted.split([' ', ',']).collect();
+    let missing: Vec<_> = requested.split(' ').filter(|scope| !all.contains(scope)).collect();
     if requested.is_empty() {
-        format!("none requested; granted {}", shown(&granted))
+        format!("none requested; granted {}", quoted(granted))
     } else if missing.is_empty() {
-        format!("{}, as requested", shown(requested))
+        format!("{}, as requested", quoted(requested))
     } else {
-        format!("requested {}, granted {}: {} is missing", shown(requested), shown(&granted), shown(&missing))
+        format!(
+            "requested {}, granted {}: {} is missing",
+            quoted(requested),
+            quoted(granted),
+            quoted(&missing.join(" "))
+        )
     }
 }
 

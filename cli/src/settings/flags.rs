@@ -1,6 +1,6 @@
 //! The settings as flags, by the names of the fields.
 
-use clap::ArgMatches;
+use clap::{Arg, ArgAction, ArgMatches};
 use client_credentials::ClientCredentialsBuilder;
 use toml::{Table, Value};
 
@@ -9,12 +9,12 @@ use crate::failure::Failure;
 
 pub(crate) struct Flag {
     pub name: &'static str,
-    pub takes: Takes,
-    pub heading: &'static str,
-    pub help: &'static str,
+    takes: Takes,
+    heading: &'static str,
+    help: &'static str,
 }
 
-pub(crate) enum Takes {
+enum Takes {
     Nothing,
     One(&'static str),
     Many(&'static str),
@@ -78,6 +78,16 @@ const fn flag(name: &'static str, takes: Takes, heading: &'static str, help: &'s
 }
 
 impl Flag {
+    pub(crate) fn arg(&self) -> Arg {
+        let arg = Arg::new(self.name).long(self.name).help(self.help).help_heading(self.heading);
+        match self.takes {
+            Nothing => arg.action(ArgAction::SetTrue),
+            One(value) => arg.value_name(value),
+            Many(value) => arg.value_name(value).action(ArgAction::Append),
+            Pairs => arg.value_name("NAME=VALUE").action(ArgAction::Append),
+        }
+    }
+
     /// The field in the table; a dot separates it from the table that it is in.
     fn field(&self) -> String {
         match self.name {
@@ -94,42 +104,32 @@ impl Flag {
 pub(super) fn read(options: &ArgMatches) -> Result<Table, Failure> {
     let mut table = Table::new();
     for flag in FLAGS {
-        match flag.takes {
-            Nothing if options.get_flag(flag.name) => put(&mut table, &flag.field(), true.into()),
-            Nothing => {}
-            One(_) => {
-                if let Some(value) = values(options, flag).next() {
-                    put(&mut table, &flag.field(), value.as_str().into());
-                }
-            }
-            Many(_) => {
-                let values: Vec<_> = values(options, flag).cloned().collect();
-                if !values.is_empty() {
-                    put(&mut table, &flag.field(), values.into());
-                }
-            }
-            Pairs => {
-                let mut fields = Table::new();
-                for pair in values(options, flag) {
-                    // The value may be a secret.
-                    let Some((name, value)) = pair.split_once('=') else {
-                        return Err(Failure::usage(format!("--{}: write it as `name=value`", flag.name)));
-                    };
-                    if let Value::Array(values) = fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
-                        values.push(value.into());
-                    }
-                }
-                if !fields.is_empty() {
-                    put(&mut table, &flag.field(), fields.into());
-                }
-            }
+        let value = match flag.takes {
+            Nothing => options.get_flag(flag.name).then(|| true.into()),
+            One(_) => options.get_one::<String>(flag.name).map(|value| value.as_str().into()),
+            Many(_) => options.get_many::<String>(flag.name).map(|values| values.cloned().collect::<Vec<_>>().into()),
+            Pairs => options.get_many::<String>(flag.name).map(|pairs| by_name(flag, pairs)).transpose()?,
+        };
+        if let Some(value) = value {
+            put(&mut table, &flag.field(), value);
         }
     }
     Ok(table)
 }
 
-fn values<'a>(options: &'a ArgMatches, flag: &Flag) -> impl Iterator<Item = &'a String> {
-    options.get_many::<String>(flag.name).into_iter().flatten()
+/// A name may be repeated.
+fn by_name<'a>(flag: &Flag, pairs: impl Iterator<Item = &'a String>) -> Result<Value, Failure> {
+    let mut fields = Table::new();
+    for pair in pairs {
+        // The value may be a secret.
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(Failure::usage(format!("--{}: write it as `name=value`", flag.name)));
+        };
+        if let Value::Array(values) = fields.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+            values.push(value.into());
+        }
+    }
+    Ok(fields.into())
 }
 
 /// The field that another tool's name for a flag stands for, as in a file.

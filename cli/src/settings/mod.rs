@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use client_credentials::ClientCredentialsBuilder;
 use toml::{Table, Value};
 
-pub(crate) use self::flags::{FLAGS, Flag, Takes, meant, of_field};
+pub(crate) use self::flags::{FLAGS, Flag, meant, of_field};
 use crate::{failure::Failure, streams::say};
 
 /// Fields of which only one is used: one that is set replaces the others of a source with less weight.

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::Once,
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_millis(200);
 /// The user's folder. `None`: it cannot be used, which is said and is no failure.
 pub(super) fn open() -> Option<Said> {
     match FileStore::in_user_cache_dir(FOLDER) {
-        Ok(store) => Some(Said { store, once: AtomicBool::new(false) }),
+        Ok(store) => Some(Said { store, once: Once::new() }),
         Err(error) => {
             say_not_kept(&error.to_string());
             None
@@ -35,7 +35,7 @@ fn say_not_kept(why: &str) {
 /// A store whose first failure is said.
 pub(super) struct Said {
     store: FileStore,
-    once: AtomicBool,
+    once: Once,
 }
 
 impl Said {
@@ -44,7 +44,7 @@ impl Said {
         let outcome = operation.await;
         hanging.since = None;
         if let Err(error) = &outcome {
-            say_once(&self.once, &error.to_string());
+            self.once.call_once(|| say_not_kept(&error.to_string()));
         }
         outcome
     }
@@ -52,7 +52,7 @@ impl Said {
 
 /// An operation that the cache drops, since it takes too long.
 struct Hanging<'a> {
-    once: &'a AtomicBool,
+    once: &'a Once,
     /// `None`: it has ended.
     since: Option<Instant>,
 }
@@ -60,14 +60,8 @@ struct Hanging<'a> {
 impl Drop for Hanging<'_> {
     fn drop(&mut self) {
         if self.since.is_some_and(|since| since.elapsed() > LONG) {
-            say_once(self.once, "its folder is locked, or the disk does not respond");
+            self.once.call_once(|| say_not_kept("its folder is locked, or the disk does not respond"));
         }
-    }
-}
-
-fn say_once(once: &AtomicBool, why: &str) {
-    if !once.swap(true, Ordering::Relaxed) {
-        say_not_kept(why);
     }
 }
 

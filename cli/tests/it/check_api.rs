@@ -76,3 +76,13 @@ async fn one_that_cannot_be_reached_may_be_there_later() {
     let said = with_client("check", &auth).args(["--api", "http://127.0.0.1:1/stats"]).fails(75);
     assert!(said.contains("error: GET http://127.0.0.1:1/stats: no response: "), "{said}");
 }
+
+#[tokio::test]
+async fn a_url_that_the_middleware_could_not_ask_is_refused_first() {
+    let auth = server(|_| issued(&json!({}))).await;
+    for url in ["api.example.com/stats", "localhost:8080/stats", "ftp://api.example.com"] {
+        let said = with_client("check", &auth).args(["--api", url]).fails(2);
+        assert_eq!(said, "error: --api: is not a URL; write it as `https://api.example.com/stats`\n");
+    }
+    assert!(auth.received_requests().await.expect("recorded").is_empty());
+}

@@ -81,6 +81,7 @@ async fn each_failure_has_its_exit_code() {
     let nowhere = cli(&["token", "--token-url", "http://127.0.0.1:1/token", "--client-id", "a"]);
     let said = nowhere.args(["--client-secret-file", &crate::support::secret_file()]).fails(75);
     assert!(said.contains("The token endpoint does not respond:"), "{said}");
+    assert!(said.contains("no connection could be made: ") && !said.contains("error sending request"), "{said}");
     let nothing = cli(&["token", "--token-url", "http://127.0.0.1:1/token", "--client-id", "a"]);
     let said = nothing.args(["--client-secret-file", "/nonexistent"]).fails(2);
     assert!(said.contains("The credentials cannot be read:"), "{said}");

@@ -49,7 +49,7 @@ fn a_secret_is_refused_as_a_flag() {
 
 #[test]
 fn the_help_shows_the_value_of_no_variable() {
-    for arguments in [&["--help"][..], &["check", "--help"], &["token", "--help"], &["token", "-h"], &["--version"]] {
+    for arguments in [&["--help"][..], &["check", "--help"], &["token", "--help"], &["help"], &["--version"]] {
         let cli = cli(arguments).env("CLIENT_CREDENTIALS_CLIENT_SECRET", SECRET);
         let ended = cli.env("CLIENT_CREDENTIALS_CLIENT_ID", "id-4711").succeeds();
         assert!(!ended.stdout.contains("4711") && ended.stderr.is_empty(), "{ended:?}");
@@ -58,6 +58,21 @@ fn the_help_shows_the_value_of_no_variable() {
             "{ended:?}"
         );
     }
+}
+
+/// `any_origin` is what holds without `--origins`, and the fields of `http` have the names of curl's flags.
+#[test]
+fn each_setting_of_the_library_has_a_flag() {
+    let client = ["token", "--token-url", "https://a.test", "--client-id", "a", "--client-secret-file", "s"];
+    let said = cli(&client).env("CLIENT_CREDENTIALS_NONSENSE", "a").fails(2);
+    let (_, fields) = said.split_once("the fields are ").expect("the list of fields");
+    let fields: Vec<_> =
+        fields.lines().next().unwrap_or_default().split(", ").map(|name| name.trim_matches('`')).collect();
+    assert!(fields.contains(&"token_url"), "{said}");
+    let help = cli(&["token", "--help"]).succeeds().stdout;
+    let without: Vec<_> =
+        fields.into_iter().filter(|field| !help.contains(&format!("--{}", field.replace('_', "-")))).collect();
+    assert_eq!(without, ["any_origin", "http"]);
 }
 
 /// As in `client-credentials token | head -0`, and `client-credentials check 2>&1 | head -1`.

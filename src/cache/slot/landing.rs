@@ -86,7 +86,7 @@ impl Slot {
 
     /// Callers get this token from now on.
     pub(super) fn replace(&self, state: &mut State, issued: Issued) {
-        self.lend_new(&issued.token, issued.renew_at.min(issued.expires_at));
+        self.lend_new(&issued);
         state.issued = Some(issued);
         (state.failures, state.repeats, state.hold) = (0, 0, None);
         state.task.let_go();

@@ -1,21 +1,20 @@
 //! What a slot does with its leases. All but reading one happens while the state is locked.
 
-use super::Slot;
+use super::{Issued, Slot};
 use crate::{cache::clock::Moment, token::AccessToken};
 
 impl Slot {
     /// The token that this thread has a lease of. Never waits.
     pub(in crate::cache) fn leased(&self) -> Option<AccessToken> {
-        self.context.leases.here().token(self.key(), self.now())
+        self.context.leases.read(self.key(), self.now(), |lease| lease.token.clone())
     }
 
     /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.
     pub(in crate::cache) fn lend(&self) -> Option<AccessToken> {
         let (now, state) = self.locked();
-        let issued = state.issued.as_ref()?;
-        let until = issued.renew_at.min(issued.expires_at);
-        let is_due = now.reached(until) || (self.is_kept_warm() && state.warm.is_none());
-        (!is_due).then(|| self.lend_until(&issued.token, until))
+        let issued = state.usable(now)?;
+        let is_due = now.reached(issued.renew_at) || (self.is_kept_warm() && state.warm.is_none());
+        (!is_due).then(|| self.lend_until(issued, issued.renew_at))
     }
 
     /// Whether a task renews the token with or without traffic.
@@ -24,15 +23,27 @@ impl Slot {
     }
 
     /// A copy, since threads would contend for the reference count of the token itself.
-    pub(super) fn lend_until(&self, token: &AccessToken, until: Moment) -> AccessToken {
-        self.context.leases.here().lend(self.key(), token.copied(), until);
-        token.clone()
+    pub(super) fn lend_until(&self, issued: &Issued, until: Moment) -> AccessToken {
+        self.lease(issued, issued.token.copied(), until);
+        issued.token.clone()
     }
 
     /// Replaces what was lent before. This thread shares the slot's own copy.
-    pub(super) fn lend_new(&self, token: &AccessToken, until: Moment) {
+    pub(super) fn lend_new(&self, issued: &Issued) {
         self.end_leases();
-        self.context.leases.here().lend(self.key(), token.clone(), until);
+        self.lease(issued, issued.token.clone(), issued.renew_at);
+    }
+
+    fn lease(&self, issued: &Issued, token: AccessToken, until: Moment) {
+        self.context.leases.lend(self.key(), token, issued.accepted_by, until.min(issued.expires_at));
+    }
+
+    /// An origin has accepted the token.
+    pub(super) fn note_accepted(&self, issued: &mut Issued, origin: u64) {
+        if issued.accepted_by & origin != origin {
+            issued.accepted_by |= origin;
+            self.context.leases.accepted(self.key(), origin);
+        }
     }
 
     pub(super) fn end_leases(&self) {

@@ -73,8 +73,11 @@ struct State {
 }
 
 /// The last token that the source returned.
+#[derive(Clone)]
 struct Issued {
     token: AccessToken,
+    /// The origins that have accepted it and not rejected it since, as bits. None has a streak of rejections.
+    accepted_by: u64,
     issued_at: Moment,
     /// When its renewal is due because of its age.
     ages_at: Moment,
@@ -137,14 +140,14 @@ impl Slot {
         let (now, mut state) = self.locked();
         state.flight.take_if(|flight| now.reached(flight.deadline));
         let issued = state.usable(now);
-        let (due, expires_at) = issued.map_or((now, now), |issued| (issued.renew_at, issued.expires_at));
+        let due = issued.map_or(now, |issued| issued.renew_at);
         let awaited = issued.and_then(|issued| issued.awaited_until(now));
         let is_rejected = issued.is_some_and(|issued| unwanted == Some(issued.token.number()));
         // What the caller can use during the renewal.
-        let usable = issued.filter(|_| !is_rejected).map(|issued| issued.token.clone());
-        let serve = |token: AccessToken, until: Moment| Step::Serve(self.lend_until(&token, until.min(expires_at)));
-        if let Some(token) = usable.clone().filter(|_| !now.reached(due)) {
-            return (serve(token, due), None);
+        let usable = issued.filter(|_| !is_rejected).cloned();
+        let serve = |issued: &Issued, until: Moment| Step::Serve(self.lend_until(issued, until));
+        if let Some(issued) = usable.as_ref().filter(|_| !now.reached(due)) {
+            return (serve(issued, due), None);
         }
         let (renewal, departure) = match self.renewal(&state, now, due, can_start) {
             None => self.depart(&mut state, now),
@@ -154,15 +157,15 @@ impl Slot {
         let step = match (renewal, usable, awaited) {
             (Renewal::UnderWay(flight), None, _) => Step::Join(flight),
             (Renewal::UnderWay(flight), Some(_), Some(until)) => Step::Join(flight.awaited_until(until)),
-            (Renewal::UnderWay(flight), Some(token), None) => serve(token, flight.deadline),
+            (Renewal::UnderWay(flight), Some(issued), None) => serve(&issued, flight.deadline),
             (Renewal::Soon(until), None, _) | (Renewal::Soon(until), _, Some(_)) => Step::WaitUntil(until),
-            (Renewal::Soon(until), Some(token), None) => serve(token, until),
-            (Renewal::HeldBack(hold), Some(token), _) => serve(token, hold.until),
+            (Renewal::Soon(until), Some(issued), None) => serve(&issued, until),
+            (Renewal::HeldBack(hold), Some(issued), _) => serve(&issued, hold.until),
             (Renewal::HeldBack(hold), None, _) if hold.is_short(now) && !is_rejected => Step::WaitUntil(hold.until),
             (Renewal::HeldBack(hold), None, _) => Step::Fail(hold.error(now)),
             (Renewal::NotDue, ..) => Step::Fail(not_renewed()),
             // No lease: the next caller may be in a runtime.
-            (Renewal::NoRuntime, Some(token), _) => Step::Serve(token),
+            (Renewal::NoRuntime, Some(issued), _) => Step::Serve(issued.token),
             (Renewal::NoRuntime, None, _) => Step::Fail(runtime::missing()),
         };
         (step, departure)
@@ -306,6 +309,7 @@ impl Issued {
         let renew_at = after(life.renew_after);
         Self {
             token: token.clone(),
+            accepted_by: 0,
             issued_at,
             ages_at: renew_at,
             renew_at,

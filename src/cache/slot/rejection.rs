@@ -16,7 +16,7 @@ const UNTIL_ACCEPTED: Duration = Duration::from_secs(60);
 impl Slot {
     /// Notes that an API rejected `token`. Returns whether it makes sense to request another one.
     ///
-    /// `origin` is the origin's bit, by which the token knows whether it accepted it; `name` is for the log.
+    /// `origin` is the origin's bit, `name` is for the log.
     pub(in crate::cache) fn reject(&self, token: TokenNumber, origin: u64, name: &str, rejection: Rejection) -> bool {
         let (now, mut guard) = self.locked();
         let state = &mut *guard;
@@ -30,9 +30,8 @@ impl Slot {
         let age = issued.issued_at.until(now);
         let was_accepted = match origin {
             BY_HAND => age >= UNTIL_ACCEPTED,
-            _ => issued.token.is_accepted_by(origin) || state.streaks.has_accepted(origin),
+            _ => issued.accepted_by & origin != 0 || state.streaks.has_accepted(origin),
         };
-        issued.token.note_rejected_by(origin);
         let verdict = self.context.counted(&mut state.streaks, |streaks| streaks.reject(origin, rejection, now));
         let source = self.context.report.source();
         match verdict {
@@ -51,6 +50,7 @@ impl Slot {
                     Rejection::Bare => Suspicion::Served,
                 });
                 issued.renew_at = now;
+                issued.accepted_by &= !origin;
                 self.end_leases();
                 drop(guard);
                 log::rejected(source, &self.request, name, age, was_accepted);
@@ -60,17 +60,17 @@ impl Slot {
     }
 
     /// `origin` accepted `token`, which may end a streak of rejections. Never waits: the next response will report the
-    /// same. Once the origin has no streak, the token knows that it was accepted there.
+    /// same. An origin counts among those that have accepted the token once it has no streak.
     pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: u64) {
         let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();
         let State { issued, streaks, .. } = &mut *state;
-        let Some(issued) = issued.as_ref().filter(|issued| issued.token.number() == token) else { return };
+        let Some(issued) = issued.as_mut().filter(|issued| issued.token.number() == token) else { return };
         if issued.suspicion.is_none() {
             self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
         }
         if !streaks.has(origin) {
-            issued.token.note_accepted_by(origin);
+            self.note_accepted(issued, origin);
         }
     }
 
@@ -79,7 +79,7 @@ impl Slot {
         let mut state = self.lock();
         self.context.counted(&mut state.streaks, |streaks| streaks.end(origin));
         if let Some(issued) = state.issued_as(token) {
-            issued.token.note_accepted_by(origin);
+            self.note_accepted(issued, origin);
         }
     }
 }

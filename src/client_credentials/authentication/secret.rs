@@ -18,13 +18,7 @@ use crate::{error::Error, secret_file::shown_path};
 /// [`ClientAuthentication::none`](crate::ClientAuthentication::none). A few servers require an empty secret, which is
 /// different in a Basic header; for them, a function may return an empty string.
 ///
-/// # Rotation
-///
-/// When the server rejects a client's secret (`invalid_client`, or a 401 or 403 without an OAuth error code), the
-/// secret is read again. If it has changed, the token request is sent once more within the same call. For ten minutes
-/// after a change, the previous secret is also tried once, because the server may not know the new one yet. While the
-/// cache holds back token requests after such a rejection, files are read every second and functions are called every
-/// ten seconds. When the secret has changed, the hold-back ends (at most once a minute).
+/// [Rotating the secret](crate::docs::in_production#rotating-the-secret) says what happens when it changes.
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Secret};

@@ -15,16 +15,10 @@ const FIELDS: &[&str] =
 
 #[derive(Clone)]
 pub(in crate::client_credentials) struct HttpSettings {
-    proxy: Option<ProxySetting>,
+    /// In place of the proxies of the environment.
+    proxy: Option<Proxy>,
     certificates: Certificates,
     connect_timeout: Option<Duration>,
-}
-
-/// Overrides the proxies of the environment.
-#[derive(Clone)]
-enum ProxySetting {
-    None,
-    All(Box<Proxy>),
 }
 
 pub(super) fn read(table: &mut Table) -> Result<Option<HttpSettings>, Error> {
@@ -45,11 +39,11 @@ pub(super) fn read(table: &mut Table) -> Result<Option<HttpSettings>, Error> {
     Ok(Some(settings))
 }
 
-fn proxy(http: &mut Table) -> Result<Option<ProxySetting>, Error> {
+fn proxy(http: &mut Table) -> Result<Option<Proxy>, Error> {
     let Some(url) = http.secret("proxy")? else { return Ok(None) };
     let url = url.trim();
     if url == "none" {
-        return Ok(Some(ProxySetting::None));
+        return Ok(Some(Proxy::custom(|_| None::<&str>)));
     }
     // The cause is omitted, because it quotes the URL, which may contain a password.
     let what = "is not the URL of a proxy; write it as `http://proxy.example.com:3128`, or `none`";
@@ -58,7 +52,7 @@ fn proxy(http: &mut Table) -> Result<Option<ProxySetting>, Error> {
         ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&&*scheme.to_ascii_lowercase())
     });
     match Proxy::all(url) {
-        Ok(proxy) if known => Ok(Some(ProxySetting::All(Box::new(proxy)))),
+        Ok(proxy) if known => Ok(Some(proxy)),
         _ => Err(http.refuse("proxy", what)),
     }
 }
@@ -73,9 +67,8 @@ impl HttpSettings {
         let client = DefaultClient::new(move |builder: ClientBuilder| {
             let builder = with_certificates(builder);
             let builder = match &self.proxy {
+                Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
-                Some(ProxySetting::None) => builder.no_proxy(),
-                Some(ProxySetting::All(proxy)) => builder.proxy(Proxy::clone(proxy)),
             };
             match self.connect_timeout {
                 Some(limit) => builder.connect_timeout(limit),

@@ -58,7 +58,7 @@ impl Table {
 
     fn take(&mut self, name: &str) -> Option<Setting> {
         let at = self.fields.iter().position(|(field, _)| field == name)?;
-        Some(self.fields.swap_remove(at).1)
+        Some(self.fields.remove(at).1)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
@@ -117,10 +117,9 @@ impl Table {
     /// The names and values of a table with names of the user's choice. A value may be a list.
     pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
         let Some(fields) = self.fields_of(name)? else { return Ok(Vec::new()) };
-        let names: Vec<_> = fields.iter().map(|(name, _)| name.clone()).collect();
         let mut table = Self::of_any_names(format!("{}{name}.", self.prefix), fields)?;
         let mut pairs = Vec::new();
-        for name in names {
+        while let Some(name) = table.rest().map(str::to_owned) {
             pairs.extend(table.texts(&name)?.into_iter().map(|value| (name.clone(), value)));
         }
         Ok(pairs)

@@ -7,18 +7,16 @@ mod rate_limit_reset;
 #[cfg(feature = "rustls")]
 mod rotating_certificate;
 mod tenants;
-mod token_type;
 
 const PAGE: &str = include_str!("../../../docs/recipes.md");
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 6] = [
     include_str!("claims_challenge.rs"),
     include_str!("json_request.rs"),
     include_str!("nested_token.rs"),
     include_str!("rate_limit_reset.rs"),
     include_str!("rotating_certificate.rs"),
     include_str!("tenants.rs"),
-    include_str!("token_type.rs"),
 ];
 
 #[test]

@@ -1,4 +1,4 @@
-//! The instructions as a picture: text stays text, and the colours follow the reader's.
+//! The instructions as a picture in SVG, for light and dark backgrounds.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::{
     report::{Figures, above, find},
 };
 
-/// What is drawn, in this order, and by which name.
+/// The rows that are drawn, in this order, with their labels and classes.
 const BARS: &[(&str, &str, &str)] = &[
     ("set", "tower-http SetRequestHeader", "known"),
     ("layer", "BearerAuthLayer", "ours"),
@@ -90,7 +90,7 @@ pub fn chart(all: &[Figures]) -> String {
     svg
 }
 
-/// What a row may cost, drawn as its bar is: above the client that sends.
+/// What a row may cost above the client, as its bar is drawn.
 fn most(all: &[Figures], name: &str) -> Option<f64> {
     let limit = INSTRUCTIONS.iter().find(|limit| limit.row == name)?;
     let of = |name: &str| find(all, name).and_then(|figures| figures.instructions).unwrap_or(f64::NAN);

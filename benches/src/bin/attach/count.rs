@@ -4,10 +4,10 @@ use std::{error::Error, process::Command};
 
 use benches::{rows::Row, send::Sender};
 
-/// How often a row sends, at least; as often before anything is counted, so that every key has been used.
+/// How often a row sends, at least: first uncounted, so that every key has been used, and then counted.
 const COUNT: usize = 4000;
 
-/// Sends so often, and then as often again, which is what callgrind counts.
+/// Sends so often, and then as often again. callgrind counts the second half.
 pub fn send(row: &Row, token: usize, count: usize) {
     let mut send = row.senders(token)();
     (0..count).for_each(|_| send());
@@ -27,8 +27,7 @@ pub fn allocations(row: &Row, token: usize) -> f64 {
     allocation_counter::measure(all).count_total as f64 / count as f64
 }
 
-/// This program runs under callgrind, which counts what [`counted`] does and nothing else: what a row needs at first
-/// varies from run to run.
+/// Runs this program under callgrind, which counts [`counted`] alone: the cost of setting up varies from run to run.
 pub fn instructions(row: &Row, token: usize) -> Result<f64, Box<dyn Error>> {
     let count = COUNT.max(row.requests);
     Ok(collected(row, token, count)? / count as f64)

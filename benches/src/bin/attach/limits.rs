@@ -1,4 +1,4 @@
-//! What attaching a token may cost, in figures that no other load on the machine changes.
+//! What attaching a token may cost, in figures that do not depend on other load on the machine.
 
 use std::{collections::HashMap, error::Error};
 
@@ -43,7 +43,7 @@ const ALLOCATIONS: &[Limit] = &[
     Limit { row: "middleware-once", why: "one more than `client`", most: |of| of("nothing") },
 ];
 
-/// The rows that the limits speak of.
+/// The rows that the limits mention.
 const NAMED: &[&str] = &[
     "none",
     "set",
@@ -58,7 +58,7 @@ const NAMED: &[&str] = &[
     "middleware-once",
 ];
 
-/// Prints what was counted; an error says what is too much.
+/// Prints what was counted. The error says which limits are exceeded.
 pub fn check() -> Result<(), Box<dyn Error>> {
     let (mut instructions, mut allocations) = (HashMap::new(), HashMap::new());
     for row in rows::all().filter(|row| NAMED.contains(&row.name)) {

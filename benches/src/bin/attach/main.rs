@@ -8,7 +8,7 @@
 //! attach --check              the promised limits; fails where one is exceeded
 //! attach --report chart.svg   all figures, with three sizes of token, and a chart
 //! attach --row layer --count 10000
-//!                             sends twice as often and prints nothing: what callgrind is to run
+//!                             sends twice as often and prints nothing: run under callgrind
 //! ```
 
 mod chart;
@@ -21,7 +21,7 @@ use std::{error::Error, process::ExitCode};
 
 use benches::rows::{self, Row};
 
-/// Bytes of a token such as authorization servers issue.
+/// Bytes of a typical token.
 const TOKEN: usize = 1024;
 
 fn main() -> ExitCode {

@@ -18,7 +18,7 @@ pub struct Figures {
     times: Option<Times>,
 }
 
-/// Prints what can be counted.
+/// Prints instructions and allocations.
 pub fn counts(rows: &[&'static Row], token: usize) -> Result<(), Box<dyn Error>> {
     println!("| {:<15} | {:>12} | {:>11} | {:<60} |", "", "instructions", "allocations", "what");
     println!("| {:-<15} | {:->11}: | {:->10}: | {:-<60} |", "", "", "", "");
@@ -44,7 +44,7 @@ pub fn timed(rows: &[&'static Row], token: usize) {
     }
 }
 
-/// Prints everything about these rows, and draws the instructions.
+/// Prints all figures of these rows, and draws the instructions.
 pub fn everything(rows: &[&'static Row], file: &str) -> Result<(), Box<dyn Error>> {
     for token in [32, TOKEN, 4096] {
         let mut all = Vec::new();
@@ -67,7 +67,7 @@ impl Figures {
     }
 }
 
-/// What a figure of a row is above that of its base.
+/// How much a row's figure exceeds that of its base.
 pub fn above(all: &[Figures], name: &str, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
     let row = find(all, name)?;
     Some(figure(row)? - figure(find(all, row.row.base)?)?)
@@ -101,7 +101,7 @@ fn table(all: &[Figures]) {
     }
 }
 
-/// What it would be around the client that all layers have.
+/// The figure as it would be with the client of the layers.
 fn like_the_layer(all: &[Figures], name: &str, figure: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
     let none = figure(find(all, "none")?)?;
     Some(above(all, name, figure)? + none)

@@ -1,5 +1,5 @@
-//! Time that a request takes, in rounds: every row has a turn in each, so that whatever else the machine does meets all
-//! of them.
+//! How long a request takes, in rounds: every row has a turn in each, so that other load on the machine affects all of
+//! them alike.
 
 use std::{
     sync::Barrier,
@@ -10,12 +10,12 @@ use std::{
 use benches::rows::Row;
 use cpu_time::ThreadTime;
 
-/// How long one thread of one turn sends, about: shorter than what a system lets a thread run for.
+/// About how long one thread sends in a turn: less than a time slice of the scheduler.
 const TURN: Duration = Duration::from_millis(4);
 const ROUNDS: usize = 25;
 /// Not every turn counts.
 const MOST_ROUNDS: usize = 8 * ROUNDS;
-/// A turn of one or two threads counts where each of them ran so much of the time, and beside the other.
+/// A turn of one or two threads counts if each of them ran for that part of the time, and beside the other.
 const TOGETHER: f64 = 0.9;
 
 /// Nanoseconds of one request, the median of the turns that count.
@@ -23,7 +23,7 @@ pub struct Times {
     pub one: Option<f64>,
     /// Each of two threads.
     pub two: Option<f64>,
-    /// Of eight threads, what the machine's cores take together.
+    /// With eight threads, the time of all cores together.
     pub eight: Option<f64>,
 }
 
