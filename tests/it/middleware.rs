@@ -142,7 +142,9 @@ struct Passed(usize);
 /// Counts in the extensions the middlewares that were passed. Notes which number it found there, and which count when
 /// those within it were done.
 #[derive(Clone, Default)]
-struct Watch(Arc<Mutex<Vec<(Option<Number>, usize)>>>);
+struct Watch(Arc<Mutex<Vec<Noted>>>);
+
+type Noted = (Option<Number>, usize);
 
 #[async_trait]
 impl Middleware for Watch {
@@ -376,10 +378,11 @@ fn rejecting<'a>(
     _: &'a mut Extensions,
     _: Next<'a>,
 ) -> Pin<Box<dyn Future<Output = reqwest_middleware::Result<reqwest::Response>> + Send + 'a>> {
-    assert!(!request.headers().contains_key(AUTHORIZATION));
-    let response = Response::builder().status(401).header("www-authenticate", "Bearer error=\"invalid_token\"");
-    let response = response.url(request.url().clone()).body("").expect("a response");
-    Box::pin(std::future::ready(Ok(response.into())))
+    Box::pin(async move {
+        assert!(!request.headers().contains_key(AUTHORIZATION));
+        let response = Response::builder().status(401).header("www-authenticate", "Bearer error=\"invalid_token\"");
+        Ok(response.url(request.url().clone()).body("").expect("a response").into())
+    })
 }
 
 #[tokio::test(start_paused = true)]
