@@ -217,8 +217,8 @@ async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_giv
     }
 }
 
-/// In HTTP/2 responses whose content type is gRPC's; in others with the predicate for it. A response with a body has its
-/// status in the trailers.
+/// In HTTP/2 responses whose content type is gRPC's; in others with the predicate for it. A response with a body has
+/// its status in the trailers.
 #[tokio::test(start_paused = true)]
 async fn grpc_status_16_without_trailers_counts_as_a_rejection() {
     const GRPC: &str = "application/grpc";
