@@ -4,11 +4,12 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::error::{Error, ErrorKind};
 
@@ -38,4 +39,30 @@ pub(crate) async fn caught<F: Future>(call: impl FnOnce() -> F) -> Result<F::Out
 pub(crate) fn missing() -> Error {
     Error::new(ErrorKind::Runtime, "fetching a token needs a tokio runtime with its timer enabled")
         .with_advice("make the call within a runtime that is built with `enable_all` or `enable_time`")
+}
+
+/// A task that is aborted when this value is dropped.
+#[derive(Default)]
+pub(crate) struct AbortOnDrop(TaskHandle);
+
+/// Where to store the handle of a task once it is spawned.
+pub(crate) type TaskHandle = Arc<OnceLock<AbortHandle>>;
+
+impl AbortOnDrop {
+    pub(crate) fn handle(&self) -> TaskHandle {
+        Arc::clone(&self.0)
+    }
+
+    /// Lets the task end by itself. A handle would keep its memory, of more than a kilobyte.
+    pub(crate) fn let_go(&mut self) {
+        self.0 = Arc::default();
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.get() {
+            task.abort();
+        }
+    }
 }

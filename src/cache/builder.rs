@@ -1,11 +1,6 @@
 //! The settings of a cache.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use super::{
     Clock, Core, TokenCache,
@@ -17,7 +12,7 @@ use super::{
     slot::Slot,
 };
 #[cfg(feature = "store")]
-use crate::store::{EncryptionKey, Seal, Sharing, TokenStore};
+use crate::store::{EncryptionKey, Seal, SharedTokens, TokenStore};
 use crate::{
     error::Error, origin::Origins, report::Reporter, source::TokenSource, token::LONGEST_LIFETIME,
     token_request::TokenRequest,
@@ -209,9 +204,9 @@ impl TokenCacheBuilder {
             clock: self.clock,
             endpoint: Endpoint::default(),
             leases: Leases::new(),
-            streaks: AtomicUsize::new(0),
+            streaks: Arc::default(),
             #[cfg(feature = "store")]
-            sharing: self.shared.sharing(&report),
+            shared_tokens: self.shared.tokens(&report),
             report,
         });
         let default = Slot::new(Arc::clone(&context), TokenRequest::default());
@@ -251,9 +246,9 @@ impl SharedIn {
         }))
     }
 
-    fn sharing(self, report: &Reporter) -> Option<Arc<Sharing>> {
+    fn tokens(self, report: &Reporter) -> Option<Arc<SharedTokens>> {
         let (store, seal) = self.store?;
-        Some(Arc::new(Sharing::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
+        Some(Arc::new(SharedTokens::new(store, seal, self.namespace.unwrap_or_default(), report.clone())))
     }
 }
 

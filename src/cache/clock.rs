@@ -9,12 +9,12 @@ use std::{
 };
 
 /// A point in time on both clocks. The monotonic clock stops while a machine sleeps; people can set the wall clock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Nanoseconds since some point before the cache was built.
-    mono: u64,
+    /// Nanoseconds since some point. Negative for what was stored before.
+    mono: i64,
     /// Nanoseconds since 1970.
-    wall: u64,
+    wall: i64,
 }
 
 impl Moment {
@@ -26,11 +26,11 @@ impl Moment {
 
     /// How long until the first of the clocks reaches `at`.
     pub(crate) fn until(self, at: Self) -> Duration {
-        Duration::from_nanos(at.mono.saturating_sub(self.mono).min(at.wall.saturating_sub(self.wall)))
+        duration(at.mono.saturating_sub(self.mono).min(at.wall.saturating_sub(self.wall)))
     }
 
     pub(crate) fn wall(self) -> SystemTime {
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(self.wall)).unwrap_or(SystemTime::UNIX_EPOCH)
+        SystemTime::UNIX_EPOCH.checked_add(duration(self.wall)).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     pub(crate) fn after(self, wait: Duration) -> Self {
@@ -41,7 +41,7 @@ impl Moment {
     /// How long ago `earlier` was, on the clock that says more.
     #[cfg(feature = "store")]
     pub(crate) fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.mono.saturating_sub(earlier.mono).max(self.wall.saturating_sub(earlier.wall)))
+        duration(self.mono.saturating_sub(earlier.mono).max(self.wall.saturating_sub(earlier.wall)))
     }
 
     #[cfg(feature = "store")]
@@ -111,7 +111,7 @@ impl Clock {
 impl Manual {
     fn now(&self) -> Moment {
         let mut now = self.start.after(self.tokio_start.elapsed());
-        now.wall = now.wall.saturating_add_signed(self.wall_ahead.load(Ordering::Relaxed));
+        now.wall = now.wall.saturating_add(self.wall_ahead.load(Ordering::Relaxed));
         now
     }
 }
@@ -123,19 +123,24 @@ fn system() -> Moment {
 }
 
 #[cold]
-fn exact_mono() -> u64 {
+fn exact_mono() -> i64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     nanoseconds(START.elapsed())
 }
 
 #[cold]
-fn exact_wall() -> u64 {
+fn exact_wall() -> i64 {
     nanoseconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Five centuries at most.
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+/// Three centuries at most.
+fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Zero for what is negative.
+fn duration(nanoseconds: i64) -> Duration {
+    Duration::from_nanos(nanoseconds.max(0).cast_unsigned())
 }
 
 /// The longest time between two ticks.
@@ -145,19 +150,18 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// exact time takes three times as long.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
-fn ticks() -> (Option<u64>, Option<u64>) {
+fn ticks() -> (Option<i64>, Option<i64>) {
     use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
 
     // Unlike `clock_gettime`, this function does not panic if a kernel lacks the clock.
     let read = |clock| {
         let time = clock_gettime_dynamic(DynamicClockId::Known(clock)).ok()?;
-        // The kernel accepts no time before 1970.
-        Some((time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64))
+        Some((time.tv_sec as i64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as i64))
     };
     (read(ClockId::MonotonicCoarse), read(ClockId::RealtimeCoarse))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn ticks() -> (Option<u64>, Option<u64>) {
+fn ticks() -> (Option<i64>, Option<i64>) {
     (None, None)
 }

@@ -1,17 +1,14 @@
 //! What all the tokens of a cache share.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings, streaks::Streaks};
+use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings};
 #[cfg(feature = "store")]
-use crate::store::Sharing;
+use crate::store::SharedTokens;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
+
+/// Added to the source's own time limit: a flight that has not ended by then is in a runtime that nobody drives.
+const GRACE: Duration = Duration::from_millis(500);
 
 pub(super) struct Context {
     pub source: Arc<dyn TokenSource>,
@@ -20,24 +17,26 @@ pub(super) struct Context {
     pub endpoint: Endpoint,
     pub report: Reporter,
     pub leases: Leases,
-    /// How many streaks of rejections there are, over all tokens and origins.
-    pub streaks: AtomicUsize,
+    /// Each streak of rejections has a reference to it, over all tokens and origins.
+    pub streaks: Arc<()>,
     /// The store in which instances share tokens.
     #[cfg(feature = "store")]
-    pub sharing: Option<Arc<Sharing>>,
+    pub shared_tokens: Option<Arc<SharedTokens>>,
 }
 
 impl Context {
+    /// Whether any origin has a streak of rejections.
+    pub(super) fn has_streaks(&self) -> bool {
+        Arc::strong_count(&self.streaks) > 1
+    }
+
     /// How long one call to the source may take.
     pub(super) fn time_limit(&self) -> Duration {
         self.source.time_limit().min(LONGEST_LIFETIME)
     }
 
-    /// Changes a token's streaks, and counts them.
-    pub(super) fn counted<T>(&self, streaks: &mut Streaks, change: impl FnOnce(&mut Streaks) -> T) -> T {
-        let before = streaks.len();
-        let changed = change(streaks);
-        self.streaks.fetch_add(streaks.len().wrapping_sub(before), Ordering::Relaxed);
-        changed
+    /// How long a flight may take from when it calls the source.
+    pub(super) fn flight_limit(&self) -> Duration {
+        self.time_limit() + GRACE
     }
 }

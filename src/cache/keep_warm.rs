@@ -19,9 +19,9 @@ pub(super) fn ensure(slot: &Arc<Slot>) {
         return;
     }
     let Some(runtime) = runtime::with_timer() else { return };
-    if let Some(task) = slot.warm_up() {
+    if let Some(handle) = slot.warm_up() {
         let running = Running(Arc::downgrade(slot));
-        let _ = task.set(runtime.spawn(keep_warm(running)).abort_handle());
+        let _ = handle.set(runtime.spawn(keep_warm(running)).abort_handle());
     }
 }
 
@@ -30,11 +30,11 @@ async fn keep_warm(running: Running) {
     loop {
         let Some(slot) = running.0.upgrade() else { return };
         let due = slot.due();
-        let wait = due.map_or(BETWEEN_REQUESTS, |due| slot.context().clock.now().until(due) + clock::TICK);
+        let wait = due.map_or(BETWEEN_REQUESTS, |due| slot.now().until(due) + clock::TICK);
         drop(slot);
         sleep(wait.clamp(BETWEEN_REQUESTS, LOOK_AT_THE_CLOCK)).await;
         let Some(slot) = running.0.upgrade() else { return };
-        if due.is_some_and(|due| slot.context().clock.now().reached(due)) {
+        if due.is_some_and(|due| slot.now().reached(due)) {
             let _ = fetch::step(&slot, None);
         }
     }

@@ -8,34 +8,22 @@ mod clock;
 mod context;
 mod endpoint;
 mod fetch;
-mod flight;
 mod for_adapters;
 mod keep_warm;
 mod keys;
-mod lasting;
 mod lease;
-#[cfg(not(feature = "store"))]
-mod not_sharing;
 mod renewal;
-#[cfg(feature = "store")]
-mod sharing;
 mod slot;
 mod status;
 mod streaks;
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
 pub(crate) use self::lease::Lease;
-#[cfg(not(feature = "store"))]
-use self::not_sharing as sharing;
 pub use self::{
     builder::TokenCacheBuilder,
     status::{CacheStatus, ObtainedFrom},
@@ -113,6 +101,31 @@ impl TokenCache {
     /// Like [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
         self.hand_out(&self.slot(request)).await
+    }
+
+    /// Like [`token`](Self::token), for handing the token to a program that cannot renew it: the token can be used for
+    /// at least `time`, and its renewal is not due. If that is not so for the cached token, another one is requested;
+    /// callers of other methods get the cached token meanwhile.
+    ///
+    /// ```no_run
+    /// # async fn example(tokens: client_credentials::TokenCache) -> Result<(), client_credentials::Error> {
+    /// let token = tokens.token_valid_for(std::time::Duration::from_secs(20 * 60)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Like [`token`](Self::token); also while the cached token can still be used, but not for as long as `time`. With
+    /// [`ErrorKind::Configuration`], if not even a new token can.
+    pub async fn token_valid_for(&self, time: Duration) -> Result<AccessToken, Error> {
+        let (slot, since) = (&self.own, self.core.context.clock.now());
+        let mut token = self.acquire(slot, None, self.wait_limit()).await?;
+        while !slot.lasts(&token, time, since)? {
+            token = self.acquire(slot, Some(token.number()), self.wait_limit()).await?;
+        }
+        self.handed_out(slot, &token);
+        Ok(token)
     }
 
     /// Returns a handle of this cache for another token: [`token`](Self::token) returns it, and adapters attach it to
@@ -206,7 +219,7 @@ impl TokenCache {
     /// A token that is handed out counts as accepted until it is reported. That is of interest only while an origin has
     /// a streak of rejections.
     fn handed_out(&self, slot: &Slot, token: &AccessToken) {
-        if self.core.context.streaks.load(Ordering::Relaxed) > 0 {
+        if self.core.context.has_streaks() {
             slot.accepted(token.number(), BY_HAND);
         }
     }

@@ -1,6 +1,6 @@
 //! Rejections in a row: how often they may renew a token.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{backoff::BETWEEN_REQUESTS, clock::Moment};
 use crate::challenge::Rejection;
@@ -29,6 +29,8 @@ struct Streak {
     /// Whether the origin has accepted a token since.
     accepted: bool,
     mentioned: bool,
+    /// By this, streaks are counted.
+    _all: Arc<()>,
 }
 
 /// No renewal: the last one was too recent.
@@ -38,10 +40,6 @@ pub(super) struct TooSoon {
 }
 
 impl Streaks {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     fn of(&self, origin: u64) -> impl Iterator<Item = &Streak> {
         self.0.iter().filter(move |streak| streak.origin == origin)
     }
@@ -57,12 +55,12 @@ impl Streaks {
     }
 
     /// `Ok`: the rejection may renew the token. An explicit one is never held back by bare ones.
-    pub(super) fn reject(&mut self, origin: u64, kind: Rejection, now: Moment) -> Result<(), TooSoon> {
+    pub(super) fn reject(&mut self, origin: u64, kind: Rejection, now: Moment, all: &Arc<()>) -> Result<(), TooSoon> {
         self.forget(now);
         self.0.retain(|streak| streak.origin != origin || !streak.is_over(now));
         let holds_back = |streak: &&Streak| streak.kind == kind || streak.kind == Rejection::Explicit;
         let wait = self.of(origin).filter(holds_back).map(|streak| now.until(streak.not_before)).max();
-        let streak = self.streak(origin, kind, now);
+        let streak = self.streak(origin, kind, now, all);
         (streak.quiet_since, streak.accepted) = (now, false);
         if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
             return Err(TooSoon { wait, is_first: !std::mem::replace(&mut streak.mentioned, true) });
@@ -73,12 +71,13 @@ impl Streaks {
         Ok(())
     }
 
-    fn streak(&mut self, origin: u64, kind: Rejection, now: Moment) -> &mut Streak {
+    fn streak(&mut self, origin: u64, kind: Rejection, now: Moment, all: &Arc<()>) -> &mut Streak {
         let is_it = |streak: &Streak| (streak.origin, streak.kind) == (origin, kind);
         let at = self.0.iter().position(is_it).unwrap_or(self.0.len());
         if at == self.0.len() {
-            let (not_before, quiet_since) = (now, now);
-            self.0.push(Streak { origin, kind, count: 0, not_before, quiet_since, accepted: false, mentioned: false });
+            let (not_before, quiet_since, _all) = (now, now, Arc::clone(all));
+            let (count, accepted, mentioned) = (0, false, false);
+            self.0.push(Streak { origin, kind, count, not_before, quiet_since, accepted, mentioned, _all });
         }
         &mut self.0[at]
     }

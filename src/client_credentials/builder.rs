@@ -10,8 +10,8 @@ use http::HeaderMap;
 use super::{
     ClientAuthentication, ClientCredentials, ClientSettings, EndpointSource, Secret,
     authentication::{History, Id},
-    discovery::{Discovery, DiscoveryConfig},
-    endpoint::TokenEndpoint,
+    discovery::Discovery,
+    endpoint::{EndpointConfig, TokenEndpoint},
     header,
     transport::Transport,
 };
@@ -32,11 +32,7 @@ use crate::{
 #[must_use]
 pub struct ClientCredentialsBuilder {
     pub(super) settings: ClientSettings,
-    server: ServerUrl,
-    /// Where a discovered token endpoint may be, in addition to the issuer's host.
-    token_endpoint_origins: Origins,
-    mtls_endpoint_aliases: bool,
-    plain_http: bool,
+    endpoint: EndpointConfig,
     /// `None`: not yet set.
     pub(super) authentication: Option<ClientAuthentication>,
     request: TokenRequestBuilder,
@@ -50,12 +46,6 @@ pub struct ClientCredentialsBuilder {
 
 type Wrap = dyn Fn(Arc<dyn HttpClient>) -> Arc<dyn HttpClient> + Send + Sync;
 
-#[derive(Clone)]
-enum ServerUrl {
-    Token(String),
-    Issuer(String),
-}
-
 impl ClientCredentials {
     /// Starts a builder for the token endpoint at `token_url`. If `authentication` is a string or a [`Secret`], it is
     /// the client's secret, sent in the body (`client_secret_post`). Both id and secret can change at run time.
@@ -64,7 +54,27 @@ impl ClientCredentials {
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(ServerUrl::Token(token_url.into()), client_id.into(), authentication.into())
+        let settings = ClientSettings {
+            server: token_url.into(),
+            client_id: client_id.into(),
+            grant_type: "client_credentials".to_owned(),
+            comma_separated_scopes: false,
+            headers: HeaderMap::new(),
+            origins: Origins::default(),
+            timeout: Duration::from_secs(28),
+            token_types: Vec::new(),
+        };
+        ClientCredentialsBuilder {
+            settings,
+            endpoint: EndpointConfig::default(),
+            authentication: Some(authentication.into()),
+            request: TokenRequest::builder(),
+            scope_required: false,
+            transport: Transport::Default,
+            wraps: Vec::new(),
+            overridden: Vec::new(),
+            refused: None,
+        }
     }
 
     /// Starts a builder for the token endpoint in an issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414). The
@@ -86,42 +96,17 @@ impl ClientCredentials {
         client_id: impl Into<Secret>,
         authentication: impl Into<ClientAuthentication>,
     ) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(ServerUrl::Issuer(issuer.into()), client_id.into(), authentication.into())
+        let mut builder = Self::builder(issuer, client_id, authentication);
+        builder.endpoint.is_discovered = true;
+        builder
     }
 }
 
 impl ClientCredentialsBuilder {
-    fn new(server: ServerUrl, client_id: Secret, authentication: ClientAuthentication) -> Self {
-        let settings = ClientSettings {
-            client_id,
-            grant_type: "client_credentials".to_owned(),
-            comma_separated_scopes: false,
-            headers: HeaderMap::new(),
-            origins: Origins::default(),
-            timeout: Duration::from_secs(28),
-            token_types: Vec::new(),
-        };
-        Self {
-            settings,
-            server,
-            token_endpoint_origins: Origins::default(),
-            mtls_endpoint_aliases: false,
-            plain_http: false,
-            authentication: Some(authentication),
-            request: TokenRequest::builder(),
-            scope_required: false,
-            transport: Transport::Default,
-            wraps: Vec::new(),
-            overridden: Vec::new(),
-            refused: None,
-        }
-    }
-
     /// A builder whose `build` fails with this error, whatever else is set.
     #[cfg(feature = "serde")]
     pub(super) fn refused(error: Error) -> Self {
-        let nowhere = ServerUrl::Token(String::new());
-        Self { refused: Some(error), ..Self::new(nowhere, "".into(), ClientAuthentication::none()) }
+        Self { refused: Some(error), ..ClientCredentials::builder("", "", ClientAuthentication::none()) }
     }
 
     /// Replaces the client authentication.
@@ -195,7 +180,7 @@ impl ClientCredentialsBuilder {
     /// another host (Amazon Cognito: the user pool's domain). The client's secret is sent there.
     pub fn token_endpoint_origin(mut self, origin: impl AsRef<str>) -> Self {
         if let Some(origins) = self.note(Origins::new([origin]).map_err(|error| error.about("token_endpoint_origin"))) {
-            self.token_endpoint_origins.extend(origins);
+            self.endpoint.origins.extend(origins);
         }
         self
     }
@@ -204,7 +189,7 @@ impl ClientCredentialsBuilder {
     /// document has one (`mtls_endpoint_aliases`, RFC 8705 section 5). Clients that authenticate with a certificate
     /// always do so; this is for clients that only want tokens bound to their certificate.
     pub fn mtls_endpoint_aliases(mut self) -> Self {
-        self.mtls_endpoint_aliases = true;
+        self.endpoint.mtls_aliases = true;
         self
     }
 
@@ -268,7 +253,7 @@ impl ClientCredentialsBuilder {
     /// Allows plain `http` to a token endpoint that is not on loopback. Anyone on the network path can then read the
     /// secret.
     pub fn allow_plain_http(mut self) -> Self {
-        self.plain_http = true;
+        self.endpoint.plain_http = true;
         self
     }
 
@@ -327,26 +312,17 @@ impl ClientCredentialsBuilder {
     }
 
     fn endpoint(&self, authentication: &ClientAuthentication) -> Result<EndpointSource, Error> {
-        match &self.server {
-            ServerUrl::Token(_) if !self.token_endpoint_origins.is_empty() || self.mtls_endpoint_aliases => {
-                Err(Error::configuration(
-                    "token_endpoint_origin, mtls_endpoint_aliases: require a discovered token endpoint; use `ClientCredentials::discover`, or omit them",
-                ))
-            }
-            ServerUrl::Token(url) => {
-                let endpoint = TokenEndpoint::configured(url, self.plain_http)?;
-                Ok(EndpointSource::Configured(Arc::new(endpoint)))
-            }
-            ServerUrl::Issuer(issuer) => {
-                let discovery = Discovery::new(DiscoveryConfig {
-                    issuer: issuer.clone(),
-                    origins: self.token_endpoint_origins.clone(),
-                    mtls: self.mtls_endpoint_aliases || authentication.uses_tls_certificate(),
-                    plain_http: self.plain_http,
-                })?;
-                Ok(EndpointSource::Discovered(Box::new(discovery)))
-            }
+        let (server, mut config) = (&self.settings.server, self.endpoint.clone());
+        if config.is_discovered {
+            config.mtls_aliases |= authentication.uses_tls_certificate();
+            return Ok(EndpointSource::Discovered(Box::new(Discovery::new(server.clone(), config)?)));
         }
+        if !config.origins.is_empty() || config.mtls_aliases {
+            return Err(Error::configuration(
+                "token_endpoint_origin, mtls_endpoint_aliases: require a discovered token endpoint; use `ClientCredentials::discover`, or omit them",
+            ));
+        }
+        Ok(EndpointSource::Configured(Arc::new(TokenEndpoint::configured(server, config.plain_http)?)))
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    endpoint::TokenEndpoint,
+    endpoint::{EndpointConfig, TokenEndpoint},
     mask::Mask,
     members::{Member, Members, text},
     request,
@@ -24,7 +24,7 @@ use crate::{
     host::is_same_host,
     http_client::{self, HttpClient, SecretBody},
     lock::lock,
-    origin::{Origins, Permission, Target},
+    origin::{Permission, Target},
     report::log,
 };
 
@@ -42,24 +42,15 @@ const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
 /// Looks up the token endpoint, and caches it.
 pub(super) struct Discovery {
-    config: DiscoveryConfig,
+    /// Exactly as it was configured: it is compared as a string (RFC 8414 section 3.3).
+    issuer: String,
+    config: EndpointConfig,
     /// The issuer's URL.
     url: Uri,
     urls: Vec<Uri>,
     state: Mutex<LookUpState>,
-    /// Held during the first look-up, so that callers do not all send one.
+    /// Held during a look-up, so that callers that have no endpoint do not all send one.
     turn: tokio::sync::Mutex<()>,
-}
-
-/// What a metadata document is checked against.
-pub(super) struct DiscoveryConfig {
-    /// Exactly as it was configured: it is compared as a string (RFC 8414 section 3.3).
-    pub issuer: String,
-    /// Where the token endpoint may be, in addition to the issuer's host.
-    pub origins: Origins,
-    /// Whether to use `mtls_endpoint_aliases` (RFC 8705 section 5), for clients with a certificate.
-    pub mtls: bool,
-    pub plain_http: bool,
 }
 
 #[derive(Default)]
@@ -75,28 +66,21 @@ struct CachedEndpoint {
     doubted: bool,
 }
 
-enum Plan {
-    UseCached(Arc<TokenEndpoint>),
-    /// This caller looks up again; until then, the other callers use the cached endpoint.
-    Refresh,
-    LookUp,
-}
-
 impl Discovery {
-    pub(super) fn new(config: DiscoveryConfig) -> Result<Self, Error> {
+    pub(super) fn new(issuer: String, config: EndpointConfig) -> Result<Self, Error> {
         let refuse = |what: &str| {
             Err(Error::configuration(format!(
                 "issuer: {what}; write it exactly as the server does, such as `https://auth.example.com`"
             )))
         };
-        let url = match TokenEndpoint::read(&config.issuer, config.plain_http) {
+        let url = match TokenEndpoint::read(&issuer, config.plain_http) {
             Ok(endpoint) => endpoint.url,
             Err(what) => return refuse(what),
         };
-        if config.issuer.contains('?') {
+        if issuer.contains('?') {
             return refuse("has a query");
         }
-        if config.issuer.contains("/.well-known/") {
+        if issuer.contains("/.well-known/") {
             return refuse("is the URL of a metadata document; its issuer is the part before `/.well-known/`");
         }
         let path = url.path().strip_suffix('/').unwrap_or(url.path());
@@ -104,11 +88,7 @@ impl Discovery {
         paths.dedup();
         let urls = paths.into_iter().map(|path| uri::Builder::from(url.clone()).path_and_query(path).build());
         let Ok(urls) = urls.collect() else { return refuse("is not a URL") };
-        Ok(Self { config, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
-    }
-
-    pub(super) fn issuer(&self) -> &str {
-        &self.config.issuer
+        Ok(Self { issuer, config, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     /// The token endpoint. `limit` is the time limit of the whole token request; `mask` hides what the server has
@@ -120,24 +100,18 @@ impl Discovery {
         mask: &Mask,
     ) -> Result<Arc<TokenEndpoint>, Error> {
         let came = Instant::now();
-        match self.plan(came) {
-            Plan::UseCached(endpoint) => Ok(endpoint),
-            Plan::Refresh => {
-                let outcome = timeout(limit / LOOK_UP_SHARE, self.look_up(client, mask)).await;
-                self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
-            }
-            Plan::LookUp => {
-                // The wait is bounded, because the runtime of the caller that holds the lock may be stopped.
-                let _turn = timeout(limit / LOOK_UP_SHARE, self.turn.lock()).await.ok();
-                let plan = self.plan(Instant::now());
-                let failure = self.state().failure.clone();
-                match (plan, failure) {
-                    (Plan::UseCached(endpoint), _) => Ok(endpoint),
-                    (_, Some((at, error))) if at > came => Err(error),
-                    _ => self.finish(self.look_up(client, mask).await),
-                }
-            }
+        if let Some(endpoint) = self.current(came) {
+            return Ok(endpoint);
         }
+        let share = limit / LOOK_UP_SHARE;
+        // The wait is bounded, because the runtime of the caller that holds the lock may be stopped.
+        let _turn = timeout(share, self.turn.lock()).await.ok();
+        if let Some(outcome) = self.outcome_since(came) {
+            return outcome;
+        }
+        let limit = if self.state().cached.is_some() { share } else { limit };
+        let outcome = timeout(limit, self.look_up(client, mask)).await;
+        self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
     }
 
     /// Called when the token endpoint failed without an OAuth error: it may have moved.
@@ -147,15 +121,24 @@ impl Discovery {
         }
     }
 
-    fn plan(&self, now: Instant) -> Plan {
+    /// The cached endpoint. `None`: this caller looks it up. If it is cached, the other callers use it until then.
+    fn current(&self, now: Instant) -> Option<Arc<TokenEndpoint>> {
         let mut state = self.state();
-        let Some(cached) = &mut state.cached else { return Plan::LookUp };
+        let cached = state.cached.as_mut()?;
         let lifetime = if cached.doubted { RECHECK_AFTER } else { REFRESH_AFTER };
         if now.duration_since(cached.checked_at) < lifetime {
-            return Plan::UseCached(Arc::clone(&cached.endpoint));
+            return Some(Arc::clone(&cached.endpoint));
         }
         (cached.checked_at, cached.doubted) = (now, true);
-        Plan::Refresh
+        None
+    }
+
+    /// The outcome of another caller's look-up.
+    fn outcome_since(&self, came: Instant) -> Option<Result<Arc<TokenEndpoint>, Error>> {
+        let state = self.state();
+        let found = state.cached.as_ref().filter(|cached| cached.discovered_at >= came);
+        let failed = state.failure.as_ref().filter(|(at, _)| *at > came);
+        found.map(|cached| Ok(Arc::clone(&cached.endpoint))).or(failed.map(|(_, error)| Err(error.clone())))
     }
 
     fn finish(&self, outcome: Result<TokenEndpoint, Error>) -> Result<Arc<TokenEndpoint>, Error> {
@@ -163,7 +146,7 @@ impl Discovery {
         let mut state = self.state();
         match outcome {
             Ok(endpoint) => {
-                log::discovered(&self.config.issuer, &endpoint.name);
+                log::discovered(&self.issuer, &endpoint.name);
                 let endpoint = Arc::new(endpoint);
                 let cached = CachedEndpoint {
                     endpoint: Arc::clone(&endpoint),
@@ -175,9 +158,9 @@ impl Discovery {
                 Ok(endpoint)
             }
             Err(error) => {
-                let error = error.about(&format!("discovery of {} failed", self.config.issuer));
+                let error = error.about(&format!("discovery of {} failed", self.issuer));
                 if let Some(cached) = &state.cached {
-                    log::not_discovered(&self.config.issuer, &error, now.duration_since(cached.discovered_at));
+                    log::not_discovered(&self.issuer, &error, now.duration_since(cached.discovered_at));
                     return Ok(Arc::clone(&cached.endpoint));
                 }
                 state.failure = Some((now, error.clone()));
@@ -226,13 +209,13 @@ impl Discovery {
     fn token_endpoint(&self, members: &Members<'_>, mask: &Mask) -> Result<TokenEndpoint, Error> {
         let config = &self.config;
         let issuer = string(members, "issuer")?;
-        if *issuer != config.issuer {
+        if *issuer != self.issuer {
             return Err(invalid(format!("the document's issuer is {:?}", mask.quote(&issuer)))
                 .with_advice("write the issuer exactly as the server does")
                 .lasting());
         }
-        let aliases = members.get("mtls_endpoint_aliases").filter(|_| config.mtls).and_then(Member::object);
-        let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| !alias.is_null()));
+        let aliases = members.get("mtls_endpoint_aliases").filter(|_| config.mtls_aliases).and_then(Member::object);
+        let alias = aliases.filter(|aliases| aliases.get("token_endpoint").is_some_and(|alias| alias.kind() != "null"));
         let text = string(alias.as_ref().unwrap_or(members), "token_endpoint")?;
         let endpoint = TokenEndpoint::read(&text, config.plain_http)
             .map_err(|what| invalid(format!("the document's token_endpoint {:?} {what}", mask.quote(&text))))?;
@@ -245,8 +228,7 @@ impl Discovery {
             .with_advice("if that is its place, allow that origin with `.token_endpoint_origin(..)`")
             .lasting());
         }
-        // The audience is not the URL: a malicious document could name another server that the client uses.
-        Ok(TokenEndpoint { audience: config.issuer.clone(), name: mask.quote(&endpoint.name), ..endpoint })
+        Ok(TokenEndpoint { name: mask.quote(&endpoint.name), url: endpoint.url })
     }
 
     /// Whether the URL is on the issuer's host (over https, unless the issuer is plain http) or at an allowed origin.

@@ -2,15 +2,29 @@
 
 use http::Uri;
 
-use crate::{error::Error, host::is_loopback, origin::Port};
+use crate::{
+    error::Error,
+    host::is_loopback,
+    origin::{Origins, Port},
+};
+
+/// Where the token endpoint may be.
+#[derive(Clone, Default)]
+pub(super) struct EndpointConfig {
+    /// Whether it is in the metadata of an issuer.
+    pub is_discovered: bool,
+    /// Where a discovered one may be, in addition to the issuer's host.
+    pub origins: Origins,
+    /// Whether to use `mtls_endpoint_aliases` (RFC 8705 section 5), for clients with a certificate.
+    pub mtls_aliases: bool,
+    pub plain_http: bool,
+}
 
 /// A token endpoint.
 pub(super) struct TokenEndpoint {
     pub url: Uri,
     /// The URL without its query, for errors.
     pub name: String,
-    /// The default audience of assertions: the URL exactly as it was configured, or the issuer.
-    pub audience: String,
 }
 
 impl TokenEndpoint {
@@ -59,6 +73,6 @@ impl TokenEndpoint {
             _ => return Err("has a scheme other than https"),
         }
         let name = format!("{scheme}://{authority}{}", url.path());
-        Ok(Self { url, name, audience: text.to_owned() })
+        Ok(Self { url, name })
     }
 }

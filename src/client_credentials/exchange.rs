@@ -1,8 +1,10 @@
 //! One call to the token endpoint, and the retries when the server rejects the client's credentials.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::SystemTime,
+};
 
-use http::Response;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
@@ -17,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    http_client::{self, SecretBody},
+    http_client,
     lock::lock,
     report::log,
     source::TokenSource,
@@ -35,7 +37,7 @@ impl ClientCredentials {
             }
         };
         cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
-        let exchange = Exchange { client: self, endpoint: &endpoint, request, deadline, mask, secrets: Vec::new() };
+        let exchange = Exchange { client: self, endpoint: &endpoint, request, deadline, mask, date: None };
         let outcome = exchange.token().await;
         if let (EndpointSource::Discovered(discovery), Err(error)) = (&self.endpoint, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
@@ -62,25 +64,10 @@ impl ClientCredentials {
         Ok(credentials)
     }
 
-    /// Waits until the credentials differ from those that were read last. Unreadable credentials count as unchanged.
-    pub(super) async fn changed(&self) {
-        let Some(interval) = self.authentication.check_interval(&self.settings.client_id) else {
-            return std::future::pending().await;
-        };
-        let refused = self.history.current();
-        loop {
-            tokio::time::sleep(interval).await;
-            if self.authentication.read(&self.settings.client_id).await.is_ok_and(|read| Some(read) != refused) {
-                return;
-            }
-        }
-    }
-
-    /// Credentials that were not yet refused in this call: first the current ones, then the previous ones.
-    async fn alternative(&self, refused: &[Credentials]) -> Option<Credentials> {
-        let now = if refused.len() == 1 { self.read().await.ok() } else { None };
-        let before = if refused.len() <= 2 { self.history.previous() } else { None };
-        now.into_iter().chain(before).find(|others| !refused.contains(others))
+    /// The current credentials if they have changed, or else the previous ones.
+    async fn alternative(&self, refused: &Credentials) -> Option<Credentials> {
+        let current = self.read().await.ok();
+        current.into_iter().chain(self.history.previous()).find(|other| other != refused)
     }
 
     /// Hides extra parameters and headers, which may be secrets, and the secrets of the last exchange.
@@ -106,16 +93,6 @@ impl ClientCredentials {
             log::other_scope(self.name(), &asked, &mask.quote(scope));
         }
     }
-
-    /// How far the server's clock is ahead, if an assertion may have been rejected because of its timestamps. Servers
-    /// use different error codes for that.
-    fn correction(&self, known: i64, error: &Error, response: &Response<SecretBody>) -> Option<i64> {
-        let is_verdict = error.response().is_some() && !error.is_transient();
-        if !is_verdict || !self.authentication.depends_on_clock() {
-            return None;
-        }
-        seconds_ahead(lifetime::date(response.headers())?, known)
-    }
 }
 
 /// One call of the token endpoint, with its retries.
@@ -125,77 +102,73 @@ struct Exchange<'a> {
     request: &'a TokenRequest,
     deadline: Instant,
     mask: Mask,
-    /// What was sent and received, for the mask of the next exchange.
-    secrets: Vec<Zeroizing<String>>,
+    /// The time of the last response, by the server's clock.
+    date: Option<SystemTime>,
 }
 
 impl Exchange<'_> {
+    /// Sends at most three requests: one, one with the server's time, and one with other credentials.
     async fn token(mut self) -> Result<AccessToken, Error> {
         let client = self.client;
-        let mut refused = Vec::new();
         let mut credentials = client.in_time(self.deadline, client.read()).await?;
-        loop {
-            let error = match self.attempt(&credentials, refused.is_empty()).await {
-                Ok(token) => {
-                    if client.history.previous().as_ref() == Some(&credentials) {
-                        log::previous_secret_accepted(client.name());
-                    }
-                    return Ok(token);
-                }
-                Err(error) => error,
-            };
-            if !error.may_be_credentials() {
-                return Err(error);
+        // The mask hides those of the exchange before.
+        lock(&client.last_secrets).clear();
+        let ahead = client.clock_ahead.load(Ordering::Relaxed);
+        let mut outcome = self.attempt(&credentials, ahead).await;
+        // A second failure does not count, because the `Date` may come from a proxy.
+        if let Some(corrected) = self.correction(&outcome, ahead)
+            && let Ok(token) = self.attempt(&credentials, corrected).await
+        {
+            client.clock_ahead.store(corrected, Ordering::Relaxed);
+            log::clock_corrected(client.name(), corrected);
+            outcome = Ok(token);
+        }
+        if outcome.as_ref().is_err_and(Error::may_be_credentials)
+            && let Some(other) = client.alternative(&credentials).await
+        {
+            outcome = self.attempt(&other, ahead).await;
+            if outcome.is_ok() && client.history.previous().as_ref() == Some(&other) {
+                log::previous_secret_accepted(client.name());
             }
-            let advice = client.authentication.advice(&credentials);
-            refused.push(credentials);
-            let Some(other) = client.alternative(&refused).await else { return Err(error.with_advice(advice)) };
             credentials = other;
         }
+        outcome.map_err(|error| match error.may_be_credentials() {
+            true => error.with_advice(client.authentication.advice(&credentials)),
+            false => error,
+        })
     }
 
-    /// Sends the request, and once more with the server's time if the local clock may be the cause of a rejection. The
-    /// second result counts only if it is a success, because the `Date` may come from a proxy.
-    async fn attempt(&mut self, credentials: &Credentials, may_correct_clock: bool) -> Result<AccessToken, Error> {
+    /// Sends a request, and reads the response. The server's clock is `ahead` by so many seconds.
+    async fn attempt(&mut self, credentials: &Credentials, ahead: i64) -> Result<AccessToken, Error> {
         let client = self.client;
-        let ahead = client.clock_ahead.load(Ordering::Relaxed);
-        let response = self.send(credentials, ahead).await?;
-        let error = match self.read(&response) {
-            Ok(token) => return Ok(token),
-            Err(error) => error,
-        };
-        let Some(corrected) = client.correction(ahead, &error, &response).filter(|_| may_correct_clock) else {
-            return Err(error);
-        };
-        let Ok(response) = self.send(credentials, corrected).await else { return Err(error) };
-        let token = self.read(&response).map_err(|_| error)?;
-        client.clock_ahead.store(corrected, Ordering::Relaxed);
-        log::clock_corrected(client.name(), corrected);
-        Ok(token)
-    }
-
-    async fn send(&mut self, credentials: &Credentials, ahead: i64) -> Result<Response<SecretBody>, Error> {
-        let client = self.client;
-        let proof = client.authentication.prove(credentials, &self.endpoint.audience, ahead);
+        let proof = client.authentication.prove(credentials, &client.settings.server, ahead);
         let mut proof = client.in_time(self.deadline, proof).await?;
         self.hide(std::mem::take(&mut proof.secrets));
         let request = request::build(&client.settings, self.endpoint, self.request, &proof);
-        http_client::send(&*client.http_client, request).await
-    }
-
-    fn read(&mut self, response: &Response<SecretBody>) -> Result<AccessToken, Error> {
+        let response = http_client::send(&*client.http_client, request).await?;
+        self.date = lifetime::date(response.headers());
         let scheme = self.endpoint.url.scheme_str().unwrap_or_default();
-        let granted = response::read(response, scheme, self.mask.clone(), &self.client.settings.token_types)?;
-        self.client.notice(self.request, &granted, &self.mask);
+        let granted = response::read(&response, scheme, self.mask.clone(), &client.settings.token_types)?;
+        client.notice(self.request, &granted, &self.mask);
         self.hide(vec![Zeroizing::new(granted.token.expose_secret().to_owned())]);
         Ok(granted.token)
+    }
+
+    /// How far the server's clock is ahead, if an assertion may have been rejected because of its timestamps. Servers
+    /// use different error codes for that.
+    fn correction(&self, outcome: &Result<AccessToken, Error>, known: i64) -> Option<i64> {
+        let error = outcome.as_ref().err()?;
+        let is_verdict = error.response().is_some() && !error.is_transient();
+        if !is_verdict || !self.client.authentication.depends_on_clock() {
+            return None;
+        }
+        seconds_ahead(self.date?, known)
     }
 
     /// Hides these secrets in what follows and in the next exchange.
     fn hide(&mut self, secrets: Vec<Zeroizing<String>>) {
         secrets.iter().for_each(|secret| self.mask.hide(secret));
-        self.secrets.extend(secrets);
-        lock(&self.client.last_secrets).clone_from(&self.secrets);
+        lock(&self.client.last_secrets).extend(secrets);
     }
 }
 

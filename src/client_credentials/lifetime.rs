@@ -8,23 +8,11 @@ use zeroize::Zeroizing;
 
 use super::members::{Member, Members};
 
-/// The value of `expires_in`.
-pub(super) enum Lifetime {
-    Stated(Duration),
-    /// Zero or less. Some servers mean that the token never expires, others that they do not know.
-    NoTime,
-    NotStated,
-}
-
-impl Lifetime {
-    /// `Err` is the type of a value that is not a number.
-    pub(super) fn read(members: &Members<'_>) -> Result<Self, &'static str> {
-        let Some(member) = members.get("expires_in").filter(|member| !member.is_null()) else {
-            return Ok(Self::NotStated);
-        };
-        let lifetime = seconds(member).ok_or(member.kind())?;
-        Ok(if lifetime.is_zero() { Self::NoTime } else { Self::Stated(lifetime) })
-    }
+/// The value of `expires_in`. Zero stands for zero or less: some servers mean that the token never expires, others that
+/// they do not know. `Err` is the type of a value that is not a number.
+pub(super) fn expires_in(members: &Members<'_>) -> Result<Option<Duration>, &'static str> {
+    let stated = members.get("expires_in").filter(|member| member.kind() != "null");
+    stated.map(|member| seconds(member).ok_or(member.kind())).transpose()
 }
 
 /// Reads an integer, a float or a numeric string. A negative number becomes zero, one that is too large the maximum.

@@ -1,22 +1,20 @@
 //! Hides secrets that a server repeats: a text that contains one, in any form, is not shown.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use zeroize::Zeroizing;
 
-use super::{authentication::FORM, escape};
+use super::{authentication::FORM, escape::layers};
 
 pub(super) const MASK: &str = "[redacted]";
-
-/// How deep escapes may be nested, such as JSON in HTML in JSON.
-const MAX_LAYERS: usize = 3;
 
 /// A shorter parameter, header or query value is probably a plain word or an id, so it is not masked.
 const MIN_VALUE: usize = 8;
 
-/// A shorter match is a coincidence.
+/// A shorter match of a secret is a coincidence, and one of [`MAX_PART`] bytes is not.
 const MIN_PART: usize = 4;
+const MAX_PART: usize = 8;
 
 /// What was sent in one exchange and must not be shown.
 #[derive(Clone, Default)]
@@ -28,7 +26,7 @@ pub(super) struct Mask {
 impl Mask {
     /// Hides every text that repeats a part of `secret`, as a whole.
     pub(super) fn hide(&mut self, secret: &str) {
-        if !self.secrets.iter().any(|hidden| hidden.as_str() == secret) {
+        if !secret.is_empty() && !self.secrets.iter().any(|hidden| hidden.as_str() == secret) {
             self.secrets.push(Zeroizing::new(secret.to_owned()));
         }
     }
@@ -48,56 +46,47 @@ impl Mask {
 
     /// Whether one of the texts, or all of them joined, repeats a secret or a value.
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
-        let secrets = self.secrets.iter().flat_map(|secret| Pattern::all_of(secret, true));
-        let values = self.values.iter().flat_map(|value| Pattern::all_of(value, false));
-        let patterns: Vec<_> = secrets.chain(values).collect();
-        let index = Index::of(&patterns);
-        texts.iter().any(|text| index.is_in_any_layer(text, MAX_LAYERS))
-            || index.is_in_any_layer(&Zeroizing::new(texts.concat()), MAX_LAYERS)
-    }
-}
-
-/// One of the forms of a secret that still differ after escapes are undone, as its [`plain`] text.
-struct Pattern {
-    text: Zeroizing<String>,
-    /// A match of this many bytes is not a coincidence.
-    part: usize,
-    /// Whether a shorter match counts at the end of a text, where the server may have cut it off.
-    is_secret: bool,
-}
-
-impl Pattern {
-    fn all_of(text: &str, is_secret: bool) -> Vec<Self> {
-        let numbers: [fn(u8) -> String; 3] =
-            [|byte| byte.to_string(), |byte| format!("{byte:02x}"), |byte| format!("0x{byte:02x}")];
-        let numbers = numbers.map(|number| joined(4 * text.len(), text.bytes().map(number)));
-        // Also as it is sent in a form and in a Basic header, because a server may repeat those in base64.
-        let form = joined(3 * text.len(), form_urlencoded::byte_serialize(text.as_bytes()));
-        let percent = joined(3 * text.len(), percent_encoding::utf8_percent_encode(text, FORM));
-        let mut written = Vec::from(numbers);
-        for sent in [text, &form, &percent] {
-            written.push(Zeroizing::new(sent.to_owned()));
-            written.extend((0..3).map(|shift| within_base64(sent, shift)));
-        }
-        written.sort_unstable_by(|one, other| one.as_str().cmp(other));
-        written.dedup();
-        let length = if is_secret { text.len() } else { plain(text).len() }.max(1);
-        let part = if is_secret { part_of_secret(length) } else { part_of_value(length, text.contains(':')) };
-        let patterns = written.into_iter().map(|written| plain(&written)).filter(|text| !text.is_empty());
-        let patterns = patterns.map(|text| {
-            let least = if is_secret { part_of_secret(text.len()) } else { 1 };
-            Self { part: (text.len() * part / length).max(least), text, is_secret }
-        });
         // Also unchanged: what is between its letters and digits may be most of a secret.
-        let whole = Zeroizing::new(text.to_ascii_lowercase());
-        let whole = (is_secret && !text.is_empty()).then_some(Self { text: whole, part, is_secret });
-        patterns.chain(whole).collect()
+        let whole = self.secrets.iter().map(|secret| Zeroizing::new(secret.to_ascii_lowercase()));
+        let secrets: Vec<_> = self.secrets.iter().flat_map(|secret| forms(secret)).chain(whole).collect();
+        let values: Vec<_> = self.values.iter().map(|value| (forms(value), value.contains(':'))).collect();
+        let mut index = Index::default();
+        for form in &secrets {
+            let part = part_of_secret(form.len());
+            index.add(form, part);
+            index.beginnings.extend((MIN_PART..part).map(|length| &form.as_bytes()[..length]));
+        }
+        for (forms, is_uri) in &values {
+            forms.iter().for_each(|form| index.add(form, part_of_value(form.len(), *is_uri)));
+        }
+        let joined = Zeroizing::new(texts.concat());
+        let mut layers = texts.iter().copied().chain([joined.as_str()]).flat_map(layers);
+        layers.any(|layer| index.is_in(&plain(&layer)) || index.is_in(&layer))
     }
+}
+
+/// How a text may be written, as far as that still differs after escapes are undone and only letters and digits count.
+fn forms(text: &str) -> Vec<Zeroizing<String>> {
+    let numbers: [fn(u8) -> String; 3] =
+        [|byte| byte.to_string(), |byte| format!("{byte:02x}"), |byte| format!("0x{byte:02x}")];
+    let mut forms = Vec::from(numbers.map(|number| joined(4 * text.len(), text.bytes().map(number))));
+    // Also as it is sent in a form and in a Basic header, because a server may repeat those in base64.
+    let form = joined(3 * text.len(), form_urlencoded::byte_serialize(text.as_bytes()));
+    let percent = joined(3 * text.len(), percent_encoding::utf8_percent_encode(text, FORM));
+    for sent in [text, &form, &percent] {
+        forms.push(plain(sent));
+        forms.extend((0..3).map(|shift| plain(&within_base64(sent, shift))));
+    }
+    forms.extend(layers(text).map(|layer| plain(&layer)));
+    forms.sort_unstable_by(|one, other| one.as_str().cmp(other));
+    forms.dedup();
+    forms.retain(|form| !form.is_empty());
+    forms
 }
 
 /// How many bytes of a secret of this length are not a coincidence.
 fn part_of_secret(length: usize) -> usize {
-    if length < 8 { length } else { (length / 2).clamp(MIN_PART, 8) }
+    if length < MAX_PART { length } else { (length / 2).clamp(MIN_PART, MAX_PART) }
 }
 
 /// The same for a value. It is longer, because the value is probably not a secret; and longer still for a URI, because
@@ -107,39 +96,23 @@ fn part_of_value(length: usize, is_uri: bool) -> usize {
     part.min(length)
 }
 
-/// Finds parts of patterns in a time that does not depend on their number.
+/// Finds parts of texts in a time that does not depend on their number.
+#[derive(Default)]
 struct Index<'a> {
-    parts: HashSet<&'a [u8]>,
-    lengths: BTreeSet<usize>,
+    by_length: BTreeMap<usize, HashSet<&'a [u8]>>,
+    /// What counts only at the end of a text, where the server may have cut it off.
     beginnings: HashSet<&'a [u8]>,
 }
 
 impl<'a> Index<'a> {
-    fn of(patterns: &'a [Pattern]) -> Self {
-        let parts = patterns.iter().flat_map(|pattern| pattern.text.as_bytes().windows(pattern.part)).collect();
-        let lengths = patterns.iter().map(|pattern| pattern.part).collect();
-        let secrets = patterns.iter().filter(|pattern| pattern.is_secret);
-        let beginnings =
-            secrets.flat_map(|pattern| (MIN_PART..pattern.part).map(|length| &pattern.text.as_bytes()[..length]));
-        Self { parts, lengths, beginnings: beginnings.collect() }
-    }
-
-    /// Also looks below `layers` of escapes. A server that changes a text to upper case changes those, too.
-    fn is_in_any_layer(&self, text: &str, layers: usize) -> bool {
-        let lower = Zeroizing::new(text.to_ascii_lowercase());
-        self.is_in(&plain(&lower))
-            || self.is_in(&lower)
-            || layers > 0 && escape::undone(&lower).any(|inner| self.is_in_any_layer(&inner, layers - 1))
+    fn add(&mut self, text: &'a str, part: usize) {
+        self.by_length.entry(part).or_default().extend(text.as_bytes().windows(part));
     }
 
     fn is_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        let begins = |at| {
-            self.lengths.iter().any(|length| bytes.get(at..at + length).is_some_and(|part| self.parts.contains(part)))
-        };
-        let longest = self.lengths.last().copied().unwrap_or_default();
-        let mut ends = (bytes.len().saturating_sub(longest)..bytes.len()).map(|at| &bytes[at..]);
-        ends.any(|end| self.beginnings.contains(end)) || (0..bytes.len()).any(begins)
+        (0..bytes.len()).rev().take(MAX_PART).any(|at| self.beginnings.contains(&bytes[at..]))
+            || self.by_length.iter().any(|(length, parts)| bytes.windows(*length).any(|part| parts.contains(part)))
     }
 }
 

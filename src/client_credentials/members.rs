@@ -117,10 +117,7 @@ impl<'a> Member<'a> {
 
     /// A number of any size, or a string that contains one.
     pub(super) fn number(&self) -> Option<f64> {
-        let number = match self {
-            Self::Json(json) if self.kind() == "a number" => json.parse::<f64>().ok()?,
-            Self::Json(_) | Self::Form(_) => self.string()?.trim().parse::<f64>().ok()?,
-        };
+        let number = self.content()?.trim().parse::<f64>().ok()?;
         (!number.is_nan()).then_some(number)
     }
 
@@ -137,10 +134,6 @@ impl<'a> Member<'a> {
         let Self::Json(json) = self else { return None };
         let items = serde_json::from_str::<Vec<&RawValue>>(json).ok()?;
         Some(items.into_iter().map(|item| Self::Json(item.get())))
-    }
-
-    pub(super) fn is_null(&self) -> bool {
-        matches!(self, Self::Json("null"))
     }
 
     /// The type of the value.

@@ -84,6 +84,9 @@ pub struct ClientCredentials {
 /// What the client uses exactly as it was set.
 #[derive(Clone)]
 struct ClientSettings {
+    /// The token URL or the issuer. It is the default audience of assertions, too: a malicious metadata document could
+    /// name the token URL of another server that the client uses.
+    server: String,
     client_id: Secret,
     grant_type: String,
     comma_separated_scopes: bool,
@@ -114,8 +117,18 @@ impl TokenSource for ClientCredentials {
         })
     }
 
+    /// Waits until the credentials differ from those that were read last. Unreadable ones count as unchanged.
     async fn credentials_changed(&self) {
-        self.changed().await;
+        let Some(interval) = self.authentication.check_interval(&self.settings.client_id) else {
+            return std::future::pending().await;
+        };
+        let refused = self.history.current();
+        loop {
+            tokio::time::sleep(interval).await;
+            if self.authentication.read(&self.settings.client_id).await.is_ok_and(|read| Some(read) != refused) {
+                return;
+            }
+        }
     }
 
     fn identity<'a>(&'a self, request: &'a TokenRequest) -> Option<Identifying<'a>> {
@@ -133,7 +146,7 @@ impl TokenSource for ClientCredentials {
     fn name(&self) -> &str {
         match &self.endpoint {
             EndpointSource::Configured(endpoint) => &endpoint.name,
-            EndpointSource::Discovered(discovery) => discovery.issuer(),
+            EndpointSource::Discovered(_) => &self.settings.server,
         }
     }
 

@@ -154,11 +154,7 @@ fn entries(name: &str, member: &Member<'_>) -> Vec<String> {
 }
 
 fn entry(name: &str, member: &Member<'_>) -> Option<String> {
-    let content = match member.kind() {
-        "a string" => member.string()?,
-        "a number" | "a boolean" => member.content()?,
-        _ => return None,
-    };
+    let content = member.content().filter(|_| !matches!(member.kind(), "an array" | "an object"))?;
     let content = clean(content.chars(), 2 * MAX_CHARACTERS);
     (!content.is_empty()).then(|| format!("{name}: {content}"))
 }

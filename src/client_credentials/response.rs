@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
 
 use super::{
-    lifetime::{self, Lifetime},
+    lifetime,
     mask::Mask,
     members::{Member, Members, text},
     quote::{MAX_CHARACTERS, MAX_DESCRIPTION, shortened},
@@ -81,8 +81,9 @@ impl Received<'_> {
     fn token(&self, token_types: &[String]) -> Result<Granted, Error> {
         let members = &self.members;
         self.check_type(token_types)?;
-        let lifetime = Lifetime::read(members)
+        let expires_in = lifetime::expires_in(members)
             .map_err(|what| invalid(format!("expires_in is {what}, not a number of seconds")))?;
+        let no_lifetime = expires_in == Some(Duration::ZERO);
         let mut text = match members.string("access_token") {
             Some(Ok(text)) => text,
             Some(Err(what)) => return Err(invalid(format!("access_token is {what}, not a string"))),
@@ -92,7 +93,7 @@ impl Received<'_> {
             }
         };
         let mut token = AccessToken::new(std::mem::take(&mut *text))?;
-        if let Lifetime::Stated(expires_in) = lifetime {
+        if let Some(expires_in) = expires_in.filter(|_| !no_lifetime) {
             token = token.with_expires_in(expires_in);
         } else if let Some(left) = lifetime::until_exp(token.expose_secret(), self.response.headers()) {
             token = token.with_expires_within(left);
@@ -109,7 +110,7 @@ impl Received<'_> {
                 token = token.with_member(name, std::mem::take(&mut *content));
             }
         }
-        Ok(Granted { token, no_lifetime: matches!(lifetime, Lifetime::NoTime) })
+        Ok(Granted { token, no_lifetime })
     }
 
     fn check_type(&self, token_types: &[String]) -> Result<(), Error> {
@@ -161,17 +162,16 @@ impl Received<'_> {
             Some(Err(what)) if self.members.has_value("error") && status.is_success() => invalid(format!(
                 "the response (HTTP {}) is an error, but its `error` is {what}, not a code{}",
                 status.as_u16(),
-                self.mask.cause(self.response, &self.members, self.text)
+                self.cause()
             )),
-            _ => self.without_code(),
+            _ => Error::new(ErrorKind::Status, format!("HTTP {}{}", status.as_u16(), self.cause()))
+                .with_advice(advice("", status)),
         };
         error.with_retry_after(retry_after(self.response.headers()).unwrap_or_default())
     }
 
-    fn without_code(&self) -> Error {
-        let status = self.response.status();
-        let cause = self.mask.cause(self.response, &self.members, self.text);
-        Error::new(ErrorKind::Status, format!("HTTP {}{cause}", status.as_u16())).with_advice(advice("", status))
+    fn cause(&self) -> String {
+        self.mask.cause(self.response, &self.members, self.text)
     }
 
     fn oauth_error(&self, code: &str) -> Error {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use http::Response;
+use http_body::Body;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
@@ -68,28 +70,37 @@ impl fmt::Debug for SecretBody {
     }
 }
 
-/// A body that is being read. Its size is limited, and growing leaves no unwiped copy behind.
-#[derive(Default)]
-pub(super) struct Reading(Zeroizing<Vec<u8>>);
-
-impl Reading {
-    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        let needed = self.0.len() + chunk.len();
-        if needed > MAX_RESPONSE_BYTES {
-            return Err(too_large());
+/// Reads a response with a body of limited size.
+pub(super) async fn read<B: Body>(
+    response: Response<B>,
+    failed: impl Fn(B::Error) -> Error,
+) -> Result<Response<SecretBody>, Error> {
+    let (parts, body) = response.into_parts();
+    let (mut body, mut bytes) = (std::pin::pin!(body), Zeroizing::new(Vec::new()));
+    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(mut data) = frame.map_err(&failed)?.into_data() else { continue };
+        while data.has_remaining() {
+            let length = data.chunk().len();
+            push(&mut bytes, data.chunk())?;
+            data.advance(length);
         }
-        if needed > self.0.capacity() {
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.0.capacity()).max(4096)));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
-        }
-        self.0.extend_from_slice(chunk);
-        Ok(())
     }
+    Ok(Response::from_parts(parts, SecretBody::wiped(bytes)))
+}
 
-    pub(super) fn finish(self) -> SecretBody {
-        SecretBody::wiped(self.0)
+/// Growing leaves no unwiped copy behind.
+fn push(bytes: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) -> Result<(), Error> {
+    let needed = bytes.len() + chunk.len();
+    if needed > MAX_RESPONSE_BYTES {
+        return Err(too_large());
     }
+    if needed > bytes.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * bytes.capacity()).max(4096)));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(chunk);
+    Ok(())
 }
 
 pub(crate) fn too_large() -> Error {

@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::{
     HttpClient, IntoHttpClient,
-    body::{Reading, SecretBody},
+    body::{self, SecretBody},
     failure::{described, failed, redirected},
     settings::{ReqwestSettings, has_tls},
 };
@@ -101,19 +101,12 @@ impl SendContext {
         self.asked.scheme() == "https"
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Result<Response<SecretBody>, Error> {
+    async fn read(&self, response: reqwest::Response) -> Result<Response<SecretBody>, Error> {
         if *response.url() != self.asked {
             let origin = Target::of_url(response.url()).to_origin();
             return Err(redirected(&origin));
         }
-        let mut read = Reading::default();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
-            read.push(&chunk)?;
-        }
-        let mut converted = Response::new(read.finish());
-        *converted.status_mut() = response.status();
-        *converted.headers_mut() = std::mem::take(response.headers_mut());
-        Ok(converted)
+        body::read(Response::<reqwest::Body>::from(response), |error| self.failed(error)).await
     }
 
     fn failed(&self, error: reqwest::Error) -> Error {

@@ -3,13 +3,13 @@
 use std::{fmt, marker::PhantomData};
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{Request, Response, uri::Scheme};
 use tower_service::Service;
 
 use super::{
     HttpClient,
-    body::{Reading, SecretBody},
+    body::{self, SecretBody},
     failure::failed,
 };
 use crate::error::{BoxError, Error};
@@ -47,19 +47,7 @@ where
         let mut service = self.service.clone();
         std::future::poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
         let response = service.call(request.map(|body| B::from(body.into_bytes()))).await;
-        let (parts, body) = response.map_err(|error| failed(error.into()))?.into_parts();
-        let mut body = std::pin::pin!(body);
-        let mut read = Reading::default();
-        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let Ok(mut data) = frame.map_err(|error| failed(error.into()))?.into_data() else { continue };
-            while data.has_remaining() {
-                let chunk = data.chunk();
-                read.push(chunk)?;
-                let length = chunk.len();
-                data.advance(length);
-            }
-        }
-        Ok(Response::from_parts(parts, read.finish()))
+        body::read(response.map_err(|error| failed(error.into()))?, |error| failed(error.into())).await
     }
 }
 

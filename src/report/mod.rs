@@ -63,7 +63,7 @@ impl Reporter {
         Self { source: source.into(), mentions: Arc::default() }
     }
 
-    pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: &Span) -> Exchange {
+    pub(crate) fn exchange(&self, request: &TokenRequest, attempt: usize, caller: Option<&Span>) -> Exchange {
         metrics::describe();
         Exchange {
             source: Arc::clone(&self.source),

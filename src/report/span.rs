@@ -21,7 +21,7 @@ impl Span {
 
     /// The span of one exchange with the token endpoint. It follows from the caller's span and is not its child: the
     /// caller may go away, and others may wait for the same exchange.
-    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: &Span) -> Self {
+    pub(crate) fn token_request(source: &str, request: &TokenRequest, attempt: usize, caller: Option<&Span>) -> Self {
         #[cfg(feature = "tracing")]
         {
             use tracing::field::Empty;
@@ -39,7 +39,7 @@ impl Span {
                 http.response.status_code = Empty,
                 duration = Empty,
             );
-            span.follows_from(&caller.0);
+            span.follows_from(caller.and_then(|caller| caller.0.id()));
             Self(span)
         }
         #[cfg(not(feature = "tracing"))]

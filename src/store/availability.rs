@@ -48,12 +48,12 @@ type Outcome<T> = Result<T, BoxError>;
 
 /// The store is down: instances request tokens themselves.
 #[derive(Debug)]
-pub(super) struct Down;
+pub(crate) struct Down;
 
 /// A store with limits.
-pub(super) struct Bounded {
+pub(crate) struct Bounded {
     store: Arc<dyn TokenStore>,
-    report: Reporter,
+    pub(super) report: Reporter,
     /// `None`: it is up.
     outage: Mutex<Option<Outage>>,
 }
@@ -62,8 +62,6 @@ struct Outage {
     since: Instant,
     /// When it is tried again.
     until: Instant,
-    /// How long it was left alone last, at most.
-    alone: Duration,
     /// Whether a put failed last. A store that is full still loads: it is not back before something is stored.
     is_of_puts: bool,
 }
@@ -73,12 +71,13 @@ impl Bounded {
         Self { store, report, outage: Mutex::new(None) }
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// In logs.
+    pub(crate) fn name(&self) -> &str {
         self.store.name()
     }
 
     /// Whether an operation would be tried now.
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.outage().as_ref().is_none_or(|outage| Instant::now() >= outage.until)
     }
 
@@ -174,13 +173,14 @@ impl Bounded {
             // It was under way when another one failed.
             return Down;
         }
-        let alone = outage.as_ref().map_or(2 * LEAST_ALONE, |outage| (outage.alone * 2).min(MOST_ALONE));
-        let wait = LEAST_ALONE.max(alone.mul_f64(0.5 + fastrand::f64() / 2.0));
-        let now = Instant::now();
-        let since = outage.as_ref().map(|outage| outage.since);
-        *outage = Some(Outage { since: since.unwrap_or(now), until: now + wait, alone, is_of_puts: is_put });
+        let (now, was_down) = (Instant::now(), outage.is_some());
+        let since = outage.as_ref().map_or(now, |outage| outage.since);
+        // The longer the outage, the longer.
+        let most = (2 * LEAST_ALONE + (now - since)).min(MOST_ALONE);
+        let wait = LEAST_ALONE.max(most.mul_f64(0.5 + fastrand::f64() / 2.0));
+        *outage = Some(Outage { since, until: now + wait, is_of_puts: is_put });
         drop(outage);
-        if since.is_none() {
+        if !was_down {
             report::is_down(&self.report, self.name(), &error.to_string(), wait);
         }
         Down

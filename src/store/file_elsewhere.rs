@@ -1,6 +1,6 @@
 //! The feature `file` where there are no files of Unix.
 
-use std::{convert::Infallible, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 
@@ -9,9 +9,7 @@ use crate::error::Error;
 
 /// A [`TokenStore`] in a folder, on Unix. On this system, making one is an error.
 #[derive(Clone, Debug)]
-pub struct FileStore {
-    never: Infallible,
-}
+pub enum FileStore {}
 
 impl FileStore {
     /// Keeps tokens in a folder, on Unix.
@@ -35,21 +33,21 @@ impl FileStore {
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
-        match self.never {}
+        match *self {}
     }
 }
 
 #[async_trait]
 impl TokenStore for FileStore {
     async fn load(&self, _: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        match self.never {}
+        match *self {}
     }
 
     async fn put(&self, _: &EntryName, _: Option<&[u8]>, _: &[u8], _: Duration, _: Duration) -> Result<bool, BoxError> {
-        match self.never {}
+        match *self {}
     }
 
     async fn remove(&self, _: &EntryName, _: &[u8]) -> Result<bool, BoxError> {
-        match self.never {}
+        match *self {}
     }
 }

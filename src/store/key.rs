@@ -72,10 +72,8 @@ impl EncryptionKey {
     /// If the file cannot be read, if every user may write to it, or if it does not contain keys.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let shown = shown(path);
-        let text =
-            secret_file::read(path).map_err(|not_read| not_read.into_error(ErrorKind::Configuration, FIELD, &shown))?;
-        let source = format!("{FIELD}: the file {shown}");
+        let source = format!("{FIELD}: the file {}", shown(path));
+        let text = secret_file::read(path, &source, ErrorKind::Configuration)?;
         if is_written_by_all(path) {
             return Err(Error::configuration(format!("{source} may be written by every user")).with_advice("chmod 600"));
         }
@@ -132,8 +130,7 @@ impl EncryptionKey {
 
     /// Errors begin with `source`.
     fn parse(source: &str, text: &str) -> Result<Self, Error> {
-        let key = |part| Ok(Arc::new(Key::new(source, &*decode(source, part)?)?));
-        let keys: Vec<_> = parts(text).map(key).collect::<Result<_, Error>>()?;
+        let keys: Vec<_> = parts(text).map(|part| Ok(Arc::new(decode(source, part)?))).collect::<Result<_, Error>>()?;
         if keys.is_empty() { Err(not_a_key(source, "empty")) } else { Ok(Self { keys }) }
     }
 }
@@ -169,23 +166,20 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty())
 }
 
-fn decode(source: &str, text: &str) -> Result<Zeroizing<[u8; LENGTH]>, Error> {
+fn decode(source: &str, text: &str) -> Result<Key, Error> {
+    let decoded = from_base64(text);
+    if let Some(Ok(bytes)) = decoded.as_ref().map(|decoded| decoded.as_slice().try_into()) {
+        return Key::new(source, bytes);
+    }
     let is_path = text.starts_with(['/', '.', '~']) || text.contains('.');
     let is_hexadecimal = text.len() == 2 * LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match from_base64(text) {
-        Some(decoded) if decoded.len() == LENGTH => {
-            let mut key = Zeroizing::new([0; LENGTH]);
-            key.copy_from_slice(&decoded);
-            Ok(key)
-        }
-        _ if is_path => {
-            let error = Error::configuration(format!("{source}: a path, not a key"));
-            Err(error.with_advice("EncryptionKey::from_file reads the key from a file"))
-        }
-        _ if is_hexadecimal => Err(not_a_key(source, "hexadecimal, not base64")),
-        Some(decoded) => Err(not_a_key(source, &format!("{} bytes instead of {LENGTH}", decoded.len()))),
-        None => Err(not_a_key(source, "not base64")),
-    }
+    Err(match decoded {
+        _ if is_path => Error::configuration(format!("{source}: a path, not a key"))
+            .with_advice("EncryptionKey::from_file reads the key from a file"),
+        _ if is_hexadecimal => not_a_key(source, "hexadecimal, not base64"),
+        Some(decoded) => not_a_key(source, &format!("{} bytes instead of {LENGTH}", decoded.len())),
+        None => not_a_key(source, "not base64"),
+    })
 }
 
 fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {

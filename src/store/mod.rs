@@ -67,7 +67,6 @@
 //!   and then takes the new token. What cannot be sent again is lost.
 //! - Tokens that are bound to a certificate (RFC 8705) or a key can be used only by instances that have it.
 
-mod approach;
 mod availability;
 mod contract;
 #[cfg(all(feature = "file", unix))]
@@ -76,16 +75,16 @@ mod file;
 #[path = "file_elsewhere.rs"]
 mod file;
 mod key;
-mod lease;
 mod names;
-mod permit;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod seal;
-mod sharing;
+mod shared_tokens;
 mod stored_failure;
+mod stored_lease;
 mod stored_token;
+mod visit;
 
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
@@ -97,10 +96,9 @@ pub use self::{
 };
 // For the cache.
 pub(crate) use self::{
-    approach::{Next, Taken, Wish},
-    availability::{LONGEST_OPERATION, Urgency},
-    permit::Permit,
+    availability::{Down, LONGEST_OPERATION, Urgency},
     seal::Seal,
-    sharing::Sharing,
-    stored_failure::StoredFailure,
+    shared_tokens::SharedTokens,
+    stored_token::StoredToken,
+    visit::Visit,
 };

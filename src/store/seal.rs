@@ -11,8 +11,9 @@ use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use zeroize::Zeroizing;
 
 use super::{
+    availability::Down,
     contract::EntryName,
-    key::{EncryptionKey, ID_LENGTH, Key, hexadecimal},
+    key::{EncryptionKey, ID_LENGTH, hexadecimal},
 };
 
 const MARK: &[u8] = b"cct";
@@ -29,89 +30,76 @@ pub(crate) enum Seal {
     Keys(EncryptionKey),
 }
 
-/// What an entry contains. A reason is for the log: it contains nothing of the entry.
-pub(crate) enum Opened {
-    Plain(Zeroizing<Vec<u8>>),
+/// Why an entry does not count, in words for the log, which contain nothing of the entry.
+pub(super) enum Unusable {
     /// Another instance can use it: it is left alone while it lives.
     Foreign(String),
     /// It is of no use to anybody, or must not be used: it is replaced.
     Garbage(&'static str),
 }
 
+const CUT_OFF: Unusable = Unusable::Garbage("cut off");
+
 impl Seal {
-    /// The bytes to store under `name`.
-    /// `None`: it cannot be encrypted.
-    pub(crate) fn seal(&self, name: &EntryName, plain: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    /// The bytes to store under `name`. What cannot be encrypted is not stored, as if the store were down.
+    pub(super) fn seal(&self, name: &EntryName, plain: &[u8]) -> Result<Zeroizing<Vec<u8>>, Down> {
         let Self::Keys(keys) = self else {
             let parts = [MARK, &[VERSION, CLEAR], name.as_str().as_bytes(), b"\n", plain];
-            return Some(Zeroizing::new(parts.concat()));
+            return Ok(Zeroizing::new(parts.concat()));
         };
-        let key = keys.first()?;
+        let key = keys.first().ok_or(Down)?;
         let header = [MARK, &[VERSION, AES_256_GCM_SIV], &key.id].concat();
         // Enough capacity from the start: growing would leave a copy behind.
         let mut sealed = Zeroizing::new(Vec::with_capacity(plain.len() + TAG_LENGTH));
         sealed.extend_from_slice(plain);
-        let authenticated = Aad::from(authenticated(&header, name));
-        let nonce = key.aead.seal_in_place_append_tag(authenticated, &mut *sealed).ok()?;
-        Some(Zeroizing::new([&header[..], nonce.as_ref(), &sealed].concat()))
+        let nonce = key.aead.seal_in_place_append_tag(authenticated(&header, name), &mut *sealed).map_err(|_| Down)?;
+        Ok(Zeroizing::new([&header[..], nonce.as_ref(), &sealed].concat()))
     }
 
     /// What is stored under `name`.
-    pub(crate) fn open(&self, name: &EntryName, stored: &[u8]) -> Opened {
-        let Some((version, rest)) = stored.strip_prefix(MARK).and_then(<[u8]>::split_first) else {
-            return Opened::Garbage("not written by this crate");
-        };
+    pub(super) fn open(&self, name: &EntryName, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unusable> {
+        let marked = stored.strip_prefix(MARK).and_then(<[u8]>::split_first);
+        let (version, rest) = marked.ok_or(Unusable::Garbage("not written by this crate"))?;
         match (*version, rest.split_first(), self) {
-            (0, ..) | (VERSION, None, _) => Opened::Garbage("cut off"),
+            (0, ..) | (VERSION, None, _) => Err(CUT_OFF),
             (VERSION, Some((&CLEAR, named)), Self::Clear) => open_clear(name, named),
-            (VERSION, Some((&CLEAR, _)), Self::Keys(_)) => Opened::Garbage("not encrypted"),
+            (VERSION, Some((&CLEAR, _)), Self::Keys(_)) => Err(Unusable::Garbage("not encrypted")),
             (VERSION, Some((&AES_256_GCM_SIV, _)), Self::Clear) => {
-                Opened::Foreign("encrypted, and this instance has no key".into())
+                Err(Unusable::Foreign("encrypted, and this instance has no key".into()))
             }
             (VERSION, Some((&AES_256_GCM_SIV, sealed)), Self::Keys(keys)) => open(keys, name, stored, sealed),
-            _ => Opened::Foreign("written by a later version".into()),
+            _ => Err(Unusable::Foreign("written by a later version".into())),
         }
     }
 }
 
-fn open_clear(name: &EntryName, named: &[u8]) -> Opened {
-    match named.strip_prefix(name.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"\n")) {
-        Some(plain) => Opened::Plain(Zeroizing::new(plain.to_vec())),
-        None => Opened::Garbage("cut off, or stored under another name"),
-    }
+fn open_clear(name: &EntryName, named: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unusable> {
+    let plain = named.strip_prefix(name.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
+    let plain = plain.ok_or(Unusable::Garbage("cut off, or stored under another name"))?;
+    Ok(Zeroizing::new(plain.to_vec()))
 }
 
-fn open(keys: &EncryptionKey, name: &EntryName, stored: &[u8], sealed: &[u8]) -> Opened {
-    let Some((id, sealed)) = sealed.split_first_chunk::<ID_LENGTH>() else { return Opened::Garbage("cut off") };
-    let Some(key) = keys.find(*id) else {
-        return Opened::Foreign(format!(
-            "encrypted with the key {}, which this instance does not have",
-            hexadecimal(id)
-        ));
-    };
-    let Some((nonce, sealed)) = sealed.split_first_chunk::<NONCE_LEN>() else { return Opened::Garbage("cut off") };
+fn open(keys: &EncryptionKey, name: &EntryName, stored: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unusable> {
+    let (id, sealed) = sealed.split_first_chunk::<ID_LENGTH>().ok_or(CUT_OFF)?;
+    let unknown = || format!("encrypted with the key {}, which this instance does not have", hexadecimal(id));
+    let key = keys.find(*id).ok_or_else(|| Unusable::Foreign(unknown()))?;
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(CUT_OFF)?;
+    let nonce = Nonce::assume_unique_for_key(*nonce);
     let header = &stored[..MARK.len() + 2 + ID_LENGTH];
-    match open_with(key, &authenticated(header, name), *nonce, sealed) {
-        Some(plain) => Opened::Plain(plain),
-        None => Opened::Garbage("changed, or stored under another name"),
-    }
-}
-
-fn open_with(key: &Key, authenticated: &[u8], nonce: [u8; NONCE_LEN], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut plain = Zeroizing::new(sealed.to_vec());
-    let nonce = Nonce::assume_unique_for_key(nonce);
-    let length = key.aead.open_in_place(nonce, Aad::from(authenticated), &mut plain).ok()?.len();
+    let opened = key.aead.open_in_place(nonce, authenticated(header, name), &mut plain);
+    let length = opened.map_err(|_| Unusable::Garbage("changed, or stored under another name"))?.len();
     plain.truncate(length);
-    Some(plain)
+    Ok(plain)
 }
 
-fn authenticated(header: &[u8], name: &EntryName) -> Vec<u8> {
-    [header, name.as_str().as_bytes()].concat()
+fn authenticated(header: &[u8], name: &EntryName) -> Aad<Vec<u8>> {
+    Aad::from([header, name.as_str().as_bytes()].concat())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EncryptionKey, EntryName, Opened, Seal};
+    use super::{EncryptionKey, EntryName, Seal, Unusable};
 
     const PLAIN: &[u8] = b"eyJhbGciOi";
 
@@ -130,11 +118,10 @@ mod tests {
     }
 
     fn opened(seal: &Seal, what: &str, stored: &[u8]) -> Result<Vec<u8>, String> {
-        match seal.open(&name(what), stored) {
-            Opened::Plain(plain) => Ok(plain.to_vec()),
-            Opened::Foreign(why) => Err(format!("foreign: {why}")),
-            Opened::Garbage(why) => Err(format!("garbage: {why}")),
-        }
+        seal.open(&name(what), stored).map(|plain| plain.to_vec()).map_err(|unusable| match unusable {
+            Unusable::Foreign(why) => format!("foreign: {why}"),
+            Unusable::Garbage(why) => format!("garbage: {why}"),
+        })
     }
 
     #[test]

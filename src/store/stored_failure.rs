@@ -35,73 +35,37 @@ const LONGEST_TEXT: usize = 2048;
 /// How long a failure is remembered after its hold: what follows it within that time is no first failure.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// Whom the failure of a token request concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Concerns {
-    /// What the server says to everybody: 429, 5xx, or that they come later.
-    All,
-    /// What may be this instance's own: connection, DNS, TLS, a time limit.
-    OneUntilAnotherMeetsIt,
-    /// What is about credentials and settings. Never shared: while a secret is replaced, the old instances would hold
-    /// back the new ones.
-    One,
-}
-
-impl Concerns {
-    fn of(error: &Error) -> Self {
-        let is_busy = |status: StatusCode| status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
-        if !error.is_transient() || !KINDS.contains(&error.kind()) {
-            Self::One
-        } else if error.retry_after().is_some() || error.status().is_some_and(is_busy) {
-            Self::All
-        } else {
-            Self::OneUntilAnotherMeetsIt
-        }
-    }
-}
-
 /// A token request that failed.
-#[derive(Clone)]
 pub(crate) struct StoredFailure {
     pub error: Error,
     /// How many have failed in a row.
     pub in_a_row: u32,
     instance: u64,
-    /// Whether it holds back every instance.
+    /// Whether it concerns every instance.
     pub is_for_all: bool,
     /// For how long yet.
     pub hold: Duration,
 }
 
 impl StoredFailure {
-    pub(super) fn holds_back(&self) -> bool {
-        self.is_for_all && !self.hold.is_zero()
-    }
-
     /// What `instance` stores after `error`, where `stored` is what it finds. `None`: it concerns no other instance.
-    pub(super) fn after(error: &Error, in_a_row: u32, instance: u64, stored: Option<&Self>) -> Option<Self> {
-        let is_for_all = match Concerns::of(error) {
-            Concerns::One => return None,
-            Concerns::All => true,
-            Concerns::OneUntilAnotherMeetsIt => stored.is_some_and(|stored| {
-                stored.error.kind() == error.kind() && (stored.is_for_all || stored.instance != instance)
-            }),
-        };
-        Some(Self { error: error.clone(), in_a_row, instance, is_for_all, hold: Duration::ZERO })
-    }
-
-    pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
-        let error = &self.error;
+    pub(super) fn write(
+        error: &Error,
+        in_a_row: u32,
+        instance: u64,
+        stored: Option<&Self>,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let is_for_all = is_for_all(error, instance, stored)?;
         let text = Some(error.chain()).filter(|text| text.len() <= LONGEST_TEXT).unwrap_or_default();
-        Record::default()
-            .number(INSTANCE, self.instance)
-            .number(FOR_ALL, u64::from(self.is_for_all))
+        let record = Record::default()
+            .number(INSTANCE, instance)
+            .number(FOR_ALL, u64::from(is_for_all))
             .text(KIND, error.kind().name())
             .number(STATUS, error.status().map(|status| status.as_u16().into()))
-            .number(IN_A_ROW, u64::from(self.in_a_row))
+            .number(IN_A_ROW, u64::from(in_a_row))
             .number(ASKED, u64::from(error.retry_after().is_some()))
-            .text(TEXT, &*text)
-            .write()
+            .text(TEXT, &*text);
+        Some(record.write())
     }
 
     /// `None`: it is not a failure.
@@ -127,6 +91,23 @@ impl StoredFailure {
     }
 }
 
+/// Whether a failure concerns every instance, or only this one for now. `None`: no other instance.
+fn is_for_all(error: &Error, instance: u64, stored: Option<&StoredFailure>) -> Option<bool> {
+    // What is about credentials and settings is never shared: while a secret is replaced, the old instances would hold
+    // back the new ones.
+    if !error.is_transient() || !KINDS.contains(&error.kind()) {
+        return None;
+    }
+    // What the server says to everybody: 429, 5xx, or that they come later.
+    let is_busy = |status: StatusCode| status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+    let is_said_to_all = error.retry_after().is_some() || error.status().is_some_and(is_busy);
+    // The rest may be this instance's own, until another meets it: connection, DNS, TLS, a time limit.
+    let is_met_by_another = |stored: &StoredFailure| {
+        stored.error.kind() == error.kind() && (stored.is_for_all || stored.instance != instance)
+    };
+    Some(is_said_to_all || stored.is_some_and(is_met_by_another))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,34 +122,35 @@ mod tests {
     fn what_the_server_says_concerns_all_and_what_may_be_ones_own_concerns_one_until_another_meets_it() {
         let busy = status(429).with_retry_after(LIFE);
         for error in [status(500), status(503), status(429), busy] {
-            assert_eq!(Concerns::of(&error), Concerns::All, "{error:?}");
+            assert_eq!(is_for_all(&error, 1, None), Some(true), "{error:?}");
         }
         let kinds = [ErrorKind::Dns, ErrorKind::Connect, ErrorKind::Tls, ErrorKind::Timeout, ErrorKind::Reset];
         for error in kinds.map(|kind| Error::new(kind, "")).into_iter().chain([status(407), status(408)]) {
-            assert_eq!(Concerns::of(&error), Concerns::OneUntilAnotherMeetsIt, "{error:?}");
+            assert_eq!(is_for_all(&error, 1, None), Some(false), "{error:?}");
         }
         let kinds = [ErrorKind::Credentials, ErrorKind::Configuration, ErrorKind::TlsMissing, ErrorKind::Panicked];
         for error in kinds.map(|kind| Error::new(kind, "")).into_iter().chain([status(401), status(403)]) {
-            assert_eq!(Concerns::of(&error), Concerns::One, "{error:?}");
+            assert_eq!(is_for_all(&error, 1, None), None, "{error:?}");
         }
     }
 
     #[test]
     fn a_second_instance_that_meets_the_same_kind_of_failure_makes_it_everybodys() {
         let (dns, tls) = (Error::new(ErrorKind::Dns, ""), Error::new(ErrorKind::Tls, ""));
-        let first = StoredFailure::after(&dns, 1, 1, None).expect("stored");
+        let first = StoredFailure::write(&dns, 1, 1, None).expect("stored");
+        let first = StoredFailure::read(&first, LIFE).expect("a failure");
         assert!(!first.is_for_all);
-        let is_for_all =
-            |error, instance| StoredFailure::after(error, 2, instance, Some(&first)).expect("stored").is_for_all;
+        let is_for_all = |error, instance| is_for_all(error, instance, Some(&first)).expect("stored");
         assert_eq!([is_for_all(&dns, 1), is_for_all(&dns, 2), is_for_all(&tls, 2)], [false, true, false]);
     }
 
     #[test]
     fn a_stored_failure_is_read_as_it_was_met() {
         for error in [status(503), status(429).with_retry_after(LIFE), Error::new(ErrorKind::Dns, "no such host")] {
-            let stored = StoredFailure::after(&error, 3, 7, None).expect("stored");
-            let read = StoredFailure::read(&stored.write(), REMEMBERED + LIFE).expect("a failure");
-            assert_eq!((read.in_a_row, read.instance, read.is_for_all), (3, 7, stored.is_for_all));
+            let stored = StoredFailure::write(&error, 3, 7, None).expect("stored");
+            let read = StoredFailure::read(&stored, REMEMBERED + LIFE).expect("a failure");
+            assert_eq!((read.in_a_row, read.instance), (3, 7));
+            assert_eq!(Some(read.is_for_all), is_for_all(&error, 7, None));
             let (read, expected) = (read.error, format!("{error} (met by another instance)"));
             assert_eq!((read.kind(), read.status(), read.is_transient()), (error.kind(), error.status(), true));
             assert_eq!((read.retry_after(), read.to_string()), (error.retry_after(), expected));

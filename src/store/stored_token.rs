@@ -20,16 +20,16 @@ const MEMBER: u8 = 8;
 /// A token that an instance obtained.
 pub(crate) struct StoredToken {
     pub token: AccessToken,
-    /// From when it was requested until it ends. What is left of it is never more, whatever a store says.
-    pub lifetime: Duration,
+    /// How long ago it was requested, by the store's clock.
+    pub age: Duration,
 }
 
 impl StoredToken {
-    pub(super) fn write(&self) -> Zeroizing<Vec<u8>> {
-        let token = &self.token;
+    /// `lifetime` counts from when the token was requested.
+    pub(super) fn write(token: &AccessToken, lifetime: Duration) -> Zeroizing<Vec<u8>> {
         let record = Record::default()
             .text(TOKEN, token.expose_secret())
-            .number(LIFETIME, millis(self.lifetime))
+            .number(LIFETIME, millis(lifetime))
             .number(EXPIRES_IN, token.expires_in().map(millis))
             .number(EXPIRES_WITHIN, token.expires_within().map(millis))
             .number(REFRESH_IN, token.refresh_in().map(millis))
@@ -38,8 +38,8 @@ impl StoredToken {
         members.fold(record, |record, part| record.text(MEMBER, part)).write()
     }
 
-    /// `None`: it is not a token.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    /// With what is left of its `life`. `None`: it is not a token.
+    pub(super) fn read(bytes: &[u8], life: Duration) -> Option<Self> {
         let record = Record::read(bytes)?;
         let time = |number| record.find_number(number).map(Duration::from_millis);
         let set = |token, time: Option<Duration>, with: fn(AccessToken, Duration) -> AccessToken| match time {
@@ -57,7 +57,8 @@ impl StoredToken {
         while let (Some(name), Some(value)) = (members.next(), members.next()) {
             token = token.with_member(name, value);
         }
-        Some(Self { token, lifetime: time(LIFETIME)? })
+        // A store that says more than the lifetime is wrong: then the token is treated as a new one.
+        Some(Self { token, age: time(LIFETIME)?.saturating_sub(life) })
     }
 }
 
@@ -78,9 +79,9 @@ mod tests {
         let token = token.with_expires_within(seconds(7200));
         let token = token.with_member("instance_url", "https://na1.example.com").with_member("roles", "[]");
         for token in [token, bare] {
-            let stored = StoredToken { token: token.clone(), lifetime: seconds(3600) }.write();
-            let read = StoredToken::read(&stored).expect("a token");
-            assert_eq!(read.lifetime, seconds(3600));
+            let stored = StoredToken::write(&token, seconds(3600));
+            let read = StoredToken::read(&stored, seconds(3000)).expect("a token");
+            assert_eq!(read.age, seconds(600));
             let all = |token: &AccessToken| {
                 let members: Vec<_> = token.members().map(|(name, value)| [name, value].map(str::to_owned)).collect();
                 let times = [token.expires_in(), token.expires_within(), token.refresh_in()];
@@ -88,7 +89,7 @@ mod tests {
             };
             assert_eq!(all(&read.token), all(&token));
         }
-        assert!(StoredToken::read(b"").is_none() && StoredToken::read(b"abcde12345").is_none());
+        assert!([&b""[..], b"abcde12345"].iter().all(|other| StoredToken::read(other, seconds(1)).is_none()));
     }
 
     /// A change splits a fleet while a version is rolled out, or makes it take a number for another.
@@ -102,6 +103,6 @@ mod tests {
         let times = [numbers(2, 3_600_000), numbers(4, 3_600_000), numbers(5, 7_200_000), numbers(6, 1_800_000)];
         let rest = [texts(7, b"s"), texts(8, b"a"), texts(8, b"b")].concat();
         let bytes = [texts(1, b"abcde12345"), times.concat(), rest].concat();
-        assert_eq!(*StoredToken { token, lifetime: hour }.write(), bytes);
+        assert_eq!(*StoredToken::write(&token, hour), bytes);
     }
 }

@@ -153,7 +153,7 @@ impl AuthorizationServer {
 
     async fn respond(self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         if request.uri().path() == "/.well-known/openid-configuration" {
-            return Some(json(StatusCode::OK, &metadata(&request)));
+            return Some(json(StatusCode::OK, &self.metadata(&request)));
         }
         let received = ReceivedTokenRequest::read(&request);
         let response = {
@@ -162,6 +162,13 @@ impl AuthorizationServer {
             state.responses.pop()
         };
         response.give(|| self.state().issue(&received)).await
+    }
+
+    fn metadata(&self, request: &Request<Bytes>) -> serde_json::Value {
+        // Only a request on a socket has the header. The handle that responds to it does not know the socket.
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let issuer = host.map_or_else(|| self.issuer(), |host| format!("http://{host}"));
+        json!({ "issuer": issuer, "token_endpoint": format!("{issuer}/oauth2/token") })
     }
 
     fn state(&self) -> MutexGuard<'_, ServerState> {
@@ -177,16 +184,6 @@ impl HttpClient for AuthorizationServer {
             None => Err(Error::transient(std::io::Error::from(std::io::ErrorKind::ConnectionReset))),
         }
     }
-}
-
-/// A request on a socket has only a path, and one in memory the whole URL.
-fn metadata(request: &Request<Bytes>) -> serde_json::Value {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let issuer = match (request.uri().scheme(), request.uri().authority()) {
-        (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
-        _ => format!("http://{}", host.unwrap_or_default()),
-    };
-    json!({ "issuer": issuer, "token_endpoint": format!("{issuer}/oauth2/token") })
 }
 
 impl ServerState {

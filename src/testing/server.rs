@@ -39,11 +39,7 @@ impl Server {
                             .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset))
                     }
                 });
-                connections.spawn(async move {
-                    let served: Result<(), hyper::Error> =
-                        http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                    drop(served);
-                });
+                connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
         Self { address, task: task.abort_handle() }

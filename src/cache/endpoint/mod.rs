@@ -16,7 +16,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use self::{
     line::Line,
-    trouble::{Diagnosis, FailedExchange, Finding, Trouble},
+    trouble::{Diagnosis, FailedExchange, Trouble},
 };
 use super::{
     backoff::{BETWEEN_RELEASES, BETWEEN_REQUESTS, Hold, Reason},
@@ -127,7 +127,7 @@ impl Endpoint {
             // Several tokens may have been refused because of the same credentials.
             return since;
         }
-        turns.diagnosis.trouble.take_if(|trouble| trouble.finding == Finding::Refused);
+        turns.diagnosis.trouble.take_if(|trouble| trouble.reason == Reason::Verdict);
         turns.credentials_since = Some(now);
         now
     }
@@ -146,7 +146,8 @@ impl Turns {
             return Err(hold.error(now));
         }
         if let Some(trouble) = &self.diagnosis.trouble {
-            let next = self.paced(trouble).after(yields);
+            let paced = self.last_start.map_or(now, |start| start.after(BETWEEN_REQUESTS));
+            let next = paced.max(trouble.until).after(yields);
             if !now.reached(next) {
                 let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
                 let wait = now.until(next);
@@ -170,14 +171,6 @@ impl Turns {
         self.given
     }
 
-    /// When the next exchange may start in an outage.
-    fn paced(&self, trouble: &Trouble) -> Moment {
-        match self.last_start {
-            Some(start) => start.after(BETWEEN_REQUESTS).max(trouble.until),
-            None => trouble.until,
-        }
-    }
-
     /// How long until an exchange passes its turn on.
     fn next_slow(&self, now: Moment) -> Duration {
         let passes_on = self.in_progress.values().map(|begun| now.until(begun.at.after(PASSES_ITS_TURN_ON)));
@@ -187,8 +180,8 @@ impl Turns {
     /// What holds back every token, once that is certain.
     fn hold(&self, now: Moment) -> Option<Hold> {
         let trouble = self.diagnosis.trouble.as_ref().filter(|trouble| !now.reached(trouble.until))?;
-        let reason = if trouble.finding == Finding::Busy { Reason::RetryAfter } else { Reason::Verdict };
-        self.is_certain(trouble, now).then(|| Hold { until: trouble.until, reason, error: trouble.error.clone() })
+        let Trouble { until, reason, ref error, .. } = *trouble;
+        self.is_certain(trouble, now).then(|| Hold { until, reason, error: error.clone() })
     }
 
     /// A finding is certain once every exchange that was under way before it has ended without a token, or has run for
@@ -215,10 +208,9 @@ impl Turn<'_> {
     /// An exchange failed. Returns whether this shows that token requests fail for all tokens.
     pub(super) fn failed(&self, token: &TokenRequest, error: &Error, source: &str, now: Moment) -> bool {
         let failure = FailedExchange { token, error, began_at: self.began_at, is_first: self.is_first, source };
-        let finding = Finding::of(error);
         let mut turns = self.endpoint.lock();
-        turns.line.failed(finding == Some(Finding::Busy), now);
-        turns.diagnosis.failed(finding, &failure, now)
+        turns.line.failed(Reason::of(error) == Reason::RetryAfter, now);
+        turns.diagnosis.failed(&failure, now)
     }
 
     /// An exchange brought a token, which ends any trouble.

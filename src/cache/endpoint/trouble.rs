@@ -19,21 +19,10 @@ const LONGEST_PROOF: usize = 12;
 #[derive(Default)]
 pub(super) struct Diagnosis {
     pub trouble: Option<Trouble>,
-    /// For each kind of finding, the tokens that met it in a row.
+    /// For each reason, the tokens that failed for it in a row.
     runs: [Run; 3],
     /// How often, and when last, a proof was soon refuted.
     refuted: (u32, Option<Moment>),
-}
-
-/// What the failure of a token request may show about all of them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
-    /// The endpoint is down.
-    Down,
-    /// The endpoint asks for later requests.
-    Busy,
-    /// The endpoint refuses the client.
-    Refused,
 }
 
 #[derive(Default)]
@@ -42,9 +31,10 @@ struct Run {
     last: Option<Moment>,
 }
 
-/// A finding that is about all tokens, until one request succeeds.
+/// Why token requests fail for all tokens, until one succeeds: the endpoint is down, or asks for later requests, or
+/// refuses the client.
 pub(super) struct Trouble {
-    pub finding: Finding,
+    pub reason: Reason,
     pub since: Moment,
     /// No exchange starts earlier. Afterwards, one starts each second.
     pub until: Moment,
@@ -70,8 +60,9 @@ pub(super) struct FailedExchange<'a> {
 
 impl Diagnosis {
     /// Returns whether the failure proves that token requests fail for all tokens.
-    pub(super) fn failed(&mut self, finding: Option<Finding>, failure: &FailedExchange<'_>, now: Moment) -> bool {
-        let Some(finding) = finding else {
+    pub(super) fn failed(&mut self, failure: &FailedExchange<'_>, now: Moment) -> bool {
+        let reason = Reason::of(failure.error);
+        if reason == Reason::Verdict && !failure.error.is_invalid_client() {
             if failure.error.response().is_some() {
                 // A verdict about one token: the endpoint itself works, and knows the client.
                 self.succeeded(now);
@@ -79,13 +70,13 @@ impl Diagnosis {
             return false;
         };
         if let Some(trouble) = &mut self.trouble {
-            trouble.met_again(finding, failure, now);
+            trouble.met_again(reason, failure, now);
             return false;
         }
         let proof = self.proof(now);
-        let is_proven = failure.is_first && self.runs[finding as usize].grows_to(failure.token, now) >= proof;
+        let is_proven = failure.is_first && self.runs[reason as usize].grows_to(failure.token, now) >= proof;
         if is_proven {
-            self.trouble = Some(Trouble::new(finding, failure, now));
+            self.trouble = Some(Trouble::new(reason, failure, now));
         }
         is_proven
     }
@@ -109,17 +100,6 @@ impl Diagnosis {
     }
 }
 
-impl Finding {
-    /// `None`: the failure is about one token, or shows nothing.
-    pub(super) fn of(error: &Error) -> Option<Self> {
-        match Reason::of(error) {
-            Reason::RetryAfter => Some(Self::Busy),
-            Reason::Failure => Some(Self::Down),
-            Reason::Verdict => error.is_invalid_client().then_some(Self::Refused),
-        }
-    }
-}
-
 impl Run {
     fn grows_to(&mut self, token: &TokenRequest, now: Moment) -> usize {
         if self.last.replace(now).is_some_and(|last| now.reached(last.after(FORGET_FAILURES))) {
@@ -133,29 +113,29 @@ impl Run {
 }
 
 impl Trouble {
-    fn new(finding: Finding, failure: &FailedExchange<'_>, now: Moment) -> Self {
+    fn new(reason: Reason, failure: &FailedExchange<'_>, now: Moment) -> Self {
         let error = failure.error.for_all_tokens(failure.source);
         let mut trouble =
-            Self { finding, since: now, until: now, failures: 0, last_failure: now, confirmed_at: None, error };
+            Self { reason, since: now, until: now, failures: 0, last_failure: now, confirmed_at: None, error };
         trouble.until = trouble.next(failure.error, now);
         trouble
     }
 
-    fn met_again(&mut self, finding: Finding, failure: &FailedExchange<'_>, now: Moment) {
+    fn met_again(&mut self, reason: Reason, failure: &FailedExchange<'_>, now: Moment) {
         self.last_failure = now;
         if failure.began_at.reached(self.since) {
             self.failures = self.failures.saturating_add(1);
             self.confirmed_at = Some(now);
-            (self.finding, self.error) = (finding, failure.error.for_all_tokens(failure.source));
+            (self.reason, self.error) = (reason, failure.error.for_all_tokens(failure.source));
         }
-        if self.finding == finding {
+        if self.reason == reason {
             self.until = self.until.max(self.next(failure.error, now));
         }
     }
 
     /// When the next request may start. In an outage, the pace decides.
     fn next(&self, error: &Error, now: Moment) -> Moment {
-        if self.finding == Finding::Down {
+        if self.reason == Reason::Failure {
             return now;
         }
         let failed = Failed { error, in_a_row: self.failures + 1, took: Duration::ZERO, remaining: Duration::ZERO };

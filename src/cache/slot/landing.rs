@@ -1,30 +1,19 @@
 //! How a token request ends.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::{Issued, Slot, State, Suspicion};
+use super::{Issued, Slot, State, Suspicion, TokenResult};
 use crate::{
     cache::{
         backoff::{Failed, Hold, Reason},
         clock::Moment,
-        flight::TokenResult,
-        renewal::Life,
         status::ObtainedFrom,
     },
     error::{Error, ErrorKind},
-    report::RequestCause,
-    token::AccessToken,
 };
 
 /// How often in a row a server may repeat a token that has expired, as servers do that count down in whole seconds.
 const MOST_REPEATS: u32 = 2;
-
-/// How a flight ended.
-enum Ended {
-    Obtained { token: AccessToken, until: SystemTime, lifetime: Duration },
-    Failed { error: Error, remaining: Duration, wait: Duration },
-    Repeated,
-}
 
 impl Slot {
     /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
@@ -34,54 +23,59 @@ impl Slot {
         if !state.land(id) {
             return Some(outcome);
         }
-        let cause = match &state.issued {
-            None => RequestCause::Cold,
-            Some(issued) if now.reached(issued.expires_at) => RequestCause::Expired,
-            Some(issued) if issued.suspicion.is_some() => RequestCause::Rejected,
-            Some(_) => RequestCause::Aging,
-        };
-        let was_failing = state.failures > 0;
-        let ended = match outcome {
-            Ok(token) => self.succeeded(state, token, started_at, now),
-            Err(error) => self.failed(state, error, started_at, now),
-        };
-        drop(guard);
-        // Without the lock, since a subscriber may send requests of its own.
-        let report = &self.context.report;
-        match ended {
-            Ended::Obtained { token, until, lifetime } => {
-                report.obtained(&self.request, cause, &token, was_failing, (until, lifetime));
+        let (report, cause, was_failing) = (&self.context.report, state.cause(now), state.failures > 0);
+        let is_issued = outcome.is_ok();
+        let new = outcome.map(|token| self.issued(token, started_at, ObtainedFrom::Source));
+        match new.and_then(|new| self.accept(state, new, now)) {
+            Ok(None) => None,
+            Ok(Some(issued)) => {
+                let token = issued.token.clone();
+                let usable = (issued.expires_at.wall(), started_at.until(issued.expires_at));
+                self.replace(state, issued);
+                // Without the lock, since a subscriber may send requests of its own.
+                drop(guard);
+                report.obtained(&self.request, cause, &token, was_failing, usable);
                 Some(Ok(token))
             }
-            Ended::Failed { error, remaining, wait } => {
+            Err(error) => {
+                let (remaining, wait) = self.failed(state, &error, is_issued, started_at, now);
+                drop(guard);
                 report.failed(&self.request, cause, &error, Reason::of(&error).name(), remaining, wait);
                 // The log has the server's own `Retry-After`.
                 Some(Err(error.with_retry_after(wait)))
             }
-            Ended::Repeated => None,
         }
     }
 
-    fn succeeded(&self, state: &mut State, token: AccessToken, started_at: Moment, now: Moment) -> Ended {
-        let life = Life::new(&token, &self.context.settings, self.jitter);
-        let new = Issued::new(&token, &life, started_at, |time| started_at.after(time), ObtainedFrom::Source);
-        if let Some(issued) = &state.issued {
-            let is_usable = !now.reached(issued.expires_at);
-            if issued.token.is_same_as(&token) {
-                // A server that counts its token down to zero states no lifetime at the end.
-                let counted_down = issued.token.expires_in().is_some() && token.expires_in().is_none();
-                // A server that returns a stored token is fine as long as that gains time.
-                let gains = !counted_down && new.expires_at.reached(issued.expires_at.after(life.lifetime / 10));
-                if is_usable && (issued.suspicion.is_some() || !gains) || counted_down {
-                    return self.repeated(state, is_usable, started_at, now);
-                }
-            } else if is_usable && issued.suspicion.is_none() && now.reached(new.expires_at) {
-                return self.failed(state, dead_on_arrival(), started_at, now);
-            }
+    /// The new token; an error if it is worse than the cached one. `None`: the server may issue another in a moment.
+    fn accept(&self, state: &mut State, new: Issued, now: Moment) -> Result<Option<Issued>, Error> {
+        let Some(issued) = &mut state.issued else { return Ok(Some(new)) };
+        let is_usable = !now.reached(issued.expires_at);
+        if !issued.token.is_same_as(&new.token) {
+            let is_dead = now.reached(new.expires_at) && is_usable && issued.suspicion.is_none();
+            return if is_dead { Err(dead_on_arrival()) } else { Ok(Some(new)) };
         }
-        let until = new.expires_at.wall();
-        self.replace(state, new);
-        Ended::Obtained { token, until, lifetime: life.expires_after }
+        // A server that counts its token down to zero states no lifetime at the end.
+        let counted_down = issued.token.expires_in().is_some() && new.token.expires_in().is_none();
+        // A server that returns a stored token is fine as long as that gains time.
+        let least = issued.expires_at.after(self.life(&new.token).lifetime / 10);
+        let gains = issued.suspicion.is_none() && new.expires_at.reached(least);
+        if !counted_down && (gains || !is_usable) {
+            return Ok(Some(new));
+        }
+        if !is_usable {
+            state.repeats += 1;
+            return if state.repeats > MOST_REPEATS { Err(same_token("after it had expired")) } else { Ok(None) };
+        }
+        let old = self.life(&issued.token);
+        if issued.suspicion.take().is_some() {
+            // Only another rejection starts a request again, and rejections are bounded.
+            issued.renew_at = issued.issued_at.after(old.renew_after);
+            return Err(same_token("after an API rejected it"));
+        }
+        // The server issues no other token before this one ends.
+        issued.expires_at = issued.issued_at.after(old.lifetime);
+        Err(same_token("without extending its lifetime"))
     }
 
     /// Callers get this token from now on.
@@ -92,38 +86,25 @@ impl Slot {
         state.task.let_go();
     }
 
-    /// The server issued the same token again, without extending its lifetime.
-    fn repeated(&self, state: &mut State, is_usable: bool, started_at: Moment, now: Moment) -> Ended {
-        let Some(issued) = state.issued.as_mut() else { return Ended::Repeated };
-        if !is_usable {
-            if state.repeats < MOST_REPEATS {
-                state.repeats += 1;
-                return Ended::Repeated;
-            }
-            return self.failed(state, same_token("after it had expired"), started_at, now);
-        }
-        if issued.suspicion.take().is_some() {
-            // Only another rejection starts a request again, and rejections are bounded.
-            issued.renew_at = issued.ages_at;
-            return self.failed(state, same_token("after an API rejected it"), started_at, now);
-        }
-        // The server issues no other token before this one ends.
-        let ends_at = issued.ends_at;
-        issued.expires_at = ends_at;
-        let ended = self.failed(state, same_token("without extending its lifetime"), started_at, now);
-        if let Some(hold) = &mut state.hold {
-            hold.until = hold.until.min(ends_at);
-        }
-        ended
-    }
-
-    fn failed(&self, state: &mut State, error: Error, started_at: Moment, now: Moment) -> Ended {
+    /// `is_issued`: the server issued a token that is of no use, and may issue another once the cached one has expired.
+    /// Returns how long that can still be used, and how long token requests are held back.
+    fn failed(
+        &self,
+        state: &mut State,
+        error: &Error,
+        is_issued: bool,
+        started_at: Moment,
+        now: Moment,
+    ) -> (Duration, Duration) {
         state.failures = state.failures.saturating_add(1);
         let remaining = state.issued.as_ref().map(|issued| now.until(issued.expires_at)).unwrap_or_default();
         let (in_a_row, took) = (state.failures, started_at.until(now));
-        let wait = Failed { error: &error, in_a_row, took, remaining }.hold_back(fastrand::f64());
-        self.hold_back_until(state, &error, now.after(wait));
-        Ended::Failed { error, remaining, wait }
+        let mut wait = Failed { error, in_a_row, took, remaining }.hold_back(fastrand::f64());
+        if is_issued && !remaining.is_zero() {
+            wait = wait.min(remaining);
+        }
+        self.hold_back_until(state, error, now.after(wait));
+        (remaining, wait)
     }
 
     /// No token request starts before, and callers that wait for the replacement of a rejected token get that one.

@@ -32,7 +32,7 @@ impl Slot {
             BY_HAND => age >= UNTIL_ACCEPTED,
             _ => issued.accepted_by & origin != 0 || state.streaks.has_accepted(origin),
         };
-        let verdict = self.context.counted(&mut state.streaks, |streaks| streaks.reject(origin, rejection, now));
+        let verdict = state.streaks.reject(origin, rejection, now, &self.context.streaks);
         let source = self.context.report.source();
         match verdict {
             Err(TooSoon { wait, is_first }) => {
@@ -67,7 +67,7 @@ impl Slot {
         let State { issued, streaks, .. } = &mut *state;
         let Some(issued) = issued.as_mut().filter(|issued| issued.token.number() == token) else { return };
         if issued.suspicion.is_none() {
-            self.context.counted(streaks, |streaks| streaks.accepted(origin, now));
+            streaks.accepted(origin, now);
         }
         if !streaks.has(origin) {
             self.note_accepted(issued, origin);
@@ -77,7 +77,7 @@ impl Slot {
     /// `origin` accepted a token that replaced a rejected one.
     pub(in crate::cache) fn accepted_in_place(&self, token: TokenNumber, origin: u64) {
         let mut state = self.lock();
-        self.context.counted(&mut state.streaks, |streaks| streaks.end(origin));
+        state.streaks.end(origin);
         if let Some(issued) = state.issued_as(token) {
             self.note_accepted(issued, origin);
         }

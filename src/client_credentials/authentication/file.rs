@@ -11,27 +11,26 @@ use zeroize::Zeroizing;
 use crate::{
     error::{Error, ErrorKind},
     lock::lock,
-    secret_file::{NotRead, read, shown_path},
+    secret_file::{read, shown_path},
 };
 
 /// A file that is read by only one thread at a time: a mount that hangs blocks that thread, and no other.
 pub(super) struct SecretFile {
     pub path: PathBuf,
-    reading: OneAtATime<Result<Zeroizing<String>, NotRead>>,
+    reading: OneAtATime<Result<Zeroizing<String>, Error>>,
 }
 
 impl SecretFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, reading: OneAtATime::default() }
+        Self { path, reading: OneAtATime(Arc::default()) }
     }
 
     /// `field` is the name of this secret in errors.
     pub(super) async fn read(&self, field: &str) -> Result<Zeroizing<String>, Error> {
-        let path = self.path.clone();
-        // `None`: the runtime is shutting down.
-        let outcome = self.reading.join(move || read(&path)).await.unwrap_or(Err(NotRead("cannot be read", None)));
-        let path = shown_path(&self.path);
-        outcome.map_err(|not_read| not_read.into_error(ErrorKind::Credentials, field, &path))
+        let (path, subject) = (self.path.clone(), format!("{field}: the file {}", shown_path(&self.path)));
+        let shutting_down = Error::new(ErrorKind::Credentials, format!("{subject} cannot be read"));
+        let reading = self.reading.join(move || read(&path, &subject, ErrorKind::Credentials));
+        reading.await.unwrap_or(Err(shutting_down))
     }
 }
 
@@ -64,12 +63,6 @@ impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
     }
 }
 
-impl<T> Default for OneAtATime<T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -86,7 +79,7 @@ mod tests {
     /// With a mount that hangs, later attempts start no thread of their own. After it, the file is read again.
     #[tokio::test]
     async fn attempts_share_the_thread_that_hangs() {
-        let (reading, begun) = (OneAtATime::default(), Arc::new(AtomicUsize::new(0)));
+        let (reading, begun) = (OneAtATime(Arc::default()), Arc::new(AtomicUsize::new(0)));
         let (release, held) = mpsc::channel::<()>();
         let mut held = Some(held);
         for _ in 0..5 {

@@ -344,10 +344,8 @@ impl ClientAuthentication {
 
 /// `secret` is the one that signed, if any.
 fn asserted(client_id: Zeroizing<String>, assertion: Zeroizing<String>, secret: Zeroizing<String>) -> Proof {
-    // The signature is hidden separately: a server may quote the other parts, which are useless without it.
-    let signature = assertion.rsplit('.').next().unwrap_or_default();
     Proof {
-        secrets: vec![Zeroizing::new(signature.to_owned()), assertion.clone(), secret],
+        secrets: vec![assertion.clone(), secret],
         parameters: vec![
             ("client_id", client_id),
             ("client_assertion_type", Zeroizing::new(ASSERTION_TYPE.to_owned())),

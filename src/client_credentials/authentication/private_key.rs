@@ -14,7 +14,10 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rustls_pki_types::pem::{PemObject, SectionKind};
+use rustls_pki_types::{
+    PrivateKeyDer,
+    pem::{self, PemObject, SectionKind},
+};
 use zeroize::Zeroizing;
 
 use super::Signer;
@@ -154,27 +157,16 @@ impl fmt::Debug for PrivateKey {
 impl SigningKey {
     fn in_pem(pem: &[u8]) -> Result<Self, Error> {
         let pem = &*flush_left(pem);
-        let mut has = None;
-        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-            // The cause is omitted, because it may quote a line of the key.
-            let Ok((kind, der)) = section else {
-                return Err(no_key(pem, "is damaged PEM: its base64 or its last line is wrong"));
-            };
-            let der = Zeroizing::new(der);
-            let key = match kind {
-                SectionKind::PrivateKey => Self::in_pkcs8(&der),
-                SectionKind::RsaPrivateKey => Self::rsa_of(RsaKeyPair::from_der(&der)),
-                SectionKind::EcPrivateKey => ec_of(|curve| EcdsaKeyPair::from_private_key_der(curve, &der)),
-                other => {
-                    has = has.or(Some(other));
-                    continue;
-                }
-            };
-            return key.ok_or_else(|| {
-                refuse("cannot be read as a key: it is damaged, or is not an RSA, EC P-256 or Ed25519 key")
-            });
-        }
-        Err(without_key(pem, has))
+        // The cause is omitted, because it may quote a line of the key.
+        let der = PrivateKeyDer::from_pem_slice(pem)
+            .map_err(|error| no_key(pem, !matches!(error, pem::Error::NoItemsFound)))?;
+        let key = match &*Zeroizing::new(der) {
+            PrivateKeyDer::Pkcs8(der) => Self::in_pkcs8(der.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs1(der) => Self::rsa_of(RsaKeyPair::from_der(der.secret_pkcs1_der())),
+            PrivateKeyDer::Sec1(der) => ec_of(|curve| EcdsaKeyPair::from_private_key_der(curve, der.secret_sec1_der())),
+            _ => None,
+        };
+        key.ok_or_else(|| refuse("cannot be read as a key: it is damaged, or is not an RSA, EC P-256 or Ed25519 key"))
     }
 
     fn in_pkcs8(der: &[u8]) -> Option<Self> {
@@ -217,31 +209,25 @@ fn refuse(what: &str) -> Error {
     Error::configuration(format!("private_key: {what}"))
 }
 
-const PASS_THE_KEY: &str = "pass the private key, which begins with `-----BEGIN PRIVATE KEY-----`";
-
-fn without_key(pem: &[u8], has: Option<SectionKind>) -> Error {
-    let what = match has {
-        Some(SectionKind::PublicKey) => "is a public key",
-        Some(SectionKind::Certificate) => "is a certificate",
-        Some(_) => "is not a key",
-        None => "is not PEM",
-    };
-    no_key(pem, &format!("{what}; {PASS_THE_KEY}"))
-}
-
-/// The error for a text without a readable key: what its labels tell, or else `otherwise`.
-fn no_key(pem: &[u8], otherwise: &str) -> Error {
-    if contains(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(pem, "Proc-Type: 4,ENCRYPTED") {
-        refuse("is encrypted; decrypt it with `openssl pkey -in key.pem`, and protect the file by other means")
-    } else if contains(pem, "-----BEGIN OPENSSH PRIVATE KEY-----") {
-        refuse("is in the format of OpenSSH; convert it with `ssh-keygen -p -m PKCS8 -f key`")
-    } else if contains(pem, "-----BEGIN RSA PUBLIC KEY-----") {
-        refuse(&format!("is a public key; {PASS_THE_KEY}"))
-    } else if contains(pem, "\\n") {
-        refuse("is PEM in a single line; replace each `\\n` with a line end")
-    } else {
-        refuse(otherwise)
+/// The error for a text without a readable key: what its labels tell.
+fn no_key(pem: &[u8], is_damaged: bool) -> Error {
+    let has = |text: &str| pem.windows(text.len()).any(|window| window == text.as_bytes());
+    if has("-----BEGIN ENCRYPTED PRIVATE KEY-----") || has("Proc-Type: 4,ENCRYPTED") {
+        return refuse("is encrypted; decrypt it with `openssl pkey -in key.pem`, and protect the file by other means");
+    } else if has("-----BEGIN OPENSSH PRIVATE KEY-----") {
+        return refuse("is in the format of OpenSSH; convert it with `ssh-keygen -p -m PKCS8 -f key`");
+    } else if has("\\n") {
+        return refuse("is PEM in a single line; replace each `\\n` with a line end");
+    } else if is_damaged {
+        return refuse("is damaged PEM: its base64 or its last line is wrong");
     }
+    let labels = [
+        ("PUBLIC KEY-----", "is a public key"),
+        ("-----BEGIN CERTIFICATE-----", "is a certificate"),
+        ("-----BEGIN ", "is not a key"),
+    ];
+    let what = labels.into_iter().find(|(label, _)| has(label)).map_or("is not PEM", |(_, what)| what);
+    refuse(&format!("{what}; pass the private key, which begins with `-----BEGIN PRIVATE KEY-----`"))
 }
 
 /// The PEM without a byte order mark and without the white space around each line, which it has in YAML.
@@ -254,10 +240,6 @@ fn flush_left(pem: &[u8]) -> Zeroizing<Vec<u8>> {
         lines.push(b'\n');
     }
     lines
-}
-
-fn contains(pem: &[u8], text: &str) -> bool {
-    pem.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// `x5t#S256` of the first certificate.

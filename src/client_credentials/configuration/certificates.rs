@@ -128,8 +128,7 @@ mod with_tls {
     }
 
     fn read(field: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-        read_bytes(path, u64::MAX)
-            .map_err(|not_read| not_read.into_error(ErrorKind::Configuration, field, &shown_path(path)))
+        read_bytes(path, u64::MAX, &format!("{field}: the file {}", shown_path(path)), ErrorKind::Configuration)
     }
 
     fn refuse(field: &str, path: &Path, what: &str) -> Error {

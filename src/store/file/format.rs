@@ -9,21 +9,20 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use aws_lc_rs::digest::{Context, Digest, SHA256, SHA256_OUTPUT_LEN};
 use zeroize::Zeroizing;
 
 use crate::store::contract::EntryName;
 
 const MARK: &[u8; 4] = b"ccf1";
 const TIMES: usize = 16;
-pub(super) const HEADER: usize = MARK.len() + TIMES + SHA256_OUTPUT_LEN;
 /// The wall clock may be set back by so much, as time servers do.
 const TOLERANCE: u64 = 1_000_000_000;
 
 pub(super) fn encode(name: &EntryName, bytes: &[u8], life: Duration, now: SystemTime) -> Zeroizing<Vec<u8>> {
     let written = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
-    let times = times(written, written.saturating_add(nanoseconds(life)));
-    Zeroizing::new([MARK, &times[..], &sum(name, &times, bytes), bytes].concat())
+    let times = [written, written.saturating_add(nanoseconds(life))].map(u64::to_be_bytes).concat();
+    Zeroizing::new([MARK, &times[..], sum(name, &times, bytes).as_ref(), bytes].concat())
 }
 
 /// The bytes of an entry, and what is left of its life.
@@ -31,13 +30,13 @@ pub(super) type Living = (Zeroizing<Vec<u8>>, Duration);
 
 /// `None`: its life has ended, it is from the future, or it is damaged.
 pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<Living> {
-    let (times, rest) = file.strip_prefix(MARK)?.split_first_chunk::<TIMES>()?;
-    let (found, bytes) = rest.split_first_chunk::<SHA256_OUTPUT_LEN>()?;
-    if *found != sum(name, times, bytes) {
+    let (times, rest) = file.strip_prefix(MARK)?.split_at_checked(TIMES)?;
+    let (found, bytes) = rest.split_at_checked(SHA256_OUTPUT_LEN)?;
+    if found != sum(name, times, bytes).as_ref() {
         return None;
     }
     let (written, ends) = times.split_first_chunk()?;
-    let (written, ends) = (u64::from_be_bytes(*written), u64::from_be_bytes(ends.try_into().ok()?));
+    let [written, ends] = [*written, ends.try_into().ok()?].map(u64::from_be_bytes);
     let now = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).ok()?);
     let lives = now < ends && written <= now.saturating_add(TOLERANCE);
     // Never longer than it was put for.
@@ -45,22 +44,13 @@ pub(super) fn decode(name: &EntryName, file: &[u8], now: SystemTime) -> Option<L
     lives.then(|| (Zeroizing::new(bytes.to_vec()), Duration::from_nanos(left)))
 }
 
-fn times(written: u64, ends: u64) -> [u8; TIMES] {
-    let mut times = [0; TIMES];
-    times[..8].copy_from_slice(&written.to_be_bytes());
-    times[8..].copy_from_slice(&ends.to_be_bytes());
-    times
-}
-
-fn sum(name: &EntryName, times: &[u8; TIMES], bytes: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
+fn sum(name: &EntryName, times: &[u8], bytes: &[u8]) -> Digest {
     let mut hash = Context::new(&SHA256);
     // A name contains no line end.
     for part in [name.as_str().as_bytes(), b"\n", times, bytes] {
         hash.update(part);
     }
-    let mut sum = [0; SHA256_OUTPUT_LEN];
-    sum.copy_from_slice(hash.finish().as_ref());
-    sum
+    hash.finish()
 }
 
 /// Until the year 2554.

@@ -1,15 +1,13 @@
 //! Tokens in files, for the processes of one machine.
 
-mod failure;
 mod folder;
 mod format;
-mod limit;
 mod location;
 mod sweep;
 
 use std::{
-    fmt, mem,
-    path::{Path, PathBuf},
+    fmt, io, mem,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -18,7 +16,10 @@ use async_trait::async_trait;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use self::{failure::Failure, folder::Folder, format::Living, limit::Limit};
+use self::{
+    folder::{Folder, Limit, refused},
+    format::Living,
+};
 use super::contract::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
 
@@ -67,8 +68,12 @@ impl FileStore {
     /// a symbolic link. A disk that is full or read-only is no error here, since that may pass.
     pub fn new(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let path = location::absolute(folder.as_ref())?;
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+
         match Folder::open_or_create(&path) {
-            Err(failure) if !failure.may_pass() => Err(failure.into_configuration_error()),
+            Err(error) if !matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
+                Err(Error::configuration(format!("file_store: {error}")).caused_by(Box::new(error)))
+            }
             _ => Ok(Self { path: path.into(), turns: Arc::new(Semaphore::new(THREADS)) }),
         }
     }
@@ -90,23 +95,21 @@ impl FileStore {
         &self.path
     }
 
+    /// In a thread that may block. `work` gets a limit of `most`, which has also passed when this is dropped.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Path) -> Result<T, Failure> + Send + 'static,
+        most: Duration,
+        work: impl FnOnce(&Path, &Limit) -> io::Result<T> + Send + 'static,
     ) -> Result<T, BoxError> {
+        let caller = Arc::new(());
+        let limit = Limit { most, caller: Arc::downgrade(&caller) };
         let turn = Arc::clone(&self.turns).acquire_owned().await?;
         let path = Arc::clone(&self.path);
         let work = spawn_blocking(move || {
             let _turn = turn;
-            work(&path)
+            work(&path, &limit)
         });
         Ok(work.await.map_err(|_| "the runtime is shutting down")??)
-    }
-
-    /// Nobody waits for it.
-    fn sweep(&self) {
-        let path = PathBuf::from(&*self.path);
-        spawn_blocking(move || sweep::sweep(&path));
     }
 }
 
@@ -114,7 +117,7 @@ impl FileStore {
 impl TokenStore for FileStore {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
         let names = names.to_vec();
-        self.run(move |path| load(path, &names)).await
+        self.run(Duration::ZERO, move |path, _| load(path, &names)).await
     }
 
     async fn put(
@@ -125,21 +128,16 @@ impl TokenStore for FileStore {
         life: Duration,
         limit: Duration,
     ) -> Result<bool, BoxError> {
-        let (limit, _waiting) = Limit::new(limit);
         let (name, old) = (name.clone(), old.map(|old| Zeroizing::new(old.to_vec())));
         // Its life begins now, however late it is written.
         let new = format::encode(&name, new, life, SystemTime::now());
-        let put = move |path: &Path| put(path, &name, old.as_ref().map(|old| &old[..]), &new, &limit);
-        let (stored, is_sweep_due) = self.run(put).await?;
-        if is_sweep_due {
-            self.sweep();
-        }
-        Ok(stored)
+        let put = move |path: &_, limit: &_| put(path, &name, old.as_deref().map(Vec::as_slice), &new, limit);
+        self.run(limit, put).await
     }
 
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
         let (name, old) = (name.clone(), Zeroizing::new(old.to_vec()));
-        self.run(move |path| remove(path, &name, &old)).await
+        self.run(REMOVE_LIMIT, move |path, limit| remove(path, &name, &old, limit)).await
     }
 
     fn name(&self) -> &str {
@@ -153,39 +151,39 @@ impl fmt::Debug for FileStore {
     }
 }
 
-fn load(path: &Path, names: &[EntryName]) -> Result<Vec<Option<Entry>>, Failure> {
+fn load(path: &Path, names: &[EntryName]) -> io::Result<Vec<Option<Entry>>> {
     let Some(folder) = Folder::open(path)? else { return Ok(names.iter().map(|_| None).collect()) };
     let entry = |(mut bytes, life): Living| Entry { bytes: mem::take(&mut *bytes), life };
     names.iter().map(|name| Ok(folder.read(name)?.map(entry))).collect()
 }
 
-/// Whether it was stored, and whether the folder should be swept. `new` is the content of the file.
-fn put(path: &Path, name: &EntryName, old: Option<&[u8]>, new: &[u8], limit: &Limit) -> Result<(bool, bool), Failure> {
+/// `new` is the content of the file.
+fn put(path: &Path, name: &EntryName, old: Option<&[u8]>, new: &[u8], limit: &Limit) -> io::Result<bool> {
     let folder = Folder::open_or_create(path)?;
     // Without the lock: most of those who lose need not wait for it.
     if !folder.has(name, old)? {
-        return Ok((false, false));
+        return Ok(false);
     }
     // Before the lock is taken, so that it is held for as short as possible.
     let file = folder.write(new)?;
     let lock = folder.lock(limit)?;
     if !folder.has(name, old)? {
-        return Ok((false, false));
+        return Ok(false);
     }
     if limit.has_passed(Duration::ZERO) {
-        return Err(folder.failure("was not written to: nobody waits for it any longer"));
+        return Err(refused(path, "was not written to: nobody waits for it any longer"));
     }
     file.replace(name)?;
-    Ok((true, sweep::is_due(&lock)))
+    sweep::sweep_if_due(path, &lock);
+    Ok(true)
 }
 
-fn remove(path: &Path, name: &EntryName, old: &[u8]) -> Result<bool, Failure> {
+fn remove(path: &Path, name: &EntryName, old: &[u8], limit: &Limit) -> io::Result<bool> {
     let Some(folder) = Folder::open(path)? else { return Ok(false) };
     if !folder.has(name, Some(old))? {
         return Ok(false);
     }
-    let (limit, _waiting) = Limit::new(REMOVE_LIMIT);
-    let _lock = folder.lock(&limit)?;
+    let _lock = folder.lock(limit)?;
     let removes = folder.has(name, Some(old))?;
     if removes {
         folder.remove(name.as_str())?;

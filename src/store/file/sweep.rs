@@ -3,13 +3,13 @@
 use std::{
     fs::{self, DirEntry},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{
-    folder::{Folder, Lock, TEMPORARY},
-    limit::Limit,
-};
+use tokio::task::spawn_blocking;
+
+use super::folder::{Folder, Limit, Lock, TEMPORARY};
 use crate::store::contract::EntryName;
 
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -18,17 +18,20 @@ const LEFT_BEHIND: Duration = Duration::from_secs(10 * 60);
 /// A runtime that shuts down waits for it.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Whether the last sweep was long ago. Only the caller that gets `true` sweeps.
-pub(super) fn is_due(lock: &Lock) -> bool {
+/// If the last sweep was long ago, removes entries whose life has ended, and files that were never completed. Nobody
+/// waits for it.
+pub(super) fn sweep_if_due(path: &Path, lock: &Lock) {
     // Nothing is written to the lock's file, so its time is free for this.
     let last = lock.file.metadata().and_then(|file| file.modified());
     // An error: it is in the future, because the clock was set back.
     let is_due = last.is_ok_and(|last| last.elapsed().map_or(true, |elapsed| elapsed >= INTERVAL));
-    is_due && lock.file.set_modified(SystemTime::now()).is_ok()
+    if is_due && lock.file.set_modified(SystemTime::now()).is_ok() {
+        let path = path.to_owned();
+        spawn_blocking(move || sweep(&path));
+    }
 }
 
-/// Removes entries whose life has ended, and files that were never completed.
-pub(super) fn sweep(path: &Path) {
+fn sweep(path: &Path) {
     let began = Instant::now();
     let (Ok(Some(folder)), Ok(files)) = (Folder::open(path), fs::read_dir(path)) else { return };
     for file in files.flatten().take_while(|_| began.elapsed() < LONGEST) {
@@ -51,12 +54,11 @@ fn is_left_behind(file: &DirEntry) -> bool {
 
 fn remove_if_dead(folder: &Folder, name: &EntryName) {
     let is_dead = || matches!(folder.read(name), Ok(None));
-    if !is_dead() {
-        return;
-    }
-    let (limit, _waiting) = Limit::new(LONGEST);
+    let caller = Arc::new(());
+    let limit = Limit { most: LONGEST, caller: Arc::downgrade(&caller) };
     // Somebody may have replaced it since.
-    if let Ok(_lock) = folder.lock(&limit)
+    if is_dead()
+        && let Ok(_lock) = folder.lock(&limit)
         && is_dead()
     {
         let _ = folder.remove(name.as_str());

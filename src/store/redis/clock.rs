@@ -23,27 +23,17 @@ struct Reading {
 }
 
 impl ServerClock {
-    pub(super) fn knows(&self, slot: &str) -> bool {
-        lock(&self.0).get(slot).is_some_and(Reading::is_usable)
-    }
-
     pub(super) fn set(&self, slot: &str, micros: u64) {
         let mut readings = lock(&self.0);
-        readings.retain(|_, reading| reading.is_usable());
+        readings.retain(|_, reading| reading.at.elapsed() < USABLE);
         readings.insert(slot.to_owned(), Reading { micros, at: Instant::now() });
     }
 
-    /// The server's time at `moment`, or somewhat earlier.
-    pub(super) fn at(&self, slot: &str, moment: Instant) -> u64 {
+    /// The server's time at `moment`, or somewhat earlier. `None`: it has said nothing lately.
+    pub(super) fn at(&self, slot: &str, moment: Instant) -> Option<u64> {
         let readings = lock(&self.0);
-        let Some(reading) = readings.get(slot) else { return 0 };
+        let reading = readings.get(slot).filter(|reading| reading.at.elapsed() < USABLE)?;
         let since = moment.saturating_duration_since(reading.at).as_micros();
-        reading.micros.saturating_add(since.try_into().unwrap_or(u64::MAX))
-    }
-}
-
-impl Reading {
-    fn is_usable(&self) -> bool {
-        self.at.elapsed() < USABLE
+        Some(reading.micros.saturating_add(since.try_into().unwrap_or(u64::MAX)))
     }
 }

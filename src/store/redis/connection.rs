@@ -1,22 +1,14 @@
 //! A connection to the server, of whatever kind.
 
-use std::{
-    future::{Future, pending, poll_fn},
-    pin::{Pin, pin},
-    task::Poll,
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use ::redis::{
-    Cmd, RedisResult, Value,
+    Cmd, FromRedisValue, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager},
     cluster_async::ClusterConnection,
-    cmd,
+    cmd, from_redis_value,
 };
-use tokio::{
-    runtime::Handle,
-    time::{sleep, timeout},
-};
+use tokio::{runtime::Handle, time::timeout};
 
 use super::{clock::ServerClock, failure::Failure};
 
@@ -85,16 +77,18 @@ impl Connection {
         Self { send: Box::new(send), stays, runtime, clock: ServerClock::default() }
     }
 
-    /// Calls a script whose response begins with the server's time; the rest is returned.
-    pub(super) async fn call(
+    /// Calls a script, with the deadline in front of its arguments if there is one. It returns the server's time and
+    /// what is returned here.
+    pub(super) async fn call<T: FromRedisValue>(
         &self,
         script: &Script,
         keys: &[String],
+        deadline: Option<u64>,
         arguments: &[Vec<u8>],
-    ) -> Result<Vec<Value>, Failure> {
+    ) -> Result<T, Failure> {
         let command = |name: &str, script: &str| {
             let mut command = cmd(name);
-            command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+            command.arg(script).arg(keys.len()).arg(keys).arg(deadline).arg(arguments);
             command
         };
         let mut response = self.send(command("EVALSHA", &script.hash)).await;
@@ -102,10 +96,9 @@ impl Connection {
             // The server then knows its hash. `Script::invoke_async` would need a permission for `SCRIPT LOAD`.
             response = self.send(command("EVAL", script.code)).await;
         }
-        let Value::Array(mut found) = response? else { return Err(Failure::unreadable()) };
-        let rest = found.split_off(found.len().min(2));
-        self.clock.set(&keys[0], micros(&found).ok_or_else(Failure::unreadable)?);
-        Ok(rest)
+        let (now, found) = from_redis_value(response?).map_err(|_| Failure::unreadable())?;
+        self.clock.set(&keys[0], now);
+        Ok(found)
     }
 
     /// Makes one that stays with its server connect anew. Both commands are open to every user; the second one finds
@@ -118,34 +111,17 @@ impl Connection {
         }
     }
 
+    /// Gives up if the connection's runtime runs no tasks, as one that nobody blocks on.
     async fn send(&self, command: Cmd) -> Result<Value, Failure> {
-        let (mut response, mut stall) = (pin!((self.send)(command)), pin!(self.stall()));
-        poll_fn(|cx| match response.as_mut().poll(cx) {
-            Poll::Ready(response) => Poll::Ready(response.map_err(Failure::from)),
-            Poll::Pending => stall.as_mut().poll(cx).map(|()| Err(Failure::stalled())),
-        })
-        .await
-    }
-
-    /// Ends if the connection's runtime runs no tasks, as one that nobody blocks on.
-    async fn stall(&self) {
+        let mut response = (self.send)(command);
         if let Some(runtime) = &self.runtime {
-            sleep(PATIENCE).await;
-            let task = runtime.spawn(async {});
-            if timeout(PATIENCE, task).await.is_err() {
-                return;
+            if let Ok(response) = timeout(PATIENCE, &mut response).await {
+                return Ok(response?);
+            }
+            if timeout(PATIENCE, runtime.spawn(async {})).await.is_err() {
+                return Err(Failure::stalled());
             }
         }
-        pending::<()>().await;
+        Ok(response.await?)
     }
-}
-
-/// Since 1970.
-fn micros(time: &[Value]) -> Option<u64> {
-    let number = |value: &Value| match value {
-        Value::BulkString(digits) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
-        _ => None,
-    };
-    let [seconds, micros] = time else { return None };
-    number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
 }

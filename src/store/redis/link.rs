@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use ::redis::Value;
+use ::redis::FromRedisValue;
 use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 use super::{LONGEST, connection::Connection, failure::Failure, operation::Operation};
@@ -48,14 +48,14 @@ impl Link {
     }
 
     /// Returns what the operation's script returns. Tries once more if that may help.
-    pub(super) async fn run(&self, operation: &Operation) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn run<T: FromRedisValue>(&self, operation: &Operation) -> Result<T, Failure> {
         match self.run_once(operation).await {
             Err(failure) if failure.is_of_the_connection() => self.run_once(operation).await,
             outcome => outcome,
         }
     }
 
-    async fn run_once(&self, operation: &Operation) -> Result<Vec<Value>, Failure> {
+    async fn run_once<T: FromRedisValue>(&self, operation: &Operation) -> Result<T, Failure> {
         let mut used = InUse { link: self, connection: self.connect().await?, is_alive: false };
         let outcome = operation.run(&used.connection).await;
         used.is_alive = !outcome.as_ref().is_err_and(Failure::is_of_the_connection);

@@ -13,10 +13,7 @@ use ::redis::aio::ConnectionLike;
 use async_trait::async_trait;
 
 pub use self::connection::Reconnecting;
-use self::{
-    link::Link,
-    operation::{Operation, entries, is_done},
-};
+use self::{link::Link, operation::Operation};
 use super::{BoxError, Entry, EntryName, TokenStore};
 use crate::error::Error;
 
@@ -147,21 +144,23 @@ impl RedisStore {
         Self { link: Arc::new(link), prefix: "client-credentials".into() }
     }
 
-    fn entry(&self, name: &EntryName) -> Operation {
-        Operation::load(&self.prefix, name.token(), slice::from_ref(name))
-    }
-
-    async fn change(&self, operation: &Operation) -> Result<bool, BoxError> {
-        Ok(is_done(&self.link.run(operation).await?)?)
+    /// That of the token, then those of its entries.
+    fn keys(&self, names: &[EntryName]) -> Vec<String> {
+        // What is in braces decides the slot.
+        let slot = |name: &EntryName| format!("{}:{{{}}}", self.prefix, name.token());
+        let key = |name: &EntryName| slot(name) + &name.as_str()[name.token().len()..];
+        names.first().map(slot).into_iter().chain(names.iter().map(key)).collect()
     }
 }
 
 #[async_trait]
 impl TokenStore for RedisStore {
     async fn load(&self, names: &[EntryName]) -> Result<Vec<Option<Entry>>, BoxError> {
-        let Some(first) = names.first() else { return Ok(Vec::new()) };
-        let load = Operation::load(&self.prefix, first.token(), names);
-        Ok(entries(&self.link.run(&load).await?)?)
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found: Vec<operation::Found> = self.link.run(&Operation::load(self.keys(names))).await?;
+        Ok(found.into_iter().map(operation::entry).collect())
     }
 
     async fn put(
@@ -172,11 +171,11 @@ impl TokenStore for RedisStore {
         life: Duration,
         limit: Duration,
     ) -> Result<bool, BoxError> {
-        self.change(&self.entry(name).put(old, new, life, limit)).await
+        Ok(self.link.run(&Operation::put(self.keys(slice::from_ref(name)), old, new, life, limit)).await?)
     }
 
     async fn remove(&self, name: &EntryName, old: &[u8]) -> Result<bool, BoxError> {
-        self.change(&self.entry(name).remove(old, LONGEST)).await
+        Ok(self.link.run(&Operation::remove(self.keys(slice::from_ref(name)), old, LONGEST)).await?)
     }
 
     async fn connect(&self) -> Result<(), BoxError> {

@@ -21,9 +21,10 @@ pub(super) fn server(url: &str) -> Result<Link, Error> {
     check_scheme(url)?;
     let client = Client::open(url).map_err(|error| unusable(&error))?;
     let name = format!("Redis at {}", client.get_connection_info().addr());
+    let limits = AsyncConnectionConfig::new().set_connection_timeout(Some(LONGEST)).set_response_timeout(Some(LONGEST));
     Ok(link(name, move || {
-        let client = client.clone();
-        async move { client.get_multiplexed_async_connection_with_config(&limits()).await }
+        let (client, limits) = (client.clone(), limits.clone());
+        async move { client.get_multiplexed_async_connection_with_config(&limits).await }
     }))
 }
 
@@ -71,10 +72,6 @@ pub(super) fn key_prefix(prefix: String) -> Result<String, Error> {
         return Err(Error::configuration(message));
     }
     Ok(prefix)
-}
-
-fn limits() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(Some(LONGEST)).set_response_timeout(Some(LONGEST))
 }
 
 /// The `redis` crate only says that the URL did not parse.

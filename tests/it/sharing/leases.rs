@@ -182,6 +182,32 @@ async fn a_lease_that_another_instance_took_meanwhile_is_not_used() {
     assert_eq!((one.as_str(), other.as_str(), fleet.count()), ("token-1", "token-1", 1));
 }
 
+/// Putting it took longer than an extension is away.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_granted_late_is_extended_all_the_same() {
+    let fleet = Fleet::of(1);
+    fleet.tokens().await;
+    let puts = AtomicUsize::new(0);
+    let interfere = move |moment| {
+        let is_first = moment == Moment::BeforePut && puts.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if is_first {
+                sleep(millis(1500)).await;
+            }
+            Ok(())
+        }
+    };
+    let holder = fleet.instance_over(InterferedWith { store: fleet.store.clone(), interfere });
+    assert_eq!(holder.token().await, "token-1", "the stored one");
+    sleep(minutes(46)).await;
+    fleet.auth.respond_next(MockResponse::usual().with_delay(seconds(10)));
+    assert_eq!(holder.token().await, "token-1");
+    sleep(seconds(9)).await;
+    assert_eq!(fleet.instances[0].token().await, "token-1");
+    sleep(millis(500)).await;
+    assert_eq!(fleet.count(), 2, "the lease of a request that takes ten seconds");
+}
+
 /// Removing takes longer than a caller waits. The caller goes away before its token request fails.
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_nobody_awaits_holds_the_lease_no_longer_than_one_that_is_awaited() {

@@ -1,32 +1,34 @@
 //! Runs a token request in a task of its own, detached from the caller that started it.
 
+#[cfg(feature = "store")]
+mod with_store;
+#[cfg(not(feature = "store"))]
+mod without_store;
+
 use std::{
     future::Future,
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
+#[cfg(feature = "store")]
+use self::with_store::Visit;
+#[cfg(not(feature = "store"))]
+use self::without_store::Visit;
 use super::{
     backoff,
     clock::Moment,
     context::Context,
     endpoint::Turn,
-    flight::TokenResult,
-    sharing::Permit,
-    slot::{Departure, FLIGHT_GRACE, Slot, Step},
+    slot::{FlightTask, Slot, Step, TokenResult},
 };
 use crate::{
     error::{Error, ErrorKind},
     report::{Exchange, log, span::Span},
     runtime::{self, Panicked},
-    token::{AccessToken, TokenNumber},
-    token_request::TokenRequest,
+    token::TokenNumber,
 };
 
 tokio::task_local! {
@@ -43,37 +45,14 @@ pub(super) fn is_source_of(slot: &Arc<Slot>) -> bool {
 /// the same token again.
 pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     let runtime = runtime::with_timer();
-    let (step, departure) = slot.next(unwanted, runtime.is_some());
-    // Not under the slot's lock: a runtime that has ended drops the task here, and its guard takes that lock.
-    if let (Some(departure), Some(runtime)) = (departure, runtime) {
-        start(slot, departure, &runtime);
+    let (step, task) = slot.next(unwanted, runtime.is_some());
+    // Not under the slot's lock: a runtime that has ended drops the task here, which takes that lock.
+    if let (Some(mut task), Some(runtime)) = (task, runtime) {
+        task.caller = Some(Span::current());
+        let handle = Arc::clone(&task.handle);
+        let _ = handle.set(runtime.spawn(task.run()).abort_handle());
     }
     step
-}
-
-/// The guard is complete before the task exists.
-fn start(slot: &Arc<Slot>, departure: Departure, runtime: &Handle) {
-    let Departure { id, outcome, task, rejected, may_request, is_first } = departure;
-    let flying = Flying {
-        guard: Guard { slot: Arc::downgrade(slot), id, outcome },
-        context: Arc::clone(slot.context()),
-        request: slot.request().clone(),
-        rejected,
-        may_request,
-        is_first,
-        caller: Span::current(),
-    };
-    let _ = task.set(runtime.spawn(flying.fly()).abort_handle());
-}
-
-pub(super) struct Flying {
-    pub guard: Guard,
-    pub context: Arc<Context>,
-    pub request: TokenRequest,
-    pub rejected: Option<AccessToken>,
-    pub may_request: bool,
-    pub is_first: bool,
-    caller: Span,
 }
 
 /// The result of a flight's last exchange.
@@ -83,35 +62,37 @@ struct Landing {
     exchange: Exchange,
 }
 
-impl Flying {
-    async fn fly(self) {
-        if let Some((flying, permit)) = self.ask_store().await {
-            flying.request(permit).await;
+impl FlightTask {
+    async fn run(self) {
+        if let Some((task, visit)) = self.ask_store().await {
+            task.request(visit).await;
         }
     }
 
-    async fn request(mut self, mut permit: Option<Permit>) {
+    async fn request(mut self, visit: Option<Visit>) {
         let context = Arc::clone(&self.context);
-        let limit = context.time_limit();
         if let Some(token) = self.rejected.take() {
-            let _ = self.call(limit, || context.source.rejected(&self.request, &token)).await;
+            let _ = self.call(context.time_limit(), || context.source.rejected(&self.request, &token)).await;
         }
-        let turn = match context.endpoint.turn(&context.clock, limit + FLIGHT_GRACE, self.is_first).await {
+        let turn = match context.endpoint.turn(&context.clock, context.flight_limit(), self.is_first).await {
             Ok(turn) => turn,
-            Err(error) => return self.guard.publish(Err(error)),
+            Err(error) => {
+                self.abandon();
+                return self.publish(Err(error));
+            }
         };
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn, permit.as_mut()).await else {
+        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else {
             return;
         };
-        let (slot, id) = (self.guard.slot.clone(), self.guard.id);
-        let landed = exchange.span.within(|| slot.upgrade()?.finish(id, outcome.clone(), started_at));
+        let slot = self.slot.clone();
+        let landed = exchange.span.within(|| slot.upgrade()?.finish(self.id, outcome.clone(), started_at));
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
-        self.tell_store(permit, &outcome, landed.as_ref(), started_at).await;
-        // Without an outcome, callers that wait see that the guard is gone, and try again.
+        self.tell_store(visit, &outcome, landed.as_ref(), started_at).await;
+        // Without an outcome, callers that wait see that the flight has ended, and try again.
         if let Some(landed) = landed {
-            self.guard.publish(landed);
+            self.publish(landed);
         }
         if outcome.is_err_and(|error| error.may_be_credentials()) {
             await_credentials(&slot, &context).await;
@@ -119,14 +100,11 @@ impl Flying {
     }
 
     /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>, mut permit: Option<&mut Permit>) -> Option<Landing> {
-        let (context, time) = (&self.context, self.context.time_limit() + FLIGHT_GRACE);
+    async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
+        let context = &self.context;
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
-            let started_at = self.guard.slot.upgrade()?.begin(self.guard.id)?;
-            if let Some(permit) = &mut permit {
-                permit.begins();
-            }
+            let started_at = self.begin()?;
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
             let landing = Landing { outcome, started_at, exchange };
@@ -141,9 +119,9 @@ impl Flying {
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
-            self.guard.slot.upgrade()?.pause(self.guard.id, wait);
+            self.pause(wait);
             landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
-            turn.extend(now.after(wait + time));
+            turn.extend(now.after(wait + context.flight_limit()));
             sleep(wait).await;
             waited += wait;
             // Other tokens may have shown in the meantime that the endpoint is in trouble.
@@ -155,7 +133,7 @@ impl Flying {
 
     async fn exchange(&self, attempt: usize) -> (TokenResult, Exchange) {
         let context = &self.context;
-        let mut exchange = context.report.exchange(&self.request, attempt, &self.caller);
+        let mut exchange = context.report.exchange(&self.request, attempt, self.caller.as_ref());
         let call = self.call(context.time_limit(), || context.source.token(&self.request));
         let call = context.report.unless_slow(&self.request, call);
         let outcome = exchange.span.around(call).await.and_then(|outcome| outcome);
@@ -165,12 +143,12 @@ impl Flying {
     }
 
     /// Calls the source, which must not wait for this flight.
-    pub(super) fn call<F: Future>(
+    fn call<F: Future>(
         &self,
         limit: Duration,
         call: impl FnOnce() -> F,
     ) -> impl Future<Output = Result<F::Output, Error>> {
-        SOURCE_OF.scope(self.guard.slot.clone(), call_source(limit, call))
+        SOURCE_OF.scope(self.slot.clone(), call_source(limit, call))
     }
 }
 
@@ -191,28 +169,5 @@ async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
         && let Some(slot) = slot.upgrade()
     {
         slot.credentials_changed();
-    }
-}
-
-/// Reports for a flight. When it is dropped, the flight has ended: with an outcome, or because its task has (its
-/// runtime ended), and then one of the callers that wait takes over.
-pub(super) struct Guard {
-    pub slot: Weak<Slot>,
-    pub id: u64,
-    pub outcome: watch::Sender<Option<TokenResult>>,
-}
-
-impl Guard {
-    /// The callers learn of the outcome.
-    pub(super) fn publish(self, outcome: TokenResult) {
-        self.outcome.send_replace(Some(outcome));
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.upgrade() {
-            slot.abandon(self.id);
-        }
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Issued, Slot};
 use crate::{
-    cache::{backoff::Reason, renewal::Life, status::ObtainedFrom},
+    cache::{backoff::Reason, clock::Moment, status::ObtainedFrom},
     error::Error,
     report::store as report,
-    store::{LONGEST_OPERATION, StoredFailure, Taken, Urgency},
+    store::{LONGEST_OPERATION, StoredToken, Urgency, Visit},
     token::AccessToken,
 };
 
@@ -23,47 +23,35 @@ impl Slot {
         if is_served { Urgency::BesideTraffic } else { Urgency::WaitedFor }
     }
 
-    /// Whether it takes a stored token of this age: a usable one, unless the cached token is as good.
-    pub(in crate::cache) fn takes(&self, stored: &AccessToken, age: Duration, rejected: Option<&AccessToken>) -> bool {
-        let life = Life::new(stored, &self.context.settings, self.jitter);
+    /// Ends a flight with a usable token that another instance obtained, unless the cached token is as good. Returns
+    /// what callers get.
+    pub(in crate::cache) fn take(&self, id: u64, visit: &Visit, rejected: Option<&AccessToken>) -> Option<AccessToken> {
+        let stored = visit.token()?;
+        let (token, age) = (stored.token.clone().with_request(self.request.clone()), stored.age);
+        let life = self.life(&token);
         let is_rejected = |token: &AccessToken| rejected.is_some_and(|rejected| rejected.is_same_as(token));
-        if age >= life.expires_after || is_rejected(stored) {
-            return false;
-        }
-        let (now, state) = self.locked();
-        let Some(issued) = &state.issued else { return true };
-        let (is_usable, own_age) = (!now.reached(issued.expires_at), now.since(issued.issued_at));
-        let is_rejected = issued.suspicion.is_some() || is_rejected(&issued.token);
-        match issued.token.is_same_as(stored) {
-            true if is_rejected => false,
-            // A server that returns the same token again may have extended its lifetime.
-            true => !is_usable || age + life.lifetime / 10 <= own_age,
-            false => is_rejected || !is_usable || age < own_age,
-        }
-    }
-
-    /// Ends a flight with a token that another instance obtained. Returns what callers get.
-    pub(in crate::cache) fn take(&self, id: u64, taken: &Taken, store: &str) -> AccessToken {
-        let (token, age) = (taken.token.clone().with_request(self.request.clone()), taken.age);
-        let life = Life::new(&token, &self.context.settings, self.jitter);
         let (now, mut state) = self.locked();
-        let after = |time: Duration| now.after(time.saturating_sub(age));
-        let issued = Issued::new(&token, &life, now.before(age), after, ObtainedFrom::Store);
+        let is_as_good = |cached: &Issued| cached.is_as_good_as(stored, life.lifetime, is_rejected(&cached.token), now);
+        if age >= life.expires_after || is_rejected(&token) || state.issued.as_ref().is_some_and(is_as_good) {
+            return None;
+        }
+        let issued = self.issued(token.clone(), now.before(age), ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
         let was_failing = state.failures > 0;
         if state.land(id) {
             self.replace(&mut state, issued);
         }
         drop(state);
-        let report = &self.context.report;
-        report::taken(report, &self.request, store, &token, (age, taken.waited), was_failing, usable);
-        token
+        let (report, waited) = (&self.context.report, visit.waited());
+        report::taken(report, &self.request, visit.store(), &token, (age, waited), was_failing, usable);
+        Some(token)
     }
 
     /// Ends a flight because of a failure that another instance met. Returns what callers get.
-    pub(in crate::cache) fn hold_back(&self, id: u64, failure: &StoredFailure, store: &str) -> Error {
-        let (now, mut state) = self.locked();
+    pub(in crate::cache) fn hold_back(&self, id: u64, visit: &Visit) -> Option<Error> {
+        let failure = visit.failure().filter(|failure| !failure.hold.is_zero())?;
         let error = &failure.error;
+        let (now, mut state) = self.locked();
         let wait = match Reason::of(error) {
             Reason::Failure if state.usable(now).is_none() => failure.hold.min(MOST_WITHOUT_TOKEN),
             _ => failure.hold,
@@ -73,18 +61,19 @@ impl Slot {
             self.hold_back_until(&mut state, error, now.after(wait));
         }
         drop(state);
-        report::held_back(&self.context.report, &self.request, store, error, wait);
-        error.clone().with_retry_after(wait)
+        report::held_back(&self.context.report, &self.request, visit.store(), error, wait);
+        Some(error.clone().with_retry_after(wait))
     }
 
     /// Ends the flight of a renewal, which nobody else makes, for a random moment in the first half of what is left of
     /// the token: a fleet whose store is down must not renew at once. `false`: it was postponed before, or cannot be.
     pub(in crate::cache) fn postpone(&self, id: u64) -> bool {
         let (now, mut state) = self.locked();
+        let Some(issued) = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at)) else { return false };
         // By its age alone: after a rejection, callers need another token.
-        let ages = |issued: &&mut Issued| issued.suspicion.is_none() && issued.ages_at.reached(issued.renew_at);
-        let usable = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at));
-        let Some(issued) = usable.filter(ages) else { return false };
+        if issued.renew_at != issued.issued_at.after(self.life(&issued.token).renew_after) {
+            return false;
+        }
         issued.renew_at = now.after((now.until(issued.expires_at) / 2).mul_f64(fastrand::f64()));
         state.land(id);
         self.end_leases();
@@ -100,5 +89,17 @@ impl Slot {
     pub(in crate::cache) fn failed_before(&self, failures: u32) {
         let mut state = self.lock();
         state.failures = state.failures.max(failures);
+    }
+}
+
+impl Issued {
+    fn is_as_good_as(&self, stored: &StoredToken, lifetime: Duration, is_rejected: bool, now: Moment) -> bool {
+        let (is_usable, age) = (!now.reached(self.expires_at), now.since(self.issued_at));
+        let is_rejected = is_rejected || self.suspicion.is_some();
+        match self.token.is_same_as(&stored.token) {
+            // A server that returns the same token again may have extended its lifetime.
+            true => is_rejected || is_usable && stored.age + lifetime / 10 > age,
+            false => !is_rejected && is_usable && stored.age >= age,
+        }
     }
 }

@@ -17,24 +17,20 @@ use super::{
     contract::{Entry, EntryName, TokenStore},
     names::Names,
     record::Record,
-    seal::{Opened, Seal},
+    seal::{Seal, Unusable},
     stored_failure::StoredFailure,
     stored_token::StoredToken,
 };
-use crate::{
-    report::{Reporter, store as report},
-    token_identity::TokenIdentity,
-};
+use crate::report::{Reporter, store as report};
 
 /// The tokens that a cache shares with other instances.
-pub(crate) struct Sharing {
-    pub(super) store: Bounded,
+pub(crate) struct SharedTokens {
+    pub(crate) store: Bounded,
     pub(super) seal: Seal,
-    pub(super) report: Reporter,
     /// Which cache wrote an entry.
     pub(super) instance: u64,
     /// What the user calls the tokens.
-    namespace: String,
+    pub(super) namespace: String,
     /// Whether the log has mentioned entries that this instance cannot open.
     mentioned: AtomicBool,
 }
@@ -44,42 +40,23 @@ pub(super) struct Seen {
     pub token: Found<StoredToken>,
     pub lease: Found<()>,
     pub failure: Found<StoredFailure>,
-    /// How long the look took: what is left of the lives may be less by that.
-    pub took: Duration,
 }
 
 /// One entry, as it was seen.
 pub(super) enum Found<T> {
     /// Nothing that counts. With the bytes of garbage, which a new entry replaces.
     Free(Option<Zeroizing<Vec<u8>>>),
-    Read {
-        value: T,
-        bytes: Zeroizing<Vec<u8>>,
-        life: Duration,
-    },
+    /// With its bytes.
+    Read(T, Zeroizing<Vec<u8>>),
     /// Written with another key or by a later version. Left alone while it lives.
     Foreign,
 }
 
-impl Sharing {
+impl SharedTokens {
     pub(crate) fn new(store: Arc<dyn TokenStore>, seal: Seal, namespace: String, report: Reporter) -> Self {
         report::is_up(&report);
-        let store = Bounded::new(store, report.clone());
-        Self { store, seal, report, instance: fastrand::u64(..), namespace, mentioned: AtomicBool::new(false) }
-    }
-
-    /// The store's name in logs.
-    pub(crate) fn store(&self) -> &str {
-        self.store.name()
-    }
-
-    /// Whether the store would be used now.
-    pub(crate) fn is_up(&self) -> bool {
-        self.store.is_up()
-    }
-
-    pub(super) fn names(&self, identity: &TokenIdentity) -> Names {
-        Names::new(&self.namespace, identity.inputs())
+        let store = Bounded::new(store, report);
+        Self { store, seal, instance: fastrand::u64(..), namespace, mentioned: AtomicBool::new(false) }
     }
 
     /// Loads the entries. The log mentions garbage if it `mentions` it.
@@ -88,11 +65,12 @@ impl Sharing {
         let all = [names.token.clone(), names.lease.clone(), names.failure.clone()];
         let mut entries = self.store.load(&all, urgency).await?.into_iter();
         let mut next = || entries.next().flatten();
+        // The store may have counted what is left when the look began.
+        let read_token = |plain: &_, life: Duration| StoredToken::read(plain, life.saturating_sub(began.elapsed()));
         Ok(Seen {
-            token: self.open(&names.token, next(), mentions, |plain, _| StoredToken::read(plain)),
+            token: self.open(&names.token, next(), mentions, read_token),
             lease: self.open(&names.lease, next(), mentions, |plain, _| Record::read(plain).map(drop)),
             failure: self.open(&names.failure, next(), mentions, StoredFailure::read),
-            took: began.elapsed(),
         })
     }
 
@@ -105,23 +83,23 @@ impl Sharing {
     ) -> Found<T> {
         let Some(Entry { bytes, life }) = entry.filter(|entry| !entry.life.is_zero()) else { return Found::Free(None) };
         let bytes = Zeroizing::new(bytes);
-        let why = match self.seal.open(name, &bytes) {
-            Opened::Plain(plain) => match read(&plain, life) {
-                Some(value) => return Found::Read { value, bytes, life },
-                None => "not what it should be",
-            },
-            Opened::Garbage(why) => why,
-            Opened::Foreign(why) => {
+        let opened = self.seal.open(name, &bytes);
+        let read = opened.and_then(|plain| read(&plain, life).ok_or(Unusable::Garbage("not what it should be")));
+        match read {
+            Ok(value) => Found::Read(value, bytes),
+            Err(Unusable::Foreign(why)) => {
                 if !self.mentioned.swap(true, Ordering::Relaxed) {
-                    report::foreign(&self.report, self.store.name(), &why);
+                    report::foreign(&self.store.report, self.store.name(), &why);
                 }
-                return Found::Foreign;
+                Found::Foreign
             }
-        };
-        if mentions {
-            report::garbage(&self.report, self.store.name(), why);
+            Err(Unusable::Garbage(why)) => {
+                if mentions {
+                    report::garbage(&self.store.report, self.store.name(), why);
+                }
+                Found::Free(Some(bytes))
+            }
         }
-        Found::Free(Some(bytes))
     }
 }
 
@@ -129,15 +107,15 @@ impl<T> Found<T> {
     /// What a new entry replaces.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self {
-            Self::Free(bytes) => bytes.as_ref().map(|bytes| &bytes[..]),
-            Self::Read { bytes, .. } => Some(bytes),
+            Self::Free(garbage) => garbage.as_deref().map(Vec::as_slice),
+            Self::Read(_, bytes) => Some(bytes),
             Self::Foreign => None,
         }
     }
 
     pub(super) fn value(&self) -> Option<&T> {
         match self {
-            Self::Read { value, .. } => Some(value),
+            Self::Read(value, _) => Some(value),
             _ => None,
         }
     }
