@@ -151,6 +151,21 @@ async fn a_source_that_panics_in_rejected_is_called_for_the_next_token_all_the_s
     assert_eq!(token(&tokens).await, "token-2");
 }
 
+/// Although it would last for longer than the cached one.
+#[tokio::test(start_paused = true)]
+async fn the_rejected_token_again_is_no_renewal() {
+    let source = Source::new();
+    source.respond(Outcome::Named("the-same", hours(1)));
+    let tokens = source.cache();
+    let first = tokens.token().await.expect("a token");
+    sleep(minutes(30)).await;
+    tokens.reject(&first);
+    assert_eq!(token(&tokens).await, "the-same");
+    assert_eq!(source.count(), 2);
+    let error = tokens.status().last_error().expect("a failure").to_string();
+    assert_eq!(error, "the server issued the same token again, after an API rejected it");
+}
+
 /// The last second of a token is stated as zero, which on its own would mean that the server does not say.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
