@@ -63,7 +63,8 @@ where
                 return Poll::Ready(ControlFlow::Break(Ok(response)));
             }
         }
-        // Readiness counts only once, so a service that was called must be polled again. One that was not is still ready.
+        // Readiness counts only once, so a service that was called must be polled again. One that was not called is
+        // still ready.
         if let Err(error) = ready!(self.service.poll_ready(cx)) {
             return Poll::Ready(ControlFlow::Break(Err(error.into())));
         }

@@ -1,8 +1,8 @@
 //! A fleet of instances: what it costs the authorization server, and how many instances an outage leaves without a
 //! token. Why a token is renewed a quarter of its lifetime early, and what a store changes.
 //!
-//! `FLEET=1000 cargo test --all-features --test it fleet -- --nocapture` prints the figures of `docs/how-it-works.md` and
-//! `docs/sharing-tokens.md`.
+//! `FLEET=1000 cargo test --all-features --test it fleet -- --nocapture` prints the figures of
+//! `docs/how-it-works.md` and `docs/sharing-tokens.md`.
 
 use std::{
     io,
