@@ -59,8 +59,8 @@ impl Slot {
         }
     }
 
-    /// `origin` accepted `token`, which may end a streak of rejections. Does not wait for the lock: the next response will
-    /// report the same. An origin counts among those that have accepted the token once it has no streak.
+    /// `origin` accepted `token`, which may end a streak of rejections. Does not wait for the lock: the next response
+    /// will report the same. An origin counts among those that have accepted the token once it has no streak.
     pub(in crate::cache) fn accepted(&self, token: TokenNumber, origin: u64) {
         let Ok(mut state) = self.state.try_lock() else { return };
         let now = self.now();
