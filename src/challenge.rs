@@ -51,7 +51,7 @@ impl Challenges {
             return Some(Rejection::Bare);
         }
         // No challenge at all gives no reason, either; challenges of other schemes alone are not about the token.
-        let no_reason = errors.is_empty() && (self.0.is_empty() || self.0.iter().any(Challenge::is_bearer));
+        let no_reason = errors.is_empty() && (self.0.is_empty() || self.0.iter().any(|challenge| challenge.is_bearer));
         no_reason.then_some(Rejection::Bare)
     }
 
@@ -61,25 +61,13 @@ impl Challenges {
     }
 
     fn errors(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|challenge| challenge.is_bearer()).filter_map(|challenge| challenge.error.as_deref())
+        self.0.iter().filter(|challenge| challenge.is_bearer).filter_map(|challenge| challenge.error.as_deref())
     }
 }
 
-#[derive(Debug, Default)]
 struct Challenge {
-    /// `None`: parameters without a scheme before them, as some servers send.
-    scheme: Option<String>,
+    is_bearer: bool,
     error: Option<String>,
-}
-
-impl Challenge {
-    fn is_bearer(&self) -> bool {
-        self.scheme.as_deref().is_none_or(is_bearer)
-    }
-}
-
-fn is_bearer(scheme: &str) -> bool {
-    scheme.eq_ignore_ascii_case("bearer")
 }
 
 /// Reads one field leniently. `name=value` belongs to the challenge before it. A word after a comma begins a new
@@ -100,8 +88,9 @@ fn read(text: &str, found: &mut Vec<Challenge>) {
         match behind.trim_start_matches([' ', '\t']).strip_prefix('=') {
             Some(value) if !word.is_empty() => {
                 let (value, behind) = read_value(value.trim_start_matches([' ', '\t']));
+                // Some servers send parameters without a scheme before them.
                 if found.len() == begin {
-                    found.push(Challenge::default());
+                    found.push(Challenge { is_bearer: true, error: None });
                 }
                 if let (true, Some(challenge)) = (word.eq_ignore_ascii_case("error"), found.last_mut()) {
                     challenge.error.get_or_insert(value.trim_matches([' ', '\'']).to_ascii_lowercase());
@@ -115,8 +104,9 @@ fn read(text: &str, found: &mut Vec<Challenge>) {
             }
             _ => {
                 // Otherwise it is a token68 (`Negotiate YII…`), text that should have been quoted, or garbage.
-                if (begins && is_token(word)) || is_bearer(word) {
-                    found.push(Challenge { scheme: Some(word.to_owned()), error: None });
+                let is_bearer = word.eq_ignore_ascii_case("bearer");
+                if is_bearer || (begins && is_token(word)) {
+                    found.push(Challenge { is_bearer, error: None });
                 }
                 rest = behind;
             }

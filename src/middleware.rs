@@ -5,13 +5,11 @@ use std::{future::Future, pin::Pin};
 use http::{Extensions, HeaderMap, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
-
 use tokio::time::Instant;
 
 use crate::{
-    attach::{Attach, Attached, Bearer, Request as _, TokenHeader},
+    attach::{Bearer, Rejected, Request as _, TokenHeader},
     cache::TokenCache,
-    challenge::Rejection,
 };
 
 /// Attaches a bearer token to every request of a `reqwest_middleware::ClientWithMiddleware`, and renews it.
@@ -112,7 +110,7 @@ impl BearerAuthMiddleware {
     }
 }
 
-/// Written without `async fn`, so that the future of a request whose token is cached holds only what it needs.
+/// Written without `async fn`, so that the future holds each argument once.
 impl Middleware for BearerAuthMiddleware {
     fn handle<'a, 'b, 'c, 'future>(
         &'a self,
@@ -126,77 +124,53 @@ impl Middleware for BearerAuthMiddleware {
         'c: 'future,
         Self: 'future,
     {
-        let deadline = request.deadline();
-        if let Some(permitted) = self.bearer.permit(&request, Some(extensions)) {
-            let spare = self.spare(&request, extensions, deadline);
-            if let Some(attached) = permitted.attach_lease(&mut request) {
-                return Box::pin(send(request, attached, spare, extensions, next));
+        Box::pin(async move {
+            let Some(permitted) = self.bearer.permit(&request, Some(extensions)).map_err(failed)? else {
+                return next.run(request, extensions).await;
+            };
+            let deadline = request.deadline();
+            let copy = if self.replay { request.try_clone() } else { None };
+            let original = copy.is_some().then(|| extensions.clone());
+            let mut attached = permitted.attach(&mut request, Some(extensions));
+            if attached.is_none()
+                && let Some(pending) = permitted.pending(&request, Some(extensions))
+            {
+                attached = Box::pin(pending.token()).await.map_err(failed)?.attach(&mut request);
             }
-        }
-        let mut spare = None;
-        let copy = |request: &Request| spare = self.spare(request, extensions, deadline);
-        match self.bearer.attach(&mut request, Some(extensions), copy) {
-            Attach::Done(None) => next.run(request, extensions),
-            Attach::Done(Some(attached)) => Box::pin(send(request, attached, spare, extensions, next)),
-            Attach::Wait(pending) => Box::pin(async move {
-                match pending.token(deadline).await.map_err(failed)?.attach(&mut request, deadline) {
-                    Some(attached) => send(request, attached, spare, extensions, next).await,
-                    None => next.run(request, extensions).await,
+            let outcome = next.clone().run(request, extensions).await;
+            let rejected = match (&outcome, &attached) {
+                (Ok(response), Some(attached)) => attached.read(response),
+                _ => None,
+            };
+            match rejected {
+                Some(rejected) => {
+                    let copy = copy.zip(original);
+                    Box::pin(send_again(rejected, outcome?, copy, deadline, extensions, next)).await
                 }
-            }),
-        }
+                None => outcome,
+            }
+        })
     }
 }
 
-impl BearerAuthMiddleware {
-    fn spare(&self, request: &Request, extensions: &Extensions, deadline: Option<Instant>) -> Option<Spare> {
-        if !self.replay {
-            return None;
-        }
-        Some(Spare { request: request.try_clone()?, extensions: extensions.clone(), deadline })
-    }
-}
-
-/// The copy that can be sent again.
-struct Spare {
-    request: Request,
-    extensions: Extensions,
-    deadline: Option<Instant>,
-}
-
-#[expect(clippy::manual_async_fn, reason = "the future of an `async fn` holds each argument twice")]
-fn send<'future>(
-    request: Request,
-    attached: Attached,
-    spare: Option<Spare>,
-    extensions: &'future mut Extensions,
-    next: Next<'future>,
-) -> impl Future<Output = Result<Response>> + Send + 'future {
-    async move {
-        let response = next.clone().run(request, extensions).await?;
-        match attached.read(&response) {
-            Some(rejection) => Box::pin(send_again(attached, rejection, response, spare, extensions, next)).await,
-            None => Ok(response),
-        }
-    }
-}
-
+/// `copy`: of the request and of its extensions.
 async fn send_again(
-    attached: Attached,
-    rejection: Rejection,
+    rejected: Rejected,
     response: Response,
-    spare: Option<Spare>,
+    copy: Option<(Request, Extensions)>,
+    deadline: Option<Instant>,
     extensions: &mut Extensions,
     next: Next<'_>,
 ) -> Result<Response> {
-    let Some(Spare { mut request, extensions: original, deadline }) = spare else {
-        attached.reject(rejection);
+    let Some((mut request, original)) = copy else {
+        rejected.renew();
         return Ok(response);
     };
-    let Some(obtained) = attached.recover(rejection, Some(&original), deadline).await else { return Ok(response) };
+    let another = rejected.another(original.get().cloned(), deadline).await;
+    let Some(obtained) = another else { return Ok(response) };
     // Dropped before the request is sent again: an unread body may hold the connection that it needs.
     drop(response);
-    let attached = obtained.attach(&mut request, deadline);
+    let attached = obtained.attach(&mut request);
     *extensions = original;
     let response = next.run(request, extensions).await?;
     // This response is final, whatever it says.

@@ -1,11 +1,21 @@
 //! The settings of an adapter.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION};
 
 use super::header::TokenHeader;
-use crate::{cache::TokenCache, origin::PermittedBy, token::AccessToken};
+use crate::{
+    cache::TokenCache,
+    error::Error,
+    origin::PermittedBy,
+    sharded::{Apart, Sharded},
+    token::AccessToken,
+};
+
+/// The settings of an adapter. Each thread has its own copy, so that requests do not contend for one reference count.
+#[derive(Clone)]
+pub(crate) struct Bearer(Sharded<Adapter>);
 
 #[derive(Clone)]
 pub(super) struct Adapter {
@@ -19,6 +29,50 @@ pub(super) struct Adapter {
 
 pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 
+impl Bearer {
+    pub(crate) fn new(tokens: TokenCache) -> Self {
+        Self::of(&Adapter { tokens, also_rejected: None, header: None, inner: None })
+    }
+
+    /// Adds to what already counts as a rejection.
+    pub(crate) fn with_rejection(
+        &self,
+        rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|adapter| {
+            adapter.also_rejected = Some(match adapter.also_rejected.take() {
+                None => Arc::new(rejected),
+                Some(before) => Arc::new(move |status, headers| before(status, headers) || rejected(status, headers)),
+            });
+        })
+    }
+
+    pub(crate) fn with_header(&self, header: TokenHeader) -> Self {
+        self.with(|adapter| adapter.header = Some(header).filter(|header| !header.is_usual()))
+    }
+
+    pub(crate) fn for_origin(&self, origin: &str) -> Result<Self, Error> {
+        let permitted_by = self.here().tokens.origins().permit_origin(origin)?;
+        Ok(self.with(|adapter| adapter.inner = Some(permitted_by)))
+    }
+
+    /// This thread's settings.
+    #[inline]
+    pub(super) fn here(&self) -> &Arc<Apart<Adapter>> {
+        self.0.get()
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Adapter)) -> Self {
+        let mut adapter = Adapter::clone(self.here());
+        change(&mut adapter);
+        Self::of(&adapter)
+    }
+
+    fn of(adapter: &Adapter) -> Self {
+        Self(Sharded::new(|| adapter.clone()))
+    }
+}
+
 impl Adapter {
     /// Replaces the header. `false`: the request has as many headers as it can hold.
     pub(super) fn insert(&self, token: &AccessToken, headers: &mut HeaderMap) -> bool {
@@ -26,7 +80,22 @@ impl Adapter {
         headers.try_insert(self.header_name().clone(), value).is_ok()
     }
 
-    pub(super) fn header_name(&self) -> &HeaderName {
+    /// Whether the caller has set the header.
+    pub(super) fn keeps_own(&self, headers: &HeaderMap) -> bool {
+        let is_set = headers.contains_key(self.header_name());
+        if is_set {
+            self.tokens.own_header(self.header_name());
+        }
+        is_set
+    }
+
+    fn header_name(&self) -> &HeaderName {
         self.header.as_ref().map_or(&AUTHORIZATION, TokenHeader::name)
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.here().tokens, f)
     }
 }

@@ -1,27 +1,26 @@
 //! Decides whether a request gets a token, and attaches it.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use http::{
-    Extensions, HeaderMap, StatusCode,
+    Extensions, HeaderMap,
     header::{AUTHORIZATION, Entry, HOST},
 };
 use tokio::time::Instant;
 
 use super::{
-    adapter::Adapter,
+    adapter::{Adapter, Bearer},
     attached::{Attached, Attempt, Obtained},
     deadline::before,
-    header::TokenHeader,
-    request::{GoesTo, sealed::Request},
+    request::sealed::Request,
 };
 use crate::{
-    cache::{Lease, TokenCache},
+    cache::Lease,
     error::{Error, ErrorKind},
-    fingerprint::Fingerprint,
     http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
-    sharded::{Apart, Sharded},
+    sharded::Apart,
+    token::TokenId,
     token_request::TokenRequest,
 };
 
@@ -33,152 +32,135 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WithoutToken;
 
-/// The settings of an adapter. Each thread has its own copy, so that requests do not contend for one reference count.
-#[derive(Clone)]
-pub(crate) struct Bearer(Sharded<Adapter>);
-
 /// A request may get a token.
+#[derive(Clone, Copy)]
 pub(crate) struct Permitted<'a> {
     adapter: &'a Arc<Apart<Adapter>>,
-    /// `None`: that of the adapter's handle.
-    key: Option<Fingerprint>,
     permitted_by: PermittedBy,
 }
 
-/// What is done with a request.
-pub(crate) enum Attach {
-    /// It is sent, with a token or unchanged.
-    Done(Option<Attached>),
-    /// No token is cached, or the request must not be sent.
-    Wait(Pending),
-}
-
-/// What a request waits for before it can be sent.
-pub(crate) struct Pending(Result<Wanted, Error>);
-
-struct Wanted {
-    request: Option<TokenRequest>,
+/// A request that waits for a token.
+pub(crate) struct Pending {
+    adapter: Arc<Apart<Adapter>>,
     permitted_by: PermittedBy,
     asked: u64,
-    adapter: Arc<Apart<Adapter>>,
+    wanted: Option<TokenRequest>,
+    deadline: Option<Instant>,
 }
 
 impl Bearer {
-    pub(crate) fn new(tokens: TokenCache) -> Self {
-        Self::of(&Adapter { tokens, also_rejected: None, header: None, inner: None })
-    }
-
-    /// Adds to what already counts as a rejection.
-    pub(crate) fn with_rejection(
-        &self,
-        rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.with(|adapter| {
-            adapter.also_rejected = Some(match adapter.also_rejected.take() {
-                None => Arc::new(rejected),
-                Some(before) => Arc::new(move |status, headers| before(status, headers) || rejected(status, headers)),
-            });
-        })
-    }
-
-    pub(crate) fn with_header(&self, header: TokenHeader) -> Self {
-        self.with(|adapter| adapter.header = Some(header).filter(|header| !header.is_usual()))
-    }
-
-    pub(crate) fn for_origin(&self, origin: &str) -> Result<Self, Error> {
-        let permitted_by = self.0.get().tokens.origins().permit_origin(origin)?;
-        Ok(self.with(|adapter| adapter.inner = Some(permitted_by)))
-    }
-
-    fn with(&self, change: impl FnOnce(&mut Adapter)) -> Self {
-        let mut adapter = Adapter::clone(self.0.get());
-        change(&mut adapter);
-        Self::of(&adapter)
-    }
-
-    fn of(adapter: &Adapter) -> Self {
-        Self(Sharded::new(|| adapter.clone()))
-    }
-
-    /// A quick look at a request, which nearly every one passes. `None` leaves it to [`attach`](Self::attach): its URL
-    /// does not begin as in the settings, it has a `Host` header, or it gets no token at all. `beside` are the
+    /// Whether a request may get a token. `None`: it is sent unchanged. Error: it must not be sent. `beside` are the
     /// extensions of a request whose type has none.
     #[inline(always)]
-    pub(crate) fn permit<Req: Request>(&self, request: &Req, beside: Option<&Extensions>) -> Option<Permitted<'_>> {
-        let extensions = beside.or_else(|| request.extensions()).filter(|extensions| !extensions.is_empty());
-        if extensions.is_some_and(goes_without) {
-            return None;
-        }
-        let key = extensions.and_then(Extensions::get).map(TokenRequest::fingerprint);
-        let adapter = self.0.get();
-        let permitted_by = request.permitted_as_written(adapter.tokens.origins(), adapter.inner)?;
-        let is_usual = adapter.header.is_none() && !request.headers().keys().any(|name| *name == HOST);
-        is_usual.then_some(Permitted { adapter, key, permitted_by })
-    }
-
-    /// Attaches the cached token, after `copy` has seen a request that gets one. Starts no renewal, and waits
-    /// for nothing.
-    #[cold]
-    pub(crate) fn attach<Req: Request>(
+    pub(crate) fn permit<Req: Request>(
         &self,
-        request: &mut Req,
+        request: &Req,
         beside: Option<&Extensions>,
-        copy: impl FnOnce(&Req),
-    ) -> Attach {
-        let adapter = self.0.get();
-        let extensions = beside.or_else(|| request.extensions());
-        if extensions.is_some_and(goes_without) || adapter.keeps_own(request) {
-            return Attach::Done(None);
+    ) -> Result<Option<Permitted<'_>>, Error> {
+        if beside.or_else(|| request.extensions()).is_some_and(goes_without) {
+            return Ok(None);
         }
-        let permitted_by = match adapter.permit(request) {
-            Ok(Some(permitted_by)) => permitted_by,
-            Ok(None) => return Attach::Done(None),
-            Err(error) => return Attach::Wait(Pending(Err(error))),
+        let adapter = self.here();
+        let origins = adapter.tokens.origins();
+        let as_written = request.written().and_then(|(scheme, authority)| origins.as_written(scheme, authority));
+        let permitted_by = match as_written {
+            Some(permitted_by) if !has_host(request.headers()) => Some(permitted_by),
+            _ => adapter.permit(request)?,
         };
-        copy(request);
-        let (asked, wanted) = (request.asked(), extensions.and_then(Extensions::get));
-        let Some(token) = adapter.tokens.cached(wanted) else {
-            let adapter = Arc::clone(adapter);
-            let wanted = Wanted { request: wanted.cloned(), permitted_by, asked, adapter };
-            return Attach::Wait(Pending(Ok(wanted)));
-        };
-        let is_attached = adapter.insert(&token, request.headers_mut());
-        let attached = || Attached::new(adapter.tokens.id(&token), Attempt::First, permitted_by, asked, adapter);
-        Attach::Done(is_attached.then(attached))
+        Ok(permitted_by.map(|permitted_by| Permitted { adapter, permitted_by }))
     }
 }
 
-impl Permitted<'_> {
-    /// Attaches the token that this thread has a lease of. Leaves the request unchanged if there is none, or if the
-    /// request has a header of its own.
-    #[inline(always)]
-    pub(crate) fn attach_lease<Req: Request>(self, request: &mut Req) -> Option<Attached> {
-        let Self { adapter, key, permitted_by } = self;
-        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
-        // `contains_key` before it 100.)
-        let append = |lease: &Lease| {
-            let appended = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
-            let is_routine = lease.is_accepted_by(permitted_by.bit());
-            (appended, if is_routine { Attempt::Routine } else { Attempt::First })
-        };
-        match adapter.tokens.leased(key, append)? {
-            ((Ok(false), attempt), id) => Some(Attached::new(id, attempt, permitted_by, request.asked(), adapter)),
-            ((Ok(true), _), _) => take_back(request.headers_mut()),
-            // The request has as many headers as it can hold.
-            ((Err(_), _), _) => None,
-        }
-    }
+/// Faster than `contains_key`, which hashes the name.
+#[inline]
+fn has_host(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == HOST)
 }
 
 /// Whether a request is sent without a token. So is a token request: it may pass through the very adapter that waits
 /// for its token.
+#[inline]
 fn goes_without(extensions: &Extensions) -> bool {
     extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
 }
 
+impl Adapter {
+    /// What permits the token where the request goes. `None`: it is sent unchanged.
+    #[cold]
+    fn permit<Req: Request>(&self, request: &Req) -> Result<Option<PermittedBy>, Error> {
+        if self.keeps_own(request.headers()) || request.opens_tunnel() {
+            return Ok(None);
+        }
+        let permitted_by = match request.target() {
+            None => self.inner.ok_or_else(goes_anywhere)?,
+            Some(target) => match self.tokens.permit(&target) {
+                Permission::Granted(permitted_by) => permitted_by,
+                Permission::Foreign => return Ok(None),
+                Permission::Insecure => return Err(insecure(&target)),
+            },
+        };
+        Ok(self.tokens.permit_hosts(request.headers()).then_some(permitted_by))
+    }
+}
+
+impl Permitted<'_> {
+    /// Attaches the cached token. Starts no renewal, and waits for nothing. `None`: the request is unchanged.
+    #[inline(always)]
+    pub(crate) fn attach<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
+        let Adapter { tokens, header, .. } = &***self.adapter;
+        let key = wanted(request, beside).map(TokenRequest::fingerprint);
+        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
+        // `contains_key` before it 100.)
+        let append = |lease: &Lease| {
+            let appended = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
+            let is_routine = lease.is_accepted_by(self.permitted_by.bit());
+            (appended, if is_routine { Attempt::Routine } else { Attempt::First })
+        };
+        let leased = if header.is_none() { tokens.leased(key, append) } else { None };
+        match leased {
+            Some(((Ok(false), attempt), id)) => Some(self.attached(id, attempt, request.asked())),
+            Some(((Ok(true), _), _)) => take_back(request.headers_mut()),
+            // The request has as many headers as it can hold.
+            Some(((Err(_), _), _)) => None,
+            None => self.attach_without_lease(request, beside),
+        }
+    }
+
+    #[cold]
+    fn attach_without_lease<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
+        if self.adapter.keeps_own(request.headers()) {
+            return None;
+        }
+        let token = self.adapter.tokens.cached(wanted(request, beside))?;
+        let is_attached = self.adapter.insert(&token, request.headers_mut());
+        is_attached.then(|| self.attached(self.adapter.tokens.id(&token), Attempt::First, request.asked()))
+    }
+
+    fn attached(self, id: TokenId, attempt: Attempt, asked: u64) -> Attached {
+        Attached { id, adapter: Arc::clone(self.adapter), permitted_by: self.permitted_by, attempt, asked }
+    }
+
+    /// What a request waits for that no token was attached to. `None`: it has a header of its own.
+    #[cold]
+    pub(crate) fn pending<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Option<Pending> {
+        let Self { adapter, permitted_by } = self;
+        if adapter.keeps_own(request.headers()) {
+            return None;
+        }
+        let (asked, wanted, deadline) = (request.asked(), wanted(request, beside).cloned(), request.deadline());
+        Some(Pending { adapter: Arc::clone(adapter), permitted_by, asked, wanted, deadline })
+    }
+}
+
+/// Which token the request wants. `None`: that of the adapter's handle.
+#[inline]
+pub(crate) fn wanted<'a, Req: Request>(request: &'a Req, beside: Option<&'a Extensions>) -> Option<&'a TokenRequest> {
+    beside.or_else(|| request.extensions()).and_then(Extensions::get)
+}
+
 /// Removes the last of several headers, which is ours.
 #[cold]
-fn take_back<T>(headers: &mut HeaderMap) -> Option<T> {
+fn take_back(headers: &mut HeaderMap) -> Option<Attached> {
     let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return None };
     let mut own: Vec<_> = header.iter().cloned().collect();
     own.pop();
@@ -190,38 +172,15 @@ fn take_back<T>(headers: &mut HeaderMap) -> Option<T> {
     None
 }
 
-impl Adapter {
-    /// Whether the caller has set the header.
-    fn keeps_own<Req: Request>(&self, request: &Req) -> bool {
-        let is_set = request.headers().contains_key(self.header_name());
-        if is_set {
-            self.tokens.own_header(self.header_name());
-        }
-        is_set
-    }
-
-    /// What permits the token at the request's destination. `None`: nothing does.
-    fn permit<Req: Request>(&self, request: &Req) -> Result<Option<PermittedBy>, Error> {
-        let permitted_by = match request.goes_to() {
-            GoesTo::Proxy => return Ok(None),
-            GoesTo::Inner => self.inner.ok_or_else(goes_anywhere)?,
-            GoesTo::Origin(target) => match self.tokens.permit(&target) {
-                Permission::Granted(permitted_by) => permitted_by,
-                Permission::Foreign => return Ok(None),
-                Permission::Insecure => return Err(insecure(&target)),
-            },
-        };
-        Ok(self.tokens.permit_hosts(request.headers()).then_some(permitted_by))
-    }
-}
-
 impl Pending {
     /// Waits for the token, at most until the request's own deadline.
-    pub(crate) async fn token(self, deadline: Option<Instant>) -> Result<Obtained, Error> {
-        let Wanted { request, permitted_by, asked, adapter } = self.0?;
-        let token = before(deadline, adapter.tokens.clone().wait(request)).await.unwrap_or_else(|| Err(too_late()))?;
-        let attached = Attached::new(adapter.tokens.id(&token), Attempt::First, permitted_by, asked, &adapter);
-        Ok(Obtained { token, attached })
+    pub(crate) async fn token(self) -> Result<Obtained, Error> {
+        let Self { adapter, permitted_by, asked, wanted, deadline } = self;
+        let wait = adapter.tokens.clone().wait(wanted);
+        let token = before(deadline, wait).await.unwrap_or_else(|| Err(too_late()))?;
+        let id = adapter.tokens.id(&token);
+        let attached = Attached { id, adapter, permitted_by, attempt: Attempt::First, asked };
+        Ok(Obtained { token, attached, deadline })
     }
 }
 
@@ -234,10 +193,4 @@ fn goes_anywhere() -> Error {
         "the request names no host, and the layer was not told where its requests go: write \
          `BearerAuthLayer::new(tokens).for_origin(\"https://orders.internal:50051\")?`",
     )
-}
-
-impl fmt::Debug for Bearer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0.get().tokens, f)
-    }
 }

@@ -122,20 +122,18 @@ impl BearerHeader {
     pub fn on_response(&self, status: impl Into<u16>, challenges: impl IntoIterator<Item: AsRef<[u8]>>) -> bool {
         let status = status.into();
         let is_401 = status == StatusCode::UNAUTHORIZED.as_u16();
-        let refused = is_401 || status == StatusCode::FORBIDDEN.as_u16();
-        let challenges = refused.then(|| Challenges::read(challenges));
-        let rejection = challenges.as_ref().filter(|_| is_401).and_then(Challenges::rejection);
-        if challenges.is_some_and(|challenges| challenges.is_about_scope()) {
-            self.tokens.scope_missing(&self.origin());
+        let challenges = Challenges::read(challenges);
+        let rejection = challenges.rejection().filter(|_| is_401);
+        if rejection.is_none() && (is_401 || status == StatusCode::FORBIDDEN.as_u16()) {
+            self.tokens.refused(self.permitted_by, is_401, &challenges);
         }
         if self.replaces {
             self.tokens.report().replayed(rejection.is_some());
         }
         match rejection {
             Some(rejection) => self.rejected(rejection),
-            None if is_401 => log::not_a_rejection(&self.origin()),
-            // It may come from a proxy that did not check the token.
-            None if status >= 500 => {}
+            // A server error may come from a proxy that did not check the token.
+            None if is_401 || status >= 500 => {}
             None => self.accepted(),
         }
         rejection.is_some()

@@ -13,6 +13,11 @@ mod request;
 
 #[cfg(feature = "reqwest-middleware")]
 pub(crate) use self::request::sealed::Request;
+pub(crate) use self::{
+    adapter::Bearer,
+    attached::{Attached, Obtained, Rejected},
+    bearer::wanted,
+};
 pub use self::{
     attached::grpc_unauthenticated,
     bearer::WithoutToken,
@@ -20,8 +25,4 @@ pub use self::{
     header::TokenHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
     request::{BearerRequest, BearerResponse},
-};
-pub(crate) use self::{
-    attached::{Attached, Obtained},
-    bearer::{Attach, Bearer, Pending},
 };

@@ -1,10 +1,11 @@
 //! Whether a token may go where a request goes, and what the log mentions only once.
 
-use http::{HeaderMap, HeaderName, header::HOST, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, header::HOST, uri::Authority};
 
 use crate::{
     cache::TokenCache,
-    origin::{Permission, Target},
+    challenge::Challenges,
+    origin::{Permission, PermittedBy, Target},
     report::log,
 };
 
@@ -21,32 +22,21 @@ impl TokenCache {
 
     /// Whether every `Host` header names a permitted host. A gateway may route by it, wherever the connection leads.
     pub(super) fn permit_hosts(&self, headers: &HeaderMap) -> bool {
-        headers.get_all(HOST).iter().all(|host| {
+        headers.get_all(HOST).iter().map(HeaderValue::as_bytes).all(|host| {
             // The form that nearly every request uses, compared without the copy that parsing makes.
-            self.origins().is_authority_as_written(host.as_bytes())
-                || match Authority::try_from(host.as_bytes()) {
-                    // User info has no place in `Host` (RFC 9110 section 7.2), and a gateway may read it as the host.
-                    Ok(authority) if !host.as_bytes().contains(&b'@') => {
-                        self.permit_host(&Target::of_parts(None, &authority))
-                    }
-                    _ => self.permit_host(&Target::unreadable()),
-                }
+            if self.origins().is_authority_as_written(host) {
+                return true;
+            }
+            // User info has no place in `Host` (RFC 9110 section 7.2), and a gateway may read it as the host.
+            let authority = Authority::try_from(host).ok().filter(|_| !host.contains(&b'@'));
+            let target =
+                authority.as_ref().map_or_else(Target::unreadable, |authority| Target::of_parts(None, authority));
+            let permitted = matches!(self.origins().permit(&target), Permission::Granted(_));
+            if !permitted {
+                self.mention(&target, log::foreign_host);
+            }
+            permitted
         })
-    }
-
-    fn permit_host(&self, host: &Target<'_>) -> bool {
-        let permitted = matches!(self.origins().permit(host), Permission::Granted(_));
-        if !permitted {
-            self.mention(host, log::foreign_host);
-        }
-        permitted
-    }
-
-    /// The API at `origin` refused a request because its token lacks a scope.
-    pub(super) fn scope_missing(&self, origin: &str) {
-        if self.report().is_first_mention(&format!("scope {origin}")) {
-            log::scope_missing(self.report().source(), origin);
-        }
     }
 
     /// A request already has the header that the token would be in.
@@ -56,13 +46,19 @@ impl TokenCache {
         }
     }
 
-    /// The response came from `end`, the target of a redirect on which the client may have removed the token.
-    pub(super) fn rejected_after_redirect(&self, end: &Target<'_>) {
-        self.mention(end, log::rejected_after_redirect);
+    /// The API refused a request with a 401 or a 403, and not because of a token that is dead.
+    pub(super) fn refused(&self, permitted_by: PermittedBy, is_401: bool, challenges: &Challenges) {
+        let origin = self.origins().name(permitted_by);
+        if challenges.is_about_scope() && self.report().is_first_mention(&format!("scope {origin}")) {
+            log::scope_missing(self.report().source(), &origin);
+        }
+        if is_401 {
+            log::not_a_rejection(&origin);
+        }
     }
 
     /// Calls `log` with the source and the origin, unless the log has mentioned the origin before.
-    fn mention(&self, target: &Target<'_>, log: fn(&str, &str)) {
+    pub(super) fn mention(&self, target: &Target<'_>, log: fn(&str, &str)) {
         let origin = target.to_origin();
         if self.report().is_first_mention(&origin) {
             log(self.report().source(), &origin);

@@ -117,8 +117,8 @@ impl sealed::Replay<reqwest::Request> for TryClone {
 
 /// Copies requests with a function, for bodies that are not `Clone`, or where only some requests may be sent again.
 ///
-/// A request for which the function returns `None` is sent once. It is not called for requests that get no token, and
-/// twice where the token is not ready yet.
+/// A request for which the function returns `None` is sent once. It is called once for each request that may get a
+/// token, before the token is attached.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -2,7 +2,7 @@ use http::{Extensions, HeaderMap, Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::deadline;
-use crate::origin::{Origins, PermittedBy, Target};
+use crate::origin::Target;
 
 /// A request that a token can be attached to: `http::Request<B>` and `reqwest::Request`.
 #[diagnostic::on_unimplemented(
@@ -29,17 +29,19 @@ impl<T: sealed::Request> BearerRequest for T {}
 impl<T: sealed::Response> BearerResponse for T {}
 
 pub(crate) mod sealed {
-    use super::{Extensions, GoesTo, HeaderMap, Instant, Origins, PermittedBy, StatusCode, Target, Version};
+    use super::{Extensions, HeaderMap, Instant, StatusCode, Target, Version};
 
     pub trait Request {
         fn headers(&self) -> &HeaderMap;
         fn headers_mut(&mut self) -> &mut HeaderMap;
         /// `None`: this type of request does not expose any.
         fn extensions(&self) -> Option<&Extensions>;
-        /// What permits its token, by a quick comparison that is enough for nearly every request. `inner` permits
-        /// requests that name no authority.
-        fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy>;
-        fn goes_to(&self) -> GoesTo<'_>;
+        /// The scheme and the authority of where it goes, as they are written.
+        fn written(&self) -> Option<(&str, &str)>;
+        /// `None`: it names no authority, so the inner service decides where it goes.
+        fn target(&self) -> Option<Target<'_>>;
+        /// Whether it is a CONNECT that opens a tunnel: the token is not for the proxy.
+        fn opens_tunnel(&self) -> bool;
         /// A fingerprint of its URL, for [`Response::redirected`].
         fn asked(&self) -> u64;
         /// When its own time limit ends.
@@ -49,25 +51,10 @@ pub(crate) mod sealed {
     }
 
     pub trait Response {
-        fn status(&self) -> StatusCode;
-        fn version(&self) -> Version;
-        fn headers(&self) -> &HeaderMap;
+        fn head(&self) -> (StatusCode, Version, &HeaderMap);
         /// Where the client was redirected to, if the response shows it.
         fn redirected(&self, asked: u64) -> Option<Target<'_>>;
     }
-}
-
-/// Where a request goes, as far as the request itself says.
-#[derive(Debug)]
-pub enum GoesTo<'a> {
-    #[doc(hidden)]
-    Origin(Target<'a>),
-    /// It names no authority: the inner service decides.
-    #[doc(hidden)]
-    Inner,
-    /// A CONNECT that opens a tunnel: the token is not for the proxy.
-    #[doc(hidden)]
-    Proxy,
 }
 
 impl<B> sealed::Request for http::Request<B> {
@@ -84,19 +71,17 @@ impl<B> sealed::Request for http::Request<B> {
     }
 
     #[inline]
-    fn permitted_as_written(&self, origins: &Origins, inner: Option<PermittedBy>) -> Option<PermittedBy> {
-        match self.uri().authority() {
-            // A CONNECT with a scheme is an extended one (RFC 8441). One without a scheme goes to a proxy.
-            Some(authority) => origins.as_written(self.uri().scheme_str()?, authority.as_str()),
-            None => inner.filter(|_| *self.method() != Method::CONNECT),
-        }
+    fn written(&self) -> Option<(&str, &str)> {
+        Some((self.uri().scheme_str()?, self.uri().authority()?.as_str()))
     }
 
-    fn goes_to(&self) -> GoesTo<'_> {
-        if *self.method() == Method::CONNECT && self.uri().scheme().is_none() {
-            return GoesTo::Proxy;
-        }
-        Target::of_uri(self.uri()).map_or(GoesTo::Inner, GoesTo::Origin)
+    fn target(&self) -> Option<Target<'_>> {
+        Target::of_uri(self.uri())
+    }
+
+    /// One with a scheme is an extended CONNECT (RFC 8441), and goes where it says.
+    fn opens_tunnel(&self) -> bool {
+        *self.method() == Method::CONNECT && self.uri().scheme().is_none()
     }
 
     #[inline]
@@ -113,16 +98,9 @@ impl<B> sealed::Request for http::Request<B> {
 }
 
 impl<B> sealed::Response for http::Response<B> {
-    fn status(&self) -> StatusCode {
-        self.status()
-    }
-
-    fn version(&self) -> Version {
-        self.version()
-    }
-
-    fn headers(&self) -> &HeaderMap {
-        self.headers()
+    #[inline]
+    fn head(&self) -> (StatusCode, Version, &HeaderMap) {
+        (self.status(), self.version(), self.headers())
     }
 
     fn redirected(&self, _asked: u64) -> Option<Target<'_>> {
@@ -145,13 +123,16 @@ impl sealed::Request for reqwest::Request {
     }
 
     #[inline]
-    fn permitted_as_written(&self, origins: &Origins, _inner: Option<PermittedBy>) -> Option<PermittedBy> {
-        if *self.method() == Method::CONNECT { None } else { origins.url_as_written(self.url()) }
+    fn written(&self) -> Option<(&str, &str)> {
+        (!self.opens_tunnel()).then(|| (self.url().scheme(), self.url().authority()))
     }
 
-    /// The client sends a CONNECT only to open a tunnel.
-    fn goes_to(&self) -> GoesTo<'_> {
-        if *self.method() == Method::CONNECT { GoesTo::Proxy } else { GoesTo::Origin(Target::of_url(self.url())) }
+    fn target(&self) -> Option<Target<'_>> {
+        Some(Target::of_url(self.url()))
+    }
+
+    fn opens_tunnel(&self) -> bool {
+        *self.method() == Method::CONNECT
     }
 
     fn asked(&self) -> u64 {
@@ -169,16 +150,9 @@ impl sealed::Request for reqwest::Request {
 
 #[cfg(feature = "reqwest")]
 impl sealed::Response for reqwest::Response {
-    fn status(&self) -> StatusCode {
-        self.status()
-    }
-
-    fn version(&self) -> Version {
-        self.version()
-    }
-
-    fn headers(&self) -> &HeaderMap {
-        self.headers()
+    #[inline]
+    fn head(&self) -> (StatusCode, Version, &HeaderMap) {
+        (self.status(), self.version(), self.headers())
     }
 
     fn redirected(&self, asked: u64) -> Option<Target<'_>> {

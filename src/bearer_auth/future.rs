@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -8,7 +9,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::attempt::{FirstAttempt, Retried, SecondAttempt};
+use super::waiting::Waiting;
 use crate::{
     attach::{Attached, BearerRequest, BearerResponse, Replay},
     error::BoxError,
@@ -24,7 +25,7 @@ pin_project! {
         R: Replay<Req>,
     {
         #[pin]
-        stage: Stage<S, Req, S::Future, S::Response>,
+        state: State<S, Req, S::Future, S::Response>,
         // Of the request that was sent last.
         attached: Option<Attached>,
         // With a spare, the request can be sent again.
@@ -33,15 +34,13 @@ pin_project! {
 }
 
 pin_project! {
-    /// The stages that wait for a token are boxed: they wait for the network anyway, and a small future is cheap to
-    /// move.
-    #[project = StageProjection]
-    pub(super) enum Stage<S, Req, F, Res> {
-        // There is no token yet; the service was polled ready.
-        Waiting { first: Box<FirstAttempt<S, Req>> },
-        Sent { #[pin] future: F },
-        // The token was rejected. The response is kept until there is another token.
-        Recovering { second: Box<SecondAttempt<S, Req, Res>> },
+    #[project = StateProj]
+    pub(super) enum State<S, Req, F, Res> {
+        // There is no token, or the API rejected it. Boxed: it waits for the network anyway, and a small future is
+        // cheap to move.
+        Waiting { waiting: Box<Waiting<S, Req, Res>> },
+        // Polling the future from `Service::call`
+        Called { #[pin] future: F },
     }
 }
 
@@ -50,12 +49,12 @@ where
     S: Service<Req>,
     R: Replay<Req>,
 {
-    pub(super) fn sent(future: S::Future, attached: Option<Attached>, spare: Option<R::Spare<S>>) -> Self {
-        Self { stage: Stage::Sent { future }, attached, spare }
+    pub(super) fn called(future: S::Future, attached: Option<Attached>, spare: Option<R::Spare<S>>) -> Self {
+        Self { state: State::Called { future }, attached, spare }
     }
 
-    pub(super) fn waiting(first: FirstAttempt<S, Req>, spare: Option<R::Spare<S>>) -> Self {
-        Self { stage: Stage::Waiting { first: Box::new(first) }, attached: None, spare }
+    pub(super) fn waiting(waiting: Waiting<S, Req, S::Response>, spare: Option<R::Spare<S>>) -> Self {
+        Self { state: State::Waiting { waiting: Box::new(waiting) }, attached: None, spare }
     }
 }
 
@@ -72,33 +71,32 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let (future, attached) = match this.stage.as_mut().project() {
-                StageProjection::Waiting { first } => ready!(first.poll_sent(cx))?,
-                StageProjection::Sent { future } => {
+            match this.state.as_mut().project() {
+                StateProj::Waiting { waiting } => match ready!(waiting.poll_sent(cx)) {
+                    ControlFlow::Break(outcome) => return Poll::Ready(outcome),
+                    ControlFlow::Continue((future, attached)) => {
+                        *this.attached = attached;
+                        this.state.set(State::Called { future });
+                    }
+                },
+                StateProj::Called { future } => {
                     // Read in place: moving the response first costs some 5 ns.
                     let outcome = future.poll(cx);
-                    let Poll::Ready(Ok(response)) = &outcome else { return outcome.map_err(Into::into) };
-                    let Some(rejection) = this.attached.as_ref().and_then(|attached| attached.read(response)) else {
-                        return outcome.map_err(Into::into);
+                    let rejected = match (&outcome, &this.attached) {
+                        (Poll::Ready(Ok(response)), Some(attached)) => attached.read(response),
+                        _ => None,
                     };
-                    let Some(attached) = this.attached.take() else { return outcome.map_err(Into::into) };
+                    let Some(rejected) = rejected else { return outcome.map_err(Into::into) };
                     let Some(spare) = this.spare.take() else {
-                        attached.reject(rejection);
+                        rejected.renew();
                         return outcome.map_err(Into::into);
                     };
-                    let (response, spare) = (ready!(outcome).map_err(Into::into)?, R::take_apart(spare));
-                    let second = SecondAttempt::new(attached, rejection, response, spare);
+                    let response = ready!(outcome).map_err(Into::into)?;
+                    let waiting = Waiting::again(rejected, response, R::take_apart(spare));
                     // This drops the inner future, and with it what it holds, such as a concurrency limit's permit.
-                    this.stage.set(Stage::Recovering { second: Box::new(second) });
-                    continue;
+                    this.state.set(State::Waiting { waiting: Box::new(waiting) });
                 }
-                StageProjection::Recovering { second } => match ready!(second.poll_sent(cx))? {
-                    Retried::Sent(sent) => sent,
-                    Retried::Not(response) => return Poll::Ready(Ok(response)),
-                },
-            };
-            *this.attached = attached;
-            this.stage.set(Stage::Sent { future });
+            }
         }
     }
 }

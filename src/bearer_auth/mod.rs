@@ -1,8 +1,8 @@
 //! The tower side: a layer that attaches tokens to outgoing requests.
 
-mod attempt;
 mod future;
 mod layer;
 mod service;
+mod waiting;
 
 pub use self::{future::ResponseFuture, layer::BearerAuthLayer, service::BearerAuth};

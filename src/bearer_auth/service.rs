@@ -1,10 +1,13 @@
-use std::task::{Context, Poll};
+use std::{
+    future::ready,
+    task::{Context, Poll},
+};
 
 use tower_service::Service;
 
-use super::{ResponseFuture, attempt::FirstAttempt};
+use super::{ResponseFuture, waiting::Waiting};
 use crate::{
-    attach::{Attach, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
+    attach::{Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
     cache::TokenCache,
     error::BoxError,
 };
@@ -67,37 +70,32 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        if let Some(permitted) = self.bearer.permit(&request, None) {
-            let spare = self.replay.spare(&request, &self.inner);
-            let attached = permitted.attach_lease(&mut request);
-            if attached.is_some() {
-                return ResponseFuture::sent(self.inner.call(request), attached, spare);
+        let permitted = match self.bearer.permit(&request, None) {
+            Ok(Some(permitted)) => permitted,
+            Ok(None) => return ResponseFuture::called(self.inner.call(request), None, None),
+            Err(error) => {
+                let waiting = Waiting::first(ready(Err(error)), request, self.take_ready());
+                return ResponseFuture::waiting(waiting, None);
             }
+        };
+        let spare = self.replay.spare(&request, &self.inner);
+        let attached = permitted.attach(&mut request, None);
+        if attached.is_none()
+            && let Some(pending) = permitted.pending(&request, None)
+        {
+            let waiting = Waiting::first(pending.token(), request, self.take_ready());
+            return ResponseFuture::waiting(waiting, spare);
         }
-        self.call_without_lease(request)
+        ResponseFuture::called(self.inner.call(request), attached, spare)
     }
 }
 
-impl<S, R> BearerAuth<S, R> {
+impl<S: Clone, R> BearerAuth<S, R> {
+    /// The service that was polled ready, which must be the one that is called. It leaves a clone, which must be polled
+    /// again. If the request is refused, dropping the service gives back what it had reserved.
     #[cold]
-    fn call_without_lease<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Req, R>
-    where
-        S: Service<Req> + Clone,
-        Req: BearerRequest,
-        R: Replay<Req>,
-    {
-        let mut spare = None;
-        let copy = |request: &Req| spare = self.replay.spare(request, &self.inner);
-        match self.bearer.attach(&mut request, None, copy) {
-            Attach::Done(attached) => ResponseFuture::sent(self.inner.call(request), attached, spare),
-            Attach::Wait(pending) => {
-                // The service that was polled ready must be the one that is called. It moves into the future and leaves
-                // a clone, which must be polled again. If the request is refused, dropping it gives back what it had
-                // reserved.
-                let clone = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::waiting(FirstAttempt::new(pending, request, ready), spare)
-            }
-        }
+    fn take_ready(&mut self) -> S {
+        let clone = self.inner.clone();
+        std::mem::replace(&mut self.inner, clone)
     }
 }

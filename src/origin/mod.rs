@@ -29,7 +29,7 @@ struct Origin {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
+enum Scheme {
     Http,
     Https,
 }
@@ -37,15 +37,10 @@ pub(crate) enum Scheme {
 /// What permits a token at an origin: the entry at this position, which may be a wildcard, or `any_origin`. Small,
 /// since every request carries one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PermittedBy(u32);
+pub(crate) struct PermittedBy(u32);
 
 impl PermittedBy {
     const ANY_ORIGIN: Self = Self(u32::MAX);
-
-    #[inline]
-    fn entry(at: usize) -> Self {
-        Self(at as u32)
-    }
 
     /// By which it is noted who accepted a token, and rejections are counted. Beyond 64 entries, some share a bit.
     #[inline]
@@ -108,8 +103,7 @@ impl Origins {
     #[inline]
     pub(crate) fn as_written(&self, scheme: &str, authority: &str) -> Option<PermittedBy> {
         let scheme = Scheme::written(scheme)?;
-        let is = |origin: &Origin| origin.scheme == scheme && origin.authority == authority;
-        self.listed.iter().position(is).map(PermittedBy::entry)
+        self.entry(|origin| origin.scheme == scheme && origin.authority == authority)
     }
 
     /// Whether an entry, of any scheme, has exactly this authority.
@@ -117,32 +111,28 @@ impl Origins {
         self.listed.iter().any(|origin| origin.authority.as_bytes() == text)
     }
 
-    /// Like [`as_written`](Self::as_written).
-    #[cfg(feature = "reqwest")]
-    #[inline]
-    pub(crate) fn url_as_written(&self, url: &reqwest::Url) -> Option<PermittedBy> {
-        let scheme = Scheme::written(url.scheme())?;
-        let (host, port) = (url.host_str()?, url.port().unwrap_or(scheme.default_port()));
-        let is = |origin: &Origin| {
-            origin.scheme == scheme && origin.port == port && matches!(&origin.host, Host::Exact(own) if own == host)
-        };
-        self.listed.iter().position(is).map(PermittedBy::entry)
-    }
-
     pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
-        if target.is_unreadable() {
-            return Permission::Foreign;
-        }
-        // A `Host` header has no scheme, so any listed scheme will do.
-        let scheme = target.scheme.and_then(Scheme::read);
-        if self.any && (scheme != Some(Scheme::Http) || is_loopback(target.host)) {
+        let Some((scheme, host, port)) = target.read() else { return Permission::Foreign };
+        let is_http = scheme == Some(Scheme::Http);
+        if self.any && (!is_http || is_loopback(host)) {
             return Permission::Granted(PermittedBy::ANY_ORIGIN);
         }
-        if let Some(at) = self.listed.iter().position(|origin| origin.is(target)) {
-            return Permission::Granted(PermittedBy::entry(at));
+        let entry = self.entry(|origin| {
+            scheme.is_none_or(|scheme| scheme == origin.scheme)
+                && port.is_none_or(|port| port == origin.port)
+                && origin.host.covers(host)
+        });
+        let https = |origin: &Origin| origin.scheme == Scheme::Https && origin.host.covers(host);
+        match entry {
+            Some(permitted_by) => Permission::Granted(permitted_by),
+            None if is_http && (self.any || self.listed.iter().any(https)) => Permission::Insecure,
+            None => Permission::Foreign,
         }
-        let over_https = self.any || self.listed.iter().any(|origin| origin.is_https_of(target));
-        if over_https && scheme == Some(Scheme::Http) { Permission::Insecure } else { Permission::Foreign }
+    }
+
+    #[inline]
+    fn entry(&self, is: impl FnMut(&Origin) -> bool) -> Option<PermittedBy> {
+        self.listed.iter().position(is).map(|at| PermittedBy(at as u32))
     }
 
     /// What permits a token at this single origin.
@@ -171,62 +161,44 @@ impl Origins {
 
 impl Origin {
     fn parse(text: &str) -> Result<Self, Error> {
-        // User info often contains a password.
-        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-        let refuse = |what: &str| {
-            Err(Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`")))
-        };
+        Self::read(text).map_err(|what| {
+            // User info often contains a password.
+            let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+            Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`"))
+        })
+    }
+
+    /// The error says what is wrong with the origin.
+    fn read(text: &str) -> Result<Self, &'static str> {
         if text.contains('#') {
-            return refuse("has a fragment");
+            return Err("has a fragment");
         }
         if !text.is_ascii() {
-            return refuse("has non-ASCII letters, which DNS writes as `xn--…`");
+            return Err("has non-ASCII letters, which DNS writes as `xn--…`");
         }
-        let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URI") };
-        let scheme = match uri.scheme_str() {
-            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
-            Some(scheme) if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
-            Some(_) => return refuse("has a scheme other than https and http"),
-            None => return refuse("has no scheme"),
-        };
+        let uri: Uri = text.parse().map_err(|_| "is not a URI")?;
+        let scheme = uri.scheme_str().ok_or("has no scheme")?.to_ascii_lowercase();
+        let scheme = Scheme::written(&scheme).ok_or("has a scheme other than https and http")?;
         // `Uri` reads a missing path as `/`. Any other path would look like a restriction, and it would not be
         // enforced.
         if uri.path() != "/" || uri.query().is_some() || text.ends_with('/') {
-            return refuse("has a path, which an origin does not have");
+            return Err("has a path, which an origin does not have");
         }
-        let Some(authority) = uri.authority() else { return refuse("has no host") };
+        let authority = uri.authority().ok_or("has no host")?;
         if authority.as_str().contains('@') {
-            return refuse("has user info");
+            return Err("has user info");
         }
         let port = match Port::of(authority) {
             Port::Default => scheme.default_port(),
             Port::Number(port) => port,
-            Port::Unreadable => return refuse("has a port that is not a number"),
+            Port::Unreadable => return Err("has a port that is not a number"),
         };
-        let host = match Host::parse(authority.host()) {
-            Ok(host) => host,
-            Err(what) => return refuse(what),
-        };
-        let written = canonical(authority.host()).to_ascii_lowercase();
-        let authority = if port == scheme.default_port() { written } else { format!("{written}:{port}") };
+        let host = Host::parse(authority.host())?;
+        let mut authority = canonical(authority.host()).to_ascii_lowercase();
+        if port != scheme.default_port() {
+            authority += &format!(":{port}");
+        }
         Ok(Self { scheme, host, port, authority })
-    }
-
-    /// For a readable target.
-    fn is(&self, target: &Target<'_>) -> bool {
-        let scheme = target.scheme.and_then(Scheme::read);
-        let port = match target.port {
-            Port::Number(port) => port,
-            Port::Default => scheme.map_or(self.port, Scheme::default_port),
-            Port::Unreadable => return false,
-        };
-        scheme.is_none_or(|scheme| scheme == self.scheme)
-            && port == self.port
-            && self.host.covers(canonical(target.host))
-    }
-
-    fn is_https_of(&self, target: &Target<'_>) -> bool {
-        self.scheme == Scheme::Https && self.host.covers(canonical(target.host))
     }
 }
 
@@ -248,7 +220,7 @@ impl Scheme {
     }
 
     /// A WebSocket begins as an `http` or `https` request.
-    pub(crate) fn read(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Option<Self> {
         let is = |name: &str| text.eq_ignore_ascii_case(name);
         if is("https") || is("wss") {
             Some(Self::Https)
@@ -259,7 +231,7 @@ impl Scheme {
         }
     }
 
-    pub(crate) fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",

@@ -40,11 +40,19 @@ impl<'a> Target<'a> {
         Self { scheme: None, host: "", port: Port::Unreadable }
     }
 
-    /// Whether its host, port or scheme cannot be read.
-    pub(super) fn is_unreadable(&self) -> bool {
-        canonical(self.host).is_empty()
-            || self.port == Port::Unreadable
-            || self.scheme.is_some_and(|scheme| Scheme::read(scheme).is_none())
+    /// The scheme, the host and the port. A `Host` header has no scheme, and perhaps no port. `None`: unreadable.
+    pub(super) fn read(&self) -> Option<(Option<Scheme>, &'a str, Option<u16>)> {
+        let scheme = match self.scheme {
+            Some(scheme) => Some(Scheme::read(scheme)?),
+            None => None,
+        };
+        let port = match self.port {
+            Port::Number(port) => Some(port),
+            Port::Default => scheme.map(Scheme::default_port),
+            Port::Unreadable => return None,
+        };
+        let host = canonical(self.host);
+        (!host.is_empty()).then_some((scheme, host, port))
     }
 
     /// The text for errors and for the log, which mentions each once.

@@ -1,6 +1,5 @@
-//! What no scenario says of one token's life: sources of one's own that hang, panic or issue expired tokens, rejections
-//! that are reported by hand, handles, the tasks of the runtime, and the last seconds of a token. All else is in
-//! `tests/scenarios`.
+//! What no scenario says of one token's life: sources of one's own that panic, what they are told of a rejection, the
+//! tasks of the runtime, and the last seconds of a token. All else is in `tests/scenarios`.
 
 use std::{
     pin::Pin,
@@ -12,8 +11,8 @@ use std::{
 };
 
 use crate::support::{
-    source::{Outcome, Source, down, hours, millis, minutes, seconds},
-    tenants::{Asked, Reply, Tenants, call, call_steadily},
+    source::{Outcome, Source, hours, millis, minutes, seconds},
+    tenants::{Asked, Reply, Tenants, call_steadily},
 };
 use client_credentials::{AccessToken, Clock, Error, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::{
@@ -23,17 +22,6 @@ use tokio::{
 
 async fn token(tokens: &TokenCache) -> String {
     tokens.token().await.expect("a token").expose_secret().to_owned()
-}
-
-/// What so many callers get that come at the same time, and how long the last of them waited.
-async fn herd(tokens: &TokenCache, callers: usize) -> (Vec<Result<String, Error>>, Duration) {
-    let came = Instant::now();
-    let mut herd = JoinSet::new();
-    for _ in 0..callers {
-        let tokens = tokens.clone();
-        herd.spawn(async move { tokens.token().await.map(|token| token.expose_secret().to_owned()) });
-    }
-    (herd.join_all().await, came.elapsed())
 }
 
 /// A caller every 100 ms for this long. Returns what those who failed got, and how long the slowest caller waited.
@@ -48,67 +36,6 @@ async fn steady_traffic(tokens: &TokenCache, time: Duration) -> (Vec<Error>, Dur
         sleep(millis(100)).await;
     }
     (failed, slowest)
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_second_caller_gets_the_cached_token() {
-    let source = Source::new();
-    let tokens = source.cache();
-    assert_eq!(token(&tokens).await, "token-1");
-    assert_eq!(token(&tokens.clone()).await, "token-1");
-    assert_eq!(tokens.try_token().expect("a token").expose_secret(), "token-1");
-    assert_eq!(source.count(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_renewal_that_hangs_ends_at_its_time_limit_and_another_follows() {
-    let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens).await;
-    source.respond(Outcome::Hangs);
-    advance(minutes(46)).await;
-    let (failed, slowest) = steady_traffic(&tokens, minutes(3)).await;
-    assert!(failed.is_empty(), "{failed:?}");
-    assert_eq!(slowest, Duration::ZERO);
-    assert!((4..=7).contains(&source.count()), "{} token requests", source.count());
-    assert_eq!(source.most_in_flight(), 1);
-    source.respond(Outcome::Lives(hours(1)));
-    sleep(minutes(2)).await;
-    token(&tokens).await;
-    sleep(seconds(1)).await;
-    assert_ne!(token(&tokens).await, "token-1");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_caller_in_the_last_second_of_a_hold_back_waits_for_its_end() {
-    let source = Source::new();
-    source.respond(down());
-    let tokens = source.cache();
-    tokens.token().await.expect_err("the server is down");
-    source.respond(Outcome::Lives(hours(1)));
-    tokens.token().await.expect_err("it is held back for a whole second");
-    sleep(millis(100)).await;
-    let came = Instant::now();
-    assert_eq!(token(&tokens).await, "token-2");
-    assert_eq!(came.elapsed(), millis(900));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_renewal_that_brings_a_dead_token_costs_nothing_while_the_old_one_lives() {
-    let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens).await;
-    sleep(minutes(46)).await;
-    source.respond(Outcome::Lives(Duration::ZERO));
-    source.delay(millis(50));
-    let before = source.count();
-    let (failed, slowest) = steady_traffic(&tokens, minutes(13)).await;
-    assert!(failed.is_empty(), "{failed:?}");
-    assert_eq!((slowest, token(&tokens).await.as_str()), (Duration::ZERO, "token-1"));
-    assert!(source.count() - before <= 10 + 4 * 12, "{} token requests", source.count() - before);
-    source.respond(Outcome::Lives(hours(1)));
-    sleep(minutes(1)).await;
-    assert_ne!(token(&tokens).await, "token-1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,22 +63,6 @@ async fn caches_renew_at_different_moments_and_each_at_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_last_handle_ends_what_is_in_flight() {
-    let source = Source::new();
-    source.respond(Outcome::Hangs);
-    let tokens = source.cache();
-    let other = tokens.clone();
-    assert!(tokens.try_token().is_none());
-    sleep(millis(1)).await;
-    drop(tokens);
-    sleep(millis(1)).await;
-    assert_eq!(source.in_flight(), 1, "a handle is left");
-    drop(other);
-    sleep(millis(1)).await;
-    assert_eq!(source.in_flight(), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_replaced_once_for_all() {
     let source = Source::new();
     let tokens = source.cache();
@@ -160,41 +71,12 @@ async fn a_rejected_token_is_replaced_once_for_all() {
     for _ in 0..100 {
         tokens.reject(&first);
     }
-    let (outcomes, _) = herd(&tokens, 100).await;
-    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|token| token == "token-2")));
+    let callers: JoinSet<_> = (0..100).map(|_| tokens.clone()).map(async |tokens| token(&tokens).await).collect();
+    assert_eq!(callers.join_all().await, vec!["token-2"; 100]);
     tokens.reject(&first);
     assert_eq!(token(&tokens).await, "token-2");
     assert_eq!(source.count(), 2);
     assert_eq!(source.rejected(), ["token-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_renewal_that_brings_the_rejected_token_again_is_a_failed_one() {
-    let source = Source::new();
-    source.respond(Outcome::Named("the-same", hours(1)));
-    let tokens = source.cache();
-    let first = tokens.token().await.expect("a token");
-    for _ in 0..36_000 {
-        tokens.reject(&first);
-        assert_eq!(token(&tokens).await, "the-same");
-        sleep(millis(100)).await;
-    }
-    assert!(source.count() <= 20, "{} token requests in an hour", source.count());
-}
-
-#[tokio::test(start_paused = true)]
-async fn rejections_of_every_new_token_are_bounded() {
-    let source = Source::new();
-    let tokens = source.cache();
-    let end = Instant::now() + hours(1);
-    while Instant::now() < end {
-        let token = tokens.token().await.expect("a token");
-        tokens.reject(&token);
-        sleep(millis(100)).await;
-    }
-    let first = source.count_within(Duration::ZERO, minutes(1));
-    assert!((3..=4).contains(&first), "{first} token requests in the first minute");
-    assert!((10..=20).contains(&source.count()), "{} token requests in an hour", source.count());
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,26 +90,6 @@ async fn the_task_that_keeps_a_cache_warm_ends_with_the_last_handle() {
     drop(tokens);
     sleep(millis(1)).await;
     assert_eq!(metrics.num_alive_tasks(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_short_retry_after_is_waited_out_however_short_the_time_limit_of_an_exchange_is() {
-    let source = Source::new().with_time_limit(seconds(1));
-    let tokens = source.cache();
-    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(5))));
-    let first = tokio::spawn({
-        let tokens = tokens.clone();
-        async move { tokens.token().await }
-    });
-    sleep(seconds(1)).await;
-    source.respond(Outcome::Lives(hours(1)));
-    sleep(seconds(3)).await;
-    let (outcomes, _) = herd(&tokens, 10).await;
-    for outcome in outcomes {
-        assert_eq!(outcome.expect("a token"), "token-2");
-    }
-    first.await.expect("no panic").expect("a token");
-    assert!(source.asked()[1].at >= seconds(5), "not before the server said: {:?}", source.asked()[1].at);
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,26 +151,6 @@ async fn a_source_that_panics_in_rejected_is_called_for_the_next_token_all_the_s
     assert_eq!(token(&tokens).await, "token-2");
 }
 
-/// However the waits between attempts grow: after a verdict, and after what may pass.
-#[tokio::test(start_paused = true)]
-async fn one_attempt_is_made_in_the_last_six_seconds_of_a_token() {
-    for fails in [Reply::OAuth("unauthorized_client"), Reply::Status(503), Reply::RetryAfter(503, 3600)] {
-        for lifetime in [60_u16, 300, 3600] {
-            let expires = Duration::from_secs_f64(f64::from(lifetime) - (f64::from(lifetime) / 20.0).min(10.0));
-            let mended = expires - millis(6_000);
-            let endpoint = Tenants::new(move |Asked { at, times, .. }| {
-                (if times == 1 || at >= mended { Reply::Token } else { fails }, Duration::ZERO)
-            });
-            let endpoint = endpoint.with_expires_in(lifetime.into());
-            let end = expires + seconds(2);
-            let calls = call_steadily(&endpoint, &endpoint.cache(), 1, millis(500), end).await;
-            assert!(endpoint.count_within(seconds(1), mended) > 0, "it failed");
-            let lost = calls.iter().find(|call| call.outcome.is_err() || !call.waited.is_zero());
-            assert!(lost.is_none(), "{fails:?}, {lifetime} s: {lost:?} after {:?}", endpoint.asked());
-        }
-    }
-}
-
 /// The last second of a token is stated as zero, which on its own would mean that the server does not say.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
@@ -327,28 +169,4 @@ async fn a_server_that_counts_one_token_down_to_zero_loses_nobody() {
         }
         assert!(endpoint.most_within(seconds(1)) <= 3, "{} in a second", endpoint.most_within(seconds(1)));
     }
-}
-
-/// It is asked twice more, since a server that counts down may be a second behind.
-#[tokio::test(start_paused = true)]
-async fn a_server_that_repeats_an_expired_token_is_asked_three_times_before_callers_are_told() {
-    let endpoint =
-        Tenants::new(|Asked { times, .. }| (Reply::Known("t", 1, if times == 1 { 60 } else { 0 }), Duration::ZERO));
-    let tokens = endpoint.cache();
-    call(&endpoint, &tokens, 0).await.outcome.expect("a token");
-    sleep(seconds(61)).await;
-    let call = call(&endpoint, &tokens, 0).await;
-    let error = call.outcome.expect_err("it has expired").to_string();
-    assert!(error.contains("the same token again, after it had expired"), "{error}");
-    assert_eq!((call.waited, endpoint.asked().len()), (seconds(2), 4));
-}
-
-/// Its own time limit ends before the caller's.
-#[tokio::test(start_paused = true)]
-async fn the_first_caller_of_a_server_that_hangs_gets_the_failure_of_its_token_request() {
-    let endpoint = Tenants::new(|_| (Reply::Hangs, Duration::ZERO));
-    let call = call(&endpoint, &endpoint.cache(), 0).await;
-    let error = call.outcome.expect_err("it hangs");
-    assert_eq!(call.waited, seconds(28));
-    assert!(error.to_string().contains("auth.example.com"), "{error}");
 }

@@ -86,20 +86,6 @@ async fn private_key_jwt_sends_a_signed_assertion_and_nothing_else() {
     assert_eq!(jwt.seconds("exp"), jwt.seconds("iat") + 60);
 }
 
-#[tokio::test]
-async fn audience_key_id_and_lifetime_can_be_chosen() {
-    let server = AuthorizationServer::in_memory();
-    let authentication = ClientAuthentication::private_key_jwt(kms())
-        .audience("https://issuer.example.com")
-        .key_id("2026-11")
-        .lifetime(Duration::from_secs(300));
-    ask(&source(authentication, &server)).await.expect("a token");
-    let jwt = &jwts(&server)[0];
-    assert_eq!(jwt.claims["aud"], "https://issuer.example.com");
-    assert_eq!(jwt.header, serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": "2026-11"}));
-    assert_eq!(jwt.seconds("exp"), jwt.seconds("iat") + 300);
-}
-
 #[test]
 fn what_no_assertion_can_have_is_refused_when_it_is_built() {
     let assertion = || ClientAuthentication::private_key_jwt(kms());

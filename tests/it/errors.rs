@@ -2,12 +2,9 @@
 
 use std::{error::Error as _, io, time::Duration};
 
-use crate::support::{
-    self,
-    endpoint::{Failing, ask, auth_responding, obtain, source},
-};
+use crate::support::endpoint::{Failing, ask, auth_responding, obtain, source};
 use client_credentials::{
-    BearerAuthLayer, BearerAuthMiddleware, Error, ErrorKind, Secret, TokenCache, TokenRequest,
+    BearerAuthMiddleware, Error, ErrorKind, Secret, TokenCache,
     testing::{AuthorizationServer, MockResponse},
     token_fn,
 };
@@ -334,64 +331,4 @@ fn a_source_of_ones_own_classifies_its_failures() {
 fn an_error_can_go_anywhere() {
     fn anywhere<T: Clone + Send + Sync + std::error::Error + 'static>() {}
     anywhere::<Error>();
-}
-
-fn failing() -> TokenCache {
-    let source = token_fn(|_: TokenRequest| async {
-        Err(Error::transient("the vault is sealed").with_retry_after(Duration::from_secs(60)))
-    });
-    TokenCache::builder(source).any_origin().build().expect("complete")
-}
-
-fn found(error: &(dyn std::error::Error + 'static)) {
-    let found = Error::find(error).expect("our error is in the chain");
-    assert!(found.is_transient());
-    assert!(found.retry_after().is_some_and(|wait| wait > Duration::from_secs(30)), "{found:?}");
-    assert!(chain(found).contains("the vault is sealed"), "{found:?}");
-}
-
-#[tokio::test]
-async fn the_error_is_found_through_every_stack() {
-    let error = failing().token().await.expect_err("no token");
-    found(&error);
-
-    let client = || reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
-    let ours = || BearerAuthMiddleware::new(failing());
-    let error = client().with(ours()).build().get("https://api.example.com").send().await.expect_err("no token");
-    found(&error);
-
-    let policy = || reqwest_retry::policies::ExponentialBackoff::builder().build_with_max_retries(0);
-    let retry = || reqwest_retry::RetryTransientMiddleware::new_with_policy(policy());
-    let error =
-        client().with(retry()).with(ours()).build().get("https://api.example.com").send().await.expect_err("no token");
-    found(&error);
-
-    let service = tower::ServiceBuilder::new()
-        .timeout(Duration::from_secs(10))
-        .buffer(4)
-        .layer(BearerAuthLayer::new(failing()))
-        .service(support::hyper_client());
-    let error =
-        tower::ServiceExt::oneshot(service, support::get("https://api.example.com")).await.expect_err("no token");
-    found(&*error);
-
-    let channel = tonic::transport::Endpoint::from_static("http://api.invalid").connect_lazy();
-    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(failing())).service(channel);
-    let mut grpc = tonic_health::pb::health_client::HealthClient::with_origin(
-        service,
-        http::Uri::from_static("https://api.example.com"),
-    );
-    let status = grpc.check(tonic_health::pb::HealthCheckRequest::default()).await.expect_err("no token");
-    found(&status);
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

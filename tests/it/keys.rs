@@ -3,18 +3,14 @@
 use crate::support::source::{Outcome, Source, hours, millis, minutes, seconds};
 use crate::support::{
     api::{Api, Body, bearer},
-    endpoint::auth_responding,
     get,
 };
 use client_credentials::{
     AccessToken, BearerAuthLayer, ClientCredentials, Clock, Error, TokenCache, TokenRequest, TryClone,
-    testing::{self, AuthorizationServer},
+    testing::AuthorizationServer,
 };
 use http::StatusCode;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 
 fn scope(scope: impl AsRef<str>) -> TokenRequest {
@@ -86,21 +82,6 @@ async fn a_request_that_adds_nothing_to_the_sources_defaults_is_for_its_own_toke
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_fetched_in_parallel() {
-    let source = Source::new();
-    source.delay(seconds(2));
-    let tokens = source.cache();
-    let start = Instant::now();
-    let mut callers = JoinSet::new();
-    for key in 0..10 {
-        let tokens = tokens.clone();
-        callers.spawn(async move { token(&tokens, &scope(format!("s{key}"))).await });
-    }
-    callers.join_all().await;
-    assert_eq!((source.count(), start.elapsed()), (10, seconds(2)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_extension_of_the_request_says_which_token_it_wants() {
     let source = Source::new();
     let tokens = source.cache();
@@ -116,26 +97,6 @@ async fn an_extension_of_the_request_says_which_token_it_wants() {
     let seen = api.seen();
     let carried: Vec<_> = seen.iter().map(|request| bearer(request).expect("a token")).collect();
     assert_eq!(carried, ["token-1", "token-2", "token-3", "token-2", "token-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejection_renews_the_token_that_was_rejected_and_no_other() {
-    let source = Source::new();
-    let tokens = source.cache();
-    token(&tokens, &TokenRequest::default()).await;
-    token(&tokens, &scope("a")).await;
-    token(&tokens, &scope("b")).await;
-    let api = Api::accepting("token-4", Some("Bearer error=\"invalid_token\""));
-    let service = BearerAuthLayer::new(tokens.clone()).with_replay(TryClone).layer(api.clone());
-    let mut request = get("https://api.example.com");
-    request.extensions_mut().insert(scope("a"));
-    assert_eq!(service.oneshot(request).await.expect("a response").status(), StatusCode::OK);
-    assert_eq!(source.asked().last().expect("a token request").request, scope("a"));
-    sleep(seconds(5)).await;
-    assert_eq!(token(&tokens, &scope("a")).await, "token-4");
-    assert_eq!(token(&tokens, &scope("b")).await, "token-3");
-    assert_eq!(token(&tokens, &TokenRequest::default()).await, "token-1");
-    assert_eq!(source.count(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,66 +323,6 @@ async fn a_key_in_use_is_not_lost() {
     let before = source.count();
     token(&tokens, &scope("handle")).await;
     assert_eq!(source.count(), before + 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn keys_that_wait_in_line_are_held_back_by_the_failure_of_those_before_them() {
-    let source = Source::new();
-    source.delay(millis(500));
-    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
-    let tokens = source.cache();
-    let mut callers = JoinSet::new();
-    for key in 0..100 {
-        let tokens = tokens.clone();
-        callers.spawn(async move {
-            sleep(millis(10 * key)).await;
-            let error = tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails");
-            error.retry_after().expect("when to come back")
-        });
-    }
-    let waits = callers.join_all().await;
-    assert!(waits.iter().all(|wait| *wait > seconds(50)), "{waits:?}");
-    assert!(
-        source.count() <= 16 + 2,
-        "{}: more than those that were on their way when the third failed",
-        source.count()
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_keys_of_a_refused_client_do_not_all_send_a_token_request() {
-    let auth = auth_responding(testing::MockResponse::oauth_error("invalid_client").with_delay(millis(100)));
-    let client = ClientCredentials::builder(auth.token_url(), "abcde", "12345").http_client(auth.clone());
-    let client = client.any_origin().build().expect("complete");
-    let tokens = TokenCache::builder(client).clock(Clock::tokio()).build().expect("complete");
-    let (mut callers, came) = (JoinSet::new(), Instant::now());
-    for key in 0..1000 {
-        let tokens = tokens.clone();
-        callers.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
-    }
-    let errors = callers.join_all().await;
-    assert!(came.elapsed() < millis(200), "those in line were told at once: {:?}", came.elapsed());
-    assert!(errors.iter().all(|error| !error.is_transient()), "the verdict is about all of them");
-    assert_eq!(auth.token_requests().len(), 16, "those that were on their way");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quick_retry_of_one_key_respects_the_retry_after_of_three_others() {
-    let (source, reset) = (Source::new(), std::io::Error::from(std::io::ErrorKind::ConnectionReset));
-    let tokens = source.cache();
-    source.delay(millis(20));
-    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(60))));
-    let mut others = JoinSet::new();
-    for key in 0..3 {
-        let tokens = tokens.clone();
-        others.spawn(async move { tokens.token_for(&scope(format!("s{key}"))).await.expect_err("it fails") });
-    }
-    sleep(millis(1)).await;
-    source.delay(millis(0));
-    source.respond(Outcome::Fails(Error::transient(reset)));
-    tokens.token_for(&scope("reset")).await.expect_err("it fails");
-    others.join_all().await;
-    assert_eq!(source.count(), 4, "one each");
 }
 
 #[test]

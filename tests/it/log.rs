@@ -1,37 +1,24 @@
 //! What the log says of a token's life, and that no secret is in it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use crate::support::log::Log;
-use bytes::Bytes;
 use client_credentials::{
-    AccessToken, BearerAuthLayer, ClientCredentials, ClientCredentialsBuilder, Clock, Error, TokenCache, TokenRequest,
-    TowerClient, TryClone,
+    AccessToken, BearerAuthLayer, ClientCredentials, Clock, TokenCache, TokenRequest, TryClone,
     testing::{AuthorizationServer, MockResponse},
     token_fn,
 };
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use tower::ServiceExt;
 use tracing::Level;
 
-const SECRET: &str = "s3cr3t-of-the-client";
 /// Over a server that gives these responses first, and after them tokens for an hour.
 fn tokens(responses: impl IntoIterator<Item = MockResponse>) -> TokenCache {
     let auth = AuthorizationServer::in_memory();
     responses.into_iter().for_each(|response| auth.respond_next(response));
-    let source = ClientCredentials::builder("https://auth.example.com/oauth2/token?tenant=a", "abcde", SECRET);
-    over(source.scope("stats").http_client(auth))
-}
-
-fn over(source: ClientCredentialsBuilder) -> TokenCache {
-    let source = source.origin("https://api.example.com").build().expect("the settings are complete");
-    TokenCache::builder(source).clock(Clock::tokio()).build().expect("the source names its origins")
+    let source = ClientCredentials::builder("https://auth.example.com/oauth2/token?tenant=a", "abcde", "12345");
+    let source = source.scope("stats").http_client(auth).origin("https://api.example.com").build();
+    TokenCache::builder(source.expect("complete")).clock(Clock::tokio()).build().expect("complete")
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,50 +80,6 @@ async fn without_a_token_the_log_says_why_and_for_how_long_token_requests_are_he
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_discovery_is_logged_and_so_is_an_old_document_that_stays_in_use() {
-    let (log, _guard) = Log::start();
-    let asked = Arc::new(AtomicUsize::new(0));
-    // A document that comes once, which the script of `testing` cannot say.
-    let server = tower::service_fn(move |request: Request<Bytes>| {
-        let (status, body) = match *request.method() {
-            Method::POST => (200, r#"{"access_token":"abcde12345","expires_in":3600}"#),
-            _ if asked.fetch_add(1, Ordering::SeqCst) > 0 => (503, ""),
-            _ => (200, r#"{"issuer":"https://auth.example.com","token_endpoint":"https://auth.example.com/token"}"#),
-        };
-        let response = Response::builder().status(status).body(body.to_owned()).expect("a response");
-        std::future::ready(Ok::<_, std::convert::Infallible>(response))
-    });
-    let source = ClientCredentials::discover("https://auth.example.com", "abcde", SECRET);
-    let tokens = over(source.http_client(TowerClient::new(server)));
-    tokens.token().await.expect("a token");
-    let of_source = r#"source="https://auth.example.com""#;
-    let told = log.take(Level::INFO);
-    assert_eq!(
-        told[0],
-        format!(r#"token endpoint discovered: {of_source} token_endpoint="https://auth.example.com/token""#)
-    );
-    tokio::time::advance(Duration::from_secs(25 * 3600)).await;
-    tokens.token().await.expect("a token");
-    let told = log.take(Level::WARN);
-    assert!(
-        told[0].starts_with(&format!(
-            "discovery failed; the token endpoint that was discovered 25 h ago stays in use: {of_source}"
-        )),
-        "{told:?}"
-    );
-    assert!(told[0].contains("HTTP 503") && told[0].contains(r#"error.type="status""#), "{told:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quick_retry_is_logged() {
-    let (log, _guard) = Log::start();
-    tokens([MockResponse::status(502)]).token().await.expect("the second attempt's token");
-    let told = log.take(Level::INFO);
-    assert!(told[0].starts_with("token request failed; trying again in "), "{told:?}");
-    assert!(told[1].starts_with("access token obtained"), "{told:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn each_exchange_is_a_span_that_follows_from_the_callers() {
     let (log, _guard) = Log::start();
     let tokens = tokens([MockResponse::status(502)]);
@@ -155,17 +98,6 @@ async fn each_exchange_is_a_span_that_follows_from_the_callers() {
     assert_eq!(told[6], "record token_request: http.response.status_code=502", "{all}");
     assert_eq!(told[7..10], [format!("{open}2").as_str(), follows, scope], "{all}");
     assert_eq!(told[11], r#"record token_request: outcome="ok""#, "{all}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_scope_of_a_request_is_logged() {
-    let (log, _guard) = Log::start();
-    let request = TokenRequest::builder().scope("admin").build().expect("a scope");
-    tokens([]).token_for(&request).await.expect("a token");
-    let told = log.all();
-    assert!(told.contains(r#"obtained: source="https://auth.example.com/oauth2/token" scope="admin""#), "{told}");
-    assert!(told.contains(r#"open token_request: source="https://auth.example.com/oauth2/token" scope="admin""#));
-    assert!(!told.contains("stats"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,15 +246,6 @@ async fn a_request_that_would_carry_its_token_over_plain_http_is_named_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_retry_after_is_logged_as_such() {
-    let (log, _guard) = Log::start();
-    let tokens = tokens([MockResponse::status(429).with_body("slow down").with_retry_after(Duration::from_secs(60))]);
-    tokens.token().await.expect_err("busy");
-    let told = log.take(Level::ERROR).join("\n");
-    assert!(told.contains(", as `Retry-After` asks: "), "{told}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_log_names_all_that_a_token_was_requested_with() {
     let (log, _guard) = Log::start();
     let request = TokenRequest::builder().audience("https://orders").resource("https://a").resource("https://b");
@@ -332,16 +255,4 @@ async fn the_log_names_all_that_a_token_was_requested_with() {
     assert!(told.contains(&format!("obtained: source=\"https://auth.example.com/oauth2/token\" {key}")), "{told}");
     assert!(told.contains(&format!("open token_request: source=\"https://auth.example.com/oauth2/token\" {key}")));
     assert!(told.contains(r#"record token_request: scope="stats""#), "the scope is left to the source: {told}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_hangs_is_logged() {
-    let (log, _guard) = Log::start();
-    let source = token_fn(|_| async { std::future::pending::<Result<AccessToken, Error>>().await });
-    let tokens = TokenCache::builder(source).any_origin().clock(Clock::tokio()).build().expect("complete");
-    tokens.token().await.expect_err("hangs");
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let told = log.all();
-    assert!(told.contains("no access token; token requests are held back"), "{told}");
-    assert!(told.contains(r#"error.type="timeout""#), "{told}");
 }

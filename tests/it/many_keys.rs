@@ -1,15 +1,15 @@
-//! What many tokens of one source do to each other: how many are requested at once, and what a failure of some means
-//! for the others.
+//! What callers are told when the failures of some tokens are about all of a source's. How many are requested at once,
+//! and what a failure of some means for the others, is in the scenarios `many-scopes-…` and `scopes-…`.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use client_credentials::{
-    ClientCredentials, Clock, Error, TokenCache, TokenRequest,
+    ClientCredentials, Clock, ErrorKind, TokenCache, TokenRequest,
     testing::{AuthorizationServer, MockResponse},
 };
 use tokio::time::{Instant, sleep};
 
-use crate::support::source::{Outcome, Source, down, hours, millis, minutes, seconds};
+use crate::support::source::{Source, down, millis, seconds};
 
 fn scope(scope: impl AsRef<str>) -> TokenRequest {
     TokenRequest::builder().scope(scope).build().expect("a token request")
@@ -31,63 +31,6 @@ async fn fail(tokens: &TokenCache, keys: Range<usize>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exchanges_that_hang_make_no_room_before_they_end() {
-    let source = Source::new().with_time_limit(seconds(10));
-    source.respond(Outcome::Hangs);
-    let tokens = source.cache();
-    for (keys, wait) in [(0..32, millis(2_700)), (32..33, millis(7_200))] {
-        for key in keys {
-            assert!(tokens.with_request(&scope(format!("s{key}"))).try_token().is_none());
-        }
-        sleep(wait).await;
-    }
-    assert_eq!((source.count(), source.in_flight()), (32, 32));
-    sleep(seconds(3)).await;
-    assert_eq!(source.count(), 33);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_line_that_is_longer_than_five_seconds_doubles_what_runs_at_once_with_the_next_successes() {
-    let source = Source::new();
-    let tokens = source.cache();
-    source.delay(millis(500));
-    for key in 0..1000 {
-        assert!(tokens.with_request(&scope(format!("s{key}"))).try_token().is_none());
-    }
-    sleep(millis(5_200)).await;
-    assert_eq!((source.count(), source.in_flight()), (11 * 16, 16));
-    sleep(seconds(1)).await;
-    assert_eq!((source.count(), source.in_flight()), (11 * 16 + 32 + 64, 64));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_endpoint_that_asked_for_fewer_requests_gets_no_more_at_once_however_long_the_line_is() {
-    let source = Source::new();
-    let tokens = source.cache();
-    source.respond(Outcome::Fails(Error::permanent("busy").with_retry_after(seconds(30))));
-    tokens.token().await.expect_err("it is busy");
-    source.respond(Outcome::Lives(hours(1)));
-    source.delay(millis(500));
-    for key in 0..1000 {
-        assert!(tokens.with_request(&scope(format!("s{key}"))).try_token().is_none());
-    }
-    sleep(seconds(20)).await;
-    assert_eq!(source.most_in_flight(), 16);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_next_key_after_three_that_failed_is_not_told_of_them_but_tried_within_two_seconds() {
-    let source = Source::new();
-    let tokens = source.cache();
-    source.respond(down());
-    fail(&tokens, 0..3).await;
-    source.respond(Outcome::Lives(hours(1)));
-    let came = Instant::now();
-    tokens.token_for(&scope("another")).await.expect("a token");
-    assert!((millis(900)..=seconds(2)).contains(&came.elapsed()), "{:?}", came.elapsed());
-}
-
-#[tokio::test(start_paused = true)]
 async fn who_waits_too_long_for_a_turn_in_an_outage_is_told_of_the_outage() {
     let source = Source::new();
     let tokens = source.builder().clock(Clock::tokio()).wait_limit(millis(100)).build().expect("complete");
@@ -99,40 +42,17 @@ async fn who_waits_too_long_for_a_turn_in_an_outage_is_told_of_the_outage() {
     assert!(cause.contains("fail for several tokens in a row"), "{cause}");
 }
 
+/// They may name somebody else's tenant.
 #[tokio::test(start_paused = true)]
-async fn after_three_failures_that_were_not_about_all_keys_three_more_hold_nobody_back() {
-    let source = Source::new();
-    let tokens = source.cache();
-    for keys in [0..3, 3..6] {
-        source.respond(down());
-        fail(&tokens, keys.clone()).await;
-        source.respond(Outcome::Lives(hours(1)));
-        let came = Instant::now();
-        tokens.token_for(&scope(format!("after {}", keys.end))).await.expect("a token");
-        assert_eq!(came.elapsed().is_zero(), keys.start > 0, "{:?}", came.elapsed());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_client_is_held_back_for_longer_each_time_whatever_key_it_asks_for() {
+async fn who_is_held_back_by_the_failures_of_others_is_not_told_in_their_words() {
     let (auth, tokens) = of_a_server();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
-    for (keys, wait) in [(0..3, 10), (3..4, 20), (4..5, 40), (5..6, 60), (6..7, 60)] {
-        fail(&tokens, keys).await;
-        assert_eq!(tokens.status().held_back_for(), Some(seconds(wait)));
-        sleep(seconds(wait)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outage_is_forgotten_after_a_minute_and_quick_retries_are_back() {
-    let (auth, tokens) = of_a_server();
-    auth.respond_always(MockResponse::status(503));
+    let refusal = r#"{"error":"invalid_client","error_description":"tenant 7 is closed"}"#;
+    auth.respond_always(MockResponse::status(401).with_body(refusal));
     fail(&tokens, 0..3).await;
-    auth.respond_always(MockResponse::usual());
-    sleep(minutes(2)).await;
-    auth.respond_next(MockResponse::status(503));
-    tokens.token_for(&scope("another")).await.expect("a token");
+    let error = tokens.token_for(&scope("another")).await.expect_err("held back");
+    assert_eq!((error.kind(), error.status().map(|status| status.as_u16())), (ErrorKind::ErrorResponse, Some(401)));
+    assert!(!format!("{error} {error:?} {:?}", error.response()).contains("tenant 7"), "{error:?}");
+    assert_eq!(auth.token_requests().len(), 3);
 }
 
 /// At its very end, callers wait for the end of a verdict, and not for that of a `Retry-After`.
@@ -152,17 +72,4 @@ async fn what_holds_back_all_keys_is_waited_for_in_its_last_second_unless_the_se
         // It may go on to wait for a second for its turn.
         assert_eq!(came.elapsed() >= millis(500), waits, "{response:?}: {:?}", came.elapsed());
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_exchange_that_hangs_for_five_seconds_is_not_waited_for_to_know_that_all_keys_are_refused() {
-    let (auth, tokens) = of_a_server();
-    auth.respond_always(MockResponse::oauth_error("invalid_client"));
-    auth.respond_next(MockResponse::hang());
-    assert!(tokens.with_request(&scope("slow")).try_token().is_none());
-    sleep(seconds(6)).await;
-    fail(&tokens, 0..3).await;
-    let came = Instant::now();
-    fail(&tokens, 3..10).await;
-    assert_eq!((came.elapsed(), auth.token_requests().len()), (Duration::ZERO, 4));
 }

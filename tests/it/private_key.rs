@@ -66,21 +66,17 @@ async fn every_algorithm_signs_with_every_format_of_its_key() {
 }
 
 #[test]
-fn a_key_is_found_among_other_sections_and_with_any_line_end() {
-    let key = Key::p256();
-    let among = format!("a comment\n{}{}{}", pem("CERTIFICATE", b"certificate"), key.public, key.pem());
-    for pem in [among, key.pem().replace('\n', "\r\n"), key.pem().trim_end().to_owned()] {
-        PrivateKey::es256(pem).expect("found");
-    }
-}
-
-#[test]
-fn a_key_with_a_byte_order_mark_or_indented_as_in_yaml_is_read() {
+fn a_key_is_found_among_other_sections_with_any_line_end_after_a_byte_order_mark_and_indented_as_in_yaml() {
     let key = Key::p256();
     let indented = |by: &str| key.pem().lines().map(|line| format!("{by}{line}  \n")).collect::<String>();
-    for pem in
-        [format!("\u{feff}{}", key.pem()), indented("    "), indented("\t"), format!("\u{feff}{}", indented(" "))]
-    {
+    for pem in [
+        format!("a comment\n{}{}{}", pem("CERTIFICATE", b"certificate"), key.public, key.pem()),
+        key.pem().replace('\n', "\r\n"),
+        key.pem().trim_end().to_owned(),
+        format!("\u{feff}{}", key.pem()),
+        indented("    "),
+        format!("\u{feff}{}", indented("\t")),
+    ] {
         PrivateKey::es256(pem).expect("found");
     }
     let certificate = pem("CERTIFICATE", b"certificate").lines().map(|line| format!("  {line}\n")).collect::<String>();

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,20 +12,15 @@ use std::{
 use crate::support::{
     api::{Api, Body, api_tokens, bearer, rejection, tokens},
     get,
-    source::{Outcome, Source, down, hours, millis, minutes, seconds},
+    source::{Source, down, millis},
 };
-use client_credentials::{
-    AccessToken, BearerAuthLayer, Clock, Error, TokenCache, TryClone, WithoutToken, grpc_unauthenticated, replay_fn,
-};
+use client_credentials::{BearerAuthLayer, Clock, TryClone, WithoutToken, grpc_unauthenticated, replay_fn};
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, HOST},
 };
 use http_body_util::{BodyExt, Full};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, advance, sleep},
-};
+use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt};
 
 const URL: &str = "https://api.example.com/stats";
@@ -114,23 +109,6 @@ async fn a_renewal_that_fails_leaves_the_401_to_the_caller_with_its_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_replay_the_401_goes_to_the_caller_and_the_next_request_has_a_new_token() {
-    for challenge in [EXPLICIT, None] {
-        let (tokens, source) = api_tokens();
-        tokens.token().await.expect("a token");
-        advance(Duration::from_secs(60)).await;
-        let api = Api::accepting("token-2", challenge);
-        let once = BearerAuthLayer::new(tokens).layer(api.clone());
-        assert_eq!(once.clone().oneshot(get(URL)).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(api.count(), 1);
-        // After a 401 that gives no reason, the old token stays in use until there is a new one.
-        sleep(Duration::from_millis(if challenge.is_some() { 0 } else { 100 })).await;
-        assert_eq!(once.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-        assert_eq!((api.count(), source.count()), (2, 2));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_hundred_rejected_in_flight_without_replay_make_one_token_request() {
     for challenge in [EXPLICIT, None] {
         let (tokens, source) = api_tokens();
@@ -170,7 +148,7 @@ async fn a_replay_function_says_which_requests_are_sent_again() {
 
 /// A copy allocates, and the function may do more than that.
 #[tokio::test(start_paused = true)]
-async fn only_a_request_that_gets_a_token_is_copied() {
+async fn only_a_request_that_gets_a_token_is_copied_and_only_once() {
     let (tokens, _) = api_tokens();
     let copies = Arc::new(AtomicUsize::new(0));
     let counted = copies.clone();
@@ -191,7 +169,7 @@ async fn only_a_request_that_gets_a_token_is_copied() {
         copies.store(0, Ordering::Relaxed);
         let uri = request.uri().clone();
         service.clone().oneshot(request).await.expect("a response");
-        assert_eq!(copies.load(Ordering::Relaxed) > 0, copied, "{uri}");
+        assert_eq!(copies.load(Ordering::Relaxed), usize::from(copied), "{uri}");
     }
 }
 
@@ -226,38 +204,6 @@ async fn the_request_that_is_sent_again_is_the_original_one() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_source_that_gives_the_same_token_again_causes_no_replay_and_no_loop() {
-    let tokens = TokenCache::builder(AccessToken::new("fixed").expect("a token"));
-    let tokens = tokens.any_origin().clock(client_credentials::Clock::tokio()).build().expect("a cache");
-    let api = Api::accepting("another", EXPLICIT);
-    let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api.clone());
-    for _ in 0..3 {
-        assert_eq!(service.clone().oneshot(get(URL)).await.expect("a response").status(), StatusCode::UNAUTHORIZED);
-    }
-    assert_eq!(api.count(), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_predicate_counts_other_responses_as_rejections() {
-    let (tokens, source) = api_tokens();
-    let api = Api::new(|request| {
-        match bearer(request) {
-            Some("token-1") => Response::builder().status(403).header("x-reason", "expired").body(Full::default()),
-            _ => Response::builder().status(200).body(Full::default()),
-        }
-        .expect("a response")
-    });
-    let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
-    let plain = layer.clone().layer(api.clone());
-    assert_eq!(plain.oneshot(get(URL)).await.expect("a response").status(), StatusCode::FORBIDDEN);
-    let layer = layer.with_rejection(|status, headers| {
-        status == StatusCode::FORBIDDEN && headers.get("x-reason").is_some_and(|reason| reason == "expired")
-    });
-    assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-    assert_eq!(source.count(), 2);
-}
-
 /// Some servers respond to a dead token with a challenge of another scheme.
 #[tokio::test(start_paused = true)]
 async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_gives_another_reason() {
@@ -271,115 +217,57 @@ async fn a_predicate_may_count_a_401_whose_challenge_is_of_another_scheme_or_giv
     }
 }
 
+/// In HTTP/2 responses whose content type is gRPC's; in others with the predicate for it. A response with a body has
+/// its status in the trailers.
 #[tokio::test(start_paused = true)]
-async fn grpc_status_16_without_trailers_counts_as_a_rejection_with_the_predicate_for_it() {
-    let grpc = |status: &'static str| {
-        move |request: &Request<Body>| {
-            let status = if bearer(request) == Some("token-1") { status } else { "0" };
-            Response::builder().header("grpc-status", status).body(Full::default()).expect("a response")
-        }
-    };
-    for (asked_for, status, renewed) in
-        [(true, "16", true), (true, "0", false), (true, "7", false), (false, "16", false)]
-    {
-        let (tokens, source) = api_tokens();
-        let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
-        let layer = if asked_for { layer.with_rejection(grpc_unauthenticated) } else { layer };
-        layer.layer(Api::new(grpc(status))).oneshot(get(URL)).await.expect("a response");
-        sleep(Duration::from_secs(5)).await;
-        assert_eq!(source.count() == 2, renewed, "asked for: {asked_for}, status {status}");
-    }
-    // A response with a body has its status in the trailers; a plain 200 says nothing.
-    let (tokens, source) = api_tokens();
-    let layer = BearerAuthLayer::new(tokens).with_replay(TryClone).with_rejection(grpc_unauthenticated);
-    layer.layer(Api::open()).oneshot(get(URL)).await.expect("a response");
-    sleep(Duration::from_secs(5)).await;
-    assert_eq!(source.count(), 1);
-}
-
-/// In HTTP/2 responses whose content type is gRPC's, without being told.
-#[tokio::test(start_paused = true)]
-async fn grpc_status_16_without_trailers_counts_as_a_rejection_in_what_grpc_servers_send() {
+async fn grpc_status_16_without_trailers_counts_as_a_rejection() {
+    const GRPC: &str = "application/grpc";
     let table = [
-        (Version::HTTP_2, "application/grpc", "16", true),
-        (Version::HTTP_2, "application/grpc+proto", "16", true),
-        (Version::HTTP_2, "application/grpc", "7", false),
-        (Version::HTTP_2, "application/grpc", "0", false),
-        (Version::HTTP_2, "application/json", "16", false),
-        (Version::HTTP_11, "application/grpc", "16", false),
+        (Version::HTTP_2, GRPC, Some("16"), false, true),
+        (Version::HTTP_2, "application/grpc+proto", Some("16"), false, true),
+        (Version::HTTP_2, GRPC, Some("7"), false, false),
+        (Version::HTTP_2, GRPC, Some("0"), false, false),
+        (Version::HTTP_2, "application/json", Some("16"), false, false),
+        (Version::HTTP_11, GRPC, Some("16"), false, false),
+        (Version::HTTP_11, GRPC, Some("16"), true, true),
+        (Version::HTTP_11, GRPC, Some("7"), true, false),
+        (Version::HTTP_11, GRPC, Some("0"), true, false),
+        (Version::HTTP_2, GRPC, None, true, false),
     ];
-    for (version, content_type, status, renewed) in table {
+    for (version, content_type, status, by_predicate, renewed) in table {
         let (tokens, source) = api_tokens();
         let api = Api::new(move |request| {
-            let status = if bearer(request) == Some("token-1") { status } else { "0" };
-            let response = Response::builder().version(version).header("content-type", content_type);
-            response.header("grpc-status", status).body(Full::default()).expect("a response")
+            let status = if bearer(request) == Some("token-1") { status } else { Some("0") };
+            let mut response = Response::builder().version(version).header("content-type", content_type);
+            if let Some(status) = status {
+                response = response.header("grpc-status", status);
+            }
+            response.body(Full::default()).expect("a response")
         });
-        let service = BearerAuthLayer::new(tokens).with_replay(TryClone).layer(api);
-        service.oneshot(get(URL)).await.expect("a response");
+        let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
+        let layer = if by_predicate { layer.with_rejection(grpc_unauthenticated) } else { layer };
+        layer.layer(api).oneshot(get(URL)).await.expect("a response");
         sleep(Duration::from_secs(5)).await;
-        assert_eq!(source.count() == 2, renewed, "{version:?} {content_type} {status}");
+        assert_eq!(source.count() == 2, renewed, "{version:?} {content_type} {status:?}, predicate: {by_predicate}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_predicate_counts_beside_the_first() {
-    for rejecting in [403, 418] {
+async fn predicates_count_other_responses_as_rejections_by_status_or_headers() {
+    for (rejecting, renewed) in [(403, true), (418, true), (400, false)] {
         let (tokens, source) = api_tokens();
         let api = Api::new(move |request| {
             let status = if bearer(request) == Some("token-1") { rejecting } else { 200 };
-            Response::builder().status(status).body(Full::default()).expect("a response")
+            let response = Response::builder().status(status).header("x-reason", "expired");
+            response.body(Full::default()).expect("a response")
         });
         let layer = BearerAuthLayer::new(tokens)
             .with_replay(TryClone)
-            .with_rejection(|status, _| status == StatusCode::FORBIDDEN)
+            .with_rejection(|status, headers| status == StatusCode::FORBIDDEN && headers["x-reason"] == "expired")
             .with_rejection(|status, _| status == StatusCode::IM_A_TEAPOT);
-        assert_eq!(layer.layer(api).oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-        assert_eq!(source.count(), 2, "{rejecting}");
+        let status = layer.layer(api).oneshot(get(URL)).await.expect("a response").status();
+        assert_eq!((status == StatusCode::OK, source.count() == 2), (renewed, renewed), "{rejecting}");
     }
-}
-
-async fn token(tokens: &TokenCache) -> String {
-    tokens.token().await.expect("a token").expose_secret().to_owned()
-}
-
-async fn waiting(tokens: &TokenCache) -> (String, Duration) {
-    let came = Instant::now();
-    (token(tokens).await, came.elapsed())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejection_within_a_second_of_the_tokens_issue_holds_until_another_was_requested() {
-    for quiet in [millis(1), millis(900), seconds(6), minutes(10)] {
-        let source = Source::new();
-        source.delay(millis(50));
-        let tokens = source.cache();
-        let first = tokens.token().await.expect("a token");
-        tokens.reject(&first);
-        sleep(quiet).await;
-        let (token, waited) = waiting(&tokens).await;
-        assert_eq!(token, "token-2", "asked for {quiet:?} later");
-        assert!(waited <= millis(1050), "{waited:?}");
-        assert_eq!(source.count(), 2);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejection_while_token_requests_are_held_back_holds_until_another_was_requested() {
-    let source = Source::new();
-    let tokens = source.cache();
-    let first = tokens.token().await.expect("a token");
-    sleep(minutes(46)).await;
-    source.respond(Outcome::Fails(Error::permanent("no such client")));
-    assert_eq!(token(&tokens).await, "token-1");
-    sleep(seconds(1)).await;
-    source.respond(Outcome::Lives(hours(1)));
-    source.delay(millis(50));
-    tokens.reject(&first);
-    assert_eq!(waiting(&tokens).await, ("token-1".to_owned(), Duration::ZERO), "no other can be obtained");
-    // The hold of ten seconds ends, and so would a wait that began with the rejection.
-    sleep(seconds(10)).await;
-    assert_eq!(waiting(&tokens).await, ("token-3".to_owned(), millis(50)));
 }
 
 /// The clocks are moved by hand: outside of a runtime, tokio's cannot be paused.
@@ -399,50 +287,7 @@ fn a_rejection_from_a_thread_without_a_runtime_holds_until_another_was_requested
     });
     assert_eq!(cached.as_deref(), Some("token-1"), "no other can be obtained there");
     clock.jump_wall_clock(6_000);
-    assert_eq!(runtime.block_on(token(&tokens)), "token-2");
-}
-
-/// Callers that come in a row after a rejection, with a server that hangs from then on.
-#[tokio::test(start_paused = true)]
-async fn callers_of_a_rejected_token_wait_at_most_five_seconds_from_the_first_token_request() {
-    let source = Source::new();
-    let tokens = source.cache();
-    let first = tokens.token().await.expect("a token");
-    source.respond(Outcome::Hangs);
-    sleep(millis(400)).await;
-    // The renewal may not start before a second has passed since the last token request.
-    tokens.reject(&first);
-    let (start, mut callers) = (Instant::now(), JoinSet::new());
-    for _ in 0..100 {
-        let tokens = tokens.clone();
-        callers.spawn(async move { (start.elapsed(), waiting(&tokens).await) });
-        sleep(millis(100)).await;
-    }
-    for (came, (token, waited)) in callers.join_all().await {
-        assert_eq!(token, "token-1", "other APIs may still accept it");
-        assert_eq!(waited, millis(5600).saturating_sub(came), "for who came at {came:?}");
-    }
-}
-
-/// Without a copy of the request, nothing is gained by holding the 401 back.
-#[tokio::test(start_paused = true)]
-async fn while_the_renewal_hangs_a_401_is_returned_at_once_or_after_five_seconds_where_there_is_a_copy() {
-    for (challenge, replays) in [(EXPLICIT, true), (None, true), (EXPLICIT, false), (None, false)] {
-        let source = Source::new();
-        let tokens = source.cache();
-        tokens.token().await.expect("a token");
-        sleep(minutes(1)).await;
-        source.respond(Outcome::Hangs);
-        let api = Api::accepting("token-2", challenge);
-        let copy = replay_fn(move |request: &Request<Body>| replays.then(|| request.clone()));
-        let service = BearerAuthLayer::new(tokens.clone()).with_replay(copy).layer(api.clone());
-        let sent = Instant::now();
-        let response = service.oneshot(get(URL)).await.expect("a response");
-        let held = if replays { seconds(5) } else { Duration::ZERO };
-        assert_eq!((response.status(), sent.elapsed()), (StatusCode::UNAUTHORIZED, held), "{challenge:?}");
-        sleep(millis(1)).await;
-        assert_eq!((api.count(), source.count()), (1, 2), "the renewal runs beside it");
-    }
+    assert_eq!(runtime.block_on(tokens.token()).expect("a token").expose_secret(), "token-2");
 }
 
 /// The 65th counts together with the first.
@@ -456,40 +301,4 @@ async fn the_rejections_of_one_named_origin_hold_back_no_other_of_64() {
         sleep(millis(1100)).await;
     }
     assert_eq!(source.count(), 1 + 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_explicit_rejection_holds_back_one_without_a_reason_for_as_long() {
-    let (tokens, source) = api_tokens();
-    let reason = Arc::new(Mutex::new(EXPLICIT));
-    let of_api = Arc::clone(&reason);
-    let api = Api::new(move |_| rejection(*of_api.lock().expect("no panic")));
-    let service = BearerAuthLayer::new(tokens).layer(api);
-    let mut requests = Vec::new();
-    for _ in 0..4 {
-        service.clone().oneshot(get(URL)).await.expect("a response");
-        *reason.lock().expect("no panic") = None;
-        sleep(Duration::from_secs(4)).await;
-        requests.push(source.count());
-    }
-    assert_eq!(requests, [1, 2, 2, 3], "ten seconds after the explicit one");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_streak_of_rejections_is_remembered_for_an_hour_after_its_last_interval() {
-    let source = Source::new();
-    source.respond(Outcome::Lives(hours(24)));
-    let tokens = source.builder().origin("https://api.example.com").clock(Clock::tokio()).build().expect("complete");
-    let service = BearerAuthLayer::new(tokens).layer(Api::accepting("none", EXPLICIT));
-    let mut renewals = Vec::new();
-    for (requests, pause, quiet) in [(1800, 1, 60), (3, 11, 66), (3, 11, 0)] {
-        let before = source.count();
-        for _ in 0..requests {
-            service.clone().oneshot(get(URL)).await.expect("a response");
-            sleep(Duration::from_secs(pause)).await;
-        }
-        renewals.push(source.count() - before);
-        sleep(Duration::from_secs(60 * quiet)).await;
-    }
-    assert_eq!(renewals[1..], [1, 2], "within 5 min it was one, and now it begins anew: {renewals:?}");
 }

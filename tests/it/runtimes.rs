@@ -2,10 +2,10 @@
 
 use std::{
     sync::{LazyLock, Mutex, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::support::source::{Outcome, Source, hours, millis, minutes};
+use crate::support::source::{Outcome, Source, hours, millis};
 use client_credentials::{AccessToken, Clock, Error, ErrorKind, TokenCache, TokenRequest, TokenSource, async_trait};
 use tokio::runtime::{Builder, Runtime};
 
@@ -59,6 +59,14 @@ fn a_static_cache_serves_many_short_lived_runtimes() {
     assert_eq!(SOURCE.count(), 1);
 }
 
+/// A caller asks, and its token request is on its way when this returns.
+async fn start_a_fetch(source: &Source, tokens: &TokenCache) {
+    assert!(tokens.try_token().is_none());
+    while source.in_flight() == 0 {
+        tokio::time::sleep(millis(1)).await;
+    }
+}
+
 #[test]
 fn a_runtime_that_ends_in_the_middle_of_a_fetch_leaves_it_to_the_next_caller() {
     for runtime in [current_thread, multi_thread] {
@@ -66,10 +74,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_fetch_leaves_it_to_the_next_caller() {
         source.respond(Outcome::Hangs);
         let tokens = cache(&source);
         let first = runtime();
-        first.block_on(async {
-            let _ = tokio::time::timeout(millis(20), tokens.token()).await;
-        });
-        assert_eq!(source.in_flight(), 1);
+        first.block_on(start_a_fetch(&source, &tokens));
         first.shutdown_background();
         source.respond(Outcome::Lives(hours(1)));
         assert_eq!(runtime().block_on(token(&tokens)).expect("a token"), "token-2");
@@ -82,9 +87,7 @@ fn callers_elsewhere_take_over_when_the_runtime_of_a_fetch_ends() {
     source.respond(Outcome::Hangs);
     let tokens = cache(&source);
     let first = multi_thread();
-    first.block_on(async {
-        let _ = tokio::time::timeout(millis(20), tokens.token()).await;
-    });
+    first.block_on(start_a_fetch(&source, &tokens));
     let waiting = {
         let tokens = tokens.clone();
         std::thread::spawn(move || current_thread().block_on(token(&tokens)))
@@ -110,46 +113,28 @@ fn a_runtime_that_ends_before_the_first_poll_leaves_the_fetch_to_the_next_caller
 }
 
 #[test]
-fn a_fetch_that_nobody_drives_is_taken_over_after_its_deadline() {
-    let source = Source::new().with_time_limit(millis(100));
-    let tokens = cache(&source);
-    let frozen = current_thread();
-    {
-        let _entered = frozen.enter();
-        assert!(tokens.try_token().is_none());
-    }
-    let (begun, driven) = (Instant::now(), current_thread());
-    assert_eq!(driven.block_on(token(&tokens)).expect("a token"), "token-1");
-    assert!(begun.elapsed() >= millis(100), "the flight was given its time");
-    // Thawed, the old flight finds that somebody has taken over.
-    frozen.block_on(async { tokio::time::sleep(millis(20)).await });
-    assert_eq!(source.count(), 1);
-    assert_eq!(driven.block_on(token(&tokens)).expect("a token"), "token-1");
-}
-
-#[test]
 fn a_runtime_that_ends_with_a_panic_of_its_own_is_no_panic_of_the_source() {
     let source = Source::new();
     source.respond(Outcome::Hangs);
     let tokens = cache(&source);
-    let first = std::thread::spawn({
-        let tokens = tokens.clone();
-        move || {
+    let waiting = std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
             current_thread().block_on(async {
-                let _ = tokio::time::timeout(millis(200), tokens.token()).await;
+                start_a_fetch(&source, &tokens).await;
+                source.respond(Outcome::Lives(hours(1)));
+                // Another comes meanwhile.
+                tokio::time::sleep(millis(100)).await;
                 panic!("a test that fails")
             })
+        });
+        while source.in_flight() == 0 {
+            std::thread::sleep(millis(1));
         }
+        let waiting = scope.spawn(|| current_thread().block_on(token(&tokens)));
+        assert!(first.join().is_err());
+        waiting.join()
     });
-    std::thread::sleep(millis(50));
-    let waiting = std::thread::spawn({
-        let tokens = tokens.clone();
-        move || current_thread().block_on(token(&tokens))
-    });
-    std::thread::sleep(millis(50));
-    source.respond(Outcome::Lives(hours(1)));
-    assert!(first.join().is_err());
-    assert_eq!(waiting.join().expect("no panic").expect("a token"), "token-2");
+    assert_eq!(waiting.expect("no panic").expect("a token"), "token-2");
 }
 
 #[test]
@@ -175,28 +160,6 @@ fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_its_runtime_conti
 }
 
 #[test]
-fn every_thread_has_the_new_token_as_soon_as_one_has_it() {
-    let (source, clock) = (Source::new(), Clock::tokio());
-    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
-    let runtime = current_thread();
-    let first = runtime.block_on(tokens.token()).expect("a token");
-    let everywhere = || {
-        std::thread::scope(|scope| {
-            let cached = || tokens.try_token().expect("a token").expose_secret().to_owned();
-            let threads: Vec<_> = (0..64).map(|_| scope.spawn(cached)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
-        })
-    };
-    assert_eq!(everywhere(), vec!["token-1"; 64]);
-    clock.jump_wall_clock(2_000);
-    runtime.block_on(async {
-        tokens.reject(&first);
-        assert_eq!(token(&tokens).await.expect("a token"), "token-2");
-    });
-    assert_eq!(everywhere(), vec!["token-2"; 64]);
-}
-
-#[test]
 fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();
     let tokens = cache(&source);
@@ -219,18 +182,6 @@ fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
 }
 
 #[test]
-fn outside_of_a_runtime_an_aging_token_is_served() {
-    let source = Source::new();
-    source.respond(Outcome::Lives(minutes(5)));
-    let tokens = source.builder().clock(Clock::default()).renewal_share(0.9).build().expect("complete");
-    current_thread().block_on(token(&tokens)).expect("a token");
-    let first = tokens.try_token().expect("a token");
-    tokens.reject(&first);
-    assert_eq!(tokens.try_token().expect("still usable").expose_secret(), "token-1");
-    assert_eq!(source.count(), 1);
-}
-
-#[test]
 fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();
     let tokens = cache(&source);
@@ -242,30 +193,6 @@ fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error
 
     current_thread().block_on(token(&tokens)).expect("a token");
     assert_eq!(timerless.block_on(token(&tokens)).expect("a token"), "token-1");
-}
-
-#[test]
-fn callers_in_a_local_set_share_one_token_request() {
-    let source = Source::new();
-    source.delay(millis(5));
-    let tokens = cache(&source);
-    let set = tokio::task::LocalSet::new();
-    let runtime = current_thread();
-    let outcomes = set.block_on(&runtime, async {
-        let callers: Vec<_> = (0..10)
-            .map(|_| {
-                let tokens = tokens.clone();
-                tokio::task::spawn_local(async move { token(&tokens).await })
-            })
-            .collect();
-        let mut outcomes = Vec::new();
-        for caller in callers {
-            outcomes.push(caller.await.expect("no panic").expect("a token"));
-        }
-        outcomes
-    });
-    assert!(outcomes.iter().all(|token| token == "token-1"));
-    assert_eq!(source.count(), 1);
 }
 
 #[test]

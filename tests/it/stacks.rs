@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Nobody, bearer as token_of, checked_by, get, hyper_client, protected_api, responding};
+use crate::support::{bearer as token_of, checked_by, get, hyper_client, protected_api, responding};
 use bytes::Bytes;
 use client_credentials::{
     BearerAuthLayer, BearerAuthMiddleware, ClientCredentials, Error, ErrorKind, TokenCache, TryClone, replay_fn,
@@ -296,18 +296,6 @@ async fn why_there_is_no_token_is_found_in_the_error_of_every_stack() {
         assert_eq!(error.kind(), ErrorKind::ErrorResponse);
         assert_eq!(error.response().expect("a response").error, "invalid_client");
         assert!(!error.is_transient());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_error_that_is_not_ours_is_not_taken_for_ours() {
-    over_every_stack(|(_, _, build)| async move {
-        let auth = AuthorizationServer::start().await;
-        let nobody = Nobody::new();
-        let send = build(cache(&auth, &nobody.origin()));
-        let error = send(nobody.origin()).await.expect_err("nobody listens there");
-        assert!(Error::find(&*error).is_none(), "{error:?}");
     })
     .await;
 }

@@ -7,10 +7,9 @@ use client_credentials::{
     testing::AuthorizationServer, vonage::Region,
 };
 use http::header;
-use serde_json::json;
 use wiremock::{
-    Mock, MockServer, ResponseTemplate,
-    matchers::{header as has_header, header_exists, header_regex, method, path, query_param},
+    Mock, MockServer,
+    matchers::{header as has_header, header_regex, method, path, query_param},
 };
 
 const URL: &str = "https://auth.example.com/oauth2/token";
@@ -160,16 +159,6 @@ async fn further_headers_are_sent_beside_the_usual_ones_and_are_marked_sensitive
     assert_eq!(headers.get_all("x-tag").iter().collect::<Vec<_>>(), ["1", "2"]);
     assert_eq!(headers[header::CONTENT_TYPE], "application/x-www-form-urlencoded");
     assert_eq!(headers[header::ACCEPT], "application/json");
-}
-
-#[tokio::test]
-async fn a_further_header_that_the_server_repeats_is_not_in_the_error() {
-    let server = MockServer::start().await;
-    let refusal = json!({"error": "invalid_client", "error_description": "what is 7abcde12?"});
-    let repeating = ResponseTemplate::new(401).set_body_json(refusal);
-    Mock::given(header_exists("x-merchant-id")).respond_with(repeating).mount(&server).await;
-    let error = obtain(source(server.uri()).header("x-merchant-id", "7abcde12")).await.expect_err("refused");
-    assert!(error.to_string().contains("what is [redacted]?"), "{error}");
 }
 
 #[test]
@@ -335,20 +324,5 @@ fn what_else_is_missing_is_named() {
         let error = builder.http_client(AuthorizationServer::in_memory()).build().expect_err(field);
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(error.to_string().starts_with(field), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn the_debug_of_the_request_shows_no_secret() {
-    for authentication in [
-        ClientAuthentication::client_secret_post("s3cr3t"),
-        ClientAuthentication::client_secret_basic("s3cr3t"),
-        ClientAuthentication::client_secret_basic_raw("s3cr3t"),
-    ] {
-        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "id:s3cr3t");
-        let request = sent(ClientCredentials::builder(URL, "id", authentication).any_origin()).await;
-        for text in [format!("{request:?}"), format!("{:?}", request.body()), format!("{:#?}", request.headers())] {
-            assert!(!text.contains("s3cr3t") && !text.contains(&encoded), "{text}");
-        }
     }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use client_credentials::{
     BearerAuthLayer, ClientCredentials, Error, ErrorKind, GrpcStatusLayer, TokenCache, TokenRequest, TryClone,
     WithoutToken,
-    testing::{AuthorizationServer, MockResponse},
+    testing::{AuthorizationServer, MockResponse, ReceivedTokenRequest},
 };
 use http_body_util::{BodyExt, Full};
 use tokio::task::JoinSet;
@@ -96,30 +96,20 @@ async fn unary_and_streaming_calls_carry_the_token_beside_interceptors() {
 }
 
 #[tokio::test]
-async fn metadata_of_the_caller_named_authorization_wins() {
+async fn metadata_and_extensions_of_a_call_are_the_headers_and_extensions_of_its_request() {
     let auth = AuthorizationServer::start().await;
     let origin = health(&auth).await;
-    let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
-    let mut call = Request::new(ask());
-    call.metadata_mut().insert("authorization", "Bearer mine".parse().expect("a value"));
-    let refused = HealthClient::new(stack).check(call).await.expect_err("not a good token");
-    assert_eq!((refused.code(), auth.token_requests().len()), (Code::Unauthenticated, 0));
-}
-
-#[tokio::test]
-async fn an_extension_of_the_call_says_which_token_it_wants() {
-    let auth = AuthorizationServer::start().await;
-    let origin = health(&auth).await;
-    let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
-    let mut client = HealthClient::new(stack);
-    for _ in 0..2 {
-        let mut call = Request::new(ask());
-        call.extensions_mut().insert(TokenRequest::builder().scope("orders").build().expect("a token request"));
-        client.check(call).await.expect("a response");
+    let mut client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
+    let (mut own, mut without, mut orders) = (Request::new(ask()), Request::new(ask()), Request::new(ask()));
+    own.metadata_mut().insert("authorization", "Bearer mine".parse().expect("a value"));
+    without.extensions_mut().insert(WithoutToken);
+    for call in [own, without] {
+        assert_eq!(client.check(call).await.expect_err("not a good token").code(), Code::Unauthenticated);
     }
+    orders.extensions_mut().insert(TokenRequest::builder().scope("orders").build().expect("a token request"));
+    client.check(orders).await.expect("a response");
     let asked = auth.token_requests();
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].scope(), Some("orders"));
+    assert_eq!(asked.iter().map(ReceivedTokenRequest::scope).collect::<Vec<_>>(), [Some("orders")]);
 }
 
 #[tokio::test]
@@ -142,17 +132,6 @@ async fn a_channel_whose_origin_was_not_named_gets_no_token() {
 }
 
 #[tokio::test]
-async fn a_call_may_go_without_a_token() {
-    let auth = AuthorizationServer::start().await;
-    let origin = health(&auth).await;
-    let stack = ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin));
-    let mut call = Request::new(ask());
-    call.extensions_mut().insert(WithoutToken);
-    let refused = HealthClient::new(stack).check(call).await.expect_err("no token");
-    assert_eq!((refused.code(), auth.token_requests().len()), (Code::Unauthenticated, 0));
-}
-
-#[tokio::test]
 async fn a_calls_own_time_limit_bounds_its_wait_for_a_token() {
     let hangs = client_credentials::token_fn(|_| std::future::pending());
     let tokens = TokenCache::builder(hangs).any_origin().build().expect("a cache");
@@ -162,18 +141,6 @@ async fn a_calls_own_time_limit_bounds_its_wait_for_a_token() {
     let stack = ServiceBuilder::new().layer(layer).service(channel(NOWHERE));
     let error = HealthClient::new(stack).check(call).await.expect_err("no token");
     assert!(Error::find(&error).expect("ours").is_timeout(), "{error}");
-}
-
-#[tokio::test]
-async fn a_refused_call_renews_the_token_and_the_next_call_succeeds() {
-    let auth = AuthorizationServer::start().await;
-    let origin = health(&auth).await;
-    let mut client = HealthClient::new(ServiceBuilder::new().layer(layer(&auth, &origin)).service(channel(&origin)));
-    client.check(ask()).await.expect("a response");
-    auth.revoke_all();
-    assert_eq!(client.check(ask()).await.expect_err("revoked").code(), Code::Unauthenticated);
-    client.check(ask()).await.expect("a response to a new token");
-    assert_eq!(auth.token_requests().len(), 2);
 }
 
 #[tokio::test]

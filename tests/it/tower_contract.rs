@@ -192,19 +192,6 @@ async fn a_refused_call_gives_back_the_permit_that_it_was_polled_ready_with() {
     drop(service);
 }
 
-/// `boxed_clone_sync` asks more of a future than `BoxCloneSyncService` itself.
-#[tokio::test(start_paused = true)]
-async fn a_service_builder_boxes_the_stack_as_sync() {
-    let (tokens, source) = api_tokens();
-    let layer = BearerAuthLayer::new(tokens).with_replay(TryClone);
-    let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer.clone());
-    let service = over.service(support::api::Api::accepting("token-2", None));
-    assert_eq!(service.oneshot(get(URL)).await.expect("a response").status(), StatusCode::OK);
-    assert_eq!(source.count(), 2);
-    let over = tower::ServiceBuilder::new().boxed_clone_sync().layer(layer);
-    drop::<tower::util::BoxCloneSyncService<Request<Body>, _, _>>(over.service(support::hyper_client()));
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_service_is_made_without_a_layer_as_well() {
     let (tokens, _) = api_tokens();

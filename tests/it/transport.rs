@@ -162,16 +162,6 @@ async fn a_dead_connection_of_http2_is_a_reset() {
 }
 
 #[tokio::test]
-async fn a_fault_of_http2_is_tried_again_like_a_reset() {
-    let server =
-        server(move |stream| async move { fail_http2(stream, Http2::ResetStream(REFUSED_STREAM), false).await }).await;
-    let client = reqwest::Client::builder().http2_prior_knowledge().pool_max_idle_per_host(0);
-    let source = source(server.origin()).http_client(client).build().expect("complete");
-    TokenCache::from(source).token().await.expect_err("refused three times");
-    assert_eq!(server.connections(), 3);
-}
-
-#[tokio::test]
 async fn a_client_of_ones_own_that_fails_is_named_and_its_failure_classified() {
     for (cause, transient, kind, says) in [
         (
@@ -292,14 +282,6 @@ mod tls {
                 assert_eq!(error.kind(), ErrorKind::Reset, "{name}, {how}: {error:?}");
             }
         }
-    }
-
-    #[tokio::test]
-    async fn a_closed_handshake_is_tried_again() {
-        let server = server(|stream| async move { drop(stream) }).await;
-        let source = source(https(&server)).build().expect("complete");
-        TokenCache::from(source).token().await.expect_err("closed three times");
-        assert_eq!(server.connections(), 3);
     }
 
     #[tokio::test]

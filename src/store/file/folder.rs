@@ -197,14 +197,14 @@ fn check(stat: &Stat, path: &Path, right: &str) -> io::Result<()> {
     let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     if owner != user {
         let advice = if is_folder { "use a folder of its own" } else { "remove it" };
-        let why = format_args!("belongs to user {owner}, and this process runs as user {user} ({advice})");
+        let why = format!("belongs to user {owner}, and this process runs as user {user} ({advice})");
         return Err(refused(path, why));
     }
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
         let found = (mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)).as_raw_mode();
         let or = if is_folder { "; the store creates a missing folder with that mode" } else { "" };
         let at = path.display();
-        let why = format_args!("is open to other users: its mode is {found:04o} (chmod {right} {at}{or})");
+        let why = format!("is open to other users: its mode is {found:04o} (chmod {right} {at}{or})");
         return Err(refused(path, why));
     }
     Ok(())

@@ -7,7 +7,7 @@ use wiremock::{
     matchers::{header, method},
 };
 
-use super::{SECRET, TempFile, parsed, read, with};
+use super::{SECRET, parsed, read, with};
 use crate::support::{
     endpoint::{obtain, token_response},
     process, received, responding,
@@ -89,7 +89,7 @@ fn what_cannot_be_a_connection_is_refused_by_field() {
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod certificates {
-    use super::*;
+    use super::{super::TempFile, *};
     use crate::support::sockets::tls::{Authority, TlsServer};
 
     fn by_certificate(url: &str, http: &Value) -> Value {

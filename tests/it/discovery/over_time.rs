@@ -1,10 +1,7 @@
 //! How long a document is used, and what becomes of discovery in an outage.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -27,12 +24,12 @@ fn response(status: u16, body: &(impl ToString + ?Sized)) -> Response<SecretBody
 
 /// A server on the paused clock, whose documents a test can take away, or never give.
 #[derive(Clone)]
-struct Paused(Arc<State>);
+struct Paused(Arc<Mutex<State>>);
 
 struct State {
-    documents: AtomicUsize,
-    token_requests: Mutex<Vec<String>>,
-    mood: Mutex<Mood>,
+    documents: usize,
+    token_requests: Vec<String>,
+    mood: Mood,
 }
 
 #[derive(Clone)]
@@ -45,15 +42,15 @@ enum Mood {
 impl Paused {
     fn start() -> Self {
         let mood = Mood::Well { token_endpoint: "https://auth.example.com/one", delay: Duration::from_millis(50) };
-        Self(Arc::new(State {
-            documents: AtomicUsize::new(0),
-            token_requests: Mutex::default(),
-            mood: Mutex::new(mood),
-        }))
+        Self(Arc::new(Mutex::new(State { documents: 0, token_requests: Vec::new(), mood })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic")
     }
 
     fn set(&self, mood: Mood) {
-        *self.0.mood.lock().expect("no panic") = mood;
+        self.state().mood = mood;
     }
 
     fn moved_to(&self, token_endpoint: &'static str) {
@@ -61,30 +58,34 @@ impl Paused {
     }
 
     fn documents(&self) -> usize {
-        self.0.documents.load(Ordering::SeqCst)
+        self.state().documents
     }
 
     fn token_requests(&self) -> Vec<String> {
-        self.0.token_requests.lock().expect("no panic").clone()
+        self.state().token_requests.clone()
     }
 
     fn source(&self) -> ClientCredentials {
         source(ISSUER).http_client(self.clone()).build().expect("complete")
+    }
+
+    fn cache(&self) -> TokenCache {
+        TokenCache::builder(self.source()).clock(Clock::tokio()).build().expect("complete")
     }
 }
 
 #[async_trait]
 impl HttpClient for Paused {
     async fn send(&self, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
-        let mood = self.0.mood.lock().expect("no panic").clone();
+        let mood = self.state().mood.clone();
         if request.method() == Method::POST {
-            self.0.token_requests.lock().expect("no panic").push(request.uri().path().to_owned());
+            self.state().token_requests.push(request.uri().path().to_owned());
             return match mood {
                 Mood::Well { token_endpoint, .. } if request.uri() != token_endpoint => Ok(response(404, "gone")),
                 _ => Ok(response(200, TOKEN)),
             };
         }
-        self.0.documents.fetch_add(1, Ordering::SeqCst);
+        self.state().documents += 1;
         match mood {
             Mood::Well { token_endpoint, delay } => {
                 sleep(delay).await;
@@ -175,7 +176,7 @@ async fn a_busy_server_is_retried_when_its_retry_after_is_over() {
     assert_eq!((error.status(), error.retry_after()), (Some(StatusCode::TOO_MANY_REQUESTS), Some(70 * MINUTE / 60)));
     assert_eq!(server.documents(), 1, "the second document is not tried");
 
-    let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
+    let tokens = server.cache();
     tokens.token().await.expect_err("busy");
     for _ in 0..60 {
         advance(Duration::from_secs(1)).await;
@@ -191,7 +192,7 @@ async fn a_busy_server_is_retried_when_its_retry_after_is_over() {
 async fn a_discovery_that_fails_for_a_moment_is_retried_within_the_flight() {
     let server = Paused::start();
     server.set(Mood::Down(response(503, "")));
-    let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
+    let tokens = server.cache();
     let waiting = tokio::spawn(async move { tokens.token().await });
     sleep(Duration::from_millis(10)).await;
     assert_eq!(server.documents(), 1);
@@ -203,7 +204,7 @@ async fn a_discovery_that_fails_for_a_moment_is_retried_within_the_flight() {
 async fn an_outage_does_not_flood_the_issuer() {
     let server = Paused::start();
     server.set(Mood::Down(response(404, "")));
-    let tokens = TokenCache::builder(server.source()).clock(Clock::tokio()).build().expect("complete");
+    let tokens = server.cache();
     for _ in 0..600 {
         let _ = tokens.token().await;
         advance(Duration::from_millis(100)).await;
@@ -226,7 +227,7 @@ async fn many_tokens_at_once_share_one_document_and_one_failure() {
         if !well {
             server.set(Mood::Down(response(404, "")));
         }
-        let source = Arc::new(source(ISSUER).http_client(server.clone()).build().expect("complete"));
+        let source = Arc::new(server.source());
         let tasks: Vec<_> = (0..10)
             .map(|number| {
                 let source = Arc::clone(&source);

@@ -6,7 +6,7 @@
 //! | a fault within a connection, TLS, HTTP/2 frames, endless bodies | [`sockets`], which writes bytes |
 //! | time, and what a token endpoint responds | `testing::AuthorizationServer::in_memory()`, `Clock::tokio()` |
 //! | time, and many tokens with a response for each | [`tenants`]: a token endpoint that a function speaks for |
-//! | time, and what the token source does: hangs, panics, issues what it likes | [`source`] |
+//! | time, and what the token source does: hangs, fails, issues what it likes | [`source`] |
 //! | time, and what an API responds | [`api`], or `testing::ProtectedApi` where RFC 6750 says it |
 //! | several instances over one store | [`instances`]; over one that hangs, fails or forgets, [`stores`] |
 //! | a token's life hour by hour | no code: a scenario in `tests/scenarios` |
@@ -14,8 +14,8 @@
 //! A paused clock is for the fakes in memory alone: beside real sockets it runs ahead of them.
 //!
 //! The rest: [`endpoint`] makes sources and HTTP clients of every kind, [`keys`] keys and signers, [`log`] has what is
-//! logged, [`process`] runs a test in a process of its own, and [`situations`] makes the crate say all that the pages
-//! quote.
+//! logged, [`traces`] finds what came out of a secret, [`process`] runs a test in a process of its own, and
+//! [`situations`] makes the crate say all that the pages quote.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 pub mod api;
@@ -34,5 +34,6 @@ pub mod source;
 #[cfg(feature = "store")]
 pub mod stores;
 pub mod tenants;
+pub mod traces;
 
 pub use servers::*;

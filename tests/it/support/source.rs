@@ -1,8 +1,7 @@
 //! A token source that does what a test says.
 //!
 //! The authorization server of `testing` is on the other side of a token request. This one is in the source's place: it
-//! panics, hangs beyond its time limit, counts what is in flight, and notes when it was asked and which tokens were
-//! rejected.
+//! hangs beyond its time limit, counts what is in flight, and notes when it was asked and which tokens were rejected.
 #![allow(dead_code, unreachable_pub)]
 
 use std::{
@@ -27,7 +26,6 @@ pub enum Outcome {
     Fails(Error),
     /// Never ends.
     Hangs,
-    Panics,
 }
 
 /// One token request: which token was asked for, and when, counted from when the source was made.
@@ -152,11 +150,6 @@ impl Source {
         self.state().made.elapsed()
     }
 
-    /// Token requests that started in this window, counted from when the source was made.
-    pub fn count_within(&self, from: Duration, to: Duration) -> usize {
-        self.state().asked.iter().filter(|asked| (from..to).contains(&asked.at)).count()
-    }
-
     /// Tokens that were reported to the source as rejected.
     pub fn rejected(&self) -> Vec<String> {
         self.state().rejected.clone()
@@ -204,7 +197,6 @@ impl TokenSource for Source {
             Outcome::Named(name, lifetime) => (name.to_owned(), lifetime),
             Outcome::Fails(error) => return Err(error),
             Outcome::Hangs => std::future::pending().await,
-            Outcome::Panics => panic!("a bug in the source"),
         };
         let given_at = self.now();
         self.state().given.push(Given { token: token.clone(), lifetime, asked_at, given_at });

@@ -23,8 +23,6 @@ use tokio::{
 #[derive(Clone, Copy, Debug)]
 pub enum Reply {
     Token,
-    /// A token whose renewal is wanted after so many seconds.
-    RefreshIn(u64),
     /// The token of this name and number, with so many seconds to live.
     Known(&'static str, u64, u64),
     Status(u16),
@@ -126,10 +124,6 @@ impl HttpClient for Tenants {
                         r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer","expires_in":{expires_in}}}"#
                     ),
                 )
-            }
-            Reply::RefreshIn(hint) => {
-                let life = format!(r#""expires_in":3600,"refresh_in":{hint}"#);
-                response(200, format!(r#"{{"access_token":"t{tenant}-{times}","token_type":"Bearer",{life}}}"#))
             }
             Reply::Known(name, number, left) => response(
                 200,

@@ -25,13 +25,13 @@ pub const INSTRUCTIONS: &[Limit] = &[
     Limit { row: "layer-replay", why: "1.1 times `set-retry`", most: |of| 1.1 * of("set-retry") },
     Limit {
         row: "middleware",
-        why: "above `client`, 3 times `nothing`, and the copy of the request",
-        most: |of| of("client") + 3.0 * (of("nothing") - of("client")) + of("copying") - of("nothing"),
+        why: "above `client`, 2.5 times `nothing`, and the copy of the request",
+        most: |of| of("client") + 2.5 * (of("nothing") - of("client")) + of("copying") - of("nothing"),
     },
     Limit {
         row: "middleware-once",
-        why: "above `client`, 3 times `nothing`",
-        most: |of| of("client") + 3.0 * (of("nothing") - of("client")),
+        why: "above `client`, 2.5 times `nothing`",
+        most: |of| of("client") + 2.5 * (of("nothing") - of("client")),
     },
 ];
 
