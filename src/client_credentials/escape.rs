@@ -7,6 +7,9 @@ use super::members::lossy;
 /// How deep escapes may be nested, such as JSON in HTML in JSON.
 const MAX_LAYERS: usize = 3;
 
+/// The digits of a character's number, at most. Looking further for its end would take long in a text full of escapes.
+const MAX_DIGITS: usize = 8;
+
 /// What is before the number of a character, its radix, and either how many digits it has or what is after it. Two
 /// digits are a byte.
 const NUMBERS: [(&str, u32, usize, &str); 7] = [
@@ -34,7 +37,8 @@ fn undone(text: &str) -> Zeroizing<String> {
     while let Some(at) = rest.find(['%', '\\', '&']) {
         let (before, escape) = rest.split_at(at);
         inner.extend_from_slice(before.as_bytes());
-        let (meaning, behind) = number(escape).or_else(|| name(escape)).unwrap_or((escape[..1].into(), &escape[1..]));
+        let meaning = number(escape).or_else(|| symbol(escape)).or_else(|| name(escape));
+        let (meaning, behind) = meaning.unwrap_or((escape[..1].into(), &escape[1..]));
         inner.extend(meaning);
         rest = behind;
     }
@@ -45,23 +49,42 @@ fn undone(text: &str) -> Zeroizing<String> {
 
 /// What the escape at the beginning of a text stands for, and the rest of the text.
 fn number(text: &str) -> Option<(Vec<u8>, &str)> {
+    let (code, is_byte, rest) = code(text)?;
+    if is_byte {
+        return Some((vec![u8::try_from(code).ok()?], rest));
+    }
+    if let Some(character) = char::from_u32(code) {
+        return Some((String::from(character).into(), rest));
+    }
+    let (low, _, rest) = self::code(rest)?;
+    let pair = [u16::try_from(code).ok()?, u16::try_from(low).ok()?];
+    Some((String::from_utf16(&pair).ok()?.into(), rest))
+}
+
+/// The number, and whether it is that of a byte.
+fn code(text: &str) -> Option<(u32, bool, &str)> {
     NUMBERS.iter().find_map(|(before, radix, length, after)| {
         let text = text.strip_prefix(before)?;
-        let (digits, rest) = if *length > 0 { text.split_at_checked(*length)? } else { text.split_once(after)? };
-        let code = u32::from_str_radix(digits, *radix).ok()?;
-        let meaning = match u8::try_from(code) {
-            Ok(byte) if *length == 2 => vec![byte],
-            // Half of a surrogate pair is omitted: the pair is hardly a letter.
-            _ => char::from_u32(code).map(String::from).unwrap_or_default().into(),
-        };
-        Some((meaning, rest))
+        let end = || text.bytes().take(MAX_DIGITS + 1).position(|byte| after.as_bytes() == [byte]);
+        let (digits, rest) = text.split_at_checked(if *length > 0 { *length } else { end()? })?;
+        Some((u32::from_str_radix(digits, *radix).ok()?, *length == 2, &rest[after.len()..]))
     })
 }
 
+fn symbol(text: &str) -> Option<(Vec<u8>, &str)> {
+    let rest = text.strip_prefix('\\')?;
+    let character = rest.chars().next()?;
+    let behind = &rest[character.len_utf8()..];
+    match character {
+        // Control characters are ignored in comparisons.
+        'n' | 'r' | 't' | 'b' | 'f' => Some((Vec::new(), behind)),
+        // The escape may be complete in the next layer.
+        'u' | 'x' => None,
+        '%' | '&' if number(rest).or_else(|| name(rest)).is_some() => None,
+        _ => Some((String::from(character).into(), behind)),
+    }
+}
+
 fn name(text: &str) -> Option<(Vec<u8>, &str)> {
-    // Control characters are ignored in comparisons.
-    let control = text.strip_prefix('\\').and_then(|rest| rest.strip_prefix(['n', 'r', 't', 'b', 'f']));
-    let symbol = text.strip_prefix('\\').filter(|rest| rest.starts_with(['"', '\'', '/', '\\']));
-    let other = || NAMES.iter().find_map(|(name, meaning)| Some(((*meaning).into(), text.strip_prefix(name)?)));
-    control.or(symbol).map(|rest| (Vec::new(), rest)).or_else(other)
+    NAMES.iter().find_map(|(name, meaning)| Some(((*meaning).into(), text.strip_prefix(name)?)))
 }

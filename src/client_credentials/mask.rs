@@ -47,7 +47,7 @@ impl Mask {
     /// Whether one of the texts, or all of them joined, repeats a secret or a value.
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
         // Also unchanged: what is between its letters and digits may be most of a secret.
-        let whole = self.secrets.iter().map(|secret| Zeroizing::new(secret.to_ascii_lowercase()));
+        let whole = self.secrets.iter().flat_map(|secret| layers(secret)).filter(|layer| !layer.is_empty());
         let secrets: Vec<_> = self.secrets.iter().flat_map(|secret| forms(secret)).chain(whole).collect();
         let values: Vec<_> = self.values.iter().map(|value| (forms(value), value.contains(':'))).collect();
         let mut index = Index::default();
@@ -169,13 +169,23 @@ mod tests {
         text.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;")
     }
 
+    fn shell(text: &str) -> String {
+        let is_plain = |character: char| character.is_alphanumeric() || "\n%".contains(character);
+        text.chars().flat_map(|character| [(!is_plain(character)).then_some('\\'), Some(character)]).flatten().collect()
+    }
+
     fn lines(text: &str) -> String {
         text.as_bytes().chunks(16).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\r\n")
     }
 
     #[test]
     fn a_secret_is_found_however_it_is_written() {
-        for secret in ["s:e+c%20r &=/?#\"\\~'<\n\u{e9}\u{1f511}", "aB3-dE5_fG7.hJ9~kL1+mN2/pQ4=", "q7w8e9r0t1"] {
+        for secret in [
+            "s:e+c%20r &=/?#\"\\~'<\n\u{e9}\u{1f511}",
+            "aB3-dE5_fG7.hJ9~kL1+mN2/pQ4=",
+            "q7w8e9r0t1",
+            "\u{20000}\u{20001}",
+        ] {
             let mask = hiding(secret);
             let percent = percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC);
             for written in [
@@ -198,6 +208,7 @@ mod tests {
                 secret.bytes().map(|byte| format!("0x{byte:02x}, ")).collect(),
                 format!("{:?}", secret.as_bytes()),
                 secret.encode_utf16().map(|unit| format!("%u{unit:04x}")).collect(),
+                shell(secret),
                 secret.chars().flat_map(|character| [character, ',']).collect(),
                 secret.chars().flat_map(|character| [character, '\u{301}']).collect(),
                 secret.to_uppercase(),
@@ -256,6 +267,12 @@ mod tests {
         assert!(is_in(&hiding("ob#p;2pU#s"), "got ob#p;2pU# there"), "nine of ten characters");
         assert!(is_in(&hiding("S3cr3t!#"), "the client secret 3cr3t!# is wrong"));
         assert!(is_in(&hiding("RjC8Nj8Aj.3T9jiwr.Pt2p0FgSXm4jpZ4xXVTK2Z"), "got .Pt2p0Fg there"));
+        assert!(is_in(&hiding("TUiIp3_jM~wuc:I"), "got _jM\\~wuc\\:"), "symbols that a shell escapes");
+        assert!(is_in(&hiding("1&x8x\\&\\t8228\\&b&0x"), r"got \\t8228\\&"), "escapes in the secret itself");
+        assert!(
+            is_in(&hiding("%:`.*<*\"@\\~|><--}_*"), "got `.*&lt;*&quot;@\\~|&gt; there"),
+            "what looks like an escape"
+        );
     }
 
     #[test]
@@ -290,6 +307,12 @@ mod tests {
     fn texts_full_of_escapes_have_an_end() {
         let mask = hiding(&format!("{}b", "a".repeat(64 * 1024)));
         let _ = is_in(&mask, &"%255c%26amp;\n".repeat(100));
+        let far = |zeros| "&#x".to_owned() + &"0".repeat(zeros) + "65;";
+        let mask_of_e = hiding("ee");
+        assert!(
+            is_in(&mask_of_e, &far(6).repeat(2)) && !is_in(&mask_of_e, &far(7).repeat(2)),
+            "the end is not looked for"
+        );
         assert!(is_in(&mask, &"a".repeat(400)));
     }
 }
