@@ -72,7 +72,7 @@ impl FileStore {
 
         match Folder::open_or_create(&path) {
             Err(error) if !matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
-                Err(Error::configuration(format!("file_store: {error}")).caused_by(Box::new(error)))
+                Err(Error::configuration(format!("file_store: {error}")))
             }
             _ => Ok(Self { path: path.into(), turns: Arc::new(Semaphore::new(THREADS)) }),
         }
