@@ -101,6 +101,23 @@ async fn that_a_token_was_accepted_in_one_cache_says_nothing_about_another_cache
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_is_issued_again_after_its_rejection_does_not_count_as_accepted() {
+    let (log, _guard) = Log::start();
+    let token = AccessToken::new("abcde12345").expect("a token");
+    let tokens = TokenCache::builder(token).origin("https://api.test").clock(Clock::tokio()).build().expect("complete");
+    let url = "https://api.test/";
+    refused(&tokens, url, 200, "").await;
+    for _ in 0..2 {
+        sleep(Duration::from_secs(15)).await;
+        refused(&tokens, url, 401, "Bearer").await;
+    }
+    let said = log.take(Level::WARN);
+    let rejected: Vec<_> = said.iter().filter(|line| line.starts_with("an access token was rejected")).collect();
+    assert!(rejected[0].contains("; it was accepted before"), "{said:?}");
+    assert!(rejected[1].contains(HINT), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn by_hand_too_a_token_that_was_accepted_lacks_no_scope() {
     let (log, _guard) = Log::start();
     let tokens = cache(&AuthorizationServer::in_memory());
