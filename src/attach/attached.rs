@@ -153,6 +153,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 impl Rejected {
     /// Starts the renewal without waiting for it: there is no copy of the request to send again.
+    #[cold]
     pub(crate) fn renew(self) {
         let Self { attached, rejection } = self;
         log::not_sent_again(&attached.origin());

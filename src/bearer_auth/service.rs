@@ -7,9 +7,9 @@ use tower_service::Service;
 
 use super::{ResponseFuture, waiting::Waiting};
 use crate::{
-    attach::{Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
+    attach::{Bearer, BearerRequest, BearerResponse, NoReplay, Obtained, Replay},
     cache::TokenCache,
-    error::BoxError,
+    error::{BoxError, Error},
 };
 
 /// Attaches a bearer token to every request that a client sends. It is made by
@@ -73,29 +73,37 @@ where
         let permitted = match self.bearer.permit(&request, None) {
             Ok(Some(permitted)) => permitted,
             Ok(None) => return ResponseFuture::called(self.inner.call(request), None, None),
-            Err(error) => {
-                let waiting = Waiting::first(ready(Err(error)), request, self.take_ready());
-                return ResponseFuture::waiting(waiting, None);
-            }
+            Err(error) => return self.wait(ready(Err(error)), request, None),
         };
         let spare = self.replay.spare(&request, &self.inner);
         let attached = permitted.attach(&mut request, None);
         if attached.is_none()
             && let Some(pending) = permitted.pending(&request, None)
         {
-            let waiting = Waiting::first(pending.token(), request, self.take_ready());
-            return ResponseFuture::waiting(waiting, spare);
+            return self.wait(pending.token(), request, spare);
         }
         ResponseFuture::called(self.inner.call(request), attached, spare)
     }
 }
 
-impl<S: Clone, R> BearerAuth<S, R> {
-    /// The service that was polled ready, which must be the one that is called. It leaves a clone, which must be polled
-    /// again. If the request is refused, dropping the service gives back what it had reserved.
+impl<S, R> BearerAuth<S, R> {
+    /// The service that was polled ready must be the one that is called. It moves into the future and leaves a clone,
+    /// which must be polled again. If the request is refused, dropping the service gives back what it had reserved.
     #[cold]
-    fn take_ready(&mut self) -> S {
+    fn wait<Req>(
+        &mut self,
+        token: impl Future<Output = Result<Obtained, Error>> + Send + Sync + 'static,
+        request: Req,
+        spare: Option<R::Spare<S>>,
+    ) -> ResponseFuture<S, Req, R>
+    where
+        S: Service<Req> + Clone,
+        S::Error: Into<BoxError>,
+        Req: BearerRequest,
+        R: Replay<Req>,
+    {
         let clone = self.inner.clone();
-        std::mem::replace(&mut self.inner, clone)
+        let ready = std::mem::replace(&mut self.inner, clone);
+        ResponseFuture::waiting(Waiting::first(token, request, ready), spare)
     }
 }

@@ -44,12 +44,14 @@ where
     }
 
     /// A request to send again, after this response to the first attempt.
+    #[cold]
     pub(super) fn again(rejected: Rejected, response: Res, (request, service): (Req, S)) -> Self {
         let another = rejected.another(wanted(&request, None).cloned(), request.deadline());
         let token = Box::pin(async { Ok(another.await) });
         Self { token, obtained: None, request: Some(request), service, rejected: Some(response) }
     }
 
+    #[cold]
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Sent<S::Future, Res>> {
         if self.obtained.is_none() {
             self.obtained = match ready!(self.token.as_mut().poll(cx)) {
