@@ -37,7 +37,8 @@ impl ClientCredentials {
             }
         };
         cut_out_query(&mut mask, endpoint.url.query().unwrap_or_default());
-        let exchange = Exchange { client: self, endpoint: &endpoint, request, deadline, mask, date: None };
+        let exchange =
+            Exchange { client: self, endpoint: &endpoint, request, deadline, mask, secrets: Vec::new(), date: None };
         let outcome = exchange.token().await;
         if let (EndpointSource::Discovered(discovery), Err(error)) = (&self.endpoint, &outcome)
             && !matches!(error.kind(), ErrorKind::ErrorResponse | ErrorKind::Credentials)
@@ -102,6 +103,8 @@ struct Exchange<'a> {
     request: &'a TokenRequest,
     deadline: Instant,
     mask: Mask,
+    /// What was sent and received, for the mask of the next exchange.
+    secrets: Vec<Zeroizing<String>>,
     /// The time of the last response, by the server's clock.
     date: Option<SystemTime>,
 }
@@ -111,8 +114,6 @@ impl Exchange<'_> {
     async fn token(mut self) -> Result<AccessToken, Error> {
         let client = self.client;
         let mut credentials = client.in_time(self.deadline, client.read()).await?;
-        // The mask hides those of the exchange before.
-        lock(&client.last_secrets).clear();
         let ahead = client.clock_ahead.load(Ordering::Relaxed);
         let mut outcome = self.attempt(&credentials, ahead).await;
         // A second failure does not count, because the `Date` may come from a proxy.
@@ -168,7 +169,8 @@ impl Exchange<'_> {
     /// Hides these secrets in what follows and in the next exchange.
     fn hide(&mut self, secrets: Vec<Zeroizing<String>>) {
         secrets.iter().for_each(|secret| self.mask.hide(secret));
-        lock(&self.client.last_secrets).extend(secrets);
+        self.secrets.extend(secrets);
+        lock(&self.client.last_secrets).clone_from(&self.secrets);
     }
 }
 

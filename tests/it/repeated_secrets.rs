@@ -13,7 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use client_credentials::{
-    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Secret, TowerClient, testing::MockResponse,
+    ClientAuthentication, ClientCredentials, ClientCredentialsBuilder, Error, Secret, Signer, TowerClient, async_trait,
+    testing::MockResponse,
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -195,6 +196,40 @@ async fn a_token_comes_out_in_no_form_and_no_place() {
             }
         }
     }
+}
+
+/// Nothing was sent the second time, so the server knows the token of the first.
+#[tokio::test]
+async fn a_token_stays_hidden_after_an_assertion_that_could_not_be_signed() {
+    /// Fails the second time.
+    struct Failing(AtomicUsize);
+
+    #[async_trait]
+    impl Signer for Failing {
+        fn algorithm(&self) -> &str {
+            "RS256"
+        }
+
+        async fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, Error> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                1 => Err(Error::transient(std::io::Error::other("the key service is down"))),
+                _ => Ok(vec![7; 256]),
+            }
+        }
+    }
+
+    const TOKEN: &str = "To/ke+n=aB3dE5fG7hJ9kL1m";
+    let repeated = json!({"error": "invalid_client", "error_description": TOKEN}).to_string();
+    let auth = auth_responding(MockResponse::status(400).with_body(repeated));
+    auth.respond_next(MockResponse::status(200).with_body(json!({"access_token": TOKEN}).to_string()));
+    let authentication = ClientAuthentication::private_key_jwt(Failing(AtomicUsize::new(0)));
+    let source = source(Sent::Post, "12345").authentication(authentication).http_client(auth);
+    let source = source.build().expect("complete");
+    ask(&source).await.expect("a token");
+    ask(&source).await.expect_err("not signed");
+    let error = ask(&source).await.expect_err("refused");
+    assert!(error.to_string().contains("invalid_client (HTTP 400): [redacted]"), "{:?}", error.kind());
+    Traces::of(TOKEN).assert_none_in(&format!("{error} {error:?}"), "error_description");
 }
 
 /// The token came with the redirect, so that nothing before it could have told what to hide.
