@@ -37,9 +37,9 @@ pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 
 
 /// An access token (RFC 6749 section 1.4) that is sent as a bearer token (RFC 6750).
 ///
-/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped (a cache
-/// keeps a few copies, for its threads). `Debug` does not show it. As a [`TokenSource`](crate::TokenSource) it is a
-/// fixed token, for tests and for tokens that are renewed elsewhere.
+/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped. `Debug` does
+/// not show it. As a [`TokenSource`](crate::TokenSource) it is a fixed token, for tests and for tokens that are renewed
+/// elsewhere.
 #[derive(Clone)]
 pub struct AccessToken {
     inner: Arc<Inner>,
@@ -49,9 +49,14 @@ pub struct AccessToken {
 struct Inner {
     /// `Bearer` and the token. This header value is the only copy of the token.
     authorization: HeaderValue,
-    number: TokenNumber,
     /// The header value with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,
+    properties: Arc<Properties>,
+}
+
+#[derive(Clone)]
+struct Properties {
+    number: TokenNumber,
     expires_in: Option<Duration>,
     /// The upper bound of the lifetime if none is stated.
     expires_within: Option<Duration>,
@@ -84,14 +89,16 @@ impl AccessToken {
         Ok(Self {
             inner: Arc::new(Inner {
                 authorization,
-                number: TokenNumber(fingerprint::hash(&token.as_str())),
                 prefixed: OnceLock::new(),
-                expires_in: None,
-                expires_within: None,
-                refresh_in: None,
-                scope: None,
-                members: BTreeMap::new(),
-                request: None,
+                properties: Arc::new(Properties {
+                    number: TokenNumber(fingerprint::hash(&token.as_str())),
+                    expires_in: None,
+                    expires_within: None,
+                    refresh_in: None,
+                    scope: None,
+                    members: BTreeMap::new(),
+                    request: None,
+                }),
             }),
         })
     }
@@ -99,26 +106,26 @@ impl AccessToken {
     /// Sets the lifetime, counted from when the token was requested. Zero: it has expired on arrival.
     #[must_use]
     pub fn with_expires_in(self, lifetime: Duration) -> Self {
-        self.with(|inner| inner.expires_in = Some(lifetime.min(LONGEST_LIFETIME)))
+        self.with(|properties| properties.expires_in = Some(lifetime.min(LONGEST_LIFETIME)))
     }
 
     /// Sets when the server wants the token to be renewed, counted from when it was requested.
     #[must_use]
     pub fn with_refresh_in(self, refresh_in: Duration) -> Self {
-        self.with(|inner| inner.refresh_in = Some(refresh_in.min(LONGEST_LIFETIME)))
+        self.with(|properties| properties.refresh_in = Some(refresh_in.min(LONGEST_LIFETIME)))
     }
 
     /// Sets the scope that was granted (RFC 6749 section 5.1), scopes separated by spaces.
     #[must_use]
     pub fn with_scope(self, scope: impl Into<String>) -> Self {
-        self.with(|inner| inner.scope = Some(scope.into()))
+        self.with(|properties| properties.scope = Some(scope.into()))
     }
 
     /// Sets a further [`member`](Self::member).
     #[must_use]
     pub fn with_member(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let value = Zeroizing::new(value.into());
-        self.with(|inner| drop(inner.members.insert(name.into(), value)))
+        self.with(|properties| drop(properties.members.insert(name.into(), value)))
     }
 
     /// The token itself. Keep it out of logs.
@@ -147,65 +154,65 @@ impl AccessToken {
 
     /// The lifetime that the server stated, counted from when the token was requested.
     pub fn expires_in(&self) -> Option<Duration> {
-        self.inner.expires_in
+        self.inner.properties.expires_in
     }
 
     /// When the server wants the token to be renewed, counted from when it was requested.
     pub fn refresh_in(&self) -> Option<Duration> {
-        self.inner.refresh_in
+        self.inner.properties.refresh_in
     }
 
     /// The scope that was granted, if the server stated it (it may be narrower than the one requested).
     pub fn scope(&self) -> Option<&str> {
-        self.inner.scope.as_deref()
+        self.inner.properties.scope.as_deref()
     }
 
     /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string
     /// unchanged, anything else as JSON. Members that have their own method, `token_type`, `refresh_token` and members
     /// after the first 256 are omitted.
     pub fn member(&self, name: &str) -> Option<&str> {
-        self.inner.members.get(name).map(|value| value.as_str())
+        self.inner.properties.members.get(name).map(|value| value.as_str())
     }
 
     /// All further members.
     #[cfg(feature = "store")]
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.inner.members.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.inner.properties.members.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The upper bound of a lifetime that is not stated, counted from the same moment.
     pub(crate) fn expires_within(&self) -> Option<Duration> {
-        self.inner.expires_within
+        self.inner.properties.expires_within
     }
 
     pub(crate) fn with_expires_within(self, bound: Duration) -> Self {
-        self.with(|inner| inner.expires_within = Some(bound.min(LONGEST_LIFETIME)))
+        self.with(|properties| properties.expires_within = Some(bound.min(LONGEST_LIFETIME)))
     }
 
     pub(crate) fn number(&self) -> TokenNumber {
-        self.inner.number
+        self.inner.properties.number
     }
 
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.number() == other.number()
     }
 
-    /// A copy for another thread, whose requests count their own references to it.
-    pub(crate) fn copied(&self) -> Self {
-        let (authorization, prefixed) = (self.header(SCHEME), OnceLock::new());
-        Self { inner: Arc::new(Inner { authorization, prefixed, ..Inner::clone(&self.inner) }) }
+    /// The same token with reference counts of its own: threads would contend for those that they share.
+    pub(crate) fn counted_apart(&self) -> Self {
+        let (authorization, properties) = (counted_apart(&self.inner.authorization), self.inner.properties.clone());
+        Self { inner: Arc::new(Inner { authorization, prefixed: OnceLock::new(), properties }) }
     }
 
     pub(crate) fn request(&self) -> Option<&TokenRequest> {
-        self.inner.request.as_ref()
+        self.inner.properties.request.as_ref()
     }
 
     pub(crate) fn with_request(self, request: TokenRequest) -> Self {
-        self.with(|inner| inner.request = Some(request))
+        self.with(|properties| properties.request = Some(request))
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        change(Arc::make_mut(&mut self.inner));
+    fn with(mut self, change: impl FnOnce(&mut Properties)) -> Self {
+        change(Arc::make_mut(&mut Arc::make_mut(&mut self.inner).properties));
         self
     }
 }
@@ -219,12 +226,19 @@ pub(crate) fn sensitive_header(parts: &[&str]) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// The same bytes with a reference count of its own.
+fn counted_apart(value: &HeaderValue) -> HeaderValue {
+    let Ok(mut apart) = HeaderValue::from_maybe_shared(Bytes::from_owner(value.clone())) else { return value.clone() };
+    apart.set_sensitive(value.is_sensitive());
+    apart
+}
+
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken")
             .field("token", &"[redacted]")
-            .field("expires_in", &self.inner.expires_in)
-            .field("refresh_in", &self.inner.refresh_in)
+            .field("expires_in", &self.inner.properties.expires_in)
+            .field("refresh_in", &self.inner.properties.refresh_in)
             .finish_non_exhaustive()
     }
 }

@@ -127,7 +127,7 @@ impl TokenCacheBuilder {
     /// or parameter. The default is 1,000. For services with more tenants: beyond the limit, the least recently used
     /// token is removed, and requested again when it is needed. A token that a caller waits for, or that has a handle
     /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
-    /// stay. Threads whose requests carry a token keep copies of it, at most 32.
+    /// stay.
     pub fn most_keys(mut self, most: usize) -> Self {
         self.most_keys = most;
         self.refuse_unless(most > 0, "most_keys: zero; every such request would need a new token")

@@ -1,4 +1,4 @@
-//! Each thread has copies of the tokens that it attaches: none outlives a rejection or a renewal.
+//! Each thread has leases of the tokens that it attaches: none outlives a rejection or a renewal.
 
 use std::{
     convert::Infallible,
@@ -15,6 +15,7 @@ use std::{
 
 use crate::support::source::Source;
 use client_credentials::{BearerAuthLayer, TokenCache, TokenRequest};
+use http::HeaderValue;
 use tower::{Layer, Service, service_fn};
 
 const THREADS: usize = 40;
@@ -24,9 +25,13 @@ type Carried = Option<String>;
 
 /// Sends a request with this key.
 fn send(layer: &BearerAuthLayer, key: &TokenRequest) -> Carried {
+    send_and_see(layer, key, |value| value.to_str().expect("visible ASCII").to_owned())
+}
+
+/// What `see` makes of the header that the request carries.
+fn send_and_see<T>(layer: &BearerAuthLayer, key: &TokenRequest, see: fn(&HeaderValue) -> T) -> Option<T> {
     let inner = service_fn(|request: http::Request<()>| {
-        let token = request.headers()["authorization"].to_str().expect("visible ASCII").to_owned();
-        ready(Ok::<_, Infallible>(http::Response::new(token)))
+        ready(Ok::<_, Infallible>(http::Response::new(see(&request.headers()["authorization"]))))
     });
     let mut request = http::Request::get("https://api.example.com").body(()).expect("a request");
     request.extensions_mut().insert(key.clone());
@@ -54,6 +59,20 @@ fn sender(tokens: &TokenCache, key: &TokenRequest) -> (Sender<()>, Receiver<Carr
 fn send_all(threads: &[(Sender<()>, Receiver<Carried>)]) -> Vec<Carried> {
     threads.iter().for_each(|(go, _)| go.send(()).expect("the thread waits"));
     threads.iter().map(|(_, carried)| carried.recv().expect("the thread sends")).collect()
+}
+
+#[tokio::test]
+async fn all_threads_attach_the_one_copy_of_a_token_that_is_in_memory() {
+    let tokens = Source::new().builder().origin("https://api.example.com").build().expect("complete");
+    let address = |value: &HeaderValue| value.as_bytes().as_ptr().addr();
+    let token = tokens.token().await.expect("a token");
+    let (layer, key) = (BearerAuthLayer::new(tokens.clone()), TokenRequest::default());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            let carried = scope.spawn(|| send_and_see(&layer, &key, address)).join().expect("no panic");
+            assert_eq!(carried, Some(address(token.authorization())));
+        }
+    });
 }
 
 /// The runtime of this test stands still while the threads send, so that no renewal ends in between.

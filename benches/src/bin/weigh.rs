@@ -14,7 +14,7 @@ const KEYS: usize = 1000;
 
 fn main() {
     // Made first, because its memory is not the cache's.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime = thread_runtime();
     // Before it is counted, the thread allocates what it needs only once.
     fill(&runtime, cache(), 1);
 
@@ -29,6 +29,11 @@ fn main() {
     println!("| cache with one token of {TOKEN} bytes | {one} |");
     println!("| cache with {KEYS} keys more, each with a token of {TOKEN} bytes | {all} |");
     println!("| each key | {} |", (all - one) / KEYS as i64);
+    println!("| and for each further thread that uses it | {} |", held_for_a_thread(&runtime) / KEYS as i64);
+}
+
+fn thread_runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
 fn future(mut service: impl Service<Request>) -> usize {
@@ -41,6 +46,13 @@ fn held(runtime: &Runtime, keys: usize) -> i64 {
     let info = measure(|| held = Some(fill(runtime, cache(), keys)));
     drop(held);
     info.bytes_current
+}
+
+/// The memory that another thread needs for the tokens of all keys.
+fn held_for_a_thread(runtime: &Runtime) -> i64 {
+    let cache = fill(runtime, cache(), KEYS);
+    let measured = || measure(|| drop(fill(&thread_runtime(), cache.clone(), KEYS))).bytes_current;
+    std::thread::scope(|scope| scope.spawn(measured).join().expect("no panic"))
 }
 
 fn cache() -> TokenCache {

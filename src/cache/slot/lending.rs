@@ -22,13 +22,12 @@ impl Slot {
         self.context.settings.keep_warm && self.request.is_default()
     }
 
-    /// A copy, since threads would contend for the reference count of the token itself.
     pub(super) fn lend_until(&self, issued: &Issued, until: Moment) -> AccessToken {
-        self.lease(issued, issued.token.copied(), until);
+        self.lease(issued, issued.token.counted_apart(), until);
         issued.token.clone()
     }
 
-    /// Replaces what was lent before. This thread shares the slot's own copy.
+    /// Replaces what was lent before. This thread shares the slot's reference counts.
     pub(super) fn lend_new(&self, issued: &Issued) {
         self.end_leases();
         self.lease(issued, issued.token.clone(), issued.renew_at);

@@ -81,7 +81,7 @@ impl Turn {
         let barrier = Barrier::new(threads);
         let thread = || {
             let mut send = senders();
-            // A thread's first request with a key copies the token, which is not what is measured.
+            // A thread's first request with a key makes its entry, which is not what is measured.
             (0..requests.max(count / 10)).for_each(|_| send());
             barrier.wait();
             let (start, cpu) = (Instant::now(), ThreadTime::now());
