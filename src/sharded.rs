@@ -2,6 +2,7 @@
 
 use std::{
     array,
+    cell::Cell,
     ops::Deref,
     sync::{
         Arc, LazyLock,
@@ -31,14 +32,23 @@ pub(crate) struct Apart<T>(T);
 
 impl<T> Sharded<T> {
     pub(crate) fn new(copy: impl Fn() -> T) -> Self {
-        let copies: Vec<_> = (0..*COPIES).map(|_| Arc::new(Apart(copy()))).collect();
+        Self::of((0..*COPIES).map(|_| copy()))
+    }
+
+    /// What is made from each copy, for the same threads.
+    pub(crate) fn map<U>(&self, make: impl Fn(&Arc<Apart<T>>) -> U) -> Sharded<U> {
+        Sharded::of(self.0.iter().take(*COPIES).map(make))
+    }
+
+    fn of(copies: impl Iterator<Item = T>) -> Self {
+        let copies: Vec<_> = copies.map(|copy| Arc::new(Apart(copy))).collect();
         Self(Arc::new(Apart(array::from_fn(|place| Arc::clone(&copies[place % copies.len()])))))
     }
 
     /// This thread's copy.
     #[inline]
     pub(crate) fn get(&self) -> &Arc<Apart<T>> {
-        THREAD.with(|thread| &self.0[thread % PLACES])
+        &self.0[place()]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -60,8 +70,20 @@ impl<T> Deref for Apart<T> {
     }
 }
 
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-thread_local!(static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+/// This thread's place. Threads take them in turn.
+#[inline]
+fn place() -> usize {
+    thread_local!(static PLACE: Cell<usize> = const { Cell::new(PLACES) });
+    #[cold]
+    fn take() -> usize {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        let place = THREADS.fetch_add(1, Ordering::Relaxed) % PLACES;
+        PLACE.set(place);
+        place
+    }
+    let place = PLACE.get();
+    if place < PLACES { place } else { take() }
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION};
 
 use super::header::TokenHeader;
 use crate::{
-    cache::TokenCache,
+    cache::{ThreadLeases, TokenCache},
     error::Error,
     origin::PermittedBy,
     sharded::{Apart, Sharded},
@@ -20,6 +20,8 @@ pub(crate) struct Bearer(Sharded<Adapter>);
 #[derive(Clone)]
 pub(super) struct Adapter {
     pub tokens: TokenCache,
+    /// Those of this copy's thread.
+    pub leases: Arc<Apart<ThreadLeases>>,
     pub also_rejected: Option<Arc<Predicate>>,
     /// `None`: `Authorization: Bearer`.
     pub header: Option<TokenHeader>,
@@ -31,7 +33,13 @@ pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync
 
 impl Bearer {
     pub(crate) fn new(tokens: TokenCache) -> Self {
-        Self::of(&Adapter { tokens, also_rejected: None, header: None, inner: None })
+        Self(tokens.leases().map(move |leases| Adapter {
+            tokens: tokens.clone(),
+            leases: Arc::clone(leases),
+            also_rejected: None,
+            header: None,
+            inner: None,
+        }))
     }
 
     /// Adds to what already counts as a rejection.
@@ -65,11 +73,7 @@ impl Bearer {
     fn with(&self, change: impl FnOnce(&mut Adapter)) -> Self {
         let mut adapter = Adapter::clone(self.here());
         change(&mut adapter);
-        Self::of(&adapter)
-    }
-
-    fn of(adapter: &Adapter) -> Self {
-        Self(Sharded::new(|| adapter.clone()))
+        Self(adapter.tokens.leases().map(|leases| Adapter { leases: Arc::clone(leases), ..adapter.clone() }))
     }
 }
 

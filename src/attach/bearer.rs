@@ -107,7 +107,7 @@ impl Permitted<'_> {
     /// Attaches the cached token. Starts no renewal, and waits for nothing. `None`: the request is unchanged.
     #[inline(always)]
     pub(crate) fn attach<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
-        let Adapter { tokens, header, .. } = &***self.adapter;
+        let Adapter { tokens, leases, header, .. } = &***self.adapter;
         let key = wanted(request, beside).map(TokenRequest::fingerprint);
         // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
         // `contains_key` before it 100.)
@@ -116,7 +116,7 @@ impl Permitted<'_> {
             let is_routine = lease.is_accepted_by(self.permitted_by.bit());
             (appended, if is_routine { Attempt::Routine } else { Attempt::First })
         };
-        let leased = if header.is_none() { tokens.leased(key, append) } else { None };
+        let leased = if header.is_none() { tokens.leased(leases, key, append) } else { None };
         match leased {
             Some(((Ok(false), attempt), id)) => Some(self.attached(id, attempt, request.asked())),
             Some(((Ok(true), _), _)) => take_back(request.headers_mut()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     TokenCache,
     context::Context,
-    lease::Lease,
+    lease::{Lease, ThreadLeases},
     slot::{SUSPECT_WAIT, Slot},
     step,
 };
@@ -14,24 +14,35 @@ use crate::{
     error::Error,
     fingerprint::Fingerprint,
     origin::PermittedBy,
+    sharded::Sharded,
     token::{AccessToken, TokenId},
     token_request::TokenRequest,
 };
 
 impl TokenCache {
+    /// The leases of each thread, for an adapter that reads its own.
+    pub(crate) fn leases(&self) -> Sharded<ThreadLeases> {
+        self.core.context.leases.of_each_thread()
+    }
+
     /// What `attach` returns for the lease of the token to attach, and which token it is; `None` if there is no lease.
     /// Starts nothing, and never waits. `attach` must not lock anything.
     #[inline(always)]
-    pub(crate) fn leased<T>(&self, key: Option<Fingerprint>, attach: impl FnOnce(&Lease) -> T) -> Option<(T, TokenId)> {
-        let Context { leases, clock, .. } = &*self.core.context;
+    pub(crate) fn leased<T>(
+        &self,
+        leases: &ThreadLeases,
+        key: Option<Fingerprint>,
+        attach: impl FnOnce(&Lease) -> T,
+    ) -> Option<(T, TokenId)> {
         let key = key.unwrap_or(self.own.key());
         let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.number });
-        leases.with(key, clock.now(), attach)
+        leases.with(key, self.core.context.clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
-        let lease = self.leased(request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
+        let leases = self.core.context.leases.here();
+        let lease = self.leased(leases, request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
         lease.map(|(token, _)| token).or_else(|| {
             let slot = self.slot_of(request);
             slot.leased().or_else(|| slot.lend())
@@ -86,7 +97,7 @@ impl TokenCache {
     pub(crate) fn accepted(&self, id: TokenId, origin: PermittedBy) {
         let Context { leases, clock, .. } = &*self.core.context;
         let is_noted = |lease: &Lease| lease.number == id.number && lease.is_accepted_by(origin.bit());
-        if leases.read(id.key, clock.now(), is_noted) == Some(true) {
+        if leases.here().read(id.key, clock.now(), is_noted) == Some(true) {
             return;
         }
         if let Some(slot) = self.find(id.key) {

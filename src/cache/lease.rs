@@ -21,8 +21,12 @@ use crate::{
     token::{AccessToken, TokenNumber},
 };
 
-/// The leases of each copy of the table, by the fingerprint of the token request.
-pub(super) struct Leases(Sharded<RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>>);
+/// The leases of all threads.
+pub(super) struct Leases(Sharded<ThreadLeases>);
+
+/// The leases of a thread, by the fingerprint of the token request.
+#[derive(Default)]
+pub(crate) struct ThreadLeases(RwLock<HashMap<Fingerprint, Lease, ByFingerprint>>);
 
 pub(crate) struct Lease {
     /// Not behind the token's pointer: with many tokens, each line that the processor loads takes longer than all else.
@@ -38,27 +42,15 @@ pub(crate) struct Lease {
 
 impl Leases {
     pub(super) fn new() -> Self {
-        Self(Sharded::new(RwLock::default))
+        Self(Sharded::new(ThreadLeases::default))
     }
 
-    /// What `attach` returns for this thread's lease, if there is one, which counts as used then. Never waits. `attach`
-    /// must not lock anything.
-    #[inline(always)]
-    pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&Lease) -> T) -> Option<T> {
-        self.read(key, now, |lease| {
-            // Written only once: with many tokens, each line that was written must go back to memory.
-            if !lease.was_used.load(Ordering::Relaxed) {
-                lease.was_used.store(true, Ordering::Relaxed);
-            }
-            attach(lease)
-        })
+    pub(super) fn here(&self) -> &ThreadLeases {
+        self.0.get()
     }
 
-    /// The same for those who have asked its slot, or only look.
-    #[inline(always)]
-    pub(super) fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
-        let leases = self.0.get().try_read().ok()?;
-        leases.get(&key).filter(|lease| !now.reached(lease.until)).map(read)
+    pub(super) fn of_each_thread(&self) -> Sharded<ThreadLeases> {
+        self.0.clone()
     }
 
     /// Lends the token to this thread.
@@ -72,13 +64,13 @@ impl Leases {
             was_used: false.into(),
         };
         // The previous lease is dropped, and its token wiped, after the lock is released.
-        let _previous = self.0.get().write().unwrap_or_else(PoisonError::into_inner).insert(key, lease);
+        let _previous = self.here().0.write().unwrap_or_else(PoisonError::into_inner).insert(key, lease);
     }
 
     /// Ends the leases of this token, in all threads.
     pub(super) fn end(&self, key: Fingerprint) {
-        for leases in self.0.iter() {
-            let _ended = leases.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        for thread in self.0.iter() {
+            let _ended = thread.0.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
         }
     }
 
@@ -97,11 +89,33 @@ impl Leases {
     }
 
     fn each(&self, key: Fingerprint, mut act: impl FnMut(&Lease)) {
-        for leases in self.0.iter() {
-            if let Some(lease) = leases.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        for thread in self.0.iter() {
+            if let Some(lease) = thread.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
                 act(lease);
             }
         }
+    }
+}
+
+impl ThreadLeases {
+    /// What `attach` returns for the lease of a token, if there is one, which counts as used then. Never waits. `attach`
+    /// must not lock anything.
+    #[inline(always)]
+    pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&Lease) -> T) -> Option<T> {
+        self.read(key, now, |lease| {
+            // Written only once: with many tokens, each line that was written must go back to memory.
+            if !lease.was_used.load(Ordering::Relaxed) {
+                lease.was_used.store(true, Ordering::Relaxed);
+            }
+            attach(lease)
+        })
+    }
+
+    /// The same for those who have asked its slot, or only look.
+    #[inline(always)]
+    pub(super) fn read<T>(&self, key: Fingerprint, now: Moment, read: impl FnOnce(&Lease) -> T) -> Option<T> {
+        let leases = self.0.try_read().ok()?;
+        leases.get(&key).filter(|lease| !now.reached(lease.until)).map(read)
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 #[cfg_attr(not(feature = "test-util"), allow(unreachable_pub))]
 pub use self::clock::Clock;
-pub(crate) use self::lease::Lease;
+pub(crate) use self::lease::{Lease, ThreadLeases};
 pub use self::{
     builder::TokenCacheBuilder,
     status::{CacheStatus, ObtainedFrom},

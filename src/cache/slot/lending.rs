@@ -6,7 +6,7 @@ use crate::{cache::clock::Moment, token::AccessToken};
 impl Slot {
     /// The token that this thread has a lease of. Never waits.
     pub(in crate::cache) fn leased(&self) -> Option<AccessToken> {
-        self.context.leases.read(self.key(), self.now(), |lease| lease.token.clone())
+        self.context.leases.here().read(self.key(), self.now(), |lease| lease.token.clone())
     }
 
     /// Lends the token to this thread, if no decision is due. A thread comes here once for each token.

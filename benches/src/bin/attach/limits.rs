@@ -18,8 +18,8 @@ pub type Counted<'a> = dyn Fn(&str) -> f64 + 'a;
 pub const INSTRUCTIONS: &[Limit] = &[
     Limit {
         row: "layer",
-        why: "above `none`, 1.72 times `set`",
-        most: |of| of("none") + 1.72 * (of("set") - of("none")),
+        why: "above `none`, 1.7 times `set`",
+        most: |of| of("none") + 1.7 * (of("set") - of("none")),
     },
     Limit { row: "layer-key", why: "1.15 times `layer`", most: |of| 1.15 * of("layer") },
     Limit { row: "layer-replay", why: "1.1 times `set-retry`", most: |of| 1.1 * of("set-retry") },
