@@ -2,12 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    clock::{Clock, Moment},
-    endpoint::Endpoint,
-    lease::Leases,
-    renewal::Settings,
-};
+use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings};
 #[cfg(feature = "store")]
 use crate::store::SharedTokens;
 use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
@@ -43,10 +38,5 @@ impl Context {
     /// How long a flight may take from when it calls the source.
     pub(super) fn flight_limit(&self) -> Duration {
         self.time_limit() + GRACE
-    }
-
-    /// When a flight that calls the source now has ended.
-    pub(super) fn flight_deadline(&self, now: Moment) -> Moment {
-        now.after(self.flight_limit())
     }
 }

@@ -27,10 +27,7 @@ pub(in crate::cache) type TokenResult = Result<AccessToken, Error>;
 
 /// For the slot, the task and the callers that wait.
 #[derive(Clone)]
-pub(in crate::cache) struct Flight {
-    id: u64,
-    progress: watch::Sender<Progress>,
-}
+pub(in crate::cache) struct Flight(Arc<watch::Sender<Progress>>);
 
 struct Progress {
     /// After it, nobody drives the flight's runtime any more, and the next caller takes over.
@@ -61,33 +58,33 @@ pub(in crate::cache) struct FlightTask {
 }
 
 impl Flight {
-    fn new(id: u64, deadline: Moment) -> Self {
+    fn new(deadline: Moment) -> Self {
         let progress = Progress { deadline, began_at: None, has_ended: false, outcome: None };
-        Self { id, progress: watch::Sender::new(progress) }
+        Self(Arc::new(watch::Sender::new(progress)))
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.id == other.id
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(super) fn deadline(&self) -> Moment {
-        self.progress.borrow().deadline
+        self.0.borrow().deadline
     }
 
     pub(super) fn began_at(&self) -> Option<Moment> {
-        self.progress.borrow().began_at
+        self.0.borrow().began_at
     }
 
     /// The outcome; `None`: it is too late, or there will be none.
     pub(in crate::cache) async fn outcome(&self, until: Instant) -> Option<TokenResult> {
-        let mut progress = self.progress.subscribe();
+        let mut progress = self.0.subscribe();
         timeout_at(until, progress.wait_for(|progress| progress.has_ended)).await.ok()?.ok()?.outcome.clone()
     }
 
     /// Whether a caller waits for it.
     #[cfg(feature = "store")]
     pub(in crate::cache) fn is_awaited(&self) -> bool {
-        self.progress.receiver_count() > 0
+        self.0.receiver_count() > 0
     }
 
     /// Ends it, unless it has ended before. Callers that wait learn of it from [`tell`](Self::tell).
@@ -96,13 +93,13 @@ impl Flight {
     }
 
     fn tell(&self) {
-        self.progress.send_modify(|_| {});
+        self.0.send_modify(|_| {});
     }
 
     /// `false`: it has ended.
     fn change(&self, change: impl FnOnce(&mut Progress)) -> bool {
         let mut goes_on = false;
-        self.progress.send_if_modified(|progress| {
+        self.0.send_if_modified(|progress| {
             goes_on = !progress.has_ended;
             if goes_on {
                 change(progress);
@@ -117,16 +114,16 @@ impl FlightTask {
     /// An exchange starts. `None`: another flight has taken over.
     pub(in crate::cache) fn begin(&self) -> Option<Moment> {
         let now = self.context.clock.now();
-        let begin = |progress: &mut Progress| {
-            progress.deadline = self.context.flight_deadline(now);
+        let begins = self.flight.change(|progress| {
+            progress.deadline = now.after(self.context.flight_limit());
             progress.began_at.get_or_insert(now);
-        };
-        self.flight.change(begin).then_some(now)
+        });
+        begins.then_some(now)
     }
 
     /// It goes on after `wait`.
     pub(in crate::cache) fn pause(&self, wait: Duration) {
-        let deadline = self.context.flight_deadline(self.context.clock.now().after(wait));
+        let deadline = self.context.clock.now().after(wait + self.context.flight_limit());
         self.flight.change(|progress| progress.deadline = deadline);
     }
 
@@ -185,8 +182,7 @@ impl Slot {
     }
 
     fn take_off(self: &Arc<Self>, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> FlightTask {
-        state.flights += 1;
-        let flight = Flight::new(state.flights, self.context.flight_deadline(now));
+        let flight = Flight::new(now.after(self.context.flight_limit()));
         state.flight = Some(flight.clone());
         FlightTask {
             slot: Arc::downgrade(self),

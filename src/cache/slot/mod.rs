@@ -58,7 +58,6 @@ pub(super) struct Slot {
 struct State {
     issued: Option<Issued>,
     flight: Option<Flight>,
-    flights: u64,
     /// The task of the last flight. It is aborted when the slot is dropped or another flight starts.
     task: AbortOnDrop,
     /// The task that keeps the token warm.
