@@ -256,10 +256,10 @@ impl TokenCache {
             match next {
                 Step::Serve(token) => return Ok(token),
                 Step::Fail(error) => return Err(error),
-                Step::Join(_) if fetch::is_source_of(slot) => return Err(waits_for_itself()),
+                Step::Join(..) if fetch::is_source_of(slot) => return Err(waits_for_itself()),
                 Step::WaitUntil(until) => sleep_until(self.wakes_at(until)?.min(give_up)).await,
-                Step::Join(flight) => {
-                    let until = self.wakes_at(flight.deadline)?.min(give_up);
+                Step::Join(flight, until) => {
+                    let until = self.wakes_at(until)?.min(give_up);
                     if let Some(outcome) = flight.outcome(until).await {
                         return outcome.or_else(|error| slot.usable(unwanted).ok_or(error));
                     }

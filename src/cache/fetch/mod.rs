@@ -77,7 +77,7 @@ impl FlightTask {
         let turn = match context.endpoint.turn(&context.clock, context.flight_limit(), self.is_first).await {
             Ok(turn) => turn,
             Err(error) => {
-                self.abandon();
+                self.leave();
                 return self.publish(Err(error));
             }
         };
@@ -85,7 +85,7 @@ impl FlightTask {
             return;
         };
         let slot = self.slot.clone();
-        let landed = exchange.span.within(|| slot.upgrade()?.finish(self.id, outcome.clone(), started_at));
+        let landed = exchange.span.within(|| slot.upgrade()?.finish(&self.flight, outcome.clone(), started_at));
         drop(exchange);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);

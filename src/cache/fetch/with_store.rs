@@ -35,14 +35,14 @@ impl FlightTask {
     pub(super) async fn ask_store(mut self) -> Option<(Self, Option<Visit>)> {
         let Some(shared) = self.context.shared_tokens.clone() else { return Some((self, None)) };
         let Some(mut visit) = self.visit(shared).await else { return self.request_alone(None) };
-        let (id, patience) = (self.id, self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE));
+        let patience = self.context.settings.wait_limit.mul_f64(PATIENCE_SHARE);
         loop {
             let (urgency, removed) = (self.urgency(), self.rejected.as_ref().filter(|_| self.may_request));
             self.pause(deferral(urgency));
             let Ok(()) = visit.look(removed, urgency).await else { return self.request_alone(None) };
             let slot = self.slot.upgrade()?;
-            let taken = slot.take(id, &visit, self.rejected.as_ref()).map(Ok);
-            if let Some(outcome) = taken.or_else(|| slot.hold_back(id, &visit).map(Err)) {
+            let taken = slot.take(&self.flight, &visit, self.rejected.as_ref()).map(Ok);
+            if let Some(outcome) = taken.or_else(|| slot.hold_back(&self.flight, &visit).map(Err)) {
                 self.publish(outcome);
                 return None;
             }
@@ -86,7 +86,7 @@ impl FlightTask {
     /// The store is down, or another instance takes too long.
     fn request_alone(self, visit: Option<Visit>) -> Option<(Self, Option<Visit>)> {
         let slot = self.slot.upgrade()?;
-        (self.may_request && !slot.postpone(self.id)).then_some((self, visit))
+        (self.may_request && !slot.postpone(&self.flight)).then_some((self, visit))
     }
 
     fn urgency(&self) -> Urgency {
@@ -107,7 +107,7 @@ impl FlightTask {
         let Some(visit) = visit else { return };
         let urgency = match self.slot.upgrade() {
             // Callers that come before the store has answered wait for the lease, unless they have a token.
-            Some(slot) if self.outcome.receiver_count() == 0 => slot.urgency(),
+            Some(slot) if !self.flight.is_awaited() => slot.urgency(),
             _ => Urgency::WaitedFor,
         };
         let ago = || self.context.clock.now().since(started_at);

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{SUSPECT_WAIT, Slot, State, Suspicion};
+use super::{Slot, State};
 use crate::{
     cache::{backoff::FORGET_FAILURES, clock::Moment, context::Context},
     error::Error,
@@ -25,21 +25,25 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 pub(in crate::cache) type TokenResult = Result<AccessToken, Error>;
 
-/// For the slot and the callers that wait.
+/// For the slot, the task and the callers that wait.
 #[derive(Clone)]
-pub(in crate::cache) struct Flight {
-    pub(super) id: u64,
+pub(in crate::cache) struct Flight(Arc<watch::Sender<Progress>>);
+
+struct Progress {
     /// After it, nobody drives the flight's runtime any more, and the next caller takes over.
-    pub deadline: Moment,
-    pub(super) outcome: watch::Receiver<Option<TokenResult>>,
+    deadline: Moment,
+    /// When its first exchange began.
+    began_at: Option<Moment>,
+    has_ended: bool,
+    /// Of a flight that has ended; `None` if another has taken over, or its task has ended (its runtime ended). Then one
+    /// of the callers that wait takes over.
+    outcome: Option<TokenResult>,
 }
 
-/// For the task. When it is dropped, the flight has ended: with an outcome, or because its task has (its runtime
-/// ended), and then one of the callers that wait takes over.
+/// For the task. When it is dropped, the flight has ended.
 pub(in crate::cache) struct FlightTask {
     pub slot: Weak<Slot>,
-    pub id: u64,
-    pub outcome: watch::Sender<Option<TokenResult>>,
+    pub flight: Flight,
     pub handle: TaskHandle,
     pub context: Arc<Context>,
     pub request: TokenRequest,
@@ -54,44 +58,80 @@ pub(in crate::cache) struct FlightTask {
 }
 
 impl Flight {
-    /// For a caller that waits until then at most.
-    pub(super) fn awaited_until(self, until: Moment) -> Self {
-        Self { deadline: self.deadline.min(until), ..self }
+    fn new(deadline: Moment) -> Self {
+        let progress = Progress { deadline, began_at: None, has_ended: false, outcome: None };
+        Self(Arc::new(watch::Sender::new(progress)))
     }
 
-    /// `None`: it is too late, or the flight's runtime has ended.
-    pub(in crate::cache) async fn outcome(mut self, until: Instant) -> Option<TokenResult> {
-        timeout_at(until, self.outcome.wait_for(Option::is_some)).await.ok()?.ok()?.clone()
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(super) fn deadline(&self) -> Moment {
+        self.0.borrow().deadline
+    }
+
+    pub(super) fn began_at(&self) -> Option<Moment> {
+        self.0.borrow().began_at
+    }
+
+    /// The outcome; `None`: it is too late, or there will be none.
+    pub(in crate::cache) async fn outcome(&self, until: Instant) -> Option<TokenResult> {
+        let mut progress = self.0.subscribe();
+        timeout_at(until, progress.wait_for(|progress| progress.has_ended)).await.ok()?.ok()?.outcome.clone()
+    }
+
+    /// Whether a caller waits for it.
+    #[cfg(feature = "store")]
+    pub(in crate::cache) fn is_awaited(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    /// Ends it, unless it has ended before. Callers that wait learn of it from [`tell`](Self::tell).
+    pub(super) fn end(&self, outcome: Option<TokenResult>) {
+        self.change(|progress| (progress.has_ended, progress.outcome) = (true, outcome));
+    }
+
+    fn tell(&self) {
+        self.0.send_modify(|_| {});
+    }
+
+    /// `false`: it has ended.
+    fn change(&self, change: impl FnOnce(&mut Progress)) -> bool {
+        let mut goes_on = false;
+        self.0.send_if_modified(|progress| {
+            goes_on = !progress.has_ended;
+            if goes_on {
+                change(progress);
+            }
+            false
+        });
+        goes_on
     }
 }
 
 impl FlightTask {
     /// An exchange starts. `None`: another flight has taken over.
     pub(in crate::cache) fn begin(&self) -> Option<Moment> {
-        let slot = self.slot.upgrade()?;
-        let (now, mut state) = slot.locked();
-        state.flight_of(self.id)?.deadline = slot.deadline(now);
-        state.last_start = Some(now);
-        if let Some(Suspicion::Awaited(until)) = state.issued.as_mut().and_then(|issued| issued.suspicion.as_mut()) {
-            until.get_or_insert(now.after(SUSPECT_WAIT));
-        }
-        Some(now)
+        let now = self.context.clock.now();
+        let begins = self.flight.change(|progress| {
+            progress.deadline = now.after(self.context.flight_limit());
+            progress.began_at.get_or_insert(now);
+        });
+        begins.then_some(now)
     }
 
     /// It goes on after `wait`.
     pub(in crate::cache) fn pause(&self, wait: Duration) {
-        let Some(slot) = self.slot.upgrade() else { return };
-        let (now, mut state) = slot.locked();
-        if let Some(flight) = state.flight_of(self.id) {
-            flight.deadline = slot.deadline(now.after(wait));
-        }
+        let deadline = self.context.clock.now().after(wait + self.context.flight_limit());
+        self.flight.change(|progress| progress.deadline = deadline);
     }
 
-    /// It ends without an outcome of its own, unless it has ended before.
-    pub(in crate::cache) fn abandon(&self) {
+    /// Leaves the slot before its callers learn that it has ended, unless it has left before.
+    pub(in crate::cache) fn leave(&self) {
         let Some(slot) = self.slot.upgrade() else { return };
         let mut state = slot.lock();
-        if state.land(self.id) {
+        if state.land(&self.flight) {
             slot.end_leases();
         }
     }
@@ -99,13 +139,15 @@ impl FlightTask {
     /// The callers learn of the outcome, after the slot.
     pub(in crate::cache) fn publish(mut self, outcome: TokenResult) {
         self.slot = Weak::new();
-        self.outcome.send_replace(Some(outcome));
+        self.flight.end(Some(outcome));
     }
 }
 
 impl Drop for FlightTask {
     fn drop(&mut self) {
-        self.abandon();
+        self.leave();
+        self.flight.end(None);
+        self.flight.tell();
     }
 }
 
@@ -140,13 +182,11 @@ impl Slot {
     }
 
     fn take_off(self: &Arc<Self>, state: &mut State, now: Moment, rejected: Option<AccessToken>) -> FlightTask {
-        let (sender, outcome) = watch::channel(None);
-        state.flights += 1;
-        state.flight = Some(Flight { id: state.flights, deadline: self.deadline(now), outcome });
+        let flight = Flight::new(now.after(self.context.flight_limit()));
+        state.flight = Some(flight.clone());
         FlightTask {
             slot: Arc::downgrade(self),
-            id: state.flights,
-            outcome: sender,
+            flight,
             handle: Arc::default(),
             context: Arc::clone(&self.context),
             request: self.request.clone(),
@@ -155,9 +195,5 @@ impl Slot {
             is_first: state.failures == 0,
             caller: None,
         }
-    }
-
-    fn deadline(&self, now: Moment) -> Moment {
-        now.after(self.context.flight_limit())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Issued, Slot, State, Suspicion, TokenResult};
+use super::{Flight, Issued, Slot, State, Suspicion, TokenResult};
 use crate::{
     cache::{
         backoff::{Failed, Hold, Reason},
@@ -17,12 +17,18 @@ const MOST_REPEATS: u32 = 2;
 
 impl Slot {
     /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
-    pub(in crate::cache) fn finish(&self, id: u64, outcome: TokenResult, started_at: Moment) -> Option<TokenResult> {
+    pub(in crate::cache) fn finish(
+        &self,
+        flight: &Flight,
+        outcome: TokenResult,
+        started_at: Moment,
+    ) -> Option<TokenResult> {
         let (now, mut guard) = self.locked();
         let state = &mut *guard;
-        if !state.land(id) {
+        if !state.land(flight) {
             return Some(outcome);
         }
+        state.last_start = Some(started_at);
         let (report, cause, was_failing) = (&self.context.report, state.cause(now), state.failures > 0);
         let is_issued = outcome.is_ok();
         let new = outcome.map(|token| self.issued(token, started_at, ObtainedFrom::Source));

@@ -58,7 +58,6 @@ pub(super) struct Slot {
 struct State {
     issued: Option<Issued>,
     flight: Option<Flight>,
-    flights: u64,
     /// The task of the last flight. It is aborted when the slot is dropped or another flight starts.
     task: AbortOnDrop,
     /// The task that keeps the token warm.
@@ -91,8 +90,8 @@ struct Issued {
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal. `None`: it has not been requested yet; else they wait until that moment.
-    Awaited(Option<Moment>),
+    /// Callers wait for the renewal since then.
+    Awaited(Moment),
     /// Callers still get it.
     Served,
 }
@@ -221,12 +220,15 @@ impl State {
     }
 
     fn is_flying(&self, now: Moment) -> bool {
-        self.flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline))
+        self.flight.as_ref().is_some_and(|flight| !now.reached(flight.deadline()))
     }
 
-    /// `None`: the flight has ended, or another has taken over.
-    fn flight_of(&mut self, id: u64) -> Option<&mut Flight> {
-        self.flight.as_mut().filter(|flight| flight.id == id)
+    /// Until when callers wait for the replacement of this token, if they do.
+    fn awaited_until(&self, issued: &Issued, now: Moment) -> Option<Moment> {
+        let Suspicion::Awaited(since) = issued.suspicion? else { return None };
+        // Until the replacement is requested, each caller counts its wait anew.
+        let requested_at = self.flight.as_ref().and_then(Flight::began_at).unwrap_or(now);
+        Some(since.max(requested_at).after(SUSPECT_WAIT)).filter(|until| !now.reached(*until))
     }
 
     /// Why a token is requested.
@@ -240,19 +242,14 @@ impl State {
     }
 
     /// Ends the flight. `false`: it has ended before, or another has taken over.
-    fn land(&mut self, id: u64) -> bool {
-        self.flight.take_if(|flight| flight.id == id).is_some()
+    fn land(&mut self, flight: &Flight) -> bool {
+        self.take_flight(|current| current.is(flight)).is_some()
     }
-}
 
-impl Issued {
-    /// Until when callers wait for its replacement, if they do.
-    fn awaited_until(&self, now: Moment) -> Option<Moment> {
-        match self.suspicion? {
-            // Until the replacement is requested, each caller counts its wait anew.
-            Suspicion::Awaited(until) => Some(until.unwrap_or(now.after(SUSPECT_WAIT))).filter(|at| !now.reached(*at)),
-            Suspicion::Served => None,
-        }
+    fn take_flight(&mut self, is: impl FnOnce(&mut Flight) -> bool) -> Option<Flight> {
+        let flight = self.flight.take_if(is)?;
+        self.last_start = flight.began_at().or(self.last_start);
+        Some(flight)
     }
 }
 

@@ -16,7 +16,8 @@ use crate::{
 /// What a caller does now.
 pub(in crate::cache) enum Step {
     Serve(AccessToken),
-    Join(Flight),
+    /// Until then.
+    Join(Flight, Moment),
     WaitUntil(Moment),
     Fail(Error),
 }
@@ -30,7 +31,9 @@ impl Slot {
         can_start: bool,
     ) -> (Step, Option<FlightTask>) {
         let (now, mut state) = self.locked();
-        state.flight.take_if(|flight| now.reached(flight.deadline));
+        if let Some(overdue) = state.take_flight(|flight| now.reached(flight.deadline())) {
+            overdue.end(None);
+        }
         let task = if can_start { self.start(&mut state, now, unwanted) } else { None };
         (self.step(&state, now, unwanted, can_start), task)
     }
@@ -54,7 +57,7 @@ impl Slot {
         }
         // What a caller does that has no token, and until when one that has a token needs no other decision.
         let (step, until) = if let Some(flight) = &state.flight {
-            (Step::Join(flight.clone()), flight.deadline)
+            (Step::Join(flight.clone(), flight.deadline()), flight.deadline())
         } else if !state.is_due(now) {
             (Step::Fail(not_renewed()), now)
         } else if !can_start {
@@ -67,8 +70,8 @@ impl Slot {
             (Step::WaitUntil(state.next_start(now)), state.next_start(now))
         };
         let Some(issued) = usable else { return step };
-        match (issued.awaited_until(now), step) {
-            (Some(until), Step::Join(flight)) => Step::Join(flight.awaited_until(until)),
+        match (state.awaited_until(issued, now), step) {
+            (Some(until), Step::Join(flight, deadline)) => Step::Join(flight, deadline.min(until)),
             (Some(_), Step::WaitUntil(until)) => Step::WaitUntil(until),
             _ => Step::Serve(self.lend_until(issued, until)),
         }

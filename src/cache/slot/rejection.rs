@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SUSPECT_WAIT, Slot, State, Suspicion};
+use super::{Slot, State, Suspicion};
 use crate::{
     cache::streaks::{BY_HAND, TooSoon},
     challenge::Rejection,
@@ -44,9 +44,8 @@ impl Slot {
                 self.context.has_store()
             }
             Ok(()) => {
-                let is_requested = state.flight.is_some();
                 issued.suspicion = Some(match rejection {
-                    Rejection::Explicit => Suspicion::Awaited(is_requested.then(|| now.after(SUSPECT_WAIT))),
+                    Rejection::Explicit => Suspicion::Awaited(now),
                     Rejection::Bare => Suspicion::Served,
                 });
                 issued.renew_at = now;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Issued, Slot};
+use super::{Flight, Issued, Slot};
 use crate::{
     cache::{backoff::Reason, clock::Moment, status::ObtainedFrom},
     error::Error,
@@ -19,13 +19,18 @@ impl Slot {
     pub(in crate::cache) fn urgency(&self) -> Urgency {
         let (now, state) = self.locked();
         let ends = now.after(LONGEST_OPERATION);
-        let is_served = state.usable(ends).is_some_and(|issued| issued.awaited_until(now).is_none());
+        let is_served = state.usable(ends).is_some_and(|issued| state.awaited_until(issued, now).is_none());
         if is_served { Urgency::BesideTraffic } else { Urgency::WaitedFor }
     }
 
     /// Ends a flight with a usable token that another instance obtained, unless the cached token is as good. Returns
     /// what callers get.
-    pub(in crate::cache) fn take(&self, id: u64, visit: &Visit, rejected: Option<&AccessToken>) -> Option<AccessToken> {
+    pub(in crate::cache) fn take(
+        &self,
+        flight: &Flight,
+        visit: &Visit,
+        rejected: Option<&AccessToken>,
+    ) -> Option<AccessToken> {
         let stored = visit.token()?;
         let (token, age) = (stored.token.clone().with_request(self.request.clone()), stored.age);
         let life = self.life(&token);
@@ -38,7 +43,7 @@ impl Slot {
         let issued = self.issued(token.clone(), now.before(age), ObtainedFrom::Store);
         let usable = (issued.expires_at.wall(), life.expires_after);
         let was_failing = state.failures > 0;
-        if state.land(id) {
+        if state.land(flight) {
             self.replace(&mut state, issued);
         }
         drop(state);
@@ -48,7 +53,7 @@ impl Slot {
     }
 
     /// Ends a flight because of a failure that another instance met. Returns what callers get.
-    pub(in crate::cache) fn hold_back(&self, id: u64, visit: &Visit) -> Option<Error> {
+    pub(in crate::cache) fn hold_back(&self, flight: &Flight, visit: &Visit) -> Option<Error> {
         let failure = visit.failure().filter(|failure| !failure.hold.is_zero())?;
         let error = &failure.error;
         let (now, mut state) = self.locked();
@@ -56,7 +61,7 @@ impl Slot {
             Reason::Failure if state.usable(now).is_none() => failure.hold.min(MOST_WITHOUT_TOKEN),
             _ => failure.hold,
         };
-        if state.land(id) {
+        if state.land(flight) {
             state.failures = state.failures.max(failure.in_a_row);
             self.hold_back_until(&mut state, error, now.after(wait));
         }
@@ -67,7 +72,7 @@ impl Slot {
 
     /// Ends the flight of a renewal, which nobody else makes, for a random moment in the first half of what is left of
     /// the token: a fleet whose store is down must not renew at once. `false`: it was postponed before, or cannot be.
-    pub(in crate::cache) fn postpone(&self, id: u64) -> bool {
+    pub(in crate::cache) fn postpone(&self, flight: &Flight) -> bool {
         let (now, mut state) = self.locked();
         let Some(issued) = state.issued.as_mut().filter(|issued| !now.reached(issued.expires_at)) else { return false };
         // By its age alone: after a rejection, callers need another token.
@@ -75,7 +80,7 @@ impl Slot {
             return false;
         }
         issued.renew_at = now.after((now.until(issued.expires_at) / 2).mul_f64(fastrand::f64()));
-        state.land(id);
+        state.land(flight);
         self.end_leases();
         true
     }
