@@ -30,23 +30,23 @@ const OTHER_TOOLS: &[(&str, &str)] = &[
     ("origin", "origins"),
     ("tls", "http"),
     ("tlsconfig", "http"),
-    ("proxy", "http.proxy"),
     ("proxyurl", "http.proxy"),
     ("cacert", "http.ca_file"),
-    ("cafile", "http.ca_file"),
     ("cert", "http.client_certificate_file"),
     ("certfile", "http.client_certificate_file"),
     ("key", "http.client_key_file"),
     ("keyfile", "http.client_key_file"),
 ];
 
-/// The field that `name` probably stands for: a `known` one in another spelling, or that of another tool.
-pub(super) fn meant(prefix: &str, name: &str, known: &[&str]) -> Option<String> {
+/// The field that `name` probably stands for: a `known` one in another spelling or place, or that of another tool.
+pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let name = plain(name);
-    let spelled = known.iter().find(|known| plain(known) == name).map(|known| format!("{prefix}{known}"));
-    spelled.or_else(|| OTHER_TOOLS.iter().find(|(other, _)| *other == name).map(|(_, field)| (*field).to_owned()))
+    let spelled = known.iter().copied().find(|known| plain(known) == name);
+    spelled.or_else(|| OTHER_TOOLS.iter().find(|(other, _)| *other == name).map(|(_, field)| *field))
 }
 
+/// Without the table that it is in.
 fn plain(name: &str) -> String {
+    let name = name.rsplit('.').next().unwrap_or_default();
     name.chars().filter(|character| !matches!(character, '_' | '-')).flat_map(char::to_lowercase).collect()
 }

@@ -113,7 +113,7 @@ fn a_variable_that_is_no_field_is_refused_by_its_name() {
     for (name, value, said) in [
         ("CREDENTIALS_TEST_CLIENTSECRET", SECRET, "`clientsecret` is not a field"),
         ("CREDENTIALS_TEST_HTTP__PROXIES", SECRET, "`http.proxies` is not a field"),
-        ("CREDENTIALS_TEST_CLIENT__ID", SECRET, "`client` is not a field"),
+        ("CREDENTIALS_TEST_CLIENT__ID", SECRET, "`client.id` is not a field"),
         ("CREDENTIALS_TEST_CLIENT_ID", "", "client_id: missing"),
         // Windows ignores the case of names.
         #[cfg(unix)]

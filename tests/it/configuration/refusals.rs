@@ -85,7 +85,7 @@ fn an_unknown_field_is_refused_and_the_known_ones_are_named() {
         assert!(error.starts_with(&format!("`{unknown}` is not a field; the fields are `token_url`")), "{error}");
     }
     let error = refused(&with(&json!({"http": {"proxies": SECRET}})));
-    assert!(error.starts_with("`http.proxies` is not a field; the fields are `proxy`"), "{error}");
+    assert!(error.starts_with("`http.proxies` is not a field; the fields are `token_url`"), "{error}");
 }
 
 #[test]
@@ -113,12 +113,12 @@ fn a_field_under_another_tools_name_is_refused_with_its_name_here() {
 #[test]
 fn the_page_about_servers_names_every_field() {
     let page = include_str!("../../../docs/providers.md");
-    let errors = [refused(&with(&json!({"x": 1}))), refused(&with(&json!({"http": {"x": 1}})))];
-    let listed = errors.iter().filter_map(|error| error.split_once("the fields are ")).map(|(_, fields)| fields);
-    let fields: Vec<_> = listed.flat_map(|fields| fields.split(", ")).collect();
+    let error = refused(&with(&json!({"x": 1})));
+    let (_, listed) = error.split_once("the fields are ").expect("a list");
+    let fields: Vec<_> = listed.split(", ").collect();
     assert!(fields.len() > 30, "{fields:?}");
     for field in fields {
-        assert!(page.contains(field), "{field} is not on the page");
+        assert!(page.contains(&field.replace("http.", "")), "{field} is not on the page");
     }
 }
 
