@@ -95,13 +95,22 @@ impl Table {
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Error> {
-        let Some(value) = self.fields.remove(name) else { return Ok(false) };
-        value.as_flag().ok_or_else(|| refuse(name, "is neither `true` nor `false`"))
+        let flag = match self.fields.remove(name) {
+            None => Some(false),
+            Some(Setting::Flag(flag)) => Some(flag),
+            Some(other) => other.into_text().ok().and_then(|text| text.trim().to_ascii_lowercase().parse().ok()),
+        };
+        flag.ok_or_else(|| refuse(name, "is neither `true` nor `false`"))
     }
 
     pub(super) fn seconds(&mut self, name: &str) -> Result<Option<Duration>, Error> {
-        let Some(value) = self.fields.remove(name) else { return Ok(None) };
-        value.as_seconds().map(Some).ok_or_else(|| refuse(name, "is not a number of seconds"))
+        let seconds = match self.fields.remove(name) {
+            None => return Ok(None),
+            Some(Setting::Float(seconds)) => Some(seconds),
+            Some(other) => other.into_text().ok().and_then(|text| text.trim().parse().ok()),
+        };
+        let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        duration.map(Some).ok_or_else(|| refuse(name, "is not a number of seconds"))
     }
 
     /// The names and values of a table with names of the user's choice. A value may be a list.
