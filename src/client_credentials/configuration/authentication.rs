@@ -1,7 +1,7 @@
 //! The authentication method, and the fields that belong to it.
 
 #[cfg(feature = "jwt")]
-use super::listed;
+use super::table::listed;
 use super::table::{Table, refuse};
 #[cfg(feature = "jwt")]
 use crate::client_credentials::{ClientAssertion, PrivateKey, authentication::KeyFile};

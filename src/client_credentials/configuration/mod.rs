@@ -18,12 +18,12 @@ use zeroize::Zeroizing;
 pub(super) use self::http::HttpSettings;
 use self::{
     setting::{Fields, Setting},
-    table::{Table, listed, refuse},
+    table::{Table, refuse},
 };
 #[cfg(feature = "reqwest")]
 use super::transport::Transport;
 use super::{ClientCredentials, ClientCredentialsBuilder, Secret};
-use crate::{error::Error, origin::Origins, token_request::TokenRequest, vonage::Region};
+use crate::{error::Error, origin::Origins, token_request::TokenRequest};
 
 /// A dot separates a field from the table that it is in.
 const FIELDS: &[&str] = &[
@@ -93,7 +93,7 @@ const FIELDS: &[&str] = &[
 ///
 /// | field | meaning |
 /// |---|---|
-/// | `token_url`, `issuer` or `vonage` | exactly one of them: the token endpoint; the issuer to [discover](ClientCredentials::discover) it from; the [region](Region) |
+/// | `token_url`, `issuer` or `vonage` | exactly one of them: the token endpoint; the issuer to [discover](ClientCredentials::discover) it from; the [region](crate::vonage::Region) |
 /// | `client_id` or `client_id_file` | the client's id |
 /// | `client_secret` or `client_secret_file` | for methods with a secret; a [file](Secret::file) is preferred, because configuration is copied and committed |
 /// | `authentication` | `client_secret_post` (the default), `client_secret_basic`, `client_secret_basic_raw`, `client_secret_jwt` (feature `jwt`), `private_key_jwt` (feature `jwt`), `client_assertion`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
@@ -209,25 +209,21 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
 }
 
 fn server(table: &mut Table, client_id: Secret) -> Result<ClientCredentialsBuilder, Error> {
-    const PLACES: [&str; 3] = ["token_url", "issuer", "vonage"];
-    let present: Vec<_> = PLACES.into_iter().filter(|name| table.has(name)).collect();
-    let place = match present.as_slice() {
-        [place] => *place,
-        [] => return Err(Error::configuration(format!("token_url: missing; set one of {}", listed(&PLACES)))),
-        [one, other, ..] => {
-            return Err(Error::configuration(format!("{one}, {other}: both are set; set only one of them")));
-        }
-    };
+    let both = |one, other| Err(Error::configuration(format!("{one}, {other}: both are set; set only one of them")));
+    let (token_url, issuer, region) = (table.text("token_url")?, table.text("issuer")?, table.text("vonage")?);
     // The method is set afterwards.
-    let (text, none) = (table.text(place)?.unwrap_or_default(), super::ClientAuthentication::none());
-    let mut builder = match place {
-        "token_url" => ClientCredentials::builder(text, client_id, none),
-        "issuer" => ClientCredentials::discover(text, client_id, none),
-        _ => {
-            let region = text.parse::<Region>();
+    let none = super::ClientAuthentication::none();
+    let mut builder = match (token_url, issuer, region) {
+        (Some(url), None, None) => ClientCredentials::builder(url, client_id, none),
+        (None, Some(issuer), None) => ClientCredentials::discover(issuer, client_id, none),
+        (None, None, Some(region)) => {
             let refused = |_| refuse("vonage", "is not a region; write `emea`, `usa` or `apac`");
-            ClientCredentials::vonage(region.map_err(refused)?, client_id, none)
+            ClientCredentials::vonage(region.parse().map_err(refused)?, client_id, none)
         }
+        (None, None, None) => return Err(refuse("token_url", "missing; set one of `token_url`, `issuer`, `vonage`")),
+        (Some(_), Some(_), _) => return both("token_url", "issuer"),
+        (Some(_), None, Some(_)) => return both("token_url", "vonage"),
+        (None, Some(_), Some(_)) => return both("issuer", "vonage"),
     };
     for origin in origins(table, "token_endpoint_origins")? {
         builder = builder.token_endpoint_origin(origin);
