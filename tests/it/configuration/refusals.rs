@@ -99,14 +99,17 @@ fn a_field_under_another_tools_name_is_refused_with_its_name_here() {
         ("client-secret-file", "client_secret_file"),
         ("Client_Id", "client_id"),
         ("cacert", "http.ca_file"),
+        ("connect_timeout", "http.connect_timeout"),
     ] {
         let error = refused(&with(&json!({other: SECRET})));
         assert_eq!(error, format!("`{other}` is not a field; write `{field}`"));
     }
     let error = refused(&with(&json!({"http": {"cert_file": SECRET}})));
     assert_eq!(error, "`http.cert_file` is not a field; write `http.client_certificate_file`");
-    let error = refused(&with(&json!({"http": {"caFile": SECRET}})));
-    assert_eq!(error, "`http.caFile` is not a field; write `http.ca_file`");
+    for (other, field) in [("caFile", "http.ca_file"), ("scope", "scope")] {
+        let error = refused(&with(&json!({"http": {other: SECRET}})));
+        assert_eq!(error, format!("`http.{other}` is not a field; write `{field}`"));
+    }
 }
 
 /// By the error that lists them.
