@@ -110,8 +110,8 @@ impl AuthorizationServer {
         self.state().lifetime = lifetime;
     }
 
-    /// From now on, only this client gets tokens; others get `invalid_client`. The secret is accepted in the body and in a
-    /// Basic header.
+    /// From now on, only this client gets tokens; others get `invalid_client`. The secret is accepted in the body and
+    /// in a Basic header.
     pub fn set_client(&self, id: impl Into<String>, secret: impl Into<String>) {
         self.state().client = Some((id.into(), secret.into()));
     }
