@@ -100,6 +100,8 @@ fn a_field_under_another_tools_name_is_refused_with_its_name_here() {
         ("Client_Id", "client_id"),
         ("cacert", "http.ca_file"),
         ("connect_timeout", "http.connect_timeout"),
+        ("origin", "origins"),
+        ("token_endpoint_origin", "token_endpoint_origins"),
     ] {
         let error = refused(&with(&json!({other: SECRET})));
         assert_eq!(error, format!("`{other}` is not a field; write `{field}`"));
