@@ -165,6 +165,10 @@ impl ClientCredentialsBuilder {
             }
         }
         fields.extend(tables.into_iter().map(|(name, fields)| (name, Setting::Table(fields))));
+        if fields.is_empty() {
+            let what = format!("client_id: missing; no environment variable begins with `{prefix}`");
+            return Self::refused(Error::configuration(what));
+        }
         Self::from_fields(fields)
     }
 
