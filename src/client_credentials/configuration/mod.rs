@@ -167,6 +167,10 @@ impl ClientCredentialsBuilder {
                 Err(_) => fields.push((name, Setting::Other("not UTF-8"))),
             }
         }
+        if fields.is_empty() {
+            let what = format!("client_id: missing; no environment variable begins with `{prefix}`");
+            return Self::refused(Error::configuration(what));
+        }
         Self::from_fields(fields)
     }
 

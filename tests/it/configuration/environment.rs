@@ -109,6 +109,12 @@ fn settings_can_come_from_variables_alone() {
 }
 
 #[test]
+fn an_environment_without_any_setting_is_refused_with_the_prefix() {
+    let outcome = with_environment(&[]);
+    assert_eq!(outcome, "client_id: missing; no environment variable begins with `CREDENTIALS_TEST_`");
+}
+
+#[test]
 fn a_variable_that_is_no_field_is_refused_by_its_name() {
     for (name, value, said) in [
         ("CREDENTIALS_TEST_CLIENTSECRET", SECRET, "`clientsecret` is not a field"),
