@@ -10,7 +10,7 @@ pub(super) fn failed(cause: BoxError, https: bool, proxy: &str) -> Error {
     if let Some(error) = Error::find(&*cause) {
         return error.clone();
     }
-    described(Fault::of(&*cause).over(https), proxy).caused_by(without_debug_data(cause))
+    described(Fault::of(&*cause, https), proxy).caused_by(without_debug_data(cause))
 }
 
 pub(super) fn described(fault: Fault, proxy: &str) -> Error {
