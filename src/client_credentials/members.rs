@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor},
+    de::{Error, Visitor},
 };
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -69,7 +69,9 @@ impl<'a> Members<'a> {
     }
 
     pub(super) fn of_json(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let members: BTreeMap<LossyText, &RawValue> = serde_json::from_str(text).ok()?;
+        let members = members.into_iter().take(MAX_MEMBERS);
+        Some(Self(members.map(|(LossyText(name), value)| (name, Member::Json(value.get()))).collect()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -101,7 +103,7 @@ impl<'a> Members<'a> {
 impl<'a> Member<'a> {
     pub(super) fn string(&self) -> Option<Zeroizing<String>> {
         match self {
-            Self::Json(json) => serde_json::from_str(json).ok().map(|LossyText(text)| text),
+            Self::Json(json) => serde_json::from_str(json).ok().map(|LossyText(text)| Zeroizing::new(text)),
             Self::Form(text) => Some(text.clone()),
         }
     }
@@ -150,37 +152,9 @@ impl<'a> Member<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(Self)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = BTreeMap<String, Member<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = BTreeMap::new();
-        while let Some(LossyText(name)) = map.next_key()? {
-            if members.len() < MAX_MEMBERS || members.contains_key(name.as_str()) {
-                let value: &RawValue = map.next_value()?;
-                members.insert(name.to_string(), Member::Json(value.get()));
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(members)
-    }
-}
-
 /// A JSON string that may not be valid Unicode, for instance because the server cut it off within a character.
-struct LossyText(Zeroizing<String>);
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct LossyText(String);
 
 impl<'de> Deserialize<'de> for LossyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -198,6 +172,6 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
-        Ok(LossyText(lossy(bytes)))
+        Ok(LossyText(std::mem::take(&mut *lossy(bytes))))
     }
 }
