@@ -97,13 +97,8 @@ const WORDS: [(&str, Fault); 43] = [
 impl Fault {
     /// `https`: whether the request was to be sent over TLS.
     pub(crate) fn of(error: &(dyn Error + 'static), https: bool) -> Self {
-        let mut by_type = None;
-        let mut words = String::new();
-        for link in chain(error) {
-            by_type = link.downcast_ref().and_then(of_io).or(by_type);
-            words.push_str(&said(link));
-            words.push('\n');
-        }
+        let by_type = chain(error).filter_map(|link| link.downcast_ref().and_then(of_io)).last();
+        let words = chain(error).map(said).collect::<Vec<_>>().join("\n");
         let find =
             |table: &[(&str, Self)]| table.iter().find(|(text, _)| words.contains(text)).map(|(_, fault)| *fault);
         let before_response = ["connection reset", "before message completed"].iter().any(|text| words.contains(text))
