@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{
     endpoint::{EndpointConfig, TokenEndpoint},
     mask::Mask,
-    members::{Member, Members, text},
+    members::{self, Member, Members, text},
     request,
     response::{invalid, limited, not_redirected, retry_after},
 };
@@ -198,7 +198,7 @@ impl Discovery {
             let error = Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16()));
             Err(error.with_retry_after(retry_after(response.headers()).unwrap_or_default()))
         } else {
-            limited(response).and_then(|body| match Members::of_json(&text(body)) {
+            limited(response).and_then(|body| match members::of_json(&text(body)) {
                 Some(members) => self.token_endpoint(&members, mask),
                 None => Err(invalid(format!("the response ({}) is not a metadata document", mask.outline(response)))),
             })
@@ -245,7 +245,7 @@ impl Discovery {
 }
 
 fn string(members: &Members<'_>, name: &str) -> Result<Zeroizing<String>, Error> {
-    match members.string(name) {
+    match members.get(name).map(Member::string) {
         Some(Ok(text)) => Ok(text),
         Some(Err(what)) => Err(invalid(format!("the document's {name} is {what}, not a string"))),
         None => Err(invalid(format!("the document has no {name}"))),

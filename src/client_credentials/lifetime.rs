@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::DATE};
 use zeroize::Zeroizing;
 
-use super::members::{Member, Members};
+use super::members::{self, Member, Members};
 
 /// The value of `expires_in`. Zero stands for zero or less: some servers mean that the token never expires, others that
 /// they do not know. `Err` is the type of a value that is not a number.
@@ -26,7 +26,7 @@ pub(super) fn seconds(member: &Member<'_>) -> Option<Duration> {
 pub(super) fn until_exp(token: &str, headers: &HeaderMap) -> Option<Duration> {
     let payload = token.split('.').nth(1).filter(|_| token.matches('.').count() == 2)?;
     let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?);
-    let claims = Members::of_json(std::str::from_utf8(&payload).ok()?)?;
+    let claims = members::of_json(std::str::from_utf8(&payload).ok()?)?;
     let exp = claims.get("exp").and_then(seconds)?;
     let now = date(headers).unwrap_or_else(SystemTime::now).duration_since(SystemTime::UNIX_EPOCH).ok()?;
     // An `exp` before the token was issued is ignored.
