@@ -15,10 +15,11 @@ pub(super) fn expires_in(members: &Members<'_>) -> Result<Option<Duration>, &'st
     stated.map(|member| seconds(member).ok_or(member.kind())).transpose()
 }
 
-/// Reads an integer, a float or a numeric string. A negative number becomes zero, one that is too large the maximum.
+/// Reads an integer, a float or a numeric string of any size. A negative number becomes zero, one that is too large the
+/// maximum.
 pub(super) fn seconds(member: &Member<'_>) -> Option<Duration> {
-    let seconds = member.number()?.max(0.0);
-    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    let number = member.content()?.trim().parse::<f64>().ok().filter(|number| !number.is_nan())?;
+    Some(Duration::try_from_secs_f64(number.max(0.0)).unwrap_or(Duration::MAX))
 }
 
 /// The time until the `exp` of a token that is a JWT (RFC 9068 section 2.2). It is measured from the `Date` of the

@@ -102,18 +102,10 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// A number of any size, or a string that contains one.
-    pub(super) fn number(&self) -> Option<f64> {
-        let number = self.content()?.trim().parse::<f64>().ok()?;
-        (!number.is_nan()).then_some(number)
-    }
-
     /// The members of an object.
     pub(super) fn object(&self) -> Option<Members<'a>> {
-        match self {
-            Self::Json(json) => of_json(json),
-            Self::Form(_) => None,
-        }
+        let Self::Json(json) = self else { return None };
+        of_json(json)
     }
 
     /// The items of an array.
