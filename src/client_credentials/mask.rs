@@ -47,13 +47,13 @@ impl Mask {
     /// Whether one of the texts, or all of them joined, repeats a secret or a value.
     pub(super) fn is_in(&self, texts: &[&str]) -> bool {
         // Also unchanged: what is between its letters and digits may be most of a secret.
-        let whole = self.secrets.iter().flat_map(|secret| layers(secret)).filter(|layer| !layer.is_empty());
+        let whole = self.secrets.iter().flat_map(|secret| layers(secret));
         let secrets = self.secrets.iter().flat_map(|secret| forms(secret)).chain(whole);
         let secrets = secrets.map(|form| (part_of_secret(form.len()), form));
         let values = self.values.iter().flat_map(|value| {
             forms(value).into_iter().map(|form| (part_of_value(form.len(), value.contains(':')), form))
         });
-        let forms: Vec<_> = secrets.chain(values).collect();
+        let forms: Vec<_> = secrets.chain(values).filter(|(length, _)| *length > 0).collect();
         // By their length: the time to search a text does not depend on the number of parts.
         let mut parts = BTreeMap::<_, HashSet<_>>::new();
         for (length, form) in &forms {
@@ -81,9 +81,6 @@ fn forms(text: &str) -> Vec<Zeroizing<String>> {
         forms.extend((0..3).map(|shift| plain(&within_base64(sent, shift))));
     }
     forms.extend(layers(text).map(|layer| plain(&layer)));
-    forms.sort_unstable_by(|one, other| one.as_str().cmp(other));
-    forms.dedup();
-    forms.retain(|form| !form.is_empty());
     forms
 }
 
