@@ -1,7 +1,7 @@
 //! Finds the token endpoint in the metadata of an issuer (OpenID Connect Discovery 1.0, RFC 8414).
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -109,21 +109,21 @@ impl Discovery {
         if let Some(outcome) = self.outcome_since(came) {
             return outcome;
         }
-        let limit = if self.state().cached.is_some() { share } else { limit };
+        let limit = if lock(&self.state).cached.is_some() { share } else { limit };
         let outcome = timeout(limit, self.look_up(client, mask)).await;
         self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
     }
 
     /// Called when the token endpoint failed without an OAuth error: it may have moved.
     pub(super) fn doubt(&self) {
-        if let Some(cached) = &mut self.state().cached {
+        if let Some(cached) = &mut lock(&self.state).cached {
             cached.doubted = true;
         }
     }
 
     /// The cached endpoint. `None`: this caller looks it up. If it is cached, the other callers use it until then.
     fn current(&self, now: Instant) -> Option<Arc<TokenEndpoint>> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let cached = state.cached.as_mut()?;
         let lifetime = if cached.doubted { RECHECK_AFTER } else { REFRESH_AFTER };
         if now.duration_since(cached.checked_at) < lifetime {
@@ -135,7 +135,7 @@ impl Discovery {
 
     /// The outcome of another caller's look-up.
     fn outcome_since(&self, came: Instant) -> Option<Result<Arc<TokenEndpoint>, Error>> {
-        let state = self.state();
+        let state = lock(&self.state);
         let found = state.cached.as_ref().filter(|cached| cached.discovered_at >= came);
         let failed = state.failure.as_ref().filter(|(at, _)| *at > came);
         found.map(|cached| Ok(Arc::clone(&cached.endpoint))).or(failed.map(|(_, error)| Err(error.clone())))
@@ -143,7 +143,7 @@ impl Discovery {
 
     fn finish(&self, outcome: Result<TokenEndpoint, Error>) -> Result<Arc<TokenEndpoint>, Error> {
         let now = Instant::now();
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         match outcome {
             Ok(endpoint) => {
                 log::discovered(&self.issuer, &endpoint.name);
@@ -237,10 +237,6 @@ impl Discovery {
         let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
         let named = |target| matches!(self.config.origins.permit(&target), Permission::Granted(_));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
-    }
-
-    fn state(&self) -> MutexGuard<'_, LookUpState> {
-        lock(&self.state)
     }
 }
 
