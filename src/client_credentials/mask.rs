@@ -26,9 +26,7 @@ pub(super) struct Mask {
 impl Mask {
     /// Hides every text that repeats a part of `secret`, as a whole.
     pub(super) fn hide(&mut self, secret: &str) {
-        if !secret.is_empty() && !self.secrets.iter().any(|hidden| hidden.as_str() == secret) {
-            self.secrets.push(Zeroizing::new(secret.to_owned()));
-        }
+        self.secrets.push(Zeroizing::new(secret.to_owned()));
     }
 
     /// For a value that is probably not a secret, such as an account id. Only the value is replaced, and the text
