@@ -111,16 +111,14 @@ impl PrivateKey {
     /// `algorithm` is one of those above.
     pub(super) fn new(pem: &[u8], algorithm: &'static str) -> Result<Self, Error> {
         let key = SigningKey::in_pem(pem)?;
-        let wanted = match (algorithm, &key) {
-            ("RS256" | "PS256", SigningKey::Rsa(_))
-            | ("ES256", SigningKey::P256(_))
-            | ("EdDSA" | "Ed25519", SigningKey::Ed25519(_)) => {
-                return Ok(Self { key, algorithm });
-            }
-            ("RS256" | "PS256", _) => "an RSA key of at least 2048 bits",
-            ("ES256", _) => "an EC key on the curve P-256",
-            _ => "an Ed25519 key",
+        let (fits, wanted) = match algorithm {
+            "RS256" | "PS256" => (matches!(key, SigningKey::Rsa(_)), "an RSA key of at least 2048 bits"),
+            "ES256" => (matches!(key, SigningKey::P256(_)), "an EC key on the curve P-256"),
+            _ => (matches!(key, SigningKey::Ed25519(_)), "an Ed25519 key"),
         };
+        if fits {
+            return Ok(Self { key, algorithm });
+        }
         Err(refuse(&format!("is {}; {algorithm} needs {wanted}", key.name())))
     }
 }
