@@ -221,13 +221,10 @@ fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     if length == expected {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::Credentials,
-        format!(
-            "private_key_jwt: the signer returned {length} bytes; {algorithm} needs {expected}: r and s, not ASN.1"
-        ),
-    )
-    .lasting())
+    let what = format!(
+        "private_key_jwt: the signer returned {length} bytes; {algorithm} needs {expected}: r and s, not ASN.1"
+    );
+    Err(Error::new(ErrorKind::Credentials, what).lasting())
 }
 
 /// How far the server's clock is ahead, in seconds, by the `Date` of a response. `None`: it differs from what is
