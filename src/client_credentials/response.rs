@@ -45,7 +45,7 @@ pub(super) fn read(
     TOKENS.iter().filter_map(|name| members.get(*name)?.string().ok()).for_each(|token| mask.hide(&token));
     not_redirected(response, scheme, &mask)?;
     let received = Received { response, text: &text, members, mask };
-    let outcome = if !status.is_success() || received.has_error() {
+    let outcome = if !status.is_success() || received.members.get("error").is_some_and(Member::has_value) {
         Err(received.failure())
     } else if received.members.is_empty() {
         Err(received.unreadable())
@@ -157,25 +157,18 @@ impl Received<'_> {
 
     fn failure(&self) -> Error {
         let status = self.response.status();
+        let cause = || self.mask.cause(self.response, &self.members, self.text);
         let error = match self.members.get("error").map(Member::string) {
             Some(Ok(code)) if !code.trim().is_empty() => self.oauth_error(&code),
-            Some(Err(what)) if self.has_error() && status.is_success() => invalid(format!(
+            Some(Err(what)) if status.is_success() => invalid(format!(
                 "the response (HTTP {}) is an error, but its `error` is {what}, not a code{}",
                 status.as_u16(),
-                self.cause()
+                cause()
             )),
-            _ => Error::new(ErrorKind::Status, format!("HTTP {}{}", status.as_u16(), self.cause()))
+            _ => Error::new(ErrorKind::Status, format!("HTTP {}{}", status.as_u16(), cause()))
                 .with_advice(advice("", status)),
         };
         error.with_retry_after(retry_after(self.response.headers()).unwrap_or_default())
-    }
-
-    fn has_error(&self) -> bool {
-        self.members.get("error").is_some_and(Member::has_value)
-    }
-
-    fn cause(&self) -> String {
-        self.mask.cause(self.response, &self.members, self.text)
     }
 
     fn oauth_error(&self, code: &str) -> Error {
