@@ -133,6 +133,7 @@ impl Discovery {
     /// The outcome of another caller's look-up.
     fn outcome_since(&self, came: Instant) -> Option<Result<Arc<TokenEndpoint>, Error>> {
         let last = lock(&self.last);
+        // On a paused clock, a failure of the same instant may be from before.
         let is_later = |last: &&LookUp| last.at > came || (last.at == came && last.outcome.is_ok());
         last.as_ref().filter(is_later).map(|last| last.outcome.clone())
     }

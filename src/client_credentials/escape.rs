@@ -79,6 +79,7 @@ fn symbol(text: &str) -> Option<(Vec<u8>, &str)> {
         b'n' | b'r' | b't' | b'b' | b'f' => Some((Vec::new(), &rest[1..])),
         // The escape may be complete in the next layer.
         b'u' | b'x' => None,
+        // What is behind the backslash may be an escape, too.
         _ => Some((Vec::new(), rest)),
     }
 }

@@ -41,7 +41,7 @@ impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
     /// `None`: the runtime shut down before the work started.
     async fn join(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let mut outcome = self.running_or(work);
-        // Until the sender is dropped.
+        // Until the sender is dropped, so that whoever saw the outcome can start the work again.
         while outcome.changed().await.is_ok() {}
         outcome.borrow().clone()
     }
