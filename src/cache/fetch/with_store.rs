@@ -43,7 +43,7 @@ impl FlightTask {
             let slot = self.slot.upgrade()?;
             let taken = slot.take(&self.flight, &visit, self.rejected.as_ref()).map(Ok);
             if let Some(outcome) = taken.or_else(|| slot.hold_back(&self.flight, &visit).map(Err)) {
-                self.publish(outcome);
+                self.flight.end(Some(outcome));
                 return None;
             }
             if !self.may_request {

@@ -87,13 +87,9 @@ impl Flight {
         self.0.receiver_count() > 0
     }
 
-    /// Ends it, unless it has ended before. Callers that wait learn of it from [`tell`](Self::tell).
-    pub(super) fn end(&self, outcome: Option<TokenResult>) {
+    /// Ends it for the callers that wait, unless it has ended before.
+    pub(in crate::cache) fn end(&self, outcome: Option<TokenResult>) {
         self.change(|progress| (progress.has_ended, progress.outcome) = (true, outcome));
-    }
-
-    fn tell(&self) {
-        self.0.send_modify(|_| {});
     }
 
     /// `false`: it has ended.
@@ -104,7 +100,8 @@ impl Flight {
             if goes_on {
                 change(progress);
             }
-            false
+            // Callers that wait are woken by its end alone.
+            goes_on && progress.has_ended
         });
         goes_on
     }
@@ -127,27 +124,23 @@ impl FlightTask {
         self.flight.change(|progress| progress.deadline = deadline);
     }
 
-    /// Leaves the slot before its callers learn that it has ended, unless it has left before.
-    pub(in crate::cache) fn leave(&self) {
-        let Some(slot) = self.slot.upgrade() else { return };
-        let mut state = slot.lock();
-        if state.land(&self.flight) {
-            slot.end_leases();
+    /// Ends the flight, for its slot and then for the callers that wait.
+    pub(in crate::cache) fn end(&self, outcome: Option<TokenResult>) {
+        if let Some(slot) = self.slot.upgrade() {
+            let mut state = slot.lock();
+            if state.land(&self.flight) {
+                slot.end_leases();
+            }
         }
-    }
-
-    /// The callers learn of the outcome, after the slot.
-    pub(in crate::cache) fn publish(mut self, outcome: TokenResult) {
-        self.slot = Weak::new();
-        self.flight.end(Some(outcome));
+        self.flight.end(outcome);
     }
 }
 
 impl Drop for FlightTask {
     fn drop(&mut self) {
-        self.leave();
-        self.flight.end(None);
-        self.flight.tell();
+        if !self.flight.0.borrow().has_ended {
+            self.end(None);
+        }
     }
 }
 

@@ -31,11 +31,14 @@ impl Slot {
         can_start: bool,
     ) -> (Step, Option<FlightTask>) {
         let (now, mut state) = self.locked();
-        if let Some(overdue) = state.take_flight(|flight| now.reached(flight.deadline())) {
+        let overdue = state.take_flight(|flight| now.reached(flight.deadline()));
+        let task = if can_start { self.start(&mut state, now, unwanted) } else { None };
+        let step = self.step(&state, now, unwanted, can_start);
+        drop(state);
+        if let Some(overdue) = overdue {
             overdue.end(None);
         }
-        let task = if can_start { self.start(&mut state, now, unwanted) } else { None };
-        (self.step(&state, now, unwanted, can_start), task)
+        (step, task)
     }
 
     /// Starts the flight that is due, unless one is under way.
