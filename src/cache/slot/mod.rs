@@ -36,7 +36,6 @@ use crate::{
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
     lock::lock,
-    report::RequestCause,
     runtime::{AbortOnDrop, TaskHandle},
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
@@ -231,13 +230,13 @@ impl State {
         Some(since.max(requested_at).after(SUSPECT_WAIT)).filter(|until| !now.reached(*until))
     }
 
-    /// Why a token is requested.
-    fn cause(&self, now: Moment) -> RequestCause {
+    /// Why a token is requested, as a label of metrics.
+    fn cause(&self, now: Moment) -> &'static str {
         match &self.issued {
-            None => RequestCause::Cold,
-            Some(issued) if now.reached(issued.expires_at) => RequestCause::Expired,
-            Some(issued) if issued.suspicion.is_some() => RequestCause::Rejected,
-            Some(_) => RequestCause::Aging,
+            None => "cold",
+            Some(issued) if now.reached(issued.expires_at) => "expired",
+            Some(issued) if issued.suspicion.is_some() => "rejected",
+            Some(_) => "aging",
         }
     }
 
