@@ -3,13 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use super::{
-    Clock, Core, TokenCache,
-    context::Context,
-    endpoint::Endpoint,
-    keys::{self, Keys},
-    lease::Leases,
-    renewal::Settings,
-    slot::Slot,
+    Clock, Core, TokenCache, context::Context, endpoint::Endpoint, keys::Keys, lease::Leases, renewal::Settings,
 };
 #[cfg(feature = "store")]
 use crate::store::{EncryptionKey, Seal, SharedTokens, TokenStore};
@@ -41,7 +35,6 @@ pub struct TokenCacheBuilder {
     origins: Origins,
     refused: Option<Error>,
     settings: Settings,
-    most_keys: usize,
     clock: Clock,
     #[cfg(feature = "store")]
     shared: SharedIn,
@@ -54,7 +47,6 @@ impl TokenCacheBuilder {
             origins: Origins::default(),
             refused: None,
             settings: Settings::default(),
-            most_keys: keys::MOST,
             clock: Clock::system(),
             #[cfg(feature = "store")]
             shared: SharedIn::default(),
@@ -129,7 +121,7 @@ impl TokenCacheBuilder {
     /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
     /// stay.
     pub fn most_keys(mut self, most: usize) -> Self {
-        self.most_keys = most;
+        self.settings.most_keys = most;
         self.refuse_unless(most > 0, "most_keys: zero; every such request would need a new token")
     }
 
@@ -197,8 +189,8 @@ impl TokenCacheBuilder {
 
     pub(super) fn finish(self) -> TokenCache {
         let report = Reporter::new(self.source.name());
-        let keys = Keys::new(self.most_keys, self.source.defaults());
         let context = Arc::new(Context {
+            defaults: self.source.defaults(),
             source: self.source,
             settings: self.settings,
             clock: self.clock,
@@ -209,9 +201,9 @@ impl TokenCacheBuilder {
             shared_tokens: self.shared.tokens(&report),
             report,
         });
-        let default = Slot::new(Arc::clone(&context), TokenRequest::default());
-        let core = Core { context, origins: self.origins, default: Arc::clone(&default), keys };
-        TokenCache { core: Arc::new(core), own: default }
+        let keys = Keys::new(Arc::clone(&context));
+        let own = keys.slot(&TokenRequest::default());
+        TokenCache { core: Arc::new(Core { context, origins: self.origins, keys }), own }
     }
 
     /// The first refusal is what [`build`](Self::build) returns.

@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use super::{clock::Clock, endpoint::Endpoint, lease::Leases, renewal::Settings};
 #[cfg(feature = "store")]
 use crate::store::SharedTokens;
-use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME};
+use crate::{report::Reporter, source::TokenSource, token::LONGEST_LIFETIME, token_request::TokenRequest};
 
 /// Added to the source's own time limit: a flight that has not ended by then is in a runtime that nobody drives.
 const GRACE: Duration = Duration::from_millis(500);
 
 pub(super) struct Context {
     pub source: Arc<dyn TokenSource>,
+    /// The source's own scope, resource, audience and parameters.
+    pub defaults: TokenRequest,
     pub settings: Settings,
     pub clock: Clock,
     pub endpoint: Endpoint,

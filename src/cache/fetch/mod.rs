@@ -121,7 +121,8 @@ impl FlightTask {
 
     async fn exchange(&self, attempt: usize) -> (TokenResult, Exchange) {
         let context = &self.context;
-        let mut exchange = context.report.exchange(&self.request, attempt, self.caller.as_ref());
+        let named = self.request.or(&context.defaults);
+        let mut exchange = context.report.exchange(&named, attempt, self.caller.as_ref());
         let call = self.call(context.time_limit(), || context.source.token(&self.request));
         let call = context.report.unless_slow(&self.request, call);
         let outcome = exchange.span.around(call).await.and_then(|outcome| outcome);

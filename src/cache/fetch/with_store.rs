@@ -67,17 +67,17 @@ impl FlightTask {
 
     /// `None`: the source cannot say which token this is.
     async fn visit(&self, shared: Arc<SharedTokens>) -> Option<Visit> {
-        let (source, request) = (&self.context.source, &self.request);
+        let Context { source, defaults, .. } = &*self.context;
         let identity = || async {
-            match source.identity(request) {
+            match source.identity(&self.request) {
                 Some(identity) => identity.await,
-                None => Ok(TokenIdentity::new().with_request(&request.or(&source.defaults()))),
+                None => Ok(TokenIdentity::new().with_request(&self.request.or(defaults))),
             }
         };
         match self.call(IDENTIFIED_WITHIN, identity).await.and_then(|identity| identity) {
             Ok(identity) => Visit::new(shared, &identity).ok(),
             Err(error) => {
-                report::unidentified(&self.context.report, request, shared.store.name(), &error);
+                report::unidentified(&self.context.report, &self.request, shared.store.name(), &error);
                 None
             }
         }
