@@ -43,22 +43,14 @@ pub struct TokenCacheBuilder {
 impl TokenCacheBuilder {
     pub(super) fn new(source: impl TokenSource) -> Self {
         Self {
+            origins: source.origins().unwrap_or_default(),
             source: Arc::new(source),
-            origins: Origins::default(),
             refused: None,
             settings: Settings::default(),
             clock: Clock::system(),
             #[cfg(feature = "store")]
             shared: SharedIn::default(),
         }
-    }
-
-    /// Adds the origins that the source names itself.
-    pub(super) fn with_origins_of_source(mut self) -> Self {
-        if let Some(origins) = self.source.origins() {
-            self.origins.extend(origins);
-        }
-        self
     }
 
     /// Names an origin that the tokens may be sent to, such as `https://api.example.com`. Can be called repeatedly;
@@ -178,13 +170,12 @@ impl TokenCacheBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let complete = self.with_origins_of_source();
-        if complete.origins.is_empty() {
+        if self.origins.is_empty() {
             return Err(Origins::missing());
         }
         #[cfg(feature = "store")]
-        complete.shared.check(&*complete.source)?;
-        Ok(complete.finish())
+        self.shared.check(&*self.source)?;
+        Ok(self.finish())
     }
 
     pub(super) fn finish(self) -> TokenCache {

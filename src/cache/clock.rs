@@ -118,19 +118,14 @@ impl Manual {
 
 #[inline]
 fn system() -> Moment {
-    let (mono, wall) = ticks();
-    Moment { mono: mono.unwrap_or_else(exact_mono), wall: wall.unwrap_or_else(exact_wall) }
+    last_tick().unwrap_or_else(exact)
 }
 
 #[cold]
-fn exact_mono() -> i64 {
+fn exact() -> Moment {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    nanoseconds(START.elapsed())
-}
-
-#[cold]
-fn exact_wall() -> i64 {
-    nanoseconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Moment { mono: nanoseconds(START.elapsed()), wall: nanoseconds(wall) }
 }
 
 /// Three centuries at most.
@@ -150,7 +145,7 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// exact time takes three times as long.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
-fn ticks() -> (Option<i64>, Option<i64>) {
+fn last_tick() -> Option<Moment> {
     use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
 
     // Unlike `clock_gettime`, this function does not panic if a kernel lacks the clock.
@@ -158,10 +153,10 @@ fn ticks() -> (Option<i64>, Option<i64>) {
         let time = clock_gettime_dynamic(DynamicClockId::Known(clock)).ok()?;
         Some((time.tv_sec as i64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as i64))
     };
-    (read(ClockId::MonotonicCoarse), read(ClockId::RealtimeCoarse))
+    Some(Moment { mono: read(ClockId::MonotonicCoarse)?, wall: read(ClockId::RealtimeCoarse)? })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn ticks() -> (Option<i64>, Option<i64>) {
-    (None, None)
+fn last_tick() -> Option<Moment> {
+    None
 }

@@ -297,7 +297,7 @@ fn waits_for_itself() -> Error {
 
 impl From<ClientCredentials> for TokenCache {
     fn from(source: ClientCredentials) -> Self {
-        TokenCacheBuilder::new(source).with_origins_of_source().finish()
+        TokenCacheBuilder::new(source).finish()
     }
 }
 
