@@ -77,12 +77,12 @@ impl Endpoint {
 
     /// Whether no request may start now, even if the trouble is not certain yet.
     pub(super) fn is_to_be_left_alone(&self, now: Moment) -> bool {
-        self.lock().diagnosis.trouble.as_ref().is_some_and(|trouble| !now.reached(trouble.until))
+        self.lock().diagnosis.trouble.as_ref().is_some_and(|trouble| !now.reached(trouble.hold.until))
     }
 
     /// Why token requests fail for all tokens.
     pub(super) fn trouble(&self) -> Option<Error> {
-        self.lock().diagnosis.trouble.as_ref().map(|trouble| trouble.error.clone())
+        self.lock().diagnosis.trouble.as_ref().map(|trouble| trouble.hold.error.clone())
     }
 
     /// Waits for permission to start an exchange: a bounded number at once, and one a second in an outage. A turn ends
@@ -127,7 +127,7 @@ impl Endpoint {
             // Several tokens may have been refused because of the same credentials.
             return since;
         }
-        turns.diagnosis.trouble.take_if(|trouble| trouble.reason == Reason::Verdict);
+        turns.diagnosis.trouble.take_if(|trouble| trouble.hold.reason == Reason::Verdict);
         turns.credentials_since = Some(now);
         now
     }
@@ -141,17 +141,17 @@ impl Turns {
     /// How long a caller that came at `came` waits before it asks again; `None`: it is its turn.
     fn wait(&mut self, came: Moment, now: Moment, yields: Duration) -> Result<Option<Duration>, Error> {
         self.in_progress.retain(|_, begun| !now.reached(begun.ends_at));
-        self.diagnosis.trouble.take_if(|trouble| trouble.is_forgotten(now));
+        self.diagnosis.forget(now);
         if let Some(hold) = self.hold(now) {
             return Err(hold.error(now));
         }
         if let Some(trouble) = &self.diagnosis.trouble {
             let paced = self.last_start.map_or(now, |start| start.after(BETWEEN_REQUESTS));
-            let next = paced.max(trouble.until).after(yields);
+            let next = paced.max(trouble.hold.until).after(yields);
             if !now.reached(next) {
                 let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
-                let wait = now.until(next);
-                return if is_met { Err(trouble.error.held_back(wait)) } else { Ok(Some(wait.min(BETWEEN_REQUESTS))) };
+                let (wait, error) = (now.until(next), &trouble.hold.error);
+                return if is_met { Err(error.held_back(wait)) } else { Ok(Some(wait.min(BETWEEN_REQUESTS))) };
             }
         }
         let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
@@ -179,9 +179,8 @@ impl Turns {
 
     /// What holds back every token, once that is certain.
     fn hold(&self, now: Moment) -> Option<Hold> {
-        let trouble = self.diagnosis.trouble.as_ref().filter(|trouble| !now.reached(trouble.until))?;
-        let Trouble { until, reason, ref error, .. } = *trouble;
-        self.is_certain(trouble, now).then(|| Hold { until, reason, error: error.clone() })
+        let trouble = self.diagnosis.trouble.as_ref().filter(|trouble| !now.reached(trouble.hold.until))?;
+        self.is_certain(trouble, now).then(|| trouble.hold.clone())
     }
 
     /// A finding is certain once every exchange that was under way before it has ended without a token, or has run for
