@@ -184,8 +184,8 @@ impl TokenCacheBuilder {
             defaults: self.source.defaults(),
             source: self.source,
             settings: self.settings,
+            endpoint: Endpoint::new(self.clock.clone()),
             clock: self.clock,
-            endpoint: Endpoint::default(),
             leases: Leases::new(),
             streaks: Arc::default(),
             #[cfg(feature = "store")]

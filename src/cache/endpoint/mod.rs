@@ -33,8 +33,8 @@ const MOST_SLOW: usize = 16;
 /// How long an exchange that was already under way may refute a finding.
 const MAY_REFUTE: Duration = Duration::from_secs(5);
 
-#[derive(Default)]
 pub(super) struct Endpoint {
+    clock: Clock,
     turns: Mutex<Turns>,
     /// A turn has ended.
     vacated: Notify,
@@ -67,9 +67,15 @@ pub(super) struct Turn<'a> {
     is_first: bool,
     /// Whether there is no trouble, so that quick retries do not add to an outage.
     is_calm: bool,
+    /// When the exchange started that brought a token, which ends any trouble when the turn ends.
+    pub succeeded_since: Option<Moment>,
 }
 
 impl Endpoint {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, turns: Mutex::default(), vacated: Notify::new() }
+    }
+
     /// What holds back every token.
     pub(super) fn hold(&self, now: Moment) -> Option<Hold> {
         self.lock().hold(now)
@@ -91,17 +97,18 @@ impl Endpoint {
     /// # Errors
     ///
     /// Why token requests fail for all tokens, once that is certain.
-    pub(super) async fn turn(&self, clock: &Clock, time: Duration, is_first: bool) -> Result<Turn<'_>, Error> {
-        let came = clock.now();
+    pub(super) async fn turn(&self, time: Duration, is_first: bool) -> Result<Turn<'_>, Error> {
+        let came = self.clock.now();
         // In an outage, tokens that have not failed yet go first, in an order that no caller's rhythm decides.
         let yields = BETWEEN_REQUESTS.mul_f64(if is_first { fastrand::f64() } else { 1.0 });
         loop {
             let wait = {
-                let (now, mut turns) = (clock.now(), self.lock());
+                let (now, mut turns) = (self.clock.now(), self.lock());
                 match turns.wait(came, now, yields) {
                     Ok(None) => {
                         let (id, is_calm) = (turns.begin(came, now, time), turns.diagnosis.trouble.is_none());
-                        return Ok(Turn { endpoint: self, id, began_at: now, is_first, is_calm });
+                        let (began_at, succeeded_since) = (now, None);
+                        return Ok(Turn { endpoint: self, id, began_at, is_first, is_calm, succeeded_since });
                     }
                     Ok(Some(wait)) => wait,
                     Err(error) => {
@@ -154,12 +161,15 @@ impl Turns {
                 return if is_met { Err(error.held_back(wait)) } else { Ok(Some(wait.min(BETWEEN_REQUESTS))) };
             }
         }
-        let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
-        let slow = self.in_progress.values().filter(slow).count();
-        let most = MOST_IN_FLIGHT + self.line.more();
-        let running = self.in_progress.len();
-        let is_full = running - slow >= most || running >= most.max(MOST_IN_FLIGHT + MOST_SLOW);
-        Ok(is_full.then(|| self.next_slow(now)))
+        Ok((self.free(now) == 0).then(|| self.next_slow(now)))
+    }
+
+    /// How many exchanges may start now, but for trouble.
+    fn free(&self, now: Moment) -> usize {
+        let is_slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
+        let slow = self.in_progress.values().filter(is_slow).count();
+        let most = MOST_IN_FLIGHT + self.line.more;
+        (most + slow).min(most.max(MOST_IN_FLIGHT + MOST_SLOW)).saturating_sub(self.in_progress.len())
     }
 
     /// A caller that came at `came` gets a turn, which ends after `time`.
@@ -211,24 +221,18 @@ impl Turn<'_> {
         turns.line.failed(Reason::of(error) == Reason::RetryAfter, now);
         turns.diagnosis.failed(&failure, now)
     }
-
-    /// An exchange brought a token, which ends any trouble.
-    pub(super) fn succeeded(&self, started_at: Moment, now: Moment) {
-        let (ends_trouble, grows) = {
-            let mut turns = self.endpoint.lock();
-            (turns.diagnosis.succeeded(now), turns.line.succeeded(started_at.until(now), now))
-        };
-        if ends_trouble {
-            self.endpoint.vacated.notify_waiters();
-        } else if grows {
-            self.endpoint.vacated.notify_one();
-        }
-    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.endpoint.lock().in_progress.remove(&self.id);
-        self.endpoint.vacated.notify_one();
+        let (now, mut turns) = (self.endpoint.clock.now(), self.endpoint.lock());
+        turns.in_progress.remove(&self.id);
+        if let Some(started_at) = self.succeeded_since {
+            turns.diagnosis.succeeded(now);
+            turns.line.succeeded(started_at.until(now), now);
+        }
+        let free = turns.free(now);
+        drop(turns);
+        (0..free).for_each(|_| self.endpoint.vacated.notify_one());
     }
 }

@@ -74,14 +74,11 @@ impl Diagnosis {
         is_proven
     }
 
-    /// Returns whether the success ends an outage.
-    pub(super) fn succeeded(&mut self, now: Moment) -> bool {
+    pub(super) fn succeeded(&mut self, now: Moment) {
         self.failed.clear();
-        let trouble = self.trouble.take();
-        if trouble.as_ref().is_some_and(|trouble| !trouble.is_confirmed()) {
+        if self.trouble.take().is_some_and(|trouble| !trouble.is_confirmed()) {
             self.refuted = (self.refuted.0.saturating_add(1), Some(now));
         }
-        trouble.is_some()
     }
 
     /// How many tokens have failed in a row for this reason, this one included.

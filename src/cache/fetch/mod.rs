@@ -66,13 +66,14 @@ impl FlightTask {
         if let Some(token) = &self.rejected {
             let _ = self.call(context.time_limit(), || context.source.rejected(&self.request, token)).await;
         }
-        let turn = match context.endpoint.turn(&context.clock, context.flight_limit(), self.is_first).await {
+        let mut turn = match context.endpoint.turn(context.flight_limit(), self.is_first).await {
             Ok(turn) => turn,
             Err(error) => return self.end(Some(Err(error))),
         };
         let Some((outcome, started_at, exchange)) = self.exchanges(&turn).await else { return };
         let landed = exchange.span.within(|| self.slot.upgrade()?.finish(&self.flight, outcome.clone(), started_at));
         drop(exchange);
+        turn.succeeded_since = outcome.is_ok().then_some(started_at);
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
         self.tell_store(visit, &outcome, landed.as_ref(), started_at).await;
@@ -94,12 +95,8 @@ impl FlightTask {
             let started_at = self.begin()?;
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
-            let now = context.clock.now();
-            let Err(error) = &outcome else {
-                turn.succeeded(started_at, now);
-                return Some((outcome, started_at, exchange));
-            };
-            let source = context.report.source();
+            let Err(error) = &outcome else { return Some((outcome, started_at, exchange)) };
+            let (source, now) = (context.report.source(), context.clock.now());
             if turn.failed(&self.request, error, source, now) {
                 log::about_all_tokens(source, error);
             }
