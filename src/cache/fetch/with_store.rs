@@ -91,7 +91,7 @@ impl FlightTask {
 
     fn urgency(&self) -> Urgency {
         match self.slot.upgrade() {
-            Some(slot) if self.may_request => slot.urgency(),
+            Some(slot) if self.may_request && !self.flight.is_awaited() => slot.urgency(),
             _ => Urgency::WaitedFor,
         }
     }
@@ -105,11 +105,7 @@ impl FlightTask {
         started_at: Moment,
     ) {
         let Some(visit) = visit else { return };
-        let urgency = match self.slot.upgrade() {
-            // Callers that come before the store has answered wait for the lease, unless they have a token.
-            Some(slot) if !self.flight.is_awaited() => slot.urgency(),
-            _ => Urgency::WaitedFor,
-        };
+        let urgency = self.urgency();
         let ago = || self.context.clock.now().since(started_at);
         match (landed, outcome) {
             (Some(Ok(token)), _) => {
