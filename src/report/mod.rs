@@ -22,7 +22,7 @@ use crate::{challenge::Rejection, error::Error, lock::lock, token::AccessToken, 
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     source: Arc<str>,
-    mentions: Arc<Mentions>,
+    pub mentions: Arc<Mentions>,
 }
 
 /// What the log mentions only once, such as origins. Bounded, since a crawler may send requests to any number of them.
@@ -67,11 +67,6 @@ impl Reporter {
     /// The name of the source.
     pub(crate) fn source(&self) -> &str {
         &self.source
-    }
-
-    /// Whether the log has not mentioned this yet and may do so.
-    pub(crate) fn is_first_mention(&self, what: &str) -> bool {
-        self.mentions.is_first(what)
     }
 
     /// Mentions a token request that is slow, so that callers that wait are not a mystery.
@@ -145,6 +140,7 @@ impl Reporter {
 }
 
 impl Mentions {
+    /// Whether the log has not mentioned this yet and may do so.
     pub(crate) fn is_first(&self, what: &str) -> bool {
         let mut mentioned = lock(&self.0);
         mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
