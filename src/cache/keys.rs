@@ -74,8 +74,8 @@ impl Keys {
                 break;
             }
             let Some((key, slot)) = slots.pop_lru() else { break };
-            let is_held = Arc::strong_count(&slot) > 1 || slot.is_flying();
-            if is_held || (slots.len() + 1 < 2 * most && (slot.was_used() || slot.holds_back())) {
+            let is_held = Arc::strong_count(&slot) > 1;
+            if is_held || (slots.len() + 1 < 2 * most && (slot.was_used() || slot.knows_more())) {
                 slots.push(key, slot);
             } else {
                 forgotten += 1;

@@ -65,8 +65,8 @@ pub(super) struct Turn<'a> {
     began_at: Moment,
     /// Whether nothing had failed for this token before.
     is_first: bool,
-    /// Whether there is no trouble, so that quick retries do not add to an outage.
-    is_calm: bool,
+    /// Whether the same exchange may be tried again at once: for a first failure, and not in an outage.
+    pub allows_quick_retry: bool,
     /// When the exchange started that brought a token, which ends any trouble when the turn ends.
     pub succeeded_since: Option<Moment>,
 }
@@ -106,9 +106,14 @@ impl Endpoint {
                 let (now, mut turns) = (self.clock.now(), self.lock());
                 match turns.wait(came, now, yields) {
                     Ok(None) => {
-                        let (id, is_calm) = (turns.begin(came, now, time), turns.diagnosis.trouble.is_none());
-                        let (began_at, succeeded_since) = (now, None);
-                        return Ok(Turn { endpoint: self, id, began_at, is_first, is_calm, succeeded_since });
+                        return Ok(Turn {
+                            endpoint: self,
+                            id: turns.begin(came, now, time),
+                            began_at: now,
+                            is_first,
+                            allows_quick_retry: is_first && turns.diagnosis.trouble.is_none(),
+                            succeeded_since: None,
+                        });
                     }
                     Ok(Some(wait)) => wait,
                     Err(error) => {
@@ -207,11 +212,6 @@ impl Turn<'_> {
         if let Some(begun) = self.endpoint.lock().in_progress.get_mut(&self.id) {
             begun.ends_at = end;
         }
-    }
-
-    /// Whether the same exchange may be tried again at once.
-    pub(super) fn allows_quick_retry(&self) -> bool {
-        self.is_first && self.is_calm
     }
 
     /// An exchange failed. Returns whether this shows that token requests fail for all tokens.

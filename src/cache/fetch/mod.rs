@@ -101,7 +101,7 @@ impl FlightTask {
                 log::about_all_tokens(source, error);
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
-            let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else {
+            let Some(wait) = wait.filter(|_| turn.allows_quick_retry) else {
                 return Some((outcome, started_at, exchange));
             };
             self.pause(wait);

@@ -118,15 +118,12 @@ impl Slot {
         [own, self.context.endpoint.hold(now)].into_iter().flatten().max_by_key(|hold| now.until(hold.until))
     }
 
-    pub(super) fn is_flying(&self) -> bool {
+    /// Whether it knows something that a new slot for the same token could only learn by another token request, or is
+    /// about to.
+    pub(super) fn knows_more(&self) -> bool {
         let (now, state) = self.locked();
-        state.is_flying(now)
-    }
-
-    /// Whether it remembers something that a new slot for the same token could only learn by another token request.
-    pub(super) fn holds_back(&self) -> bool {
-        let (now, state) = self.locked();
-        state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until)) || state.streaks.hold_back(now)
+        let is_held_back = state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until));
+        is_held_back || state.streaks.hold_back(now) || state.is_flying(now)
     }
 
     pub(super) fn status(&self) -> CacheStatus {
