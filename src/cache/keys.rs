@@ -65,8 +65,8 @@ impl Keys {
     }
 
     /// Removes the least recently asked for first. A slot that a caller or a handle holds stays, even beyond the limit.
-    /// One whose leases are used, or that holds back token requests, stays until there are twice as many slots as the
-    /// limit allows.
+    /// One whose leases are used, or that knows more than a new one would, stays until there are twice as many slots as
+    /// the limit allows.
     fn make_room(&self, slots: &mut Slots) -> usize {
         let (most, mut forgotten) = (self.context.settings.most_keys, 0);
         for _ in 0..MOST_TRIES.min(slots.len()) {
