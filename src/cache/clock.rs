@@ -85,9 +85,8 @@ impl Clock {
     /// jumps with [`jump_wall_clock`](Self::jump_wall_clock).
     #[cfg(feature = "test-util")]
     pub fn tokio() -> Self {
-        let manual =
-            Manual { start: system(), tokio_start: tokio::time::Instant::now(), wall_ahead: AtomicI64::new(0) };
-        Self { manual: Some(Arc::new(manual)) }
+        let (start, tokio_start) = (Self::system().now(), tokio::time::Instant::now());
+        Self { manual: Some(Arc::new(Manual { start, tokio_start, wall_ahead: AtomicI64::new(0) })) }
     }
 
     /// For tests: moves only the wall clock by that many milliseconds, forward (as after a suspend) or back. Does not
@@ -102,7 +101,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match &self.manual {
-            None => system(),
+            None => last_tick().unwrap_or_else(exact),
             Some(manual) => manual.now(),
         }
     }
@@ -114,11 +113,6 @@ impl Manual {
         now.wall = now.wall.saturating_add(self.wall_ahead.load(Ordering::Relaxed));
         now
     }
-}
-
-#[inline]
-fn system() -> Moment {
-    last_tick().unwrap_or_else(exact)
 }
 
 #[cold]

@@ -32,6 +32,14 @@ impl Context {
         Arc::strong_count(&self.streaks) > 1
     }
 
+    /// Whether another instance may have a token.
+    pub(super) fn has_store(&self) -> bool {
+        #[cfg(feature = "store")]
+        return self.shared_tokens.as_ref().is_some_and(|shared| shared.store.is_up());
+        #[cfg(not(feature = "store"))]
+        false
+    }
+
     /// How long one call to the source may take.
     pub(super) fn time_limit(&self) -> Duration {
         self.source.time_limit().min(LONGEST_LIFETIME)

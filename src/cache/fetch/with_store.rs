@@ -22,13 +22,6 @@ const IDENTIFIED_WITHIN: Duration = Duration::from_secs(2);
 /// rest is for a token request of its own.
 const PATIENCE_SHARE: f64 = 0.8;
 
-impl Context {
-    /// Whether another instance may have a token.
-    pub(in crate::cache) fn has_store(&self) -> bool {
-        self.shared_tokens.as_ref().is_some_and(|shared| shared.store.is_up())
-    }
-}
-
 impl FlightTask {
     /// Looks into the store before a token is requested. `None`: the flight has ended. Without a visit, the store has
     /// no part in the request.

@@ -2,17 +2,10 @@
 
 use crate::cache::{
     clock::Moment,
-    context::Context,
     slot::{FlightTask, TokenResult},
 };
 
 pub(super) struct Visit;
-
-impl Context {
-    pub(in crate::cache) fn has_store(&self) -> bool {
-        false
-    }
-}
 
 impl FlightTask {
     pub(super) async fn ask_store(self) -> Option<(Self, Option<Visit>)> {

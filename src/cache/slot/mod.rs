@@ -162,10 +162,7 @@ impl Slot {
     /// Where to store the handle of the task that keeps the token warm. `None`: there is one already.
     pub(super) fn warm_up(&self) -> Option<TaskHandle> {
         let mut state = self.lock();
-        if state.warm.is_some() {
-            return None;
-        }
-        Some(state.warm.insert(AbortOnDrop::default()).handle())
+        state.warm.is_none().then(|| state.warm.insert(AbortOnDrop::default()).handle())
     }
 
     /// The task that kept the token warm has ended. Ends the lease, so that the next call comes here and starts
