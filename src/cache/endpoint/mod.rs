@@ -215,9 +215,9 @@ impl Turn<'_> {
     }
 
     /// An exchange failed. Returns whether this shows that token requests fail for all tokens.
-    pub(super) fn failed(&self, token: &TokenRequest, error: &Error, source: &str, now: Moment) -> bool {
+    pub(super) fn failed(&self, token: &TokenRequest, error: &Error, source: &str) -> bool {
         let failure = FailedExchange { token, error, began_at: self.began_at, is_first: self.is_first, source };
-        let mut turns = self.endpoint.lock();
+        let (now, mut turns) = (self.endpoint.clock.now(), self.endpoint.lock());
         turns.line.failed(Reason::of(error) == Reason::RetryAfter, now);
         turns.diagnosis.failed(&failure, now)
     }

@@ -96,17 +96,16 @@ impl FlightTask {
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
             let Err(error) = &outcome else { return Some((outcome, started_at, exchange)) };
-            let (source, now) = (context.report.source(), context.clock.now());
-            if turn.failed(&self.request, error, source, now) {
+            let source = context.report.source();
+            if turn.failed(&self.request, error, source) {
                 log::about_all_tokens(source, error);
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry) else {
                 return Some((outcome, started_at, exchange));
             };
-            self.pause(wait);
+            turn.extend(self.pause(wait));
             exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
-            turn.extend(now.after(wait + context.flight_limit()));
             sleep(wait).await;
             waited += wait;
             // Other tokens may have shown in the meantime that the endpoint is in trouble.

@@ -118,10 +118,11 @@ impl FlightTask {
         begins.then_some(now)
     }
 
-    /// It goes on after `wait`.
-    pub(in crate::cache) fn pause(&self, wait: Duration) {
+    /// It goes on after `wait`. Returns by when it ends then.
+    pub(in crate::cache) fn pause(&self, wait: Duration) -> Moment {
         let deadline = self.context.clock.now().after(wait + self.context.flight_limit());
         self.flight.change(|progress| progress.deadline = deadline);
+        deadline
     }
 
     /// Ends the flight, for its slot and then for the callers that wait.
