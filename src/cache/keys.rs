@@ -68,14 +68,15 @@ impl Keys {
     /// One whose leases are used, or that knows more than a new one would, stays until there are twice as many slots as
     /// the limit allows.
     fn make_room(&self, slots: &mut Slots) -> usize {
-        let (most, mut forgotten) = (self.context.settings.most_keys, 0);
+        let Context { leases, settings, .. } = &*self.context;
+        let (most, mut forgotten) = (settings.most_keys, 0);
         for _ in 0..MOST_TRIES.min(slots.len()) {
             if slots.len() < most {
                 break;
             }
             let Some((key, slot)) = slots.pop_lru() else { break };
             let is_held = Arc::strong_count(&slot) > 1;
-            if is_held || (slots.len() + 1 < 2 * most && (slot.was_used() || slot.knows_more())) {
+            if is_held || (slots.len() + 1 < 2 * most && (leases.were_used(key) || slot.knows_more())) {
                 slots.push(key, slot);
             } else {
                 forgotten += 1;
