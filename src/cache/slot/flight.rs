@@ -35,8 +35,8 @@ struct Progress {
     /// When its first exchange began.
     began_at: Option<Moment>,
     has_ended: bool,
-    /// Of a flight that has ended; `None` if another has taken over, or its task has ended (its runtime ended). Then one
-    /// of the callers that wait takes over.
+    /// Of a flight that has ended; `None` if another has taken over, or its task has ended (its runtime ended). Then
+    /// one of the callers that wait takes over.
     outcome: Option<TokenResult>,
 }
 
