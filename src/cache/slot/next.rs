@@ -31,9 +31,7 @@ impl Slot {
         can_start: bool,
     ) -> (Step, Option<FlightTask>) {
         let (now, mut state) = self.locked();
-        if let Some(overdue) = state.take_flight(|flight| now.reached(flight.deadline())) {
-            overdue.end(None);
-        }
+        state.take_flight(|flight| flight.has_ended_by(now));
         let task = if can_start { self.start(&mut state, now, unwanted) } else { None };
         (self.step(&state, now, unwanted, can_start), task)
     }
