@@ -159,6 +159,28 @@ fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_its_runtime_conti
     assert_eq!(source.count(), 1);
 }
 
+/// Its clocks say that the fetch is overdue, but only a caller in a runtime can take over.
+#[test]
+fn a_caller_outside_of_a_runtime_ends_no_fetch() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    source.delay(millis(100));
+    current_thread().block_on(async {
+        start_a_fetch(&source, &tokens).await;
+        clock.jump_wall_clock(60_000);
+        assert!(
+            without_runtime({
+                let tokens = tokens.clone();
+                async move { tokens.try_token() }
+            })
+            .is_none()
+        );
+        tokio::time::sleep(millis(200)).await;
+        assert!(tokens.try_token().is_some());
+    });
+    assert_eq!(source.count(), 1);
+}
+
 #[test]
 fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();
@@ -219,4 +241,40 @@ fn a_source_that_blocks_its_thread_is_taken_over() {
     let runtime = Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
     assert_eq!(runtime.block_on(token(&tokens)).expect("a token"), "token-1");
     drop(end);
+}
+
+/// It blocks before it has sent a token request.
+#[test]
+fn a_source_that_blocked_its_thread_for_too_long_requests_no_token_afterwards() {
+    struct Blocks(Source, Mutex<Option<mpsc::Receiver<()>>>);
+    #[async_trait]
+    impl TokenSource for Blocks {
+        async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+            self.0.token(request).await
+        }
+
+        async fn rejected(&self, _: &TokenRequest, _: &AccessToken) {
+            let blocks = self.1.lock().expect("no panic").take();
+            if let Some(blocks) = blocks {
+                let _ = blocks.recv();
+            }
+        }
+
+        fn time_limit(&self) -> Duration {
+            millis(100)
+        }
+    }
+    let (end, blocks) = mpsc::channel();
+    let source = Source::new();
+    let blocking = Blocks(source.clone(), Mutex::new(Some(blocks)));
+    let tokens = TokenCache::builder(blocking).any_origin().build().expect("complete");
+    let runtime = Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        tokens.reject(&tokens.token().await.expect("a token"));
+        assert_eq!(token(&tokens).await.expect("a token"), "token-2");
+    });
+    drop(end);
+    // Waits until its threads have ended.
+    drop(runtime);
+    assert_eq!(source.count(), 2);
 }
