@@ -95,6 +95,30 @@ fn callers_wait_for_the_replacement_of_a_rejected_token_five_seconds_in_all() {
 }
 
 #[test]
+fn the_next_caller_starts_the_renewal_again_that_ended_with_its_runtime() {
+    let (first, next) = (paused(), paused());
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    first.block_on(tokens.token()).expect("a token");
+    source.respond(Outcome::Hangs);
+    clock.jump_wall_clock(50 * 60 * 1_000);
+    first.block_on(async {
+        assert_eq!(try_token(&tokens), "token-1");
+        tokio::task::yield_now().await;
+        assert_eq!(try_token(&tokens), "token-1", "meanwhile");
+    });
+    assert_eq!(source.in_flight(), 1);
+    drop(first);
+    source.respond(Outcome::Lives(hours(1)));
+    clock.jump_wall_clock(2_000);
+    next.block_on(async {
+        assert_eq!(try_token(&tokens), "token-1");
+        tokio::task::yield_now().await;
+        assert_eq!(try_token(&tokens), "token-3");
+    });
+}
+
+#[test]
 fn fetches_that_nobody_drives_keep_no_other_from_the_endpoint() {
     let (frozen, driven) = (paused(), paused());
     let source = Source::new().with_time_limit(millis(100));
