@@ -90,7 +90,7 @@ struct Issued {
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal. `requested_at`: a flight that has left without it began then.
+    /// Callers wait for the renewal. `requested_at` is of an earlier flight, which ended without an outcome.
     Awaited { since: Moment, requested_at: Option<Moment> },
     /// Callers still get it.
     Served,
