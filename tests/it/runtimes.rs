@@ -217,64 +217,79 @@ fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error
     assert_eq!(timerless.block_on(token(&tokens)).expect("a token"), "token-1");
 }
 
+type Receiver = Mutex<Option<mpsc::Receiver<()>>>;
+
+/// Blocks its thread, once, until the other ends of these are dropped.
+struct Blocks {
+    source: Source,
+    in_token: Receiver,
+    in_rejected: Receiver,
+}
+
+fn block(on: &Receiver) {
+    let blocks = on.lock().expect("no panic").take();
+    if let Some(blocks) = blocks {
+        let _ = blocks.recv();
+    }
+}
+
+#[async_trait]
+impl TokenSource for Blocks {
+    async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+        block(&self.in_token);
+        self.source.token(request).await
+    }
+
+    async fn rejected(&self, request: &TokenRequest, token: &AccessToken) {
+        TokenSource::rejected(&self.source, request, token).await;
+        block(&self.in_rejected);
+    }
+
+    fn time_limit(&self) -> Duration {
+        millis(100)
+    }
+}
+
+fn three_threads() -> Runtime {
+    Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime")
+}
+
 #[test]
 fn a_source_that_blocks_its_thread_is_taken_over() {
-    struct Blocks(Source, Mutex<Option<mpsc::Receiver<()>>>);
-    #[async_trait]
-    impl TokenSource for Blocks {
-        async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-            let blocks = self.1.lock().expect("no panic").take();
-            if let Some(blocks) = blocks {
-                let _ = blocks.recv();
-            }
-            self.0.token(request).await
-        }
-
-        fn time_limit(&self) -> Duration {
-            millis(100)
-        }
-    }
     let (end, blocks) = mpsc::channel();
     let source = Source::new();
-    let blocking = Blocks(source.clone(), Mutex::new(Some(blocks)));
+    let blocking = Blocks { source, in_token: Mutex::new(Some(blocks)), in_rejected: Mutex::default() };
     let tokens = TokenCache::builder(blocking).any_origin().build().expect("complete");
-    let runtime = Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
+    let runtime = three_threads();
     assert_eq!(runtime.block_on(token(&tokens)).expect("a token"), "token-1");
     drop(end);
 }
 
 /// It blocks before it has sent a token request.
 #[test]
-fn a_source_that_blocked_its_thread_for_too_long_requests_no_token_afterwards() {
-    struct Blocks(Source, Mutex<Option<mpsc::Receiver<()>>>);
-    #[async_trait]
-    impl TokenSource for Blocks {
-        async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-            self.0.token(request).await
-        }
-
-        async fn rejected(&self, _: &TokenRequest, _: &AccessToken) {
-            let blocks = self.1.lock().expect("no panic").take();
-            if let Some(blocks) = blocks {
-                let _ = blocks.recv();
+fn a_source_that_blocked_its_thread_requests_no_token_that_another_has_requested_or_that_nobody_wants() {
+    for is_wanted in [true, false] {
+        let (end, blocks) = mpsc::channel();
+        let source = Source::new();
+        let in_rejected = Mutex::new(Some(blocks));
+        let blocking = Blocks { source: source.clone(), in_token: Mutex::default(), in_rejected };
+        let tokens = TokenCache::builder(blocking).any_origin().build().expect("complete");
+        let runtime = three_threads();
+        runtime.block_on(async {
+            tokens.reject(&tokens.token().await.expect("a token"));
+            if is_wanted {
+                assert_eq!(token(&tokens).await.expect("a token"), "token-2");
+            } else {
+                tokio::time::sleep(millis(1100)).await;
+                assert!(tokens.try_token().is_none());
+                while source.rejected().is_empty() {
+                    tokio::time::sleep(millis(1)).await;
+                }
             }
-        }
-
-        fn time_limit(&self) -> Duration {
-            millis(100)
-        }
+        });
+        drop((tokens, end));
+        // Waits until its threads have ended.
+        drop(runtime);
+        assert_eq!(source.count(), 1 + usize::from(is_wanted));
     }
-    let (end, blocks) = mpsc::channel();
-    let source = Source::new();
-    let blocking = Blocks(source.clone(), Mutex::new(Some(blocks)));
-    let tokens = TokenCache::builder(blocking).any_origin().build().expect("complete");
-    let runtime = Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        tokens.reject(&tokens.token().await.expect("a token"));
-        assert_eq!(token(&tokens).await.expect("a token"), "token-2");
-    });
-    drop(end);
-    // Waits until its threads have ended.
-    drop(runtime);
-    assert_eq!(source.count(), 2);
 }

@@ -123,8 +123,9 @@ impl Flight {
 }
 
 impl FlightTask {
-    /// An exchange starts. `None`: another flight has taken over.
+    /// An exchange starts. `None`: another flight has taken over, or the slot was dropped.
     pub(in crate::cache) fn begin(&self) -> Option<Moment> {
+        self.slot.upgrade()?;
         let now = self.context.clock.now();
         let deadline = now.after(self.context.flight_limit());
         let begins = self.flight.change(|progress| {
