@@ -33,7 +33,9 @@ struct Progress {
     /// After it, nobody drives the flight's runtime any more, and the next caller takes over.
     deadline: Moment,
     /// When its first exchange began.
-    began_at: Option<Moment>,
+    first_start: Option<Moment>,
+    /// When its last exchange began.
+    last_start: Option<Moment>,
     has_ended: bool,
     /// Of a flight that has ended; `None` if another has taken over, or its task has ended (its runtime ended). Then
     /// one of the callers that wait takes over.
@@ -59,7 +61,7 @@ pub(in crate::cache) struct FlightTask {
 
 impl Flight {
     fn new(deadline: Moment) -> Self {
-        let progress = Progress { deadline, began_at: None, has_ended: false, outcome: None };
+        let progress = Progress { deadline, first_start: None, last_start: None, has_ended: false, outcome: None };
         Self(Arc::new(watch::Sender::new(progress)))
     }
 
@@ -71,8 +73,12 @@ impl Flight {
         self.0.borrow().deadline
     }
 
-    pub(super) fn began_at(&self) -> Option<Moment> {
-        self.0.borrow().began_at
+    pub(super) fn first_start(&self) -> Option<Moment> {
+        self.0.borrow().first_start
+    }
+
+    pub(super) fn last_start(&self) -> Option<Moment> {
+        self.0.borrow().last_start
     }
 
     /// The outcome; `None`: it is too late, or there will be none.
@@ -87,9 +93,16 @@ impl Flight {
         self.0.receiver_count() > 0
     }
 
-    /// Ends it for the callers that wait, unless it has ended before.
+    /// Ends it if it is overdue, and returns whether it has ended. Its callers wait until its deadline at most.
+    pub(super) fn has_ended_by(&self, now: Moment) -> bool {
+        self.change(|progress| progress.has_ended = now.reached(progress.deadline));
+        self.0.borrow().has_ended
+    }
+
+    /// Ends it, unless it has ended before, and wakes the callers that wait.
     pub(in crate::cache) fn end(&self, outcome: Option<TokenResult>) {
         self.change(|progress| (progress.has_ended, progress.outcome) = (true, outcome));
+        self.0.send_modify(|_| {});
     }
 
     /// `false`: it has ended.
@@ -100,20 +113,22 @@ impl Flight {
             if goes_on {
                 change(progress);
             }
-            // Callers that wait are woken by its end alone.
-            goes_on && progress.has_ended
+            false
         });
         goes_on
     }
 }
 
 impl FlightTask {
-    /// An exchange starts. `None`: another flight has taken over.
+    /// An exchange starts. `None`: another flight has taken over, or the slot was dropped.
     pub(in crate::cache) fn begin(&self) -> Option<Moment> {
+        self.slot.upgrade()?;
         let now = self.context.clock.now();
+        let deadline = now.after(self.context.flight_limit());
         let begins = self.flight.change(|progress| {
-            progress.deadline = now.after(self.context.flight_limit());
-            progress.began_at.get_or_insert(now);
+            progress.deadline = deadline;
+            progress.first_start.get_or_insert(now);
+            progress.last_start = Some(now);
         });
         begins.then_some(now)
     }

@@ -28,7 +28,6 @@ impl Slot {
         if !state.land(flight) {
             return Some(outcome);
         }
-        state.last_start = Some(started_at);
         let (report, cause, was_failing) = (&self.context.report, state.cause(now), state.failures > 0);
         let is_issued = outcome.is_ok();
         let new = outcome.map(|token| self.issued(token, started_at, ObtainedFrom::Source));

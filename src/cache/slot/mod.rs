@@ -89,8 +89,8 @@ struct Issued {
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal since then.
-    Awaited(Moment),
+    /// Callers wait for the renewal. `requested_at` is of an earlier flight, which ended without an outcome.
+    Awaited { since: Moment, requested_at: Option<Moment> },
     /// Callers still get it.
     Served,
 }
@@ -218,10 +218,11 @@ impl State {
 
     /// Until when callers wait for the replacement of this token, if they do.
     fn awaited_until(&self, issued: &Issued, now: Moment) -> Option<Moment> {
-        let Suspicion::Awaited(since) = issued.suspicion? else { return None };
+        let Suspicion::Awaited { since, requested_at } = issued.suspicion? else { return None };
+        let requested_at = requested_at.or_else(|| self.flight.as_ref()?.first_start());
         // Until the replacement is requested, each caller counts its wait anew.
-        let requested_at = self.flight.as_ref().and_then(Flight::began_at).unwrap_or(now);
-        Some(since.max(requested_at).after(SUSPECT_WAIT)).filter(|until| !now.reached(*until))
+        let until = since.max(requested_at.unwrap_or(now)).after(SUSPECT_WAIT);
+        Some(until).filter(|until| !now.reached(*until))
     }
 
     /// Why a token is requested, as a label of metrics.
@@ -236,13 +237,16 @@ impl State {
 
     /// Ends the flight. `false`: it has ended before, or another has taken over.
     fn land(&mut self, flight: &Flight) -> bool {
-        self.take_flight(|current| current.is(flight)).is_some()
+        self.take_flight(|current| current.is(flight))
     }
 
-    fn take_flight(&mut self, is: impl FnOnce(&mut Flight) -> bool) -> Option<Flight> {
-        let flight = self.flight.take_if(is)?;
-        self.last_start = flight.began_at().or(self.last_start);
-        Some(flight)
+    fn take_flight(&mut self, is: impl FnOnce(&Flight) -> bool) -> bool {
+        let Some(flight) = self.flight.take_if(|flight| is(flight)) else { return false };
+        self.last_start = flight.last_start().or(self.last_start);
+        if let Some(Issued { suspicion: Some(Suspicion::Awaited { requested_at, .. }), .. }) = &mut self.issued {
+            *requested_at = requested_at.or(flight.first_start());
+        }
+        true
     }
 }
 
