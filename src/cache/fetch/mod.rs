@@ -19,7 +19,6 @@ use self::with_store::Visit;
 use self::without_store::Visit;
 use super::{
     backoff,
-    clock::Moment,
     endpoint::Turn,
     slot::{FlightTask, Slot, Step, TokenResult},
 };
@@ -70,13 +69,13 @@ impl FlightTask {
             Ok(turn) => turn,
             Err(error) => return self.end(Some(Err(error))),
         };
-        let Some((outcome, started_at, exchange)) = self.exchanges(&turn).await else { return };
-        let landed = exchange.span.within(|| self.slot.upgrade()?.finish(&self.flight, outcome.clone(), started_at));
+        let Some((outcome, exchange)) = self.exchanges(&turn).await else { return };
+        let landed = exchange.span.within(|| self.slot.upgrade()?.finish(&self.flight, outcome.clone()));
         drop(exchange);
-        turn.succeeded_since = outcome.is_ok().then_some(started_at);
+        turn.succeeded_since = self.flight.last_start().filter(|_| outcome.is_ok());
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
-        self.tell_store(visit, &outcome, landed.as_ref(), started_at).await;
+        self.tell_store(visit, &outcome, landed.as_ref()).await;
         // Without an outcome, callers that wait try again.
         self.flight.end(landed);
         if outcome.is_err_and(|error| error.may_be_credentials()) {
@@ -86,23 +85,23 @@ impl FlightTask {
         }
     }
 
-    /// Requests a token, and again after a failure that may pass in a moment. Returns what the last exchange brought,
-    /// when it started and its report. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>) -> Option<(TokenResult, Moment, Exchange)> {
+    /// Requests a token, and again after a failure that may pass in a moment. Returns how the last one ended. `None`:
+    /// another flight has taken over.
+    async fn exchanges(&self, turn: &Turn<'_>) -> Option<(TokenResult, Exchange)> {
         let context = &self.context;
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
-            let started_at = self.begin()?;
+            self.begin()?;
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
-            let Err(error) = &outcome else { return Some((outcome, started_at, exchange)) };
+            let Err(error) = &outcome else { return Some((outcome, exchange)) };
             let source = context.report.source();
             if turn.failed(&self.request, error, source) {
                 log::about_all_tokens(source, error);
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
             let Some(wait) = wait.filter(|_| turn.allows_quick_retry) else {
-                return Some((outcome, started_at, exchange));
+                return Some((outcome, exchange));
             };
             turn.extend(self.pause(wait));
             exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
@@ -110,7 +109,7 @@ impl FlightTask {
             waited += wait;
             // Other tokens may have shown in the meantime that the endpoint is in trouble.
             if context.endpoint.is_to_be_left_alone(context.clock.now()) {
-                return Some((outcome, started_at, exchange));
+                return Some((outcome, exchange));
             }
         }
     }

@@ -6,7 +6,6 @@ pub(super) use crate::store::Visit;
 use crate::{
     cache::{
         backoff::BETWEEN_REQUESTS,
-        clock::Moment,
         context::Context,
         renewal::Life,
         slot::{FlightTask, TokenResult},
@@ -90,16 +89,10 @@ impl FlightTask {
     }
 
     /// Stores how the flight ended, before its callers learn of it: their process may end then.
-    pub(super) async fn tell_store(
-        &self,
-        visit: Option<Visit>,
-        outcome: &TokenResult,
-        landed: Option<&TokenResult>,
-        started_at: Moment,
-    ) {
+    pub(super) async fn tell_store(&self, visit: Option<Visit>, outcome: &TokenResult, landed: Option<&TokenResult>) {
         let Some(visit) = visit else { return };
         let urgency = self.urgency();
-        let ago = || self.context.clock.now().since(started_at);
+        let ago = || self.flight.last_start().map(|start| self.context.clock.now().since(start)).unwrap_or_default();
         match (landed, outcome) {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;

@@ -1,9 +1,6 @@
 //! In the place of `with_store.rs`, without the feature `store`.
 
-use crate::cache::{
-    clock::Moment,
-    slot::{FlightTask, TokenResult},
-};
+use crate::cache::slot::{FlightTask, TokenResult};
 
 pub(super) struct Visit;
 
@@ -12,5 +9,5 @@ impl FlightTask {
         self.may_request.then_some((self, None))
     }
 
-    pub(super) async fn tell_store(&self, _: Option<Visit>, _: &TokenResult, _: Option<&TokenResult>, _: Moment) {}
+    pub(super) async fn tell_store(&self, _: Option<Visit>, _: &TokenResult, _: Option<&TokenResult>) {}
 }

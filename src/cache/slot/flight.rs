@@ -77,7 +77,7 @@ impl Flight {
         self.0.borrow().first_start
     }
 
-    pub(super) fn last_start(&self) -> Option<Moment> {
+    pub(in crate::cache) fn last_start(&self) -> Option<Moment> {
         self.0.borrow().last_start
     }
 
@@ -99,7 +99,7 @@ impl Flight {
         self.0.borrow().has_ended
     }
 
-    /// Ends it, unless it has ended before, and wakes the callers that wait.
+    /// Ends it, unless it has ended before. Wakes the callers that wait, also those of one that was overdue.
     pub(in crate::cache) fn end(&self, outcome: Option<TokenResult>) {
         self.change(|progress| (progress.has_ended, progress.outcome) = (true, outcome));
         self.0.send_modify(|_| {});
@@ -121,7 +121,7 @@ impl Flight {
 
 impl FlightTask {
     /// An exchange starts. `None`: another flight has taken over, or the slot was dropped.
-    pub(in crate::cache) fn begin(&self) -> Option<Moment> {
+    pub(in crate::cache) fn begin(&self) -> Option<()> {
         self.slot.upgrade()?;
         let now = self.context.clock.now();
         let deadline = now.after(self.context.flight_limit());
@@ -130,7 +130,7 @@ impl FlightTask {
             progress.first_start.get_or_insert(now);
             progress.last_start = Some(now);
         });
-        begins.then_some(now)
+        begins.then_some(())
     }
 
     /// It goes on after `wait`. Returns by when it ends then.
@@ -140,9 +140,9 @@ impl FlightTask {
         deadline
     }
 
-    /// Ends the flight, for its slot and then for the callers that wait.
+    /// Ends the flight, unless it has ended before: for its slot, and then for the callers that wait.
     pub(in crate::cache) fn end(&self, outcome: Option<TokenResult>) {
-        if let Some(slot) = self.slot.upgrade() {
+        if let Some(slot) = self.slot.upgrade().filter(|_| !self.flight.0.borrow().has_ended) {
             let mut state = slot.lock();
             if state.land(&self.flight) {
                 slot.end_leases();
@@ -154,9 +154,7 @@ impl FlightTask {
 
 impl Drop for FlightTask {
     fn drop(&mut self) {
-        if !self.flight.0.borrow().has_ended {
-            self.end(None);
-        }
+        self.end(None);
     }
 }
 
