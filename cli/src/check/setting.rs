@@ -88,4 +88,8 @@ The setting that worked follows on standard output. With the feature `serde`, yo
         .build();
 "
     ));
+    if settings.http("ca_file").or(settings.http("client_certificate_file")).is_some() {
+        say("The certificates in the table `http` are for token requests (feature `rustls` or `native-tls`).\n\
+             If the API needs them, too, give them to its client (`tls_certs_merge`, `identity`).\n");
+    }
 }
