@@ -89,8 +89,8 @@ struct Issued {
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal. `requested_at` is of an earlier flight, which ended without an outcome.
-    Awaited { since: Moment, requested_at: Option<Moment> },
+    /// Callers wait for the renewal, five seconds from when it was requested. `None`: from when the flight begins.
+    Awaited(Option<Moment>),
     /// Callers still get it.
     Served,
 }
@@ -218,11 +218,10 @@ impl State {
 
     /// Until when callers wait for the replacement of this token, if they do.
     fn awaited_until(&self, issued: &Issued, now: Moment) -> Option<Moment> {
-        let Suspicion::Awaited { since, requested_at } = issued.suspicion? else { return None };
+        let Suspicion::Awaited(requested_at) = issued.suspicion? else { return None };
         let requested_at = requested_at.or_else(|| self.flight.as_ref()?.first_start());
         // Until the replacement is requested, each caller counts its wait anew.
-        let until = since.max(requested_at.unwrap_or(now)).after(SUSPECT_WAIT);
-        Some(until).filter(|until| !now.reached(*until))
+        Some(requested_at.unwrap_or(now).after(SUSPECT_WAIT)).filter(|until| !now.reached(*until))
     }
 
     /// Why a token is requested, as a label of metrics.
@@ -243,7 +242,7 @@ impl State {
     fn take_flight(&mut self, is: impl FnOnce(&Flight) -> bool) -> bool {
         let Some(flight) = self.flight.take_if(|flight| is(flight)) else { return false };
         self.last_start = flight.last_start().or(self.last_start);
-        if let Some(Issued { suspicion: Some(Suspicion::Awaited { requested_at, .. }), .. }) = &mut self.issued {
+        if let Some(Issued { suspicion: Some(Suspicion::Awaited(requested_at)), .. }) = &mut self.issued {
             *requested_at = requested_at.or(flight.first_start());
         }
         true

@@ -44,8 +44,9 @@ impl Slot {
                 self.context.has_store()
             }
             Ok(()) => {
+                let is_requested = state.flight.is_some();
                 issued.suspicion = Some(match rejection {
-                    Rejection::Explicit => Suspicion::Awaited { since: now, requested_at: None },
+                    Rejection::Explicit => Suspicion::Awaited(is_requested.then_some(now)),
                     Rejection::Bare => Suspicion::Served,
                 });
                 issued.renew_at = now;
