@@ -132,9 +132,8 @@ impl Middleware for BearerAuthMiddleware {
             let copy = if self.replay { request.try_clone() } else { None };
             let original = copy.is_some().then(|| extensions.clone());
             let mut attached = permitted.attach(&mut request, Some(extensions));
-            if attached.is_none()
-                && let Some(pending) = permitted.pending(&request, Some(extensions))
-            {
+            if attached.is_none() {
+                let pending = permitted.pending(&request, Some(extensions));
                 attached = Box::pin(pending.token()).await.map_err(failed)?.attach(&mut request);
             }
             let outcome = next.clone().run(request, extensions).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{
     Extensions, HeaderMap,
-    header::{AUTHORIZATION, Entry, HOST},
+    header::{AUTHORIZATION, HOST},
 };
 use tokio::time::Instant;
 
@@ -64,17 +64,11 @@ impl Bearer {
         let origins = adapter.tokens.origins();
         let as_written = request.written().and_then(|(scheme, authority)| origins.as_written(scheme, authority));
         let permitted_by = match as_written {
-            Some(permitted_by) if !has_host(request.headers()) => Some(permitted_by),
+            Some(by) if adapter.header.is_none() && !has_host_or_authorization(request.headers()) => Some(by),
             _ => adapter.permit(request)?,
         };
         Ok(permitted_by.map(|permitted_by| Permitted { adapter, permitted_by }))
     }
-}
-
-/// Faster than `contains_key`, which hashes the name.
-#[inline]
-fn has_host(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| *name == HOST)
 }
 
 /// Whether a request is sent without a token. So is a token request: it may pass through the very adapter that waits
@@ -82,6 +76,12 @@ fn has_host(headers: &HeaderMap) -> bool {
 #[inline]
 fn goes_without(extensions: &Extensions) -> bool {
     extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
+}
+
+/// Faster than `contains_key`, which hashes the name.
+#[inline]
+fn has_host_or_authorization(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == HOST || *name == AUTHORIZATION)
 }
 
 impl Adapter {
@@ -109,28 +109,19 @@ impl Permitted<'_> {
     pub(crate) fn attach<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
         let Adapter { tokens, leases, header, .. } = &***self.adapter;
         let key = wanted(request, beside).map(TokenRequest::fingerprint);
-        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
-        // `contains_key` before it 100.)
-        let append = |lease: &Lease| {
-            let appended = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
+        let attach = |lease: &Lease, id| {
             let is_routine = lease.is_accepted_by(self.permitted_by.bit());
-            (appended, if is_routine { Attempt::Routine } else { Attempt::First })
+            let attempt = if is_routine { Attempt::Routine } else { Attempt::First };
+            let inserted = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
+            // Otherwise the request has as many headers as it can hold.
+            inserted.is_ok().then(|| self.attached(id, attempt, request.asked()))
         };
-        let leased = if header.is_none() { tokens.leased(leases, key, append) } else { None };
-        match leased {
-            Some(((Ok(false), attempt), id)) => Some(self.attached(id, attempt, request.asked())),
-            Some(((Ok(true), _), _)) => take_back(request.headers_mut()),
-            // The request has as many headers as it can hold.
-            Some(((Err(_), _), _)) => None,
-            None => self.attach_without_lease(request, beside),
-        }
+        let leased = if header.is_none() { tokens.leased(leases, key, attach) } else { None };
+        leased.unwrap_or_else(|| self.attach_without_lease(request, beside))
     }
 
     #[cold]
     fn attach_without_lease<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
-        if self.adapter.keeps_own(request.headers()) {
-            return None;
-        }
         let token = self.adapter.tokens.cached(wanted(request, beside))?;
         let is_attached = self.adapter.insert(&token, request.headers_mut());
         is_attached.then(|| self.attached(self.adapter.tokens.id(&token), Attempt::First, request.asked()))
@@ -140,15 +131,12 @@ impl Permitted<'_> {
         Attached { id, adapter: Arc::clone(self.adapter), permitted_by: self.permitted_by, attempt, asked }
     }
 
-    /// What a request waits for that no token was attached to. `None`: it has a header of its own.
+    /// What a request waits for that no token was attached to.
     #[cold]
-    pub(crate) fn pending<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Option<Pending> {
+    pub(crate) fn pending<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Pending {
         let Self { adapter, permitted_by } = self;
-        if adapter.keeps_own(request.headers()) {
-            return None;
-        }
         let (asked, wanted, deadline) = (request.asked(), wanted(request, beside).cloned(), request.deadline());
-        Some(Pending { adapter: Arc::clone(adapter), permitted_by, asked, wanted, deadline })
+        Pending { adapter: Arc::clone(adapter), permitted_by, asked, wanted, deadline }
     }
 }
 
@@ -156,20 +144,6 @@ impl Permitted<'_> {
 #[inline]
 pub(crate) fn wanted<'a, Req: Request>(request: &'a Req, beside: Option<&'a Extensions>) -> Option<&'a TokenRequest> {
     beside.or_else(|| request.extensions()).and_then(Extensions::get)
-}
-
-/// Removes the last of several headers, which is ours.
-#[cold]
-fn take_back(headers: &mut HeaderMap) -> Option<Attached> {
-    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return None };
-    let mut own: Vec<_> = header.iter().cloned().collect();
-    own.pop();
-    let mut own = own.into_iter();
-    if let Some(first) = own.next() {
-        header.insert(first);
-    }
-    own.for_each(|value| header.append(value));
-    None
 }
 
 impl Pending {

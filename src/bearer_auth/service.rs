@@ -77,10 +77,8 @@ where
         };
         let spare = self.replay.spare(&request, &self.inner);
         let attached = permitted.attach(&mut request, None);
-        if attached.is_none()
-            && let Some(pending) = permitted.pending(&request, None)
-        {
-            return self.wait(pending.token(), request, spare);
+        if attached.is_none() {
+            return self.wait(permitted.pending(&request, None).token(), request, spare);
         }
         ResponseFuture::called(self.inner.call(request), attached, spare)
     }
