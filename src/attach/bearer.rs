@@ -17,20 +17,11 @@ use super::{
 use crate::{
     cache::Lease,
     error::{Error, ErrorKind},
-    http_client::IsTokenRequest,
     origin::{Permission, PermittedBy, insecure},
     sharded::Apart,
     token::TokenId,
-    token_request::TokenRequest,
+    token_request::{TokenRequest, WithoutToken},
 };
-
-/// A request with this extension is sent without a token, and none is fetched. For public paths and health checks on an
-/// origin whose other requests need one.
-///
-/// Insert it into the extensions of an `http::Request` or of tonic's `Request`, or use `with_extension` of
-/// reqwest-middleware. (The layer cannot see the extensions of a `reqwest::Request`.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WithoutToken;
 
 /// A request may get a token.
 #[derive(Clone, Copy)]
@@ -57,7 +48,7 @@ impl Bearer {
         request: &Req,
         beside: Option<&Extensions>,
     ) -> Result<Option<Permitted<'_>>, Error> {
-        if beside.or_else(|| request.extensions()).is_some_and(goes_without) {
+        if beside.or_else(|| request.extensions()).is_some_and(|all| all.get::<WithoutToken>().is_some()) {
             return Ok(None);
         }
         let adapter = self.here();
@@ -69,13 +60,6 @@ impl Bearer {
         };
         Ok(permitted_by.map(|permitted_by| Permitted { adapter, permitted_by }))
     }
-}
-
-/// Whether a request is sent without a token. So is a token request: it may pass through the very adapter that waits
-/// for its token.
-#[inline]
-fn goes_without(extensions: &Extensions) -> bool {
-    extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
 }
 
 /// Faster than `contains_key`, which hashes the name.

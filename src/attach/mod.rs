@@ -20,7 +20,6 @@ pub(crate) use self::{
 };
 pub use self::{
     attached::grpc_unauthenticated,
-    bearer::WithoutToken,
     by_hand::BearerHeader,
     header::TokenHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},
