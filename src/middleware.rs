@@ -133,8 +133,8 @@ impl Middleware for BearerAuthMiddleware {
             let original = copy.is_some().then(|| extensions.clone());
             let mut attached = permitted.attach(&mut request, Some(extensions));
             if attached.is_none() {
-                let pending = permitted.pending(&request, Some(extensions));
-                attached = Box::pin(pending.token()).await.map_err(failed)?.attach(&mut request);
+                let obtained = permitted.token(&request, Some(extensions)).await.map_err(failed)?;
+                attached = obtained.and_then(|obtained| obtained.attach(&mut request));
             }
             let outcome = next.clone().run(request, extensions).await;
             let rejected = match (&outcome, &attached) {
@@ -165,8 +165,8 @@ async fn send_again(
         rejected.renew();
         return Ok(response);
     };
-    let another = rejected.another(original.get().cloned(), deadline).await;
-    let Some(obtained) = another else { return Ok(response) };
+    let another = rejected.another(original.get().cloned(), deadline);
+    let Some(obtained) = another.await.map_err(failed)? else { return Ok(response) };
     // Dropped before the request is sent again: an unread body may hold the connection that it needs.
     drop(response);
     let attached = obtained.attach(&mut request);

@@ -1,6 +1,6 @@
 //! What a response says about the token that its request carried.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use http::{HeaderMap, StatusCode, Version, header::CONTENT_TYPE};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     cache::TokenCache,
     challenge::{Challenges, Rejection},
+    error::Error,
     origin::{Permission, PermittedBy, Target},
     report::log,
     sharded::Apart,
@@ -47,6 +48,9 @@ pub(crate) struct Rejected {
     attached: Attached,
     rejection: Rejection,
 }
+
+/// What a request waits for. `None`: there is no token but the rejected one.
+pub(crate) type Awaited = Pin<Box<dyn Future<Output = Result<Option<Obtained>, Error>> + Send + Sync>>;
 
 /// A token that a request has waited for.
 pub(crate) struct Obtained {
@@ -161,13 +165,14 @@ impl Rejected {
     }
 
     /// Another token for the request, if one can be obtained before its own deadline.
-    pub(crate) async fn another(self, wanted: Option<TokenRequest>, deadline: Option<Instant>) -> Option<Obtained> {
+    pub(crate) fn another(self, wanted: Option<TokenRequest>, deadline: Option<Instant>) -> Awaited {
         let Self { attached, rejection } = self;
-        let tokens = attached.tokens().clone();
-        let recovered = tokens.recover(attached.id, wanted, attached.permitted_by, rejection);
-        let token = before(deadline, recovered).await??;
-        let id = attached.tokens().id(&token);
-        Some(Obtained { token, attached: Attached { id, attempt: Attempt::Second, ..attached }, deadline })
+        Box::pin(async move {
+            let recovered = attached.tokens().recover(attached.id, wanted, attached.permitted_by, rejection);
+            let Some(token) = before(deadline, recovered).await.flatten() else { return Ok(None) };
+            let id = attached.tokens().id(&token);
+            Ok(Some(Obtained { token, attached: Attached { id, attempt: Attempt::Second, ..attached }, deadline }))
+        })
     }
 }
 

@@ -6,11 +6,10 @@ use http::{
     Extensions, HeaderMap,
     header::{AUTHORIZATION, HOST},
 };
-use tokio::time::Instant;
 
 use super::{
     adapter::{Adapter, Bearer},
-    attached::{Attached, Attempt, Obtained},
+    attached::{Attached, Attempt, Awaited, Obtained},
     deadline::before,
     request::sealed::Request,
 };
@@ -28,15 +27,6 @@ use crate::{
 pub(crate) struct Permitted<'a> {
     adapter: &'a Arc<Apart<Adapter>>,
     permitted_by: PermittedBy,
-}
-
-/// A request that waits for a token.
-pub(crate) struct Pending {
-    adapter: Arc<Apart<Adapter>>,
-    permitted_by: PermittedBy,
-    asked: u64,
-    wanted: Option<TokenRequest>,
-    deadline: Option<Instant>,
 }
 
 impl Bearer {
@@ -115,12 +105,17 @@ impl Permitted<'_> {
         Attached { id, adapter: Arc::clone(self.adapter), permitted_by: self.permitted_by, attempt, asked }
     }
 
-    /// What a request waits for that no token was attached to.
+    /// Waits for a token, at most until the request's own deadline.
     #[cold]
-    pub(crate) fn pending<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Pending {
-        let Self { adapter, permitted_by } = self;
-        let (asked, wanted, deadline) = (request.asked(), wanted(request, beside).cloned(), request.deadline());
-        Pending { adapter: Arc::clone(adapter), permitted_by, asked, wanted, deadline }
+    pub(crate) fn token<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Awaited {
+        let (adapter, permitted_by, asked) = (Arc::clone(self.adapter), self.permitted_by, request.asked());
+        let (wanted, deadline) = (wanted(request, beside).cloned(), request.deadline());
+        Box::pin(async move {
+            let token = before(deadline, adapter.tokens.wait(wanted)).await.unwrap_or_else(|| Err(too_late()))?;
+            let id = adapter.tokens.id(&token);
+            let attached = Attached { id, adapter, permitted_by, attempt: Attempt::First, asked };
+            Ok(Some(Obtained { token, attached, deadline }))
+        })
     }
 }
 
@@ -128,18 +123,6 @@ impl Permitted<'_> {
 #[inline]
 pub(crate) fn wanted<'a, Req: Request>(request: &'a Req, beside: Option<&'a Extensions>) -> Option<&'a TokenRequest> {
     beside.or_else(|| request.extensions()).and_then(Extensions::get)
-}
-
-impl Pending {
-    /// Waits for the token, at most until the request's own deadline.
-    pub(crate) async fn token(self) -> Result<Obtained, Error> {
-        let Self { adapter, permitted_by, asked, wanted, deadline } = self;
-        let wait = adapter.tokens.clone().wait(wanted);
-        let token = before(deadline, wait).await.unwrap_or_else(|| Err(too_late()))?;
-        let id = adapter.tokens.id(&token);
-        let attached = Attached { id, adapter, permitted_by, attempt: Attempt::First, asked };
-        Ok(Obtained { token, attached, deadline })
-    }
 }
 
 fn too_late() -> Error {

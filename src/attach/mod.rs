@@ -15,7 +15,7 @@ mod request;
 pub(crate) use self::request::sealed::Request;
 pub(crate) use self::{
     adapter::Bearer,
-    attached::{Attached, Obtained, Rejected},
+    attached::{Attached, Awaited, Obtained, Rejected},
     bearer::wanted,
 };
 pub use self::{

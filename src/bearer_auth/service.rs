@@ -7,9 +7,9 @@ use tower_service::Service;
 
 use super::{ResponseFuture, waiting::Waiting};
 use crate::{
-    attach::{Bearer, BearerRequest, BearerResponse, NoReplay, Obtained, Replay},
+    attach::{Awaited, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
     cache::TokenCache,
-    error::{BoxError, Error},
+    error::BoxError,
 };
 
 /// Attaches a bearer token to every request that a client sends. It is made by
@@ -73,12 +73,12 @@ where
         let permitted = match self.bearer.permit(&request, None) {
             Ok(Some(permitted)) => permitted,
             Ok(None) => return ResponseFuture::called(self.inner.call(request), None, None),
-            Err(error) => return self.wait(ready(Err(error)), request, None),
+            Err(error) => return self.wait(Box::pin(ready(Err(error))), request, None),
         };
         let spare = self.replay.spare(&request, &self.inner);
         let attached = permitted.attach(&mut request, None);
         if attached.is_none() {
-            return self.wait(permitted.pending(&request, None).token(), request, spare);
+            return self.wait(permitted.token(&request, None), request, spare);
         }
         ResponseFuture::called(self.inner.call(request), attached, spare)
     }
@@ -88,12 +88,7 @@ impl<S, R> BearerAuth<S, R> {
     /// The service that was polled ready must be the one that is called. It moves into the future and leaves a clone,
     /// which must be polled again. If the request is refused, dropping the service gives back what it had reserved.
     #[cold]
-    fn wait<Req>(
-        &mut self,
-        token: impl Future<Output = Result<Obtained, Error>> + Send + Sync + 'static,
-        request: Req,
-        spare: Option<R::Spare<S>>,
-    ) -> ResponseFuture<S, Req, R>
+    fn wait<Req>(&mut self, token: Awaited, request: Req, spare: Option<R::Spare<S>>) -> ResponseFuture<S, Req, R>
     where
         S: Service<Req> + Clone,
         S::Error: Into<BoxError>,

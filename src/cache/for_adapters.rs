@@ -50,7 +50,7 @@ impl TokenCache {
     }
 
     /// The token to attach. May wait.
-    pub(crate) async fn wait(self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
+    pub(crate) async fn wait(&self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
         let limit = self.wait_limit();
         self.acquire(&self.slot_of(request.as_ref()), None, limit).await
     }
@@ -70,7 +70,7 @@ impl TokenCache {
 
     /// Another token than the rejected one, if one can be obtained within five seconds. `request` named the token.
     pub(crate) async fn recover(
-        self,
+        &self,
         rejected: TokenId,
         request: Option<TokenRequest>,
         origin: PermittedBy,
