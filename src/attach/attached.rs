@@ -14,7 +14,7 @@ use crate::{
     cache::TokenCache,
     challenge::{Challenges, Rejection},
     error::Error,
-    origin::{Permission, PermittedBy, Target},
+    origin::{PermittedBy, Target},
     report::log,
     sharded::Apart,
     token::{AccessToken, TokenId},
@@ -123,7 +123,7 @@ impl Attached {
     /// Whether the request still carried the token at the end of a redirect. The client removes it on the way to
     /// another host. A 401 shows whether it did: a server that saw no token gives no error code (RFC 6750 section 3.1).
     fn was_carried_to(&self, end: &Target<'_>, rejection: Option<Rejection>) -> bool {
-        let is_asked = self.tokens().origins().permit(end) == Permission::Granted(self.permitted_by);
+        let is_asked = self.tokens().origins().permit(end).is_ok_and(|by| by == Some(self.permitted_by));
         let carried = is_asked && rejection != Some(Rejection::Bare);
         if rejection.is_some() && !carried {
             self.tokens().mention(end, log::rejected_after_redirect);

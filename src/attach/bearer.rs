@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cache::Lease,
     error::{Error, ErrorKind},
-    origin::{Permission, PermittedBy, insecure},
+    origin::PermittedBy,
     sharded::Apart,
     token::TokenId,
     token_request::{TokenRequest, WithoutToken},
@@ -43,7 +43,7 @@ impl Bearer {
         }
         let adapter = self.here();
         let origins = adapter.tokens.origins();
-        let as_written = request.written().and_then(|(scheme, authority)| origins.as_written(scheme, authority));
+        let as_written = request.target().and_then(|target| origins.as_written(&target));
         let permitted_by = match as_written {
             Some(by) if adapter.header.is_none() && !has_host_or_authorization(request.headers()) => Some(by),
             _ => adapter.permit(request)?,
@@ -67,10 +67,9 @@ impl Adapter {
         }
         let permitted_by = match request.target() {
             None => self.inner.ok_or_else(goes_anywhere)?,
-            Some(target) => match self.tokens.permit(&target) {
-                Permission::Granted(permitted_by) => permitted_by,
-                Permission::Foreign => return Ok(None),
-                Permission::Insecure => return Err(insecure(&target)),
+            Some(target) => match self.tokens.permit(&target)? {
+                Some(permitted_by) => permitted_by,
+                None => return Ok(None),
             },
         };
         Ok(self.tokens.permit_hosts(request.headers()).then_some(permitted_by))

@@ -8,7 +8,7 @@ use crate::{
     cache::TokenCache,
     challenge::{Challenges, Rejection},
     error::{Error, ErrorKind},
-    origin::{Permission, PermittedBy, Target, insecure},
+    origin::{PermittedBy, Target},
     report::log,
     token::AccessToken,
 };
@@ -74,11 +74,7 @@ impl TokenCache {
                 "uri: has no scheme and host; write where the request goes, such as `https://api.example.com`",
             ));
         };
-        match self.permit(&target) {
-            Permission::Granted(permitted_by) => Ok(permitted_by),
-            Permission::Insecure => Err(insecure(&target)),
-            Permission::Foreign => Err(foreign(&target)),
-        }
+        self.permit(&target)?.ok_or_else(|| foreign(&target))
     }
 
     fn header(&self, token: AccessToken, permitted_by: PermittedBy) -> BearerHeader {
