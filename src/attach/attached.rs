@@ -96,7 +96,7 @@ impl Attached {
         let accepted = carried && rejection.is_none() && !is_401 && !status.is_server_error();
         match self.attempt {
             Attempt::Second => {
-                self.replayed(accepted, rejection);
+                self.tokens().replayed(self.id, self.permitted_by, accepted, rejection.is_some());
                 return None;
             }
             Attempt::First if accepted => self.tokens().accepted(self.id, self.permitted_by),
@@ -131,23 +131,8 @@ impl Attached {
         carried
     }
 
-    /// Handles the response to a replay. If the API accepts the new token, the origin's streak of rejections ends.
-    fn replayed(&self, accepted: bool, rejection: Option<Rejection>) {
-        self.tokens().report().replayed(rejection.is_some());
-        if rejection.is_some() {
-            log::fresh_token_rejected(&self.origin());
-        } else if accepted {
-            self.tokens().accepted_in_place(self.id, self.permitted_by);
-        }
-    }
-
     fn tokens(&self) -> &TokenCache {
         &self.adapter.tokens
-    }
-
-    /// The origin as it was named in the settings, where a wildcard is one origin.
-    fn origin(&self) -> String {
-        self.tokens().origins().name(self.permitted_by)
     }
 }
 
@@ -160,8 +145,9 @@ impl Rejected {
     #[cold]
     pub(crate) fn renew(self) {
         let Self { attached, rejection } = self;
-        log::not_sent_again(&attached.origin());
-        attached.tokens().reject_at(attached.id, attached.permitted_by, rejection);
+        let tokens = attached.tokens();
+        log::not_sent_again(&tokens.origins().name(attached.permitted_by));
+        tokens.reject_at(attached.id, attached.permitted_by, rejection);
     }
 
     /// Another token for the request, if one can be obtained before its own deadline.

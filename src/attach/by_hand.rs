@@ -6,10 +6,9 @@ use http::{HeaderValue, StatusCode, Uri};
 
 use crate::{
     cache::TokenCache,
-    challenge::{Challenges, Rejection},
+    challenge::Challenges,
     error::{Error, ErrorKind},
     origin::{PermittedBy, Target},
-    report::log,
     token::AccessToken,
 };
 
@@ -123,14 +122,16 @@ impl BearerHeader {
         if rejection.is_none() && (is_401 || status == StatusCode::FORBIDDEN.as_u16()) {
             self.tokens.refused(self.permitted_by, is_401, &challenges);
         }
+        // A server error may come from a proxy that did not check the token.
+        let accepted = rejection.is_none() && !is_401 && status < 500;
+        let id = self.tokens.id(&self.token);
         if self.replaces {
-            self.tokens.report().replayed(rejection.is_some());
+            self.tokens.replayed(id, self.permitted_by, accepted, rejection.is_some());
+        } else if accepted {
+            self.tokens.accepted(id, self.permitted_by);
         }
-        match rejection {
-            Some(rejection) => self.rejected(rejection),
-            // A server error may come from a proxy that did not check the token.
-            None if is_401 || status >= 500 => {}
-            None => self.accepted(),
+        if let Some(rejection) = rejection {
+            self.tokens.reject_at(id, self.permitted_by, rejection);
         }
         rejection.is_some()
     }
@@ -152,33 +153,13 @@ impl BearerHeader {
         let token = self.tokens.another(self.tokens.id(&self.token)).await?;
         Some(Self { token, replaces: true, ..self })
     }
-
-    fn rejected(&self, rejection: Rejection) {
-        if self.replaces {
-            log::fresh_token_rejected(&self.origin());
-        }
-        self.tokens.reject_at(self.tokens.id(&self.token), self.permitted_by, rejection);
-    }
-
-    fn accepted(&self) {
-        if self.replaces {
-            self.tokens.accepted_in_place(self.tokens.id(&self.token), self.permitted_by);
-        } else {
-            self.tokens.accepted(self.tokens.id(&self.token), self.permitted_by);
-        }
-    }
-
-    /// The origin as it was named.
-    fn origin(&self) -> String {
-        self.tokens.origins().name(self.permitted_by)
-    }
 }
 
 impl fmt::Debug for BearerHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerHeader")
             .field("token", &self.token)
-            .field("origin", &self.origin())
+            .field("origin", &self.tokens.origins().name(self.permitted_by))
             .finish_non_exhaustive()
     }
 }

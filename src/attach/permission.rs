@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     origin::{PermittedBy, Target},
     report::log,
+    token::TokenId,
 };
 
 impl TokenCache {
@@ -48,6 +49,17 @@ impl TokenCache {
         }
         if is_401 {
             log::not_a_rejection(&origin);
+        }
+    }
+
+    /// The response to a request that was sent again. If the API accepts the new token, the origin's streak of
+    /// rejections ends.
+    pub(super) fn replayed(&self, id: TokenId, permitted_by: PermittedBy, accepted: bool, rejected: bool) {
+        self.report().replayed(rejected);
+        if rejected {
+            log::fresh_token_rejected(&self.origins().name(permitted_by));
+        } else if accepted {
+            self.accepted_in_place(id, permitted_by);
         }
     }
 
