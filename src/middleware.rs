@@ -136,17 +136,13 @@ impl Middleware for BearerAuthMiddleware {
                 let obtained = permitted.token(&request, Some(extensions)).await.map_err(failed)?;
                 attached = obtained.and_then(|obtained| obtained.attach(&mut request));
             }
-            let outcome = next.clone().run(request, extensions).await;
-            let rejected = match (&outcome, &attached) {
-                (Ok(response), Some(attached)) => attached.read(response),
-                _ => None,
-            };
-            match rejected {
+            let response = next.clone().run(request, extensions).await?;
+            match attached.and_then(|attached| attached.read(&response)) {
                 Some(rejected) => {
                     let copy = copy.zip(original);
-                    Box::pin(send_again(rejected, outcome?, copy, deadline, extensions, next)).await
+                    Box::pin(send_again(rejected, response, copy, deadline, extensions, next)).await
                 }
-                None => outcome,
+                None => Ok(response),
             }
         })
     }
