@@ -82,16 +82,7 @@ impl Adapter {
         headers.try_insert(self.header_name().clone(), value).is_ok()
     }
 
-    /// Whether the caller has set the header.
-    pub(super) fn keeps_own(&self, headers: &HeaderMap) -> bool {
-        let is_set = headers.contains_key(self.header_name());
-        if is_set {
-            self.tokens.own_header(self.header_name());
-        }
-        is_set
-    }
-
-    fn header_name(&self) -> &HeaderName {
+    pub(super) fn header_name(&self) -> &HeaderName {
         self.header.as_ref().map_or(&AUTHORIZATION, TokenHeader::name)
     }
 }

@@ -62,7 +62,11 @@ impl Adapter {
     /// What permits the token where the request goes. `None`: it is sent unchanged.
     #[cold]
     fn permit<Req: Request>(&self, request: &Req) -> Result<Option<PermittedBy>, Error> {
-        if self.keeps_own(request.headers()) || request.opens_tunnel() {
+        if request.headers().contains_key(self.header_name()) {
+            self.tokens.own_header(self.header_name());
+            return Ok(None);
+        }
+        if request.opens_tunnel() {
             return Ok(None);
         }
         let permitted_by = match request.target() {

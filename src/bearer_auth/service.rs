@@ -18,9 +18,9 @@ use crate::{
 // If a client does not fit, this line is all that the compiler shows of this crate.
 #[rustfmt::skip]
 pub struct BearerAuth<S, R = NoReplay> { // not a `Service`? "If it does not compile" in `BearerAuthLayer`'s docs
-    inner: S,
-    bearer: Bearer,
-    replay: R,
+    pub(super) inner: S,
+    pub(super) bearer: Bearer,
+    pub(super) replay: R,
 }
 
 impl<S> BearerAuth<S> {
@@ -33,10 +33,6 @@ impl<S> BearerAuth<S> {
 }
 
 impl<S, R> BearerAuth<S, R> {
-    pub(super) fn with(inner: S, bearer: Bearer, replay: R) -> Self {
-        Self { inner, bearer, replay }
-    }
-
     /// A reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
