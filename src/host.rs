@@ -10,9 +10,8 @@ pub(crate) enum Host {
 }
 
 impl Host {
-    /// Reads the host of an origin. The error says what is wrong with the host.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let host = canonical(text).to_ascii_lowercase();
+    /// Reads the host of an origin, in lower case and without a trailing dot. The error says what is wrong with it.
+    pub(crate) fn parse(host: String) -> Result<Self, &'static str> {
         if is_short_address(&host) {
             return Err("has an IPv4 address that is not written as four decimal numbers");
         }

@@ -70,13 +70,10 @@ impl Adapter {
             return Ok(None);
         }
         let permitted_by = match request.target() {
-            None => self.inner.ok_or_else(goes_anywhere)?,
-            Some(target) => match self.tokens.permit(&target)? {
-                Some(permitted_by) => permitted_by,
-                None => return Ok(None),
-            },
+            Some(target) => self.tokens.permit(&target)?,
+            None => Some(self.inner.ok_or_else(goes_anywhere)?),
         };
-        Ok(self.tokens.permit_hosts(request.headers()).then_some(permitted_by))
+        Ok(permitted_by.filter(|_| self.tokens.permit_hosts(request.headers())))
     }
 }
 

@@ -67,12 +67,11 @@ impl TokenCache {
     /// What permits the token where the URI leads; an error if nothing does.
     fn permit_uri(&self, uri: impl TryInto<Uri>) -> Result<PermittedBy, Error> {
         let uri = uri.try_into().map_err(|_| Error::configuration("uri: is not a URI"))?;
-        let target = Target::of_uri(&uri).filter(|_| uri.scheme().is_some());
-        let Some(target) = target else {
-            return Err(Error::configuration(
+        let target = Target::of_uri(&uri).filter(|_| uri.scheme().is_some()).ok_or_else(|| {
+            Error::configuration(
                 "uri: has no scheme and host; write where the request goes, such as `https://api.example.com`",
-            ));
-        };
+            )
+        })?;
         self.permit(&target)?.ok_or_else(|| foreign(&target))
     }
 

@@ -175,12 +175,9 @@ impl Origin {
         }
         let (host, port) = host_and_port(authority.as_str()).ok_or("has a port that is not a number")?;
         let port = port.unwrap_or(scheme.default_port());
-        let mut authority = canonical(host).to_ascii_lowercase();
-        let host = Host::parse(host)?;
-        if port != scheme.default_port() {
-            authority += &format!(":{port}");
-        }
-        Ok(Self { scheme, host, port, authority })
+        let host = canonical(host).to_ascii_lowercase();
+        let authority = if port == scheme.default_port() { host.clone() } else { format!("{host}:{port}") };
+        Ok(Self { scheme, host: Host::parse(host)?, port, authority })
     }
 }
 
