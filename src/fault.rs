@@ -17,18 +17,17 @@ pub(crate) enum Fault {
     NotTls,
     ClientCertificate,
     HandshakeRefused,
-    /// A demanded certificate looks like this, too, if the server's alert came before hyper could report it.
+    /// Before the request was sent, for a reason that hyper does not report: a server that demands a certificate looks
+    /// like this, too, if its alert came early.
     ClosedAfterHandshake,
     Tls,
     Dns,
     Connect,
-    /// The connection ended before the request was sent, for a reason that hyper does not report.
-    Unsent,
-    /// Reset or closed before a response. A TLS port does that, too, if it is used with plain http.
+    /// Reset or closed before a response to plain http. A TLS port does that, too.
     NoResponse,
     Reset,
     Timeout,
-    /// If it is used with plain http, the port may speak TLS.
+    /// The response to plain http. The port may speak TLS.
     NotHttp,
     Other,
 }
@@ -57,8 +56,8 @@ const WORDS: [(&str, Fault); 43] = [
     ("broken pipe", Fault::Reset),
     // OpenSSL's text for a connection that was closed during the handshake.
     ("unexpected eof", Fault::Reset),
-    ("operation was canceled", Fault::Unsent),
-    ("channel closed", Fault::Unsent),
+    ("operation was canceled", Fault::ClosedAfterHandshake),
+    ("channel closed", Fault::ClosedAfterHandshake),
     // rustls, then OpenSSL.
     ("invalidcontenttype", Fault::NotTls),
     ("wrong version number", Fault::NotTls),
@@ -96,29 +95,17 @@ const WORDS: [(&str, Fault); 43] = [
 ];
 
 impl Fault {
-    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut by_type = None;
-        let mut words = String::new();
-        for link in chain(error) {
-            by_type = link.downcast_ref().and_then(of_io).or(by_type);
-            words.push_str(&said(link));
-            words.push('\n');
-        }
+    /// `https`: whether the request was to be sent over TLS.
+    pub(crate) fn of(error: &(dyn Error + 'static), https: bool) -> Self {
+        let by_type = chain(error).filter_map(|link| link.downcast_ref().and_then(of_io)).last();
+        let words = chain(error).map(said).collect::<Vec<_>>().join("\n");
         let find =
             |table: &[(&str, Self)]| table.iter().find(|(text, _)| words.contains(text)).map(|(_, fault)| *fault);
         let before_response = ["connection reset", "before message completed"].iter().any(|text| words.contains(text))
             && !words.contains("reading a body");
         match find(&PROXY).or(by_type).or_else(|| find(&WORDS)).unwrap_or(Self::Other) {
-            Self::Reset if before_response => Self::NoResponse,
-            fault => fault,
-        }
-    }
-
-    /// The same failure, given whether the request was sent over `https`.
-    pub(crate) fn over(self, https: bool) -> Self {
-        match self {
-            Self::Unsent if https => Self::ClosedAfterHandshake,
-            Self::NoResponse if https => Self::Reset,
+            Self::Reset if before_response && !https => Self::NoResponse,
+            Self::ClosedAfterHandshake if !https => Self::Reset,
             Self::NotHttp if https => Self::Other,
             fault => fault,
         }
@@ -139,9 +126,7 @@ impl Fault {
             Self::Tls => "the TLS connection failed",
             Self::Dns => "the host name could not be resolved",
             Self::Connect => "no connection could be made",
-            Self::Unsent | Self::NoResponse | Self::Reset => {
-                "the connection was closed before the response was complete"
-            }
+            Self::NoResponse | Self::Reset => "the connection was closed before the response was complete",
             Self::Timeout => "the HTTP client's time limit passed",
             Self::NotHttp => "the response is not HTTP",
             Self::Other => "the HTTP client failed",

@@ -49,25 +49,20 @@ impl Region {
         }
     }
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Emea => "emea",
-            Self::Usa => "nam",
-            Self::Apac => "apac",
-        }
-    }
-
     /// The origins that the region's tokens may be sent to.
     pub(crate) fn origins(self) -> Origins {
-        let name = self.name();
         let domains = ["cc.vonage.com", "api.cc.vonage.com", "newvoicemedia.com", "api.newvoicemedia.com"];
-        Origins::new(domains.map(|domain| format!("https://{name}.{domain}"))).unwrap_or_default()
+        Origins::new(domains.map(|domain| format!("https://{self}.{domain}"))).unwrap_or_default()
     }
 }
 
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Emea => "emea",
+            Self::Usa => "nam",
+            Self::Apac => "apac",
+        })
     }
 }
 

@@ -302,7 +302,10 @@ impl ClientCredentialsBuilder {
             mentions: Mentions::default(),
             last_secrets: Mutex::default(),
         };
-        source.log_warnings(&self.overridden);
+        if source.http_client.follows_redirects() {
+            log::follows_redirects(source.name());
+        }
+        self.overridden.iter().for_each(|field| log::overridden(source.name(), field));
         Ok(source)
     }
 
@@ -322,18 +325,10 @@ impl ClientCredentialsBuilder {
                 "token_endpoint_origin, mtls_endpoint_aliases: require a discovered token endpoint; use `ClientCredentials::discover`, or omit them",
             ));
         }
-        Ok(EndpointSource::Configured(Arc::new(TokenEndpoint::configured(server, config.plain_http)?)))
-    }
-}
-
-impl ClientCredentials {
-    fn log_warnings(&self, overridden: &[&str]) {
-        if self.http_client.follows_redirects() {
-            log::follows_redirects(self.name());
-        }
-        for field in overridden {
-            log::overridden(self.name(), field);
-        }
+        let endpoint = TokenEndpoint::read(server, config.plain_http).map_err(|what| {
+            Error::configuration(format!("token_url: {what}; write it as `https://auth.example.com/oauth2/token`"))
+        })?;
+        Ok(EndpointSource::Configured(Arc::new(endpoint)))
     }
 }
 

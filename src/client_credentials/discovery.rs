@@ -1,7 +1,7 @@
 //! Finds the token endpoint in the metadata of an issuer (OpenID Connect Discovery 1.0, RFC 8414).
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{
     endpoint::{EndpointConfig, TokenEndpoint},
     mask::Mask,
-    members::{Member, Members, text},
+    members::{self, Member, Members, text},
     request,
     response::{invalid, limited, not_redirected, retry_after},
 };
@@ -48,20 +48,15 @@ pub(super) struct Discovery {
     /// The issuer's URL.
     url: Uri,
     urls: Vec<Uri>,
-    state: Mutex<LookUpState>,
+    last: Mutex<Option<LookUp>>,
     /// Held during a look-up, so that callers that have no endpoint do not all send one.
     turn: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
-struct LookUpState {
-    cached: Option<CachedEndpoint>,
-    failure: Option<(Instant, Error)>,
-}
-
-struct CachedEndpoint {
-    endpoint: Arc<TokenEndpoint>,
-    discovered_at: Instant,
+/// The last look-up that found an endpoint, or that failed before there was one.
+struct LookUp {
+    outcome: Result<Arc<TokenEndpoint>, Error>,
+    at: Instant,
     checked_at: Instant,
     doubted: bool,
 }
@@ -88,7 +83,7 @@ impl Discovery {
         paths.dedup();
         let urls = paths.into_iter().map(|path| uri::Builder::from(url.clone()).path_and_query(path).build());
         let Ok(urls) = urls.collect() else { return refuse("is not a URL") };
-        Ok(Self { issuer, config, url, urls, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        Ok(Self { issuer, config, url, urls, last: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     /// The token endpoint. `limit` is the time limit of the whole token request; `mask` hides what the server has
@@ -109,64 +104,54 @@ impl Discovery {
         if let Some(outcome) = self.outcome_since(came) {
             return outcome;
         }
-        let limit = if self.state().cached.is_some() { share } else { limit };
+        let has_endpoint = lock(&self.last).as_ref().is_some_and(|last| last.outcome.is_ok());
+        let limit = if has_endpoint { share } else { limit };
         let outcome = timeout(limit, self.look_up(client, mask)).await;
         self.finish(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no response in time"))))
     }
 
     /// Called when the token endpoint failed without an OAuth error: it may have moved.
     pub(super) fn doubt(&self) {
-        if let Some(cached) = &mut self.state().cached {
-            cached.doubted = true;
+        if let Some(last) = &mut *lock(&self.last) {
+            last.doubted = true;
         }
     }
 
     /// The cached endpoint. `None`: this caller looks it up. If it is cached, the other callers use it until then.
     fn current(&self, now: Instant) -> Option<Arc<TokenEndpoint>> {
-        let mut state = self.state();
-        let cached = state.cached.as_mut()?;
-        let lifetime = if cached.doubted { RECHECK_AFTER } else { REFRESH_AFTER };
-        if now.duration_since(cached.checked_at) < lifetime {
-            return Some(Arc::clone(&cached.endpoint));
+        let mut last = lock(&self.last);
+        let last = last.as_mut()?;
+        let endpoint = last.outcome.as_ref().ok()?;
+        let lifetime = if last.doubted { RECHECK_AFTER } else { REFRESH_AFTER };
+        if now.duration_since(last.checked_at) < lifetime {
+            return Some(Arc::clone(endpoint));
         }
-        (cached.checked_at, cached.doubted) = (now, true);
+        (last.checked_at, last.doubted) = (now, true);
         None
     }
 
     /// The outcome of another caller's look-up.
     fn outcome_since(&self, came: Instant) -> Option<Result<Arc<TokenEndpoint>, Error>> {
-        let state = self.state();
-        let found = state.cached.as_ref().filter(|cached| cached.discovered_at >= came);
-        let failed = state.failure.as_ref().filter(|(at, _)| *at > came);
-        found.map(|cached| Ok(Arc::clone(&cached.endpoint))).or(failed.map(|(_, error)| Err(error.clone())))
+        let last = lock(&self.last);
+        // On a paused clock, a failure of the same instant may be from before.
+        let is_later = |last: &&LookUp| last.at > came || (last.at == came && last.outcome.is_ok());
+        last.as_ref().filter(is_later).map(|last| last.outcome.clone())
     }
 
-    fn finish(&self, outcome: Result<TokenEndpoint, Error>) -> Result<Arc<TokenEndpoint>, Error> {
+    fn finish(&self, found: Result<TokenEndpoint, Error>) -> Result<Arc<TokenEndpoint>, Error> {
         let now = Instant::now();
-        let mut state = self.state();
-        match outcome {
-            Ok(endpoint) => {
-                log::discovered(&self.issuer, &endpoint.name);
-                let endpoint = Arc::new(endpoint);
-                let cached = CachedEndpoint {
-                    endpoint: Arc::clone(&endpoint),
-                    discovered_at: now,
-                    checked_at: now,
-                    doubted: false,
-                };
-                *state = LookUpState { cached: Some(cached), failure: None };
-                Ok(endpoint)
+        let mut last = lock(&self.last);
+        let outcome = found.map(Arc::new).map_err(|error| error.about(&format!("discovery of {} failed", self.issuer)));
+        match (&outcome, &*last) {
+            (Ok(endpoint), _) => log::discovered(&self.issuer, &endpoint.name),
+            (Err(error), Some(LookUp { outcome: Ok(endpoint), at, .. })) => {
+                log::not_discovered(&self.issuer, error, now.duration_since(*at));
+                return Ok(Arc::clone(endpoint));
             }
-            Err(error) => {
-                let error = error.about(&format!("discovery of {} failed", self.issuer));
-                if let Some(cached) = &state.cached {
-                    log::not_discovered(&self.issuer, &error, now.duration_since(cached.discovered_at));
-                    return Ok(Arc::clone(&cached.endpoint));
-                }
-                state.failure = Some((now, error.clone()));
-                Err(error)
-            }
+            (Err(_), _) => {}
         }
+        *last = Some(LookUp { outcome: outcome.clone(), at: now, checked_at: now, doubted: false });
+        outcome
     }
 
     async fn look_up(&self, client: &dyn HttpClient, mask: &Mask) -> Result<TokenEndpoint, Error> {
@@ -198,7 +183,7 @@ impl Discovery {
             let error = Error::new(ErrorKind::Status, format!("HTTP {}", status.as_u16()));
             Err(error.with_retry_after(retry_after(response.headers()).unwrap_or_default()))
         } else {
-            limited(response).and_then(|body| match Members::of_json(&text(body)) {
+            limited(response).and_then(|body| match members::of_json(&text(body)) {
                 Some(members) => self.token_endpoint(&members, mask),
                 None => Err(invalid(format!("the response ({}) is not a metadata document", mask.outline(response)))),
             })
@@ -238,14 +223,10 @@ impl Discovery {
         let named = |target| matches!(self.config.origins.permit(&target), Ok(Some(_)));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }
-
-    fn state(&self) -> MutexGuard<'_, LookUpState> {
-        lock(&self.state)
-    }
 }
 
 fn string(members: &Members<'_>, name: &str) -> Result<Zeroizing<String>, Error> {
-    match members.string(name) {
+    match members.get(name).map(Member::string) {
         Some(Ok(text)) => Ok(text),
         Some(Err(what)) => Err(invalid(format!("the document's {name} is {what}, not a string"))),
         None => Err(invalid(format!("the document has no {name}"))),

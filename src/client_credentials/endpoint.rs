@@ -3,7 +3,6 @@
 use http::Uri;
 
 use crate::{
-    error::Error,
     host::is_loopback,
     origin::{Origins, host_and_port},
 };
@@ -28,13 +27,6 @@ pub(super) struct TokenEndpoint {
 }
 
 impl TokenEndpoint {
-    /// Reads a configured token URL.
-    pub(super) fn configured(text: &str, plain_http: bool) -> Result<Self, Error> {
-        Self::read(text, plain_http).map_err(|what| {
-            Error::configuration(format!("token_url: {what}; write it as `https://auth.example.com/oauth2/token`"))
-        })
-    }
-
     /// Reads a URL that a secret may be sent to. `Err` is what is wrong with it.
     pub(super) fn read(text: &str, plain_http: bool) -> Result<Self, &'static str> {
         if text.is_empty() {

@@ -73,15 +73,14 @@ fn code(text: &str) -> Option<(u32, bool, &str)> {
 
 fn symbol(text: &str) -> Option<(Vec<u8>, &str)> {
     let rest = text.strip_prefix('\\')?;
-    let character = rest.chars().next()?;
-    let behind = &rest[character.len_utf8()..];
-    match character {
+    match rest.as_bytes().first()? {
+        b'\\' => Some((b"\\".into(), &rest[1..])),
         // Control characters are ignored in comparisons.
-        'n' | 'r' | 't' | 'b' | 'f' => Some((Vec::new(), behind)),
+        b'n' | b'r' | b't' | b'b' | b'f' => Some((Vec::new(), &rest[1..])),
         // The escape may be complete in the next layer.
-        'u' | 'x' => None,
-        '%' | '&' if number(rest).or_else(|| name(rest)).is_some() => None,
-        _ => Some((String::from(character).into(), behind)),
+        b'u' | b'x' => None,
+        // What is behind the backslash may be an escape, too.
+        _ => Some((Vec::new(), rest)),
     }
 }
 

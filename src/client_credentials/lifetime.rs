@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::DATE};
 use zeroize::Zeroizing;
 
-use super::members::{Member, Members};
+use super::members::{self, Member, Members};
 
 /// The value of `expires_in`. Zero stands for zero or less: some servers mean that the token never expires, others that
 /// they do not know. `Err` is the type of a value that is not a number.
@@ -15,10 +15,11 @@ pub(super) fn expires_in(members: &Members<'_>) -> Result<Option<Duration>, &'st
     stated.map(|member| seconds(member).ok_or(member.kind())).transpose()
 }
 
-/// Reads an integer, a float or a numeric string. A negative number becomes zero, one that is too large the maximum.
+/// Reads an integer, a float or a numeric string of any size. A negative number becomes zero, one that is too large the
+/// maximum.
 pub(super) fn seconds(member: &Member<'_>) -> Option<Duration> {
-    let seconds = member.number()?.max(0.0);
-    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    let number = member.content()?.trim().parse::<f64>().ok().filter(|number| !number.is_nan())?;
+    Some(Duration::try_from_secs_f64(number.max(0.0)).unwrap_or(Duration::MAX))
 }
 
 /// The time until the `exp` of a token that is a JWT (RFC 9068 section 2.2). It is measured from the `Date` of the
@@ -26,7 +27,7 @@ pub(super) fn seconds(member: &Member<'_>) -> Option<Duration> {
 pub(super) fn until_exp(token: &str, headers: &HeaderMap) -> Option<Duration> {
     let payload = token.split('.').nth(1).filter(|_| token.matches('.').count() == 2)?;
     let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?);
-    let claims = Members::of_json(std::str::from_utf8(&payload).ok()?)?;
+    let claims = members::of_json(std::str::from_utf8(&payload).ok()?)?;
     let exp = claims.get("exp").and_then(seconds)?;
     let now = date(headers).unwrap_or_else(SystemTime::now).duration_since(SystemTime::UNIX_EPOCH).ok()?;
     // An `exp` before the token was issued is ignored.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, Visitor},
+    de::{Error, Visitor},
 };
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -15,8 +15,7 @@ use zeroize::Zeroizing;
 const MAX_MEMBERS: usize = 256;
 
 /// The members by name. If a name is repeated, the last member counts.
-#[derive(Default)]
-pub(super) struct Members<'a>(BTreeMap<String, Member<'a>>);
+pub(super) type Members<'a> = BTreeMap<String, Member<'a>>;
 
 /// An unparsed value.
 pub(super) enum Member<'a> {
@@ -52,57 +51,45 @@ pub(super) fn begins(text: &[u8], beginning: &str) -> bool {
     text.get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
 }
 
-impl<'a> Members<'a> {
-    /// The members of a token response. It has none if it is neither a JSON object nor a form.
-    pub(super) fn of_response(headers: &HeaderMap, text: &'a str) -> Self {
-        if let Some(members) = Self::of_json(text) {
-            return members;
-        }
-        if !has_type(headers, "application/x-www-form-urlencoded") && !has_type(headers, "text/plain") {
-            return Self::default();
-        }
-        let fields = form_urlencoded::parse(text.as_bytes()).take(MAX_MEMBERS);
-        let fields = fields.map(|(name, value)| (name.into_owned(), Member::Form(Zeroizing::new(value.into_owned()))));
-        let members = Self(fields.collect());
-        let is_form = members.get("access_token").is_some() || members.get("error").is_some();
-        if is_form { members } else { Self::default() }
+/// The members of a token response. It has none if it is neither a JSON object nor a form.
+pub(super) fn of_response<'a>(headers: &HeaderMap, text: &'a str) -> Members<'a> {
+    if let Some(members) = of_json(text) {
+        return members;
     }
+    if !has_type(headers, "application/x-www-form-urlencoded") && !has_type(headers, "text/plain") {
+        return Members::default();
+    }
+    let fields = form_urlencoded::parse(text.as_bytes()).take(MAX_MEMBERS);
+    let fields = fields.map(|(name, value)| (name.into_owned(), Member::Form(Zeroizing::new(value.into_owned()))));
+    let members: Members<'_> = fields.collect();
+    let is_form = members.contains_key("access_token") || members.contains_key("error");
+    if is_form { members } else { Members::default() }
+}
 
-    pub(super) fn of_json(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&Member<'a>> {
-        self.0.get(name)
-    }
-
-    /// Whether the member is present and its value is not `null`, `""`, `false` or `0`.
-    pub(super) fn has_value(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|member| match member {
-            Member::Json(json) => !["null", "\"\"", "false", "0"].contains(json),
-            Member::Form(text) => !text.is_empty(),
-        })
-    }
-
-    /// A string. `Err` is the type of another value, without its content, which may be a misplaced token.
-    pub(super) fn string(&self, name: &str) -> Option<Result<Zeroizing<String>, &'static str>> {
-        self.get(name).map(|member| member.string().ok_or(member.kind()))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Member<'a>)> {
-        self.0.iter().map(|(name, member)| (name.as_str(), member))
-    }
+/// The members of a JSON object.
+pub(super) fn of_json(text: &str) -> Option<Members<'_>> {
+    let members: BTreeMap<LossyText, &RawValue> = serde_json::from_str(text).ok()?;
+    let members = members.into_iter().take(MAX_MEMBERS);
+    Some(members.map(|(LossyText(name), value)| (name, Member::Json(value.get()))).collect())
 }
 
 impl<'a> Member<'a> {
-    pub(super) fn string(&self) -> Option<Zeroizing<String>> {
+    /// Whether it is not `null`, `""`, `false` or `0`.
+    pub(super) fn has_value(&self) -> bool {
         match self {
-            Self::Json(json) => serde_json::from_str(json).ok().map(|LossyText(text)| text),
-            Self::Form(text) => Some(text.clone()),
+            Self::Json(json) => !["null", "\"\"", "false", "0"].contains(json),
+            Self::Form(text) => !text.is_empty(),
+        }
+    }
+
+    /// A string. `Err` is the type of another value, without its content, which may be a misplaced token.
+    pub(super) fn string(&self) -> Result<Zeroizing<String>, &'static str> {
+        match self {
+            Self::Json(json) => match serde_json::from_str(json) {
+                Ok(LossyText(text)) => Ok(Zeroizing::new(text)),
+                Err(_) => Err(self.kind()),
+            },
+            Self::Form(text) => Ok(text.clone()),
         }
     }
 
@@ -110,23 +97,15 @@ impl<'a> Member<'a> {
     pub(super) fn content(&self) -> Option<Zeroizing<String>> {
         match self {
             Self::Json("null") => None,
-            Self::Json(json) => Some(self.string().unwrap_or_else(|| Zeroizing::new((*json).to_owned()))),
+            Self::Json(json) => Some(self.string().unwrap_or_else(|_| Zeroizing::new((*json).to_owned()))),
             Self::Form(text) => Some(text.clone()),
         }
     }
 
-    /// A number of any size, or a string that contains one.
-    pub(super) fn number(&self) -> Option<f64> {
-        let number = self.content()?.trim().parse::<f64>().ok()?;
-        (!number.is_nan()).then_some(number)
-    }
-
     /// The members of an object.
     pub(super) fn object(&self) -> Option<Members<'a>> {
-        match self {
-            Self::Json(json) => Members::of_json(json),
-            Self::Form(_) => None,
-        }
+        let Self::Json(json) = self else { return None };
+        of_json(json)
     }
 
     /// The items of an array.
@@ -150,37 +129,9 @@ impl<'a> Member<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(Self)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = BTreeMap<String, Member<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = BTreeMap::new();
-        while let Some(LossyText(name)) = map.next_key()? {
-            if members.len() < MAX_MEMBERS || members.contains_key(name.as_str()) {
-                let value: &RawValue = map.next_value()?;
-                members.insert(name.to_string(), Member::Json(value.get()));
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(members)
-    }
-}
-
 /// A JSON string that may not be valid Unicode, for instance because the server cut it off within a character.
-struct LossyText(Zeroizing<String>);
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct LossyText(String);
 
 impl<'de> Deserialize<'de> for LossyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -198,6 +149,6 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
-        Ok(LossyText(lossy(bytes)))
+        Ok(LossyText(std::mem::take(&mut *lossy(bytes))))
     }
 }

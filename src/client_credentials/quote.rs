@@ -253,7 +253,7 @@ fn is_blank(character: char) -> bool {
 mod tests {
     use std::cell::Cell;
 
-    use super::*;
+    use super::{super::members, *};
 
     /// The work depends on the length that is shown, not on what a server sends.
     #[test]
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn few_members_are_quoted() {
         let mask = Mask::default();
-        let quoted = |json: &str| mask.overview(&Members::of_json(json).expect("an object"));
+        let quoted = |json: &str| mask.overview(&members::of_json(json).expect("an object"));
         for (json, shown) in [
             (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, "errcode: 40013, errmsg: invalid appid"),
             (r#"{"status":"error","msg":"no","data":{"token":"q7w8"}}"#, "data, msg: no, status: error"),

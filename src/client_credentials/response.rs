@@ -7,7 +7,7 @@ use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
 use super::{
     lifetime,
     mask::Mask,
-    members::{Member, Members, text},
+    members::{self, Member, Members, text},
     quote::{MAX_CHARACTERS, MAX_DESCRIPTION, shortened},
 };
 use crate::{
@@ -41,11 +41,11 @@ pub(super) fn read(
 ) -> Result<Granted, Error> {
     let status = response.status();
     let text = text(limited(response)?);
-    let members = Members::of_response(response.headers(), &text);
-    TOKENS.iter().filter_map(|name| members.get(name)?.string()).for_each(|token| mask.hide(&token));
+    let members = members::of_response(response.headers(), &text);
+    TOKENS.iter().filter_map(|name| members.get(*name)?.string().ok()).for_each(|token| mask.hide(&token));
     not_redirected(response, scheme, &mask)?;
     let received = Received { response, text: &text, members, mask };
-    let outcome = if !status.is_success() || received.members.has_value("error") {
+    let outcome = if !status.is_success() || received.members.get("error").is_some_and(Member::has_value) {
         Err(received.failure())
     } else if received.members.is_empty() {
         Err(received.unreadable())
@@ -84,7 +84,7 @@ impl Received<'_> {
         let expires_in = lifetime::expires_in(members)
             .map_err(|what| invalid(format!("expires_in is {what}, not a number of seconds")))?;
         let no_lifetime = expires_in == Some(Duration::ZERO);
-        let mut text = match members.string("access_token") {
+        let mut text = match members.get("access_token").map(Member::string) {
             Some(Ok(text)) => text,
             Some(Err(what)) => return Err(invalid(format!("access_token is {what}, not a string"))),
             None => {
@@ -105,7 +105,7 @@ impl Received<'_> {
         if let Some(scope) = self.scope() {
             token = token.with_scope(scope);
         }
-        for (name, member) in members.iter().filter(|(name, _)| !NOT_KEPT.contains(name)) {
+        for (name, member) in members.iter().filter(|(name, _)| !NOT_KEPT.contains(&name.as_str())) {
             if let Some(mut content) = member.content() {
                 token = token.with_member(name, std::mem::take(&mut *content));
             }
@@ -114,7 +114,7 @@ impl Received<'_> {
     }
 
     fn check_type(&self, token_types: &[String]) -> Result<(), Error> {
-        let named = match self.members.string("token_type") {
+        let named = match self.members.get("token_type").map(Member::string) {
             Some(Ok(named)) => named,
             Some(Err("null")) | None => return Ok(()),
             Some(Err(what)) => return Err(invalid(format!("token_type is {what}, not a string")).lasting()),
@@ -135,10 +135,10 @@ impl Received<'_> {
     fn scope(&self) -> Option<String> {
         let scope = self.members.get("scope")?;
         let scopes = scope.items().map(|items| {
-            let scopes: Vec<_> = items.filter_map(|item| item.string().map(|scope| scope.to_string())).collect();
+            let scopes: Vec<_> = items.filter_map(|item| item.string().ok().map(|scope| scope.to_string())).collect();
             scopes.join(" ")
         });
-        scopes.or_else(|| scope.string().map(|scope| scope.to_string()))
+        scopes.or_else(|| scope.string().ok().map(|scope| scope.to_string()))
     }
 
     /// For a 2xx that is not a token response. Only a page title is quoted, because the body may be a token.
@@ -157,26 +157,23 @@ impl Received<'_> {
 
     fn failure(&self) -> Error {
         let status = self.response.status();
-        let error = match self.members.string("error") {
+        let cause = || self.mask.cause(self.response, &self.members, self.text);
+        let error = match self.members.get("error").map(Member::string) {
             Some(Ok(code)) if !code.trim().is_empty() => self.oauth_error(&code),
-            Some(Err(what)) if self.members.has_value("error") && status.is_success() => invalid(format!(
+            Some(Err(what)) if status.is_success() => invalid(format!(
                 "the response (HTTP {}) is an error, but its `error` is {what}, not a code{}",
                 status.as_u16(),
-                self.cause()
+                cause()
             )),
-            _ => Error::new(ErrorKind::Status, format!("HTTP {}{}", status.as_u16(), self.cause()))
+            _ => Error::new(ErrorKind::Status, format!("HTTP {}{}", status.as_u16(), cause()))
                 .with_advice(advice("", status)),
         };
         error.with_retry_after(retry_after(self.response.headers()).unwrap_or_default())
     }
 
-    fn cause(&self) -> String {
-        self.mask.cause(self.response, &self.members, self.text)
-    }
-
     fn oauth_error(&self, code: &str) -> Error {
         let status = self.response.status();
-        let said = |name: &str| self.members.get(name).and_then(Member::string);
+        let said = |name: &str| self.members.get(name)?.string().ok();
         let (description, uri) = (said("error_description"), said("error_uri"));
         // A standard code is shown even if it has a part of the secret in it.
         let known = OAUTH_CODES.contains(&code);

@@ -126,7 +126,7 @@ impl From<Fault> for ErrorKind {
             | Fault::Tls => Self::Tls,
             Fault::Dns => Self::Dns,
             Fault::Connect => Self::Connect,
-            Fault::Unsent | Fault::NoResponse | Fault::Reset => Self::Reset,
+            Fault::NoResponse | Fault::Reset => Self::Reset,
             Fault::Timeout => Self::Timeout,
             Fault::NotHttp | Fault::Other => Self::Transport,
         }

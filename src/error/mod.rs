@@ -50,7 +50,7 @@ impl Error {
     /// [`io::Error`](std::io::Error), or was caused by one, that decides the kind.
     pub fn transient(cause: impl Into<BoxError>) -> Self {
         let cause = cause.into();
-        let kind = Self::find(&*cause).map_or_else(|| Fault::of(&*cause).into(), Self::kind);
+        let kind = Self::find(&*cause).map_or_else(|| Fault::of(&*cause, false).into(), Self::kind);
         Self::of_source(kind, "the token source failed", without_debug_data(cause))
     }
 

@@ -10,7 +10,7 @@ pub(super) fn failed(cause: BoxError, https: bool, proxy: &str) -> Error {
     if let Some(error) = Error::find(&*cause) {
         return error.clone();
     }
-    described(Fault::of(&*cause).over(https), proxy).caused_by(without_debug_data(cause))
+    described(Fault::of(&*cause, https), proxy).caused_by(without_debug_data(cause))
 }
 
 pub(super) fn described(fault: Fault, proxy: &str) -> Error {
@@ -21,11 +21,8 @@ pub(super) fn described(fault: Fault, proxy: &str) -> Error {
 
 /// The error for a redirect. `target` describes where it leads, at most by an origin.
 pub(crate) fn redirected(target: &str) -> Error {
-    Error::new(
-        ErrorKind::Redirect,
-        format!(
-            "the response is a redirect to {target}; it is not followed, because the target could receive the secret"
-        ),
-    )
-    .with_advice("configure the URL that it redirects to")
+    let what = format!(
+        "the response is a redirect to {target}; it is not followed, because the target could receive the secret"
+    );
+    Error::new(ErrorKind::Redirect, what).with_advice("configure the URL that it redirects to")
 }

@@ -100,14 +100,14 @@ pub(crate) async fn send(client: &dyn HttpClient, request: Request<SecretBody>) 
     let again = https.then(|| request.clone());
     let outcome = match (client.send(request).await, again) {
         // Nothing was sent: the server may be restarting, or hyper did not report a TLS alert that came early.
-        (Err(error), Some(request)) if fault(&error) == Some(Fault::Unsent) => client.send(request).await,
+        (Err(error), Some(request)) if fault(&error, true) == Fault::ClosedAfterHandshake => client.send(request).await,
         (outcome, _) => outcome,
     };
     outcome.map_err(|error| if error.is_from_source() { with_client_name(error, client.name(), https) } else { error })
 }
 
-fn fault(error: &Error) -> Option<Fault> {
-    error.source().map(Fault::of)
+fn fault(error: &Error, https: bool) -> Fault {
+    error.source().map_or(Fault::Other, |cause| Fault::of(cause, https))
 }
 
 /// Adds the client's name to an error that its own code made with [`Error::transient`] or [`Error::permanent`].
@@ -116,9 +116,8 @@ fn with_client_name(error: Error, client: &str, https: bool) -> Error {
         return error.about(&format!("the HTTP client `{client}` refused"));
     }
     let failed = format!("the HTTP client `{client}` failed");
-    let fault = match fault(&error).map_or(Fault::Other, |fault| fault.over(https)) {
-        Fault::Other => return error.about(&failed),
-        fault => fault,
-    };
-    error.with_message(format!("{failed}: {}", fault.message(""))).with_advice(fault.advice())
+    match fault(&error, https) {
+        Fault::Other => error.about(&failed),
+        fault => error.with_message(format!("{failed}: {}", fault.message(""))).with_advice(fault.advice()),
+    }
 }

@@ -1,8 +1,6 @@
 //! The JWT that a client signs to authenticate (RFC 7523).
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -182,7 +180,7 @@ impl ClientAssertion {
             "iss": client_id,
             "sub": client_id,
             "aud": self.audience.as_deref().unwrap_or(token_url),
-            "jti": unique(),
+            "jti": format!("{:032x}", fastrand::u128(..)),
             "iat": issued_at,
             "exp": issued_at + self.lifetime.as_secs(),
         });
@@ -223,20 +221,10 @@ fn check_length(algorithm: &str, length: usize) -> Result<(), Error> {
     if length == expected {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::Credentials,
-        format!(
-            "private_key_jwt: the signer returned {length} bytes; {algorithm} needs {expected}: r and s, not ASN.1"
-        ),
-    )
-    .lasting())
-}
-
-/// 128 random bits, because a server may refuse a `jti` that it has already seen. The standard library seeds its
-/// hashers from the operating system.
-fn unique() -> String {
-    let half = || RandomState::new().hash_one(SystemTime::now());
-    format!("{:016x}{:016x}", half(), half())
+    let what = format!(
+        "private_key_jwt: the signer returned {length} bytes; {algorithm} needs {expected}: r and s, not ASN.1"
+    );
+    Err(Error::new(ErrorKind::Credentials, what).lasting())
 }
 
 /// How far the server's clock is ahead, in seconds, by the `Date` of a response. `None`: it differs from what is

@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ pub(super) struct SecretFile {
 
 impl SecretFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, reading: OneAtATime(Arc::default()) }
+        Self { path, reading: OneAtATime(Mutex::default()) }
     }
 
     /// `field` is the name of this secret in errors.
@@ -34,32 +34,28 @@ impl SecretFile {
     }
 }
 
-/// Runs blocking work once for all callers that arrive while it runs.
-struct OneAtATime<T>(Arc<Mutex<Option<watch::Receiver<Option<T>>>>>);
+/// Runs blocking work once for all callers that arrive while it runs. Its outcome is not kept.
+struct OneAtATime<T>(Mutex<Weak<watch::Sender<Option<T>>>>);
 
 impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
     /// `None`: the runtime shut down before the work started.
     async fn join(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let mut outcome = self.running_or(work);
-        outcome.wait_for(Option::is_some).await.ok()?.clone()
+        // Until the sender is dropped, so that whoever saw the outcome can start the work again.
+        while outcome.changed().await.is_ok() {}
+        outcome.borrow().clone()
     }
 
     fn running_or(&self, work: impl FnOnce() -> T + Send + 'static) -> watch::Receiver<Option<T>> {
         let mut running = lock(&self.0);
-        // An error means that the sender was dropped, so there will be no outcome.
-        if let Some(running) = running.as_ref().filter(|running| running.has_changed().is_ok()) {
-            return running.clone();
+        if let Some(sender) = running.upgrade() {
+            return sender.subscribe();
         }
-        let (sender, receiver) = watch::channel(None);
-        *running = Some(receiver.clone());
-        let slot = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
-            let outcome = work();
-            // Later callers start again, and the outcome is not kept.
-            lock(&slot).take();
-            sender.send_replace(Some(outcome));
-        });
-        receiver
+        let sender = Arc::new(watch::Sender::new(None));
+        *running = Arc::downgrade(&sender);
+        let outcome = sender.subscribe();
+        tokio::task::spawn_blocking(move || sender.send_replace(Some(work())));
+        outcome
     }
 }
 
@@ -67,7 +63,7 @@ impl<T: Clone + Send + Sync + 'static> OneAtATime<T> {
 mod tests {
     use std::{
         sync::{
-            Arc,
+            Arc, Mutex,
             atomic::{AtomicUsize, Ordering},
             mpsc,
         },
@@ -79,7 +75,7 @@ mod tests {
     /// With a mount that hangs, later attempts start no thread of their own. After it, the file is read again.
     #[tokio::test]
     async fn attempts_share_the_thread_that_hangs() {
-        let (reading, begun) = (OneAtATime(Arc::default()), Arc::new(AtomicUsize::new(0)));
+        let (reading, begun) = (OneAtATime(Mutex::default()), Arc::new(AtomicUsize::new(0)));
         let (release, held) = mpsc::channel::<()>();
         let mut held = Some(held);
         for _ in 0..5 {

@@ -10,7 +10,7 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-        EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
+        EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -111,16 +111,14 @@ impl PrivateKey {
     /// `algorithm` is one of those above.
     pub(super) fn new(pem: &[u8], algorithm: &'static str) -> Result<Self, Error> {
         let key = SigningKey::in_pem(pem)?;
-        let wanted = match (algorithm, &key) {
-            ("RS256" | "PS256", SigningKey::Rsa(_))
-            | ("ES256", SigningKey::P256(_))
-            | ("EdDSA" | "Ed25519", SigningKey::Ed25519(_)) => {
-                return Ok(Self { key, algorithm });
-            }
-            ("RS256" | "PS256", _) => "an RSA key of at least 2048 bits",
-            ("ES256", _) => "an EC key on the curve P-256",
-            _ => "an Ed25519 key",
+        let (fits, wanted) = match algorithm {
+            "RS256" | "PS256" => (matches!(key, SigningKey::Rsa(_)), "an RSA key of at least 2048 bits"),
+            "ES256" => (matches!(key, SigningKey::P256(_)), "an EC key on the curve P-256"),
+            _ => (matches!(key, SigningKey::Ed25519(_)), "an Ed25519 key"),
         };
+        if fits {
+            return Ok(Self { key, algorithm });
+        }
         Err(refuse(&format!("is {}; {algorithm} needs {wanted}", key.name())))
     }
 }
@@ -160,28 +158,34 @@ impl SigningKey {
         // The cause is omitted, because it may quote a line of the key.
         let der = PrivateKeyDer::from_pem_slice(pem)
             .map_err(|error| no_key(pem, !matches!(error, pem::Error::NoItemsFound)))?;
-        let key = match &*Zeroizing::new(der) {
-            PrivateKeyDer::Pkcs8(der) => Self::in_pkcs8(der.secret_pkcs8_der()),
-            PrivateKeyDer::Pkcs1(der) => Self::rsa_of(RsaKeyPair::from_der(der.secret_pkcs1_der())),
-            PrivateKeyDer::Sec1(der) => ec_of(|curve| EcdsaKeyPair::from_private_key_der(curve, der.secret_sec1_der())),
-            _ => None,
-        };
-        key.ok_or_else(|| refuse("cannot be read as a key: it is damaged, or is not an RSA, EC P-256 or Ed25519 key"))
-    }
-
-    fn in_pkcs8(der: &[u8]) -> Option<Self> {
-        Self::rsa_of(RsaKeyPair::from_pkcs8(der))
-            .or_else(|| ec_of(|curve| EcdsaKeyPair::from_pkcs8(curve, der)))
+        let der = Zeroizing::new(der);
+        let der = der.secret_der();
+        Self::rsa(RsaKeyPair::from_pkcs8(der))
+            .or_else(|| Self::rsa(RsaKeyPair::from_der(der)))
+            .or_else(|| Self::ec(der))
             .or_else(|| Ed25519KeyPair::from_pkcs8(der).ok().map(Self::Ed25519))
+            .ok_or_else(|| refuse("cannot be read as a key: it is damaged, or is not an RSA, EC P-256 or Ed25519 key"))
     }
 
-    fn rsa_of(read: Result<RsaKeyPair, KeyRejected>) -> Option<Self> {
+    fn rsa(read: Result<RsaKeyPair, KeyRejected>) -> Option<Self> {
         match read {
             Ok(key) => Some(Self::Rsa(key)),
             Err(error) if error.to_string() == "TooSmall" => Some(Self::Other("an RSA key under 2048 bits")),
             Err(error) if error.to_string() == "TooLarge" => Some(Self::Other("an RSA key over 8192 bits")),
             Err(_) => None,
         }
+    }
+
+    fn ec(der: &[u8]) -> Option<Self> {
+        let read = |curve| EcdsaKeyPair::from_private_key_der(curve, der);
+        if let Ok(key) = read(&ECDSA_P256_SHA256_FIXED_SIGNING) {
+            return Some(Self::P256(key));
+        }
+        let others = [
+            (&ECDSA_P384_SHA384_FIXED_SIGNING, "an EC key on the curve P-384"),
+            (&ECDSA_P521_SHA512_FIXED_SIGNING, "an EC key on the curve P-521"),
+        ];
+        others.into_iter().find(|(curve, _)| read(curve).is_ok()).map(|(_, what)| Self::Other(what))
     }
 
     fn name(&self) -> &'static str {
@@ -192,17 +196,6 @@ impl SigningKey {
             Self::Other(what) => what,
         }
     }
-}
-
-fn ec_of(read: impl Fn(&'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, KeyRejected>) -> Option<SigningKey> {
-    if let Ok(key) = read(&ECDSA_P256_SHA256_FIXED_SIGNING) {
-        return Some(SigningKey::P256(key));
-    }
-    let others = [
-        (&ECDSA_P384_SHA384_FIXED_SIGNING, "an EC key on the curve P-384"),
-        (&ECDSA_P521_SHA512_FIXED_SIGNING, "an EC key on the curve P-521"),
-    ];
-    others.into_iter().find(|(curve, _)| read(curve).is_ok()).map(|(_, what)| SigningKey::Other(what))
 }
 
 fn refuse(what: &str) -> Error {
