@@ -83,7 +83,7 @@ impl Adapter {
     }
 
     pub(super) fn header_name(&self) -> &HeaderName {
-        self.header.as_ref().map_or(&AUTHORIZATION, TokenHeader::name)
+        self.header.as_ref().map_or(&AUTHORIZATION, |header| &header.name)
     }
 }
 
