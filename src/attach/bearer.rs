@@ -84,11 +84,11 @@ impl Permitted<'_> {
         let Adapter { tokens, leases, header, .. } = &***self.adapter;
         let key = wanted(request, beside).map(TokenRequest::fingerprint);
         let attach = |lease: &Lease, id| {
+            // An error: the request has as many headers as it can hold.
+            request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone()).ok()?;
             let is_routine = lease.is_accepted_by(self.permitted_by.bit());
             let attempt = if is_routine { Attempt::Routine } else { Attempt::First };
-            let inserted = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
-            // Otherwise the request has as many headers as it can hold.
-            inserted.is_ok().then(|| self.attached(id, attempt, request.asked()))
+            Some(self.attached(id, attempt, request.asked()))
         };
         let leased = if header.is_none() { tokens.leased(leases, key, attach) } else { None };
         leased.unwrap_or_else(|| self.attach_without_lease(request, beside))
