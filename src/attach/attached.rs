@@ -32,9 +32,7 @@ pub(crate) struct Attached {
     pub(super) asked: u64,
 }
 
-/// As wide as what is beside it: padding costs some ten instructions for each request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
 pub(super) enum Attempt {
     /// The origin has accepted the token before.
     Routine,

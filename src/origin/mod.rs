@@ -94,7 +94,7 @@ impl Origins {
     #[inline]
     pub(crate) fn as_written(&self, target: &Target<'_>) -> Option<PermittedBy> {
         let scheme = Scheme::written(target.scheme?)?;
-        self.entry(|origin| origin.scheme == scheme && origin.authority == target.authority)
+        self.entry(|origin| origin.authority == target.authority && origin.scheme == scheme)
     }
 
     /// What permits a token at a target. `None`: it is another origin. Error: the host is named with `https`, but the
