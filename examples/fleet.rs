@@ -59,7 +59,8 @@ async fn instance(token_url: String) -> Result<(), Error> {
 }
 
 async fn fleet() -> Result<(), Error> {
-    let auth = AuthorizationServer::builder().lifetime(LIFETIME).start().await;
+    let auth = AuthorizationServer::start().await;
+    auth.set_lifetime(LIFETIME);
     let folder = env::temp_dir().join(format!("client-credentials-fleet-{}", std::process::id()));
     // In production: `openssl rand -base64 32`, once.
     let mut key = [0; 32];

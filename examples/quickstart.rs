@@ -13,7 +13,8 @@ const LIFETIME: Duration = Duration::from_secs(8);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let auth = AuthorizationServer::builder().lifetime(LIFETIME).start().await;
+    let auth = AuthorizationServer::start().await;
+    auth.set_lifetime(LIFETIME);
     let api = ProtectedApi::start(&auth).await;
 
     // One token cache for all clients.

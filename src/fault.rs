@@ -144,7 +144,8 @@ impl Fault {
                 "check the proxy's URL, or name the server's host in `NO_PROXY` to go around the proxy"
             }
             Self::TlsMissing => {
-                "enable this crate's feature `rustls` or `native-tls`, or pass a client to `.http_client(..)`"
+                "enable the feature `rustls` or `native-tls` of client-credentials, or pass a client to \
+                 `.http_client(..)`"
             }
             Self::NotTls => "check the scheme and the port of the URL",
             Self::ClientCertificate => "pass a `reqwest::ClientBuilder` with an `identity(..)` to `.http_client(..)`",

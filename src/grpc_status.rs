@@ -2,7 +2,6 @@
 //! crates' errors into `Unknown`, and omits their causes.)
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -103,6 +102,7 @@ where
 
 pin_project! {
     /// The response future of [`GrpcStatus`].
+    #[derive(Debug)]
     pub struct GrpcStatusFuture<F> {
         #[pin]
         inner: F,
@@ -118,12 +118,6 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(ready!(self.project().inner.poll(cx)).map_err(to_status))
-    }
-}
-
-impl<F> fmt::Debug for GrpcStatusFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GrpcStatusFuture").finish_non_exhaustive()
     }
 }
 

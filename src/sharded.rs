@@ -100,4 +100,15 @@ mod tests {
         let all: usize = counts.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         assert_eq!(all, 2 * PLACES);
     }
+
+    #[test]
+    fn what_is_made_from_a_copy_is_for_the_same_threads() {
+        let copies = Sharded::new(AtomicUsize::default);
+        let made = copies.map(Arc::clone);
+        std::thread::scope(|threads| {
+            for _ in 0..2 * PLACES {
+                threads.spawn(|| assert!(Arc::ptr_eq(copies.get(), made.get())));
+            }
+        });
+    }
 }

@@ -47,16 +47,16 @@ pub struct AccessToken {
 
 #[derive(Clone)]
 struct Inner {
-    /// `Bearer` and the token. This header value is the only copy of the token.
+    /// `Bearer` and the token. Without `prefixed`, this header value is the only copy of the token.
     authorization: HeaderValue,
     /// The header value with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,
+    number: TokenNumber,
     properties: Arc<Properties>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Properties {
-    number: TokenNumber,
     expires_in: Option<Duration>,
     /// The upper bound of the lifetime if none is stated.
     expires_within: Option<Duration>,
@@ -90,15 +90,8 @@ impl AccessToken {
             inner: Arc::new(Inner {
                 authorization,
                 prefixed: OnceLock::new(),
-                properties: Arc::new(Properties {
-                    number: TokenNumber(fingerprint::hash(&token.as_str())),
-                    expires_in: None,
-                    expires_within: None,
-                    refresh_in: None,
-                    scope: None,
-                    members: BTreeMap::new(),
-                    request: None,
-                }),
+                number: TokenNumber(fingerprint::hash(&token.as_str())),
+                properties: Arc::default(),
             }),
         })
     }
@@ -190,7 +183,7 @@ impl AccessToken {
     }
 
     pub(crate) fn number(&self) -> TokenNumber {
-        self.inner.properties.number
+        self.inner.number
     }
 
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
@@ -199,8 +192,9 @@ impl AccessToken {
 
     /// The same token with reference counts of its own: threads would contend for those that they share.
     pub(crate) fn counted_apart(&self) -> Self {
-        let (authorization, properties) = (counted_apart(&self.inner.authorization), self.inner.properties.clone());
-        Self { inner: Arc::new(Inner { authorization, prefixed: OnceLock::new(), properties }) }
+        let Inner { authorization, number, properties, .. } = &*self.inner;
+        let (authorization, properties) = (counted_apart(authorization), properties.clone());
+        Self { inner: Arc::new(Inner { authorization, prefixed: OnceLock::new(), number: *number, properties }) }
     }
 
     pub(crate) fn request(&self) -> Option<&TokenRequest> {

@@ -12,7 +12,9 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) async fn start() -> Self {
-        let auth = AuthorizationServer::builder().client("demo", "demo-secret").scope("stats").start().await;
+        let auth = AuthorizationServer::start().await;
+        auth.set_client("demo", "demo-secret");
+        auth.allow_scope("stats");
         let api = ProtectedApi::start(&auth).await;
         api.require_scope("stats");
         Self { auth, api }

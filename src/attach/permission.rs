@@ -36,7 +36,7 @@ impl TokenCache {
 
     /// A request already has the header that the token would be in.
     pub(super) fn own_header(&self, header: &HeaderName) {
-        if self.report().is_first_mention("header") {
+        if self.report().mentions.is_first("header") {
             log::own_header(self.report().source(), header);
         }
     }
@@ -44,7 +44,7 @@ impl TokenCache {
     /// The API refused a request with a 401 or a 403, and not because of a token that is dead.
     pub(super) fn refused(&self, permitted_by: PermittedBy, is_401: bool, challenges: &Challenges) {
         let origin = self.origins().name(permitted_by);
-        if challenges.is_about_scope() && self.report().is_first_mention(&format!("scope {origin}")) {
+        if challenges.is_about_scope() && self.report().mentions.is_first(&format!("scope {origin}")) {
             log::scope_missing(self.report().source(), &origin);
         }
         if is_401 {
@@ -66,7 +66,7 @@ impl TokenCache {
     /// Calls `log` with the source and the origin, unless the log has mentioned the origin before.
     pub(super) fn mention(&self, target: &Target<'_>, log: fn(&str, &str)) {
         let origin = target.to_origin();
-        if self.report().is_first_mention(&origin) {
+        if self.report().mentions.is_first(&origin) {
             log(self.report().source(), &origin);
         }
     }

@@ -3,13 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use super::{
-    Clock, Core, TokenCache,
-    context::Context,
-    endpoint::Endpoint,
-    keys::{self, Keys},
-    lease::Leases,
-    renewal::Settings,
-    slot::Slot,
+    Clock, Core, TokenCache, context::Context, endpoint::Endpoint, keys::Keys, lease::Leases, renewal::Settings,
 };
 #[cfg(feature = "store")]
 use crate::store::{EncryptionKey, Seal, SharedTokens, TokenStore};
@@ -41,7 +35,6 @@ pub struct TokenCacheBuilder {
     origins: Origins,
     refused: Option<Error>,
     settings: Settings,
-    most_keys: usize,
     clock: Clock,
     #[cfg(feature = "store")]
     shared: SharedIn,
@@ -50,23 +43,14 @@ pub struct TokenCacheBuilder {
 impl TokenCacheBuilder {
     pub(super) fn new(source: impl TokenSource) -> Self {
         Self {
+            origins: source.origins().unwrap_or_default(),
             source: Arc::new(source),
-            origins: Origins::default(),
             refused: None,
             settings: Settings::default(),
-            most_keys: keys::MOST,
             clock: Clock::system(),
             #[cfg(feature = "store")]
             shared: SharedIn::default(),
         }
-    }
-
-    /// Adds the origins that the source names itself.
-    pub(super) fn with_origins_of_source(mut self) -> Self {
-        if let Some(origins) = self.source.origins() {
-            self.origins.extend(origins);
-        }
-        self
     }
 
     /// Names an origin that the tokens may be sent to, such as `https://api.example.com`. Can be called repeatedly;
@@ -129,7 +113,7 @@ impl TokenCacheBuilder {
     /// of its own, stays; of the tokens that requests use, or that are held back after a failure, as many again may
     /// stay.
     pub fn most_keys(mut self, most: usize) -> Self {
-        self.most_keys = most;
+        self.settings.most_keys = most;
         self.refuse_unless(most > 0, "most_keys: zero; every such request would need a new token")
     }
 
@@ -186,32 +170,31 @@ impl TokenCacheBuilder {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let complete = self.with_origins_of_source();
-        if complete.origins.is_empty() {
+        if self.origins.is_empty() {
             return Err(Origins::missing());
         }
         #[cfg(feature = "store")]
-        complete.shared.check(&*complete.source)?;
-        Ok(complete.finish())
+        self.shared.check(&*self.source)?;
+        Ok(self.finish())
     }
 
     pub(super) fn finish(self) -> TokenCache {
         let report = Reporter::new(self.source.name());
-        let keys = Keys::new(self.most_keys, self.source.defaults());
         let context = Arc::new(Context {
+            defaults: self.source.defaults(),
             source: self.source,
             settings: self.settings,
+            endpoint: Endpoint::new(self.clock.clone()),
             clock: self.clock,
-            endpoint: Endpoint::default(),
             leases: Leases::new(),
             streaks: Arc::default(),
             #[cfg(feature = "store")]
             shared_tokens: self.shared.tokens(&report),
             report,
         });
-        let default = Slot::new(Arc::clone(&context), TokenRequest::default());
-        let core = Core { context, origins: self.origins, default: Arc::clone(&default), keys };
-        TokenCache { core: Arc::new(core), own: default }
+        let keys = Keys::new(Arc::clone(&context));
+        let own = keys.slot(&TokenRequest::default());
+        TokenCache { core: Arc::new(Core { context, origins: self.origins, keys }), own }
     }
 
     /// The first refusal is what [`build`](Self::build) returns.

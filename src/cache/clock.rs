@@ -85,9 +85,8 @@ impl Clock {
     /// jumps with [`jump_wall_clock`](Self::jump_wall_clock).
     #[cfg(feature = "test-util")]
     pub fn tokio() -> Self {
-        let manual =
-            Manual { start: system(), tokio_start: tokio::time::Instant::now(), wall_ahead: AtomicI64::new(0) };
-        Self { manual: Some(Arc::new(manual)) }
+        let (start, tokio_start) = (Self::system().now(), tokio::time::Instant::now());
+        Self { manual: Some(Arc::new(Manual { start, tokio_start, wall_ahead: AtomicI64::new(0) })) }
     }
 
     /// For tests: moves only the wall clock by that many milliseconds, forward (as after a suspend) or back. Does not
@@ -102,7 +101,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match &self.manual {
-            None => system(),
+            None => last_tick().unwrap_or_else(exact),
             Some(manual) => manual.now(),
         }
     }
@@ -116,21 +115,11 @@ impl Manual {
     }
 }
 
-#[inline]
-fn system() -> Moment {
-    let (mono, wall) = ticks();
-    Moment { mono: mono.unwrap_or_else(exact_mono), wall: wall.unwrap_or_else(exact_wall) }
-}
-
 #[cold]
-fn exact_mono() -> i64 {
+fn exact() -> Moment {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    nanoseconds(START.elapsed())
-}
-
-#[cold]
-fn exact_wall() -> i64 {
-    nanoseconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Moment { mono: nanoseconds(START.elapsed()), wall: nanoseconds(wall) }
 }
 
 /// Three centuries at most.
@@ -150,7 +139,7 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// exact time takes three times as long.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
-fn ticks() -> (Option<i64>, Option<i64>) {
+fn last_tick() -> Option<Moment> {
     use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
 
     // Unlike `clock_gettime`, this function does not panic if a kernel lacks the clock.
@@ -158,10 +147,10 @@ fn ticks() -> (Option<i64>, Option<i64>) {
         let time = clock_gettime_dynamic(DynamicClockId::Known(clock)).ok()?;
         Some((time.tv_sec as i64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as i64))
     };
-    (read(ClockId::MonotonicCoarse), read(ClockId::RealtimeCoarse))
+    Some(Moment { mono: read(ClockId::MonotonicCoarse)?, wall: read(ClockId::RealtimeCoarse)? })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn ticks() -> (Option<i64>, Option<i64>) {
-    (None, None)
+fn last_tick() -> Option<Moment> {
+    None
 }

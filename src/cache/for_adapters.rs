@@ -77,7 +77,8 @@ impl TokenCache {
         rejection: Rejection,
     ) -> Option<AccessToken> {
         // Held until the end, so that it makes no room for others; made again if it already has.
-        let _slot = request.filter(|request| request.fingerprint() == rejected.key).map(|request| self.slot(&request));
+        let request = request.filter(|request| request.fingerprint() == rejected.key);
+        let _slot = request.map(|request| self.core.keys.slot(&request));
         if !self.reject_at(rejected, origin, rejection) {
             return None;
         }
@@ -123,12 +124,11 @@ impl TokenCache {
 
     /// The slot of a request that may leave the choice to this handle.
     fn slot_of(&self, request: Option<&TokenRequest>) -> Arc<Slot> {
-        request.map_or_else(|| Arc::clone(&self.own), |request| self.slot(request))
+        request.map_or_else(|| Arc::clone(&self.own), |request| self.core.keys.slot(request))
     }
 
     /// The slot with this key; `None`: it has made room for others since.
     fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
-        let kept = [&self.own, &self.core.default].into_iter().find(|slot| slot.key() == key);
-        kept.map(Arc::clone).or_else(|| self.core.keys.find(key))
+        if key == self.own.key() { Some(Arc::clone(&self.own)) } else { self.core.keys.find(key) }
     }
 }

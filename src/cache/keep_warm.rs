@@ -27,16 +27,14 @@ pub(super) fn ensure(slot: &Arc<Slot>) {
 
 /// Starts the next flight when it is due.
 async fn keep_warm(running: Running) {
-    loop {
-        let Some(slot) = running.0.upgrade() else { return };
-        let due = slot.due();
-        let wait = due.map_or(BETWEEN_REQUESTS, |due| slot.now().until(due) + clock::TICK);
-        drop(slot);
-        sleep(wait.clamp(BETWEEN_REQUESTS, LOOK_AT_THE_CLOCK)).await;
-        let Some(slot) = running.0.upgrade() else { return };
-        if due.is_some_and(|due| slot.now().reached(due)) {
+    while let Some(slot) = running.0.upgrade() {
+        let (now, due) = (slot.now(), slot.due());
+        if due.is_some_and(|due| now.reached(due)) {
             let _ = fetch::step(&slot, None);
         }
+        let wait = due.map_or(BETWEEN_REQUESTS, |due| now.until(due) + clock::TICK);
+        drop(slot);
+        sleep(wait.clamp(BETWEEN_REQUESTS, LOOK_AT_THE_CLOCK)).await;
     }
 }
 

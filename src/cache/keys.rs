@@ -12,64 +12,71 @@ use crate::{
     token_request::TokenRequest,
 };
 
-/// The default of `most_keys`.
-pub(super) const MOST: usize = 1000;
 /// How many slots are examined to make room for one, each once.
 const MOST_TRIES: usize = 16;
 
 pub(super) struct Keys {
-    slots: Mutex<Slots>,
-    most: usize,
-    /// The source's own scope, resource, audience and parameters.
-    defaults: TokenRequest,
+    context: Arc<Context>,
+    /// The source's own token.
+    default: Arc<Slot>,
+    others: Mutex<Slots>,
 }
 
 /// The least recently asked for first. Requests that use a lease do not ask.
 type Slots = LruCache<Fingerprint, Arc<Slot>, ByFingerprint>;
 
 impl Keys {
-    pub(super) fn new(most: usize, defaults: TokenRequest) -> Self {
-        Self { slots: Mutex::new(LruCache::unbounded_with_hasher(ByFingerprint::default())), most, defaults }
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        let default = Slot::new(Arc::clone(&context), TokenRequest::default());
+        Self { context, default, others: Mutex::new(LruCache::unbounded_with_hasher(ByFingerprint::default())) }
     }
 
-    /// Returns `default` for a request that adds nothing to the source's defaults.
-    pub(super) fn slot(&self, request: &TokenRequest, default: &Arc<Slot>, context: &Arc<Context>) -> Arc<Slot> {
+    /// The slot of a request. One that adds nothing to the source's defaults means the source's own token.
+    pub(super) fn slot(&self, request: &TokenRequest) -> Arc<Slot> {
         let key = request.fingerprint();
-        let mut slots = lock(&self.slots);
+        if key == self.default.key() {
+            return Arc::clone(&self.default);
+        }
+        let mut slots = lock(&self.others);
         if let Some(slot) = slots.get(&key) {
             return Arc::clone(slot);
         }
         let forgotten = self.make_room(&mut slots);
-        let slot = if request.or(&self.defaults) == self.defaults {
-            Arc::clone(default)
+        let Context { defaults, report, settings, .. } = &*self.context;
+        let slot = if request.or(defaults) == *defaults {
+            Arc::clone(&self.default)
         } else {
-            Slot::new(Arc::clone(context), request.clone())
+            Slot::new(Arc::clone(&self.context), request.clone())
         };
         slots.push(key, Arc::clone(&slot));
         drop(slots);
         if forgotten > 0 {
-            log::forgotten(context.report.source(), forgotten, self.most);
+            log::forgotten(report.source(), forgotten, settings.most_keys);
         }
         slot
     }
 
     /// The slot with this key, unless it made room for others.
     pub(super) fn find(&self, key: Fingerprint) -> Option<Arc<Slot>> {
-        lock(&self.slots).get(&key).map(Arc::clone)
+        if key == self.default.key() {
+            return Some(Arc::clone(&self.default));
+        }
+        lock(&self.others).get(&key).map(Arc::clone)
     }
 
     /// Removes the least recently asked for first. A slot that a caller or a handle holds stays, even beyond the limit.
-    /// One whose leases are used, or that holds back token requests, stays until there are twice as many slots as the
-    /// limit allows.
+    /// One whose leases are used, or that knows more than a new one would, stays until there are twice as many slots as
+    /// the limit allows.
     fn make_room(&self, slots: &mut Slots) -> usize {
-        let mut forgotten = 0;
+        let Context { leases, settings, .. } = &*self.context;
+        let (most, mut forgotten) = (settings.most_keys, 0);
         for _ in 0..MOST_TRIES.min(slots.len()) {
-            if slots.len() < self.most {
+            if slots.len() < most {
                 break;
             }
             let Some((key, slot)) = slots.pop_lru() else { break };
-            let is_held = Arc::strong_count(&slot) > 1 || slot.is_flying();
-            if is_held || (slots.len() + 1 < 2 * self.most && (slot.was_used() || slot.holds_back())) {
+            let is_held = Arc::strong_count(&slot) > 1;
+            if is_held || (slots.len() + 1 < 2 * most && (leases.were_used(key) || slot.knows_more())) {
                 slots.push(key, slot);
             } else {
                 forgotten += 1;

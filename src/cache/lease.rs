@@ -98,8 +98,8 @@ impl Leases {
 }
 
 impl ThreadLeases {
-    /// What `attach` returns for the lease of a token, if there is one, which counts as used then. Never waits. `attach`
-    /// must not lock anything.
+    /// What `attach` returns for the lease of a token, if there is one, which counts as used then. Never waits.
+    /// `attach` must not lock anything.
     #[inline(always)]
     pub(super) fn with<T>(&self, key: Fingerprint, now: Moment, attach: impl FnOnce(&Lease) -> T) -> Option<T> {
         self.read(key, now, |lease| {

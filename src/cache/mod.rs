@@ -70,7 +70,6 @@ pub struct TokenCache {
 struct Core {
     context: Arc<Context>,
     origins: Origins,
-    default: Arc<Slot>,
     keys: Keys,
 }
 
@@ -100,7 +99,7 @@ impl TokenCache {
     ///
     /// Like [`token`](Self::token).
     pub async fn token_for(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        self.hand_out(&self.slot(request)).await
+        self.hand_out(&self.core.keys.slot(request)).await
     }
 
     /// Like [`token`](Self::token), for handing the token to a program that cannot renew it: the token can be used for
@@ -149,7 +148,7 @@ impl TokenCache {
     /// ```
     #[must_use]
     pub fn with_request(&self, request: &TokenRequest) -> Self {
-        Self { core: Arc::clone(&self.core), own: self.slot(request) }
+        Self { core: Arc::clone(&self.core), own: self.core.keys.slot(request) }
     }
 
     /// Returns the status of this handle's token, for readiness probes and status pages.
@@ -198,11 +197,6 @@ impl TokenCache {
 
     pub(crate) fn report(&self) -> &Reporter {
         &self.core.context.report
-    }
-
-    fn slot(&self, request: &TokenRequest) -> Arc<Slot> {
-        let Core { context, default, keys, .. } = &*self.core;
-        if request.is_default() { Arc::clone(default) } else { keys.slot(request, default, context) }
     }
 
     fn wait_limit(&self) -> Duration {
@@ -303,7 +297,7 @@ fn waits_for_itself() -> Error {
 
 impl From<ClientCredentials> for TokenCache {
     fn from(source: ClientCredentials) -> Self {
-        TokenCacheBuilder::new(source).with_origins_of_source().finish()
+        TokenCacheBuilder::new(source).finish()
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Settings {
     pub wait_limit: Duration,
     /// Whether the default token is renewed with or without traffic.
     pub keep_warm: bool,
+    /// How many tokens are kept beside the default token.
+    pub most_keys: usize,
 }
 
 impl Default for Settings {
@@ -30,6 +32,7 @@ impl Default for Settings {
             assumed_lifetime: Duration::from_secs(60 * 60),
             wait_limit: Duration::from_secs(30),
             keep_warm: false,
+            most_keys: 1000,
         }
     }
 }

@@ -56,8 +56,7 @@ impl Streaks {
 
     /// `Ok`: the rejection may renew the token. An explicit one is never held back by bare ones.
     pub(super) fn reject(&mut self, origin: u64, kind: Rejection, now: Moment, all: &Arc<()>) -> Result<(), TooSoon> {
-        self.forget(now);
-        self.0.retain(|streak| streak.origin != origin || !streak.is_over(now));
+        self.forget(origin, now);
         let holds_back = |streak: &&Streak| streak.kind == kind || streak.kind == Rejection::Explicit;
         let wait = self.of(origin).filter(holds_back).map(|streak| now.until(streak.not_before)).max();
         let streak = self.streak(origin, kind, now, all);
@@ -84,11 +83,8 @@ impl Streaks {
 
     /// The origin accepted the newest token. If it keeps accepting it, that ends its streaks.
     pub(super) fn accepted(&mut self, origin: u64, now: Moment) {
-        self.forget(now);
-        self.0.retain_mut(|streak| {
-            streak.accepted |= streak.origin == origin;
-            streak.origin != origin || !streak.is_over(now)
-        });
+        self.0.iter_mut().filter(|streak| streak.origin == origin).for_each(|streak| streak.accepted = true);
+        self.forget(origin, now);
     }
 
     /// The origin accepted a token for the same request for which it had rejected the previous one.
@@ -102,8 +98,9 @@ impl Streaks {
     }
 
     /// What an origin responded an hour ago says nothing about its current tokens.
-    fn forget(&mut self, now: Moment) {
-        self.0.retain(|streak| !now.reached(streak.not_before.after(STREAK_REMEMBERED)));
+    fn forget(&mut self, origin: u64, now: Moment) {
+        let is_old = |streak: &Streak| now.reached(streak.not_before.after(STREAK_REMEMBERED));
+        self.0.retain(|streak| !is_old(streak) && (streak.origin != origin || !streak.is_over(now)));
     }
 }
 

@@ -45,7 +45,7 @@ use crate::{
     error::{Error, ErrorKind},
     http_client::HttpClient,
     origin::Origins,
-    report::{Mentions, span},
+    report::Mentions,
     runtime,
     source::{Identifying, TokenSource},
     token::AccessToken,
@@ -104,7 +104,6 @@ enum EndpointSource {
 #[async_trait]
 impl TokenSource for ClientCredentials {
     async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-        span::left_to_source(request, &self.defaults);
         let request = request.or(&self.defaults);
         if runtime::with_timer().is_none() {
             return Err(runtime::missing());

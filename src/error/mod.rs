@@ -328,23 +328,14 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.inner;
-        let mut debug = f.debug_struct("Error");
-        debug.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
-        let known: [(&str, Option<&dyn fmt::Debug>); 6] = [
-            ("whose", inner.whose.as_ref().map(|whose| whose as _)),
-            ("advice", inner.advice.as_ref().map(|advice| advice as _)),
-            ("status", inner.status.as_ref().map(|status| status as _)),
-            ("response", inner.response.as_ref().map(|response| response as _)),
-            ("retry_after", inner.retry_after.as_ref().map(|wait| wait as _)),
-            ("source", inner.source.as_ref().map(|source| source as _)),
-        ];
-        for (name, value) in known {
-            if let Some(value) = value {
-                debug.field(name, value);
-            }
-        }
-        debug.finish()
+        f.debug_struct("Error")
+            .field("kind", &self.inner.kind)
+            .field("message", &self.to_string())
+            .field("transient", &self.inner.transient)
+            .field("retry_after", &self.inner.retry_after)
+            .field("response", &self.inner.response)
+            .field("source", &self.inner.source)
+            .finish_non_exhaustive()
     }
 }
 

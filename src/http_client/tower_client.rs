@@ -17,6 +17,24 @@ use crate::error::{BoxError, Error};
 /// An [`HttpClient`] over a tower service, such as hyper-util's client.
 ///
 /// `B` is the service's request body, which is made from bytes.
+///
+/// ```
+/// # fn example() -> Result<(), client_credentials::Error> {
+/// use bytes::Bytes;
+/// use client_credentials::{ClientCredentials, TowerClient};
+/// use http_body_util::Full;
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+///
+/// // In production, a connector with TLS, such as that of hyper-rustls.
+/// let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+/// let source = ClientCredentials::builder("http://localhost:9400/token", "abcde", "12345")
+///     .http_client(TowerClient::new(client))
+///     .origin("https://api.example.com")
+///     .build()?;
+/// # let _ = source;
+/// # Ok(())
+/// # }
+/// ```
 pub struct TowerClient<S, B> {
     service: S,
     body: PhantomData<fn() -> B>,

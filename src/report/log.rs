@@ -308,10 +308,10 @@ fn seconds(duration: Duration) -> f64 {
 
 /// `23 min`, `7 s`.
 pub(super) fn human(duration: Duration) -> String {
-    match duration.as_secs() {
-        0 => format!("{} ms", duration.as_millis()),
-        seconds @ 1..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
+    match duration.as_secs_f64() {
+        seconds if seconds < 1.0 => format!("{} ms", duration.as_millis()),
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.0} h", seconds / 3600.0),
     }
 }

@@ -22,7 +22,7 @@ use crate::{challenge::Rejection, error::Error, lock::lock, token::AccessToken, 
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     source: Arc<str>,
-    mentions: Arc<Mentions>,
+    pub mentions: Arc<Mentions>,
 }
 
 /// What the log mentions only once, such as origins. Bounded, since a crawler may send requests to any number of them.
@@ -32,15 +32,6 @@ pub(crate) struct Mentions(Mutex<HashSet<String>>);
 const MOST_MENTIONED: usize = 256;
 /// A token request that takes longer is mentioned while it runs.
 const SLOW: Duration = Duration::from_secs(5);
-
-/// Why a token is requested.
-#[derive(Clone, Copy)]
-pub(crate) enum RequestCause {
-    Cold,
-    Expired,
-    Aging,
-    Rejected,
-}
 
 /// An exchange with the token endpoint, from start to end.
 pub(crate) struct Exchange {
@@ -78,11 +69,6 @@ impl Reporter {
         &self.source
     }
 
-    /// Whether the log has not mentioned this yet and may do so.
-    pub(crate) fn is_first_mention(&self, what: &str) -> bool {
-        self.mentions.is_first(what)
-    }
-
     /// Mentions a token request that is slow, so that callers that wait are not a mystery.
     pub(crate) async fn unless_slow<F: Future>(&self, request: &TokenRequest, call: F) -> F::Output {
         let mut call = pin!(call);
@@ -93,17 +79,17 @@ impl Reporter {
         call.await
     }
 
-    /// A token, which can be used until a time, for so long after it was requested.
+    /// A token, which can be used until a time, for so long after it was requested. `cause` is why it was requested.
     pub(crate) fn obtained(
         &self,
         request: &TokenRequest,
-        cause: RequestCause,
+        cause: &'static str,
         token: &AccessToken,
         was_failing: bool,
         (until, lifetime): (SystemTime, Duration),
     ) {
-        log::obtained(&self.source, request, !matches!(cause, RequestCause::Cold), was_failing, token);
-        metrics::count_renewal(&self.source, cause.name(), "ok");
+        log::obtained(&self.source, request, cause != "cold", was_failing, token);
+        metrics::count_renewal(&self.source, cause, "ok");
         if request.is_default() {
             self.own_token(until, lifetime);
         }
@@ -113,14 +99,14 @@ impl Reporter {
     pub(crate) fn failed(
         &self,
         request: &TokenRequest,
-        cause: RequestCause,
+        cause: &'static str,
         error: &Error,
         reason: &'static str,
         remaining: Duration,
         wait: Duration,
     ) {
         log::failed(&self.source, request, error, remaining, wait);
-        metrics::count_renewal(&self.source, cause.name(), "error");
+        metrics::count_renewal(&self.source, cause, "error");
         metrics::count("client_credentials_hold_backs_total", &self.source, "reason", reason);
     }
 
@@ -154,6 +140,7 @@ impl Reporter {
 }
 
 impl Mentions {
+    /// Whether the log has not mentioned this yet and may do so.
     pub(crate) fn is_first(&self, what: &str) -> bool {
         let mut mentioned = lock(&self.0);
         mentioned.len() < MOST_MENTIONED && !mentioned.contains(what) && mentioned.insert(what.to_owned())
@@ -175,17 +162,6 @@ impl Drop for TimedWait<'_> {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
         metrics::record("client_credentials_wait_duration_seconds", self.source, self.outcome, duration);
-    }
-}
-
-impl RequestCause {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Cold => "cold",
-            Self::Expired => "expired",
-            Self::Aging => "aging",
-            Self::Rejected => "rejected",
-        }
     }
 }
 

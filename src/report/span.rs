@@ -78,23 +78,3 @@ impl Span {
         }
     }
 }
-
-/// Records in the span what a source requests by default, where the request does not say.
-pub(crate) fn left_to_source(request: &TokenRequest, defaults: &TokenRequest) {
-    #[cfg(feature = "tracing")]
-    {
-        let span = tracing::Span::current();
-        if span.metadata().is_none_or(|metadata| metadata.target() != "client_credentials") {
-            return;
-        }
-        if let (None, Some(scope)) = (request.scope(), defaults.scope()) {
-            span.record("scope", scope);
-        }
-        if let (None, Some(resource)) = (resources(request), resources(defaults)) {
-            span.record("resource", resource);
-        }
-        if let (None, Some(audience)) = (request.audience(), defaults.audience()) {
-            span.record("audience", audience);
-        }
-    }
-}

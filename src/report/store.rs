@@ -10,16 +10,6 @@ use super::{
 };
 use crate::{error::Error, token::AccessToken, token_request::TokenRequest};
 
-impl Reporter {
-    fn shared_token(&self, outcome: &'static str) {
-        metrics::count("client_credentials_shared_tokens_total", &self.source, "outcome", outcome);
-    }
-
-    fn store_is_up(&self, is_up: bool) {
-        metrics::set("client_credentials_token_store_up", &self.source, f64::from(u8::from(is_up)));
-    }
-}
-
 /// A token that another instance obtained was taken, after a wait for it or at once. It can be used until a time, for
 /// so long after it was requested.
 pub(crate) fn taken(
@@ -41,13 +31,17 @@ pub(crate) fn taken(
     if request.is_default() {
         report.own_token(until, lifetime);
     }
-    report.shared_token(if waited.is_some() { "waited" } else { "taken" });
+    count(report, if waited.is_some() { "waited" } else { "taken" });
 }
 
 /// A token that this instance obtained was stored for the others.
 pub(crate) fn stored(report: &Reporter, request: &TokenRequest, store: &str) {
     token_event!(debug, report.source(), request, store, "access token stored for other instances");
-    report.shared_token("fetched");
+    count(report, "fetched");
+}
+
+fn count(report: &Reporter, outcome: &'static str) {
+    metrics::count("client_credentials_shared_tokens_total", &report.source, "outcome", outcome);
 }
 
 /// Another instance requests the token.
@@ -70,8 +64,8 @@ pub(crate) fn held_back(report: &Reporter, request: &TokenRequest, store: &str, 
     );
 }
 
-pub(crate) fn is_up(report: &Reporter) {
-    report.store_is_up(true);
+pub(crate) fn is_up(report: &Reporter, is_up: bool) {
+    metrics::set("client_credentials_token_store_up", &report.source, f64::from(u8::from(is_up)));
 }
 
 pub(crate) fn is_down(report: &Reporter, store: &str, error: &str, wait: Duration) {
@@ -84,12 +78,12 @@ pub(crate) fn is_down(report: &Reporter, store: &str, error: &str, wait: Duratio
         "the token store is down: this instance requests its own tokens, and tries the store again in {}",
         human(wait)
     );
-    report.store_is_up(false);
+    is_up(report, false);
 }
 
 pub(crate) fn is_back(report: &Reporter, store: &str, after: Duration) {
     event!(info, source = report.source(), store, "the token store is back after {}", human(after));
-    report.store_is_up(true);
+    is_up(report, true);
 }
 
 /// What identifies the token is not known.

@@ -54,7 +54,7 @@ pub(super) enum Found<T> {
 
 impl SharedTokens {
     pub(crate) fn new(store: Arc<dyn TokenStore>, seal: Seal, namespace: String, report: Reporter) -> Self {
-        report::is_up(&report);
+        report::is_up(&report, true);
         let store = Bounded::new(store, report);
         Self { store, seal, instance: fastrand::u64(..), namespace, mentioned: AtomicBool::new(false) }
     }

@@ -8,10 +8,7 @@ use std::{
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{
-    HeaderMap, Request, Response, StatusCode,
-    header::{AUTHORIZATION, HOST},
-};
+use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -34,11 +31,13 @@ use crate::{
 #[derive(Clone)]
 pub struct AuthorizationServer {
     state: Arc<Mutex<ServerState>>,
-    server: Option<Arc<Server>>,
+    /// Stops with the last handle. `None`: in memory.
+    _server: Option<Arc<Server>>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct ServerState {
+    issuer: String,
     client: Option<(String, String)>,
     scopes: Vec<String>,
     lifetime: Duration,
@@ -49,7 +48,6 @@ struct ServerState {
 }
 
 /// A token that is accepted.
-#[derive(Clone)]
 struct Good {
     until: Instant,
     scope: String,
@@ -70,18 +68,19 @@ impl AuthorizationServer {
     ///
     /// If no loopback port is available.
     pub async fn start() -> Self {
-        Self::builder().start().await
+        let auth = Self::in_memory();
+        let handle = auth.clone();
+        let server = Server::start(move |request| handle.clone().respond(request)).await;
+        auth.state().issuer = server.origin();
+        Self { _server: Some(Arc::new(server)), ..auth }
     }
 
     /// Makes the same server without a socket. Pass a clone of it to `.http_client(..)`.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self::builder().in_memory()
-    }
-
-    /// Configures a stricter server.
-    pub fn builder() -> AuthorizationServerBuilder {
-        AuthorizationServerBuilder(ServerState { lifetime: Duration::from_secs(3600), ..ServerState::default() })
+        let (issuer, lifetime) = ("https://auth.test".to_owned(), Duration::from_secs(3600));
+        let state = ServerState { issuer, lifetime, ..ServerState::default() };
+        Self { state: Arc::new(Mutex::new(state)), _server: None }
     }
 
     /// The token endpoint's URL.
@@ -93,7 +92,7 @@ impl AuthorizationServer {
     /// The issuer. Its metadata document names the token endpoint.
     #[must_use]
     pub fn issuer(&self) -> String {
-        self.server.as_ref().map_or_else(|| "https://auth.test".to_owned(), |server| server.origin())
+        self.state().issuer.clone()
     }
 
     /// Sets the response to the next token request. Further calls set those to the requests after it.
@@ -111,10 +110,15 @@ impl AuthorizationServer {
         self.state().lifetime = lifetime;
     }
 
-    /// From now on, only this client gets tokens, as after its secret was replaced. See
-    /// [`client`](AuthorizationServerBuilder::client).
+    /// From now on, only this client gets tokens; others get `invalid_client`. The secret is accepted in the body and
+    /// in a Basic header.
     pub fn set_client(&self, id: impl Into<String>, secret: impl Into<String>) {
         self.state().client = Some((id.into(), secret.into()));
+    }
+
+    /// From now on, clients may request this scope; those that were never allowed get `invalid_scope`.
+    pub fn allow_scope(&self, scope: impl Into<String>) {
+        self.state().scopes.push(scope.into());
     }
 
     /// Revokes this token.
@@ -148,12 +152,12 @@ impl AuthorizationServer {
 
     /// A handle that knows the tokens, but does not keep the socket open.
     pub(super) fn without_socket(&self) -> Self {
-        Self { state: Arc::clone(&self.state), server: None }
+        Self { state: Arc::clone(&self.state), _server: None }
     }
 
     async fn respond(self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         if request.uri().path() == "/.well-known/openid-configuration" {
-            return Some(json(StatusCode::OK, &self.metadata(&request)));
+            return Some(json(StatusCode::OK, &json!({ "issuer": self.issuer(), "token_endpoint": self.token_url() })));
         }
         let received = ReceivedTokenRequest::read(&request);
         let response = {
@@ -162,13 +166,6 @@ impl AuthorizationServer {
             state.responses.pop()
         };
         response.give(|| self.state().issue(&received)).await
-    }
-
-    fn metadata(&self, request: &Request<Bytes>) -> serde_json::Value {
-        // Only a request on a socket has the header. The handle that responds to it does not know the socket.
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let issuer = host.map_or_else(|| self.issuer(), |host| format!("http://{host}"));
-        json!({ "issuer": issuer, "token_endpoint": format!("{issuer}/oauth2/token") })
     }
 
     fn state(&self) -> MutexGuard<'_, ServerState> {
@@ -266,62 +263,9 @@ impl ReceivedTokenRequest {
     }
 }
 
-/// Builds an [`AuthorizationServer`].
-#[derive(Clone)]
-#[must_use]
-pub struct AuthorizationServerBuilder(ServerState);
-
-impl AuthorizationServerBuilder {
-    /// The only client that gets tokens; others get `invalid_client`. The secret is accepted in the body and in a Basic
-    /// header.
-    pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
-        self.0.client = Some((id.into(), secret.into()));
-        self
-    }
-
-    /// A scope that clients may request; other scopes get `invalid_scope`. Call this once for each scope.
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.0.scopes.push(scope.into());
-        self
-    }
-
-    /// The lifetime of the tokens.
-    pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.0.lifetime = lifetime;
-        self
-    }
-
-    /// Starts the server on a loopback port.
-    ///
-    /// # Panics
-    ///
-    /// If no loopback port is available.
-    pub async fn start(self) -> AuthorizationServer {
-        let auth = self.in_memory();
-        let handle = auth.clone();
-        let server = Server::start(move |request| handle.clone().respond(request)).await;
-        AuthorizationServer { server: Some(Arc::new(server)), ..auth }
-    }
-
-    /// Builds it without a socket.
-    pub fn in_memory(self) -> AuthorizationServer {
-        AuthorizationServer { state: Arc::new(Mutex::new(self.0)), server: None }
-    }
-}
-
 impl fmt::Debug for AuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationServer").field("token_url", &self.token_url()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for AuthorizationServerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthorizationServerBuilder")
-            .field("client_id", &self.0.client.as_ref().map(|(id, _)| id))
-            .field("scopes", &self.0.scopes)
-            .field("lifetime", &self.0.lifetime)
-            .finish_non_exhaustive()
     }
 }
 

@@ -39,7 +39,7 @@ mod server;
 mod store_contract;
 
 pub use self::{
-    authorization_server::{AuthorizationServer, AuthorizationServerBuilder, ReceivedTokenRequest},
+    authorization_server::{AuthorizationServer, ReceivedTokenRequest},
     mock_response::MockResponse,
     protected_api::ProtectedApi,
 };

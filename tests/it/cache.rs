@@ -80,6 +80,22 @@ async fn a_rejected_token_is_replaced_once_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn callers_wait_five_seconds_from_a_rejection_that_comes_long_after_the_renewal_began() {
+    let source = Source::new();
+    let tokens = source.cache();
+    let first = tokens.token().await.expect("a token");
+    sleep(minutes(50)).await;
+    source.respond(Outcome::Hangs);
+    assert!(tokens.try_token().is_some());
+    tokio::time::sleep(seconds(10)).await;
+    assert_eq!(source.in_flight(), 1);
+    tokens.reject(&first);
+    let rejected_at = source.now();
+    assert_eq!(token(&tokens).await, "token-1");
+    assert_eq!((source.now() - rejected_at).as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_task_that_keeps_a_cache_warm_ends_with_the_last_handle() {
     let source = Source::new();
     let tokens = source.builder().clock(Clock::tokio()).keep_warm().build().expect("complete");

@@ -12,7 +12,7 @@ async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
         let (log, _guard) = Log::of_every_crate();
         let auth = AuthorizationServer::start().await;
         let api = protected_api(&auth).await;
-        let source = ClientCredentials::builder(auth.token_url(), "abcde", "12345").origin(api.uri()).build();
+        let source = ClientCredentials::builder(auth.token_url(), "abcde", "s3cr3t").origin(api.uri()).build();
         let bearer = BearerAuthMiddleware::new(source.expect("a source").into());
         let builder = ClientBuilder::new(reqwest::Client::new());
         let client = if outside {
@@ -28,6 +28,6 @@ async fn tracing_inside_and_outside_shows_requests_and_no_tokens() {
         assert_eq!(auth.token_requests().len(), 2);
         let text = log.text();
         assert!(text.contains("http.response.status_code") && text.contains("access token renewed"), "{text}");
-        assert!(!text.contains("token-1") && !text.contains("token-2") && !text.contains("12345"), "{text}");
+        assert!(!text.contains("token-1") && !text.contains("token-2") && !text.contains("s3cr3t"), "{text}");
     }
 }

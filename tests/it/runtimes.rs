@@ -159,6 +159,28 @@ fn a_fetch_that_was_taken_over_leaves_its_successor_alone_when_its_runtime_conti
     assert_eq!(source.count(), 1);
 }
 
+/// Its clocks say that the fetch is overdue, but only a caller in a runtime can take over.
+#[test]
+fn a_caller_outside_of_a_runtime_ends_no_fetch() {
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    source.delay(millis(100));
+    current_thread().block_on(async {
+        start_a_fetch(&source, &tokens).await;
+        clock.jump_wall_clock(60_000);
+        assert!(
+            without_runtime({
+                let tokens = tokens.clone();
+                async move { tokens.try_token() }
+            })
+            .is_none()
+        );
+        tokio::time::sleep(millis(200)).await;
+        assert!(tokens.try_token().is_some());
+    });
+    assert_eq!(source.count(), 1);
+}
+
 #[test]
 fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();
@@ -195,28 +217,79 @@ fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error
     assert_eq!(timerless.block_on(token(&tokens)).expect("a token"), "token-1");
 }
 
+type Receiver = Mutex<Option<mpsc::Receiver<()>>>;
+
+/// Blocks its thread, once, until the other ends of these are dropped.
+struct Blocks {
+    source: Source,
+    in_token: Receiver,
+    in_rejected: Receiver,
+}
+
+fn block(on: &Receiver) {
+    let blocks = on.lock().expect("no panic").take();
+    if let Some(blocks) = blocks {
+        let _ = blocks.recv();
+    }
+}
+
+#[async_trait]
+impl TokenSource for Blocks {
+    async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
+        block(&self.in_token);
+        self.source.token(request).await
+    }
+
+    async fn rejected(&self, request: &TokenRequest, token: &AccessToken) {
+        TokenSource::rejected(&self.source, request, token).await;
+        block(&self.in_rejected);
+    }
+
+    fn time_limit(&self) -> Duration {
+        millis(100)
+    }
+}
+
+fn three_threads() -> Runtime {
+    Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime")
+}
+
 #[test]
 fn a_source_that_blocks_its_thread_is_taken_over() {
-    struct Blocks(Source, Mutex<Option<mpsc::Receiver<()>>>);
-    #[async_trait]
-    impl TokenSource for Blocks {
-        async fn token(&self, request: &TokenRequest) -> Result<AccessToken, Error> {
-            let blocks = self.1.lock().expect("no panic").take();
-            if let Some(blocks) = blocks {
-                let _ = blocks.recv();
-            }
-            self.0.token(request).await
-        }
-
-        fn time_limit(&self) -> Duration {
-            millis(100)
-        }
-    }
     let (end, blocks) = mpsc::channel();
     let source = Source::new();
-    let blocking = Blocks(source.clone(), Mutex::new(Some(blocks)));
+    let blocking = Blocks { source, in_token: Mutex::new(Some(blocks)), in_rejected: Mutex::default() };
     let tokens = TokenCache::builder(blocking).any_origin().build().expect("complete");
-    let runtime = Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
+    let runtime = three_threads();
     assert_eq!(runtime.block_on(token(&tokens)).expect("a token"), "token-1");
     drop(end);
+}
+
+/// It blocks before it has sent a token request.
+#[test]
+fn a_source_that_blocked_its_thread_requests_no_token_that_another_has_requested_or_that_nobody_wants() {
+    for is_wanted in [true, false] {
+        let (end, blocks) = mpsc::channel();
+        let source = Source::new();
+        let in_rejected = Mutex::new(Some(blocks));
+        let blocking = Blocks { source: source.clone(), in_token: Mutex::default(), in_rejected };
+        let tokens = TokenCache::builder(blocking).any_origin().build().expect("complete");
+        let runtime = three_threads();
+        runtime.block_on(async {
+            tokens.reject(&tokens.token().await.expect("a token"));
+            if is_wanted {
+                assert_eq!(token(&tokens).await.expect("a token"), "token-2");
+            } else {
+                tokio::time::sleep(millis(1100)).await;
+                assert!(tokens.try_token().is_none());
+                while source.rejected().is_empty() {
+                    tokio::time::sleep(millis(1)).await;
+                }
+            }
+        });
+        drop((tokens, end));
+        // Waits until its threads have ended.
+        drop(runtime);
+        assert_eq!(source.count(), 1 + usize::from(is_wanted));
+    }
 }

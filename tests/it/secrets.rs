@@ -35,7 +35,9 @@ fn source(secret: impl Into<ClientAuthentication>, client: impl HttpClient) -> C
 
 /// Knows one secret at a time.
 fn server(secret: &str) -> AuthorizationServer {
-    AuthorizationServer::builder().client("abcde", secret).in_memory()
+    let auth = AuthorizationServer::in_memory();
+    auth.set_client("abcde", secret);
+    auth
 }
 
 /// The secrets that were sent to it.

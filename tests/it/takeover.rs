@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client_credentials::{BearerAuthLayer, Clock, TokenCache};
+use client_credentials::{BearerAuthLayer, Clock, Error, TokenCache};
 use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, sleep},
@@ -45,6 +45,77 @@ fn the_first_caller_beside_a_frozen_runtime_is_served_within_its_thirty_seconds(
         assert!(call.outcome.is_ok(), "{call:?}");
         assert!((seconds(27)..seconds(30)).contains(&call.waited), "{:?}", call.waited);
     }
+}
+
+/// Its runtime ends in the middle of the second token request, which waited for a `Retry-After`.
+#[test]
+fn a_second_lies_between_the_last_token_request_of_a_runtime_that_ended_and_the_next_one() {
+    let (first, next) = (paused(), paused());
+    let source = Source::new();
+    let tokens = source.cache();
+    source.respond(Outcome::Fails(Error::transient("busy").with_retry_after(seconds(2))));
+    first.block_on(async {
+        assert!(tokens.try_token().is_none());
+        sleep(seconds(1)).await;
+        source.respond(Outcome::Hangs);
+        sleep(seconds(4)).await;
+    });
+    drop(first);
+    source.respond(Outcome::Lives(hours(1)));
+    next.block_on(tokens.token()).expect("a token");
+    let starts: Vec<_> = source.asked().iter().map(|asked| asked.at).collect();
+    assert_eq!(starts.len(), 3);
+    assert!(starts[1] >= seconds(2) && starts[2] >= starts[1] + seconds(1), "{starts:?}");
+}
+
+/// The renewal was started in a runtime that nobody drives any more, and the next one hangs as well.
+#[test]
+fn callers_wait_for_the_replacement_of_a_rejected_token_five_seconds_in_all() {
+    let (frozen, driven) = (paused(), paused());
+    let source = Source::new();
+    let tokens = driven.block_on(async { source.cache() });
+    let first = driven.block_on(tokens.token()).expect("a token");
+    source.respond(Outcome::Hangs);
+    driven.block_on(async { sleep(seconds(2)).await });
+    frozen.block_on(async {
+        sleep(seconds(2)).await;
+        tokens.reject(&first);
+        tokio::task::yield_now().await;
+    });
+    assert_eq!(source.in_flight(), 1);
+    driven.block_on(async {
+        for (comes_after, waits) in [(0, 4..6), (40, 0..1), (0, 0..1), (1, 0..1)] {
+            sleep(seconds(comes_after)).await;
+            let came = Instant::now();
+            tokens.token().await.expect("a token");
+            assert!(waits.contains(&came.elapsed().as_secs()), "{:?}", came.elapsed());
+        }
+    });
+    assert_eq!(source.count(), 3, "it was taken over");
+}
+
+#[test]
+fn the_next_caller_starts_the_renewal_again_that_ended_with_its_runtime() {
+    let (first, next) = (paused(), paused());
+    let (source, clock) = (Source::new(), Clock::tokio());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    first.block_on(tokens.token()).expect("a token");
+    source.respond(Outcome::Hangs);
+    clock.jump_wall_clock(50 * 60 * 1_000);
+    first.block_on(async {
+        assert_eq!(try_token(&tokens), "token-1");
+        tokio::task::yield_now().await;
+        assert_eq!(try_token(&tokens), "token-1", "meanwhile");
+    });
+    assert_eq!(source.in_flight(), 1);
+    drop(first);
+    source.respond(Outcome::Lives(hours(1)));
+    clock.jump_wall_clock(2_000);
+    next.block_on(async {
+        assert_eq!(try_token(&tokens), "token-1");
+        tokio::task::yield_now().await;
+        assert_eq!(try_token(&tokens), "token-3");
+    });
 }
 
 #[test]

@@ -31,7 +31,9 @@ impl Shop {
 
 #[tokio::test]
 async fn a_small_application_is_tested_in_twenty_lines() {
-    let auth = AuthorizationServer::builder().client("shop", "hunter2").scope("orders").start().await;
+    let auth = AuthorizationServer::start().await;
+    auth.set_client("shop", "hunter2");
+    auth.allow_scope("orders");
     let api = ProtectedApi::start(&auth).await;
     let source = ClientCredentials::builder(auth.token_url(), "shop", "hunter2").scope("orders").origin(api.origin());
     let shop = Shop::new(source.build().expect("the settings are complete").into(), api.origin());
@@ -63,7 +65,10 @@ async fn failure(auth: &AuthorizationServer, response: MockResponse) -> Error {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_expects_a_client_and_scopes_refuses_others() {
-    let auth = AuthorizationServer::builder().client("shop", "hunter2").scope("orders").scope("stock").in_memory();
+    let auth = AuthorizationServer::in_memory();
+    auth.set_client("shop", "hunter2");
+    auth.allow_scope("orders");
+    auth.allow_scope("stock");
     let code = async |secret: ClientAuthentication, scope: &str| {
         let outcome = tokens(&auth, secret, scope).token().await;
         outcome.map_err(|error| error.response().map(|response| response.error.clone()).unwrap_or_default()).err()
@@ -97,14 +102,15 @@ async fn a_server_can_be_discovered_by_its_issuer() {
 #[tokio::test(start_paused = true)]
 async fn credentials_are_read_as_they_are_written_in_a_form_and_in_a_basic_header() {
     let secret = "a b+c%20d:e&f\u{fc}";
-    let auth = AuthorizationServer::builder().client("shop", secret).in_memory();
+    let auth = AuthorizationServer::in_memory();
+    auth.set_client("shop", secret);
     for secret in [ClientAuthentication::client_secret_post(secret), ClientAuthentication::client_secret_basic(secret)]
     {
         tokens(&auth, secret, "orders").token().await.expect("the right secret");
     }
     assert!(auth.token_requests().iter().all(|request| request.client_secret() == Some(secret)));
 
-    let auth = AuthorizationServer::builder().client("shop", "a+b:c").in_memory();
+    auth.set_client("shop", "a+b:c");
     let raw = ClientAuthentication::client_secret_basic_raw("a+b:c");
     tokens(&auth, raw, "orders").token().await.expect("the right secret");
 }
@@ -150,7 +156,8 @@ async fn a_server_on_loopback_has_the_same_faults() {
 
 #[tokio::test(start_paused = true)]
 async fn tokens_end_by_time_and_by_revocation_and_an_api_says_so_by_rfc_6750() {
-    let auth = AuthorizationServer::builder().lifetime(Duration::from_secs(60)).in_memory();
+    let auth = AuthorizationServer::in_memory();
+    auth.set_lifetime(Duration::from_secs(60));
     let mut api = ProtectedApi::in_memory(&auth);
     let mut ask = async |token: Option<&str>| {
         let request = http::Request::get("https://api.test/");

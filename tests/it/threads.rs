@@ -64,7 +64,10 @@ fn send_all(threads: &[(Sender<()>, Receiver<Carried>)]) -> Vec<Carried> {
 #[tokio::test]
 async fn all_threads_attach_the_one_copy_of_a_token_that_is_in_memory() {
     let tokens = Source::new().builder().origin("https://api.example.com").build().expect("complete");
-    let address = |value: &HeaderValue| value.as_bytes().as_ptr().addr();
+    let address = |value: &HeaderValue| {
+        assert!(value.is_sensitive());
+        value.as_bytes().as_ptr().addr()
+    };
     let token = tokens.token().await.expect("a token");
     let (layer, key) = (BearerAuthLayer::new(tokens.clone()), TokenRequest::default());
     thread::scope(|scope| {

@@ -105,7 +105,7 @@ async fn a_client_without_tls_has_an_error_kind_of_its_own() {
     let error = failure("no TLS", "https://127.0.0.1:1/token", Some(Arc::new(endpoint::tower_client()))).await;
     assert_eq!(error.kind(), ErrorKind::TlsMissing, "{error:?}");
     assert!(!error.is_transient());
-    for advice in ["`rustls`", "`native-tls`", ".http_client(..)"] {
+    for advice in ["`rustls` or `native-tls` of client-credentials", ".http_client(..)"] {
         assert!(error.to_string().contains(advice), "{error}");
     }
 }

@@ -39,7 +39,9 @@ struct Fleet {
 impl Fleet {
     /// With a connection of its own for each instance.
     fn of(count: usize, url: &str) -> Self {
-        let auth = AuthorizationServer::builder().client(CLIENT, SECRET).lifetime(LIFETIME).in_memory();
+        let auth = AuthorizationServer::in_memory();
+        auth.set_client(CLIENT, SECRET);
+        auth.set_lifetime(LIFETIME);
         let instances = (0..count).map(|_| instance(&auth, RedisStore::new(url).expect("a store"))).collect();
         Self { auth, instances, traffic: JoinSet::new(), sent: Arc::default(), lost: Arc::default() }
     }

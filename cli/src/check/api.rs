@@ -38,20 +38,16 @@ pub(super) async fn call(settings: &Settings, obtained: &Obtained, url: &Url) ->
     let source = OneToken(obtained.token.clone(), obtained.source.origins());
     let tokens = TokenCache::builder(source).build().map_err(|error| Failure::settings(&error))?;
     // The middleware would send the request without a token, as it should for other APIs.
-    tokens.header_for(url.as_str()).await.map_err(|error| not_named(&error))?;
+    tokens.header_for(url.as_str()).await.map_err(|error| {
+        Failure::usage(format!("--api: {error}\n\nHere, `--origins` names an origin, or `origins` in the file."))
+    })?;
     let client = reqwest_middleware::ClientBuilder::new(client(settings, url)?)
         .with(BearerAuthMiddleware::new(tokens).without_replay())
         .build();
     let shown = format!("GET {}{}", url.origin().ascii_serialization(), url.path());
-    let response = client.get(url.clone()).send().await.map_err(|error| match Error::find(&error) {
-        Some(error) => Failure::token(error),
-        None => {
-            let cause = match &error {
-                reqwest_middleware::Error::Reqwest(error) => whole(error),
-                reqwest_middleware::Error::Middleware(_) => whole(&error),
-            };
-            Failure::api(format!("{shown}: no response: {}", cause.replace(url.as_str(), "the API")), true)
-        }
+    let response = client.get(url.clone()).send().await.map_err(|error| {
+        let cause = whole(&error.without_url());
+        Failure::api(format!("{shown}: no response: {cause}"), true)
     })?;
     let status = response.status();
     let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|challenge| challenge.to_str().ok());
@@ -59,10 +55,6 @@ pub(super) async fn call(settings: &Settings, obtained: &Obtained, url: &Url) ->
     let challenge = challenge.map(|challenge| format!(", {}", quoted(challenge))).unwrap_or_default();
     let said = format!("{shown}: HTTP {}{challenge}", status.as_u16());
     verdict(status, &said)
-}
-
-fn not_named(error: &Error) -> Failure {
-    Failure::usage(format!("--api: {error}\n\nHere, `--origins` names an origin, or `origins` in the file."))
 }
 
 fn verdict(status: StatusCode, said: &str) -> Result<(), Failure> {

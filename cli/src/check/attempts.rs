@@ -39,7 +39,9 @@ pub(super) async fn run(settings: &Settings) -> Result<Obtained, Failure> {
             Err(error) => return Err(Failure::token(&error)),
         }
     }
-    Err(refused(settings))
+    // The one that is set is unknown.
+    client(settings.builder(None)?, &exchange, None)?;
+    Err(Failure::usage("authentication: no way of authentication is left"))
 }
 
 /// The issuer's metadata, checked by the library.
@@ -61,15 +63,6 @@ fn client(
     let exchange = exchange.clone();
     let builder = builder.map_http_client(move |client| exchange.wrap(client, method));
     builder.build().map_err(|error| Failure::settings(&error))
-}
-
-/// By the library's own words, since no request can be made of these settings.
-fn refused(settings: &Settings) -> Failure {
-    match settings.builder(None).map(ClientCredentialsBuilder::build) {
-        Ok(Err(error)) => Failure::settings(&error),
-        Ok(Ok(_)) => Failure::usage("authentication: no way of authentication is left"),
-        Err(failure) => failure,
-    }
 }
 
 /// Whether another way of authentication may be accepted: servers have several codes for that.

@@ -94,14 +94,6 @@ impl HttpClient for Observed {
         }
         outcome
     }
-
-    fn name(&self) -> &str {
-        self.client.name()
-    }
-
-    fn follows_redirects(&self) -> bool {
-        self.client.follows_redirects()
-    }
 }
 
 impl Observed {

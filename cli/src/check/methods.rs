@@ -4,8 +4,6 @@ use serde_json::{Map, Value};
 
 use crate::{settings::Settings, streams::say};
 
-const MOST: usize = 3;
-
 const METHODS: [(&str, &str); 9] = [
     ("client_secret_post", "id and secret in the body"),
     ("client_secret_basic", "id and secret in the header Authorization"),
@@ -30,15 +28,10 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
         return names.filter(|name| set.as_str() == Some(name)).collect();
     }
     let possible = possible(settings);
-    if let [only] = possible {
-        return vec![only];
-    }
     let listed = metadata.and_then(|metadata| metadata.get("token_endpoint_auth_methods_supported")?.as_array());
     let Some(listed) = listed else { return usual(possible) };
-    let supported = listed.iter().filter_map(Value::as_str);
-    let mut methods: Vec<_> =
-        supported.filter_map(|name| possible.iter().copied().find(|method| *method == name)).collect();
-    methods.truncate(MOST);
+    let possible_ones = listed.iter().filter_map(|name| possible.iter().copied().find(|method| name == method));
+    let methods: Vec<_> = possible_ones.collect();
     if methods.is_empty() {
         let names: Vec<_> = names.filter(|name| listed.contains(&Value::from(*name))).collect();
         say(format!(

@@ -11,11 +11,6 @@ pub(super) fn text(settings: &Settings, method: &str) -> String {
     let has_secret = table.remove("client_secret").is_some();
     table.insert("authentication".to_owned(), method.into());
     hide(&mut table, &settings.flags);
-    for name in ["token_url", "issuer"] {
-        if let Some(Value::String(url)) = table.get_mut(name) {
-            *url = url.trim().to_owned();
-        }
-    }
     if has_secret {
         table.insert("client_secret_file".to_owned(), SECRET_FILE.into());
     }
@@ -93,4 +88,8 @@ The setting that worked follows on standard output. With the feature `serde`, yo
         .build();
 "
     ));
+    if settings.http("ca_file").or(settings.http("client_certificate_file")).is_some() {
+        say("The certificates in the table `http` are for token requests (feature `rustls` or `native-tls`).\n\
+             If the API needs them, too, give them to its client (`tls_certs_merge`, `identity`).\n");
+    }
 }

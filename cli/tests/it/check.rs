@@ -169,7 +169,7 @@ async fn a_token_without_lifetime_scope_and_claims_is_described() {
 async fn the_setting_shows_no_secret() {
     let server = server(|_| issued(&json!({}))).await;
     let ended = cli(&["check", "--client-id", "abcde", "--parameters", "account_id=7"])
-        .env("CLIENT_CREDENTIALS_TOKEN_URL", format!(" {}/token?key={SECRET} ", server.uri()))
+        .env("CLIENT_CREDENTIALS_TOKEN_URL", format!("{}/token?key={SECRET}", server.uri()))
         .env("CLIENT_CREDENTIALS_CLIENT_SECRET", SECRET)
         .env("CLIENT_CREDENTIALS_PARAMETERS__API_KEY", SECRET)
         .env("CLIENT_CREDENTIALS_HEADERS__X_API_KEY", SECRET)

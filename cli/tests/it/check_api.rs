@@ -30,6 +30,18 @@ async fn it_gets_one_request_with_the_token() {
 }
 
 #[tokio::test]
+async fn with_certificates_the_report_says_that_the_client_of_the_api_needs_them_too() {
+    let (auth, api) = (server(|_| issued(&json!({}))).await, api(ResponseTemplate::new(200)).await);
+    let (check, url) = (|| with_client("check", &auth), api.uri());
+    let said = "If the API needs them, too, give them to its client (`tls_certs_merge`, `identity`).";
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/authority.pem");
+    let ended = check().args(["--api", &url, "--cacert", authority]).succeeds();
+    assert!(ended.stderr.contains(said), "{ended:?}");
+    let ended = check().args(["--api", &url]).succeeds();
+    assert!(!ended.stderr.contains(said), "{ended:?}");
+}
+
+#[tokio::test]
 async fn what_it_says_decides() {
     let challenge = |status, text: &str| ResponseTemplate::new(status).insert_header("www-authenticate", text);
     for (response, code, said) in [

@@ -72,7 +72,8 @@ fn each_setting_of_the_library_has_a_flag() {
     let help = cli(&["token", "--help"]).succeeds().stdout;
     let without: Vec<_> =
         fields.into_iter().filter(|field| !help.contains(&format!("--{}", field.replace('_', "-")))).collect();
-    assert_eq!(without, ["any_origin", "http"]);
+    let (of_connection, others): (Vec<_>, Vec<_>) = without.into_iter().partition(|field| field.starts_with("http."));
+    assert_eq!((of_connection.len(), others), (6, vec!["any_origin"]));
 }
 
 /// As in `client-credentials token | head -0`, and `client-credentials check 2>&1 | head -1`.

@@ -13,7 +13,7 @@ const LONG_LINE: Duration = Duration::from_secs(5);
 pub(super) struct Line {
     is_long: bool,
     /// How many exchanges may run beside the usual number.
-    more: usize,
+    pub more: usize,
     /// How long an exchange took when only the usual number ran.
     usual: Duration,
     /// When the endpoint last said that it gets too many requests.
@@ -21,29 +21,22 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn more(&self) -> usize {
-        self.more
-    }
-
     /// A caller that came at `came` gets its turn.
     pub(super) fn advances(&mut self, came: Moment, now: Moment) {
         self.is_long = now.reached(came.after(LONG_LINE));
     }
 
-    /// The limit rises by one for each success, as long as exchanges take no longer than at first. Returns whether it
-    /// rose.
-    pub(super) fn succeeded(&mut self, took: Duration, now: Moment) -> bool {
-        let before = self.more;
-        if before == 0 {
+    /// The limit rises by one for each success, as long as exchanges take no longer than at first.
+    pub(super) fn succeeded(&mut self, took: Duration, now: Moment) {
+        if self.more == 0 {
             self.usual = took;
         }
         let was_busy = self.busy_at.is_some_and(|at| !now.reached(at.after(FORGET_FAILURES)));
         self.more = match took <= self.usual * 2 {
             _ if was_busy || !self.is_long => 0,
-            true => MOST_MORE.min(before + 1),
-            false => before.saturating_sub(1),
+            true => MOST_MORE.min(self.more + 1),
+            false => self.more.saturating_sub(1),
         };
-        self.more > before
     }
 
     pub(super) fn failed(&mut self, is_busy: bool, now: Moment) {

@@ -33,8 +33,8 @@ const MOST_SLOW: usize = 16;
 /// How long an exchange that was already under way may refute a finding.
 const MAY_REFUTE: Duration = Duration::from_secs(5);
 
-#[derive(Default)]
 pub(super) struct Endpoint {
+    clock: Clock,
     turns: Mutex<Turns>,
     /// A turn has ended.
     vacated: Notify,
@@ -65,11 +65,17 @@ pub(super) struct Turn<'a> {
     began_at: Moment,
     /// Whether nothing had failed for this token before.
     is_first: bool,
-    /// Whether there is no trouble, so that quick retries do not add to an outage.
-    is_calm: bool,
+    /// Whether the same exchange may be tried again at once: for a first failure, and not in an outage.
+    pub allows_quick_retry: bool,
+    /// When the exchange started that brought a token, which ends any trouble when the turn ends.
+    pub succeeded_since: Option<Moment>,
 }
 
 impl Endpoint {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, turns: Mutex::default(), vacated: Notify::new() }
+    }
+
     /// What holds back every token.
     pub(super) fn hold(&self, now: Moment) -> Option<Hold> {
         self.lock().hold(now)
@@ -77,12 +83,12 @@ impl Endpoint {
 
     /// Whether no request may start now, even if the trouble is not certain yet.
     pub(super) fn is_to_be_left_alone(&self, now: Moment) -> bool {
-        self.lock().diagnosis.trouble.as_ref().is_some_and(|trouble| !now.reached(trouble.until))
+        self.lock().diagnosis.trouble.as_ref().is_some_and(|trouble| !now.reached(trouble.hold.until))
     }
 
     /// Why token requests fail for all tokens.
     pub(super) fn trouble(&self) -> Option<Error> {
-        self.lock().diagnosis.trouble.as_ref().map(|trouble| trouble.error.clone())
+        self.lock().diagnosis.trouble.as_ref().map(|trouble| trouble.hold.error.clone())
     }
 
     /// Waits for permission to start an exchange: a bounded number at once, and one a second in an outage. A turn ends
@@ -91,17 +97,23 @@ impl Endpoint {
     /// # Errors
     ///
     /// Why token requests fail for all tokens, once that is certain.
-    pub(super) async fn turn(&self, clock: &Clock, time: Duration, is_first: bool) -> Result<Turn<'_>, Error> {
-        let came = clock.now();
+    pub(super) async fn turn(&self, time: Duration, is_first: bool) -> Result<Turn<'_>, Error> {
+        let came = self.clock.now();
         // In an outage, tokens that have not failed yet go first, in an order that no caller's rhythm decides.
         let yields = BETWEEN_REQUESTS.mul_f64(if is_first { fastrand::f64() } else { 1.0 });
         loop {
             let wait = {
-                let (now, mut turns) = (clock.now(), self.lock());
+                let (now, mut turns) = (self.clock.now(), self.lock());
                 match turns.wait(came, now, yields) {
                     Ok(None) => {
-                        let (id, is_calm) = (turns.begin(came, now, time), turns.diagnosis.trouble.is_none());
-                        return Ok(Turn { endpoint: self, id, began_at: now, is_first, is_calm });
+                        return Ok(Turn {
+                            endpoint: self,
+                            id: turns.begin(came, now, time),
+                            began_at: now,
+                            is_first,
+                            allows_quick_retry: is_first && turns.diagnosis.trouble.is_none(),
+                            succeeded_since: None,
+                        });
                     }
                     Ok(Some(wait)) => wait,
                     Err(error) => {
@@ -127,7 +139,7 @@ impl Endpoint {
             // Several tokens may have been refused because of the same credentials.
             return since;
         }
-        turns.diagnosis.trouble.take_if(|trouble| trouble.reason == Reason::Verdict);
+        turns.diagnosis.trouble.take_if(|trouble| trouble.hold.reason == Reason::Verdict);
         turns.credentials_since = Some(now);
         now
     }
@@ -141,25 +153,28 @@ impl Turns {
     /// How long a caller that came at `came` waits before it asks again; `None`: it is its turn.
     fn wait(&mut self, came: Moment, now: Moment, yields: Duration) -> Result<Option<Duration>, Error> {
         self.in_progress.retain(|_, begun| !now.reached(begun.ends_at));
-        self.diagnosis.trouble.take_if(|trouble| trouble.is_forgotten(now));
+        self.diagnosis.forget(now);
         if let Some(hold) = self.hold(now) {
             return Err(hold.error(now));
         }
         if let Some(trouble) = &self.diagnosis.trouble {
             let paced = self.last_start.map_or(now, |start| start.after(BETWEEN_REQUESTS));
-            let next = paced.max(trouble.until).after(yields);
+            let next = paced.max(trouble.hold.until).after(yields);
             if !now.reached(next) {
                 let is_met = trouble.was_met_since(came) && self.is_certain(trouble, now);
-                let wait = now.until(next);
-                return if is_met { Err(trouble.error.held_back(wait)) } else { Ok(Some(wait.min(BETWEEN_REQUESTS))) };
+                let (wait, error) = (now.until(next), &trouble.hold.error);
+                return if is_met { Err(error.held_back(wait)) } else { Ok(Some(wait.min(BETWEEN_REQUESTS))) };
             }
         }
-        let slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
-        let slow = self.in_progress.values().filter(slow).count();
-        let most = MOST_IN_FLIGHT + self.line.more();
-        let running = self.in_progress.len();
-        let is_full = running - slow >= most || running >= most.max(MOST_IN_FLIGHT + MOST_SLOW);
-        Ok(is_full.then(|| self.next_slow(now)))
+        Ok((self.free(now) == 0).then(|| self.next_slow(now)))
+    }
+
+    /// How many exchanges may start now, but for trouble.
+    fn free(&self, now: Moment) -> usize {
+        let is_slow = |begun: &&Begun| now.reached(begun.at.after(PASSES_ITS_TURN_ON));
+        let slow = self.in_progress.values().filter(is_slow).count();
+        let most = MOST_IN_FLIGHT + self.line.more;
+        (most + slow).min(most.max(MOST_IN_FLIGHT + MOST_SLOW)).saturating_sub(self.in_progress.len())
     }
 
     /// A caller that came at `came` gets a turn, which ends after `time`.
@@ -179,9 +194,8 @@ impl Turns {
 
     /// What holds back every token, once that is certain.
     fn hold(&self, now: Moment) -> Option<Hold> {
-        let trouble = self.diagnosis.trouble.as_ref().filter(|trouble| !now.reached(trouble.until))?;
-        let Trouble { until, reason, ref error, .. } = *trouble;
-        self.is_certain(trouble, now).then(|| Hold { until, reason, error: error.clone() })
+        let trouble = self.diagnosis.trouble.as_ref().filter(|trouble| !now.reached(trouble.hold.until))?;
+        self.is_certain(trouble, now).then(|| trouble.hold.clone())
     }
 
     /// A finding is certain once every exchange that was under way before it has ended without a token, or has run for
@@ -200,36 +214,25 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether the same exchange may be tried again at once.
-    pub(super) fn allows_quick_retry(&self) -> bool {
-        self.is_first && self.is_calm
-    }
-
     /// An exchange failed. Returns whether this shows that token requests fail for all tokens.
-    pub(super) fn failed(&self, token: &TokenRequest, error: &Error, source: &str, now: Moment) -> bool {
+    pub(super) fn failed(&self, token: &TokenRequest, error: &Error, source: &str) -> bool {
         let failure = FailedExchange { token, error, began_at: self.began_at, is_first: self.is_first, source };
-        let mut turns = self.endpoint.lock();
+        let (now, mut turns) = (self.endpoint.clock.now(), self.endpoint.lock());
         turns.line.failed(Reason::of(error) == Reason::RetryAfter, now);
         turns.diagnosis.failed(&failure, now)
-    }
-
-    /// An exchange brought a token, which ends any trouble.
-    pub(super) fn succeeded(&self, started_at: Moment, now: Moment) {
-        let (ends_trouble, grows) = {
-            let mut turns = self.endpoint.lock();
-            (turns.diagnosis.succeeded(now), turns.line.succeeded(started_at.until(now), now))
-        };
-        if ends_trouble {
-            self.endpoint.vacated.notify_waiters();
-        } else if grows {
-            self.endpoint.vacated.notify_one();
-        }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.endpoint.lock().in_progress.remove(&self.id);
-        self.endpoint.vacated.notify_one();
+        let (now, mut turns) = (self.endpoint.clock.now(), self.endpoint.lock());
+        turns.in_progress.remove(&self.id);
+        if let Some(started_at) = self.succeeded_since {
+            turns.diagnosis.succeeded(now);
+            turns.line.succeeded(started_at.until(now), now);
+        }
+        let free = turns.free(now);
+        drop(turns);
+        (0..free).for_each(|_| self.endpoint.vacated.notify_one());
     }
 }

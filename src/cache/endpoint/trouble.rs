@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     cache::{
-        backoff::{FORGET_FAILURES, Failed, Reason},
+        backoff::{FORGET_FAILURES, Failed, Hold, Reason},
         clock::Moment,
     },
     error::Error,
@@ -19,32 +19,24 @@ const LONGEST_PROOF: usize = 12;
 #[derive(Default)]
 pub(super) struct Diagnosis {
     pub trouble: Option<Trouble>,
-    /// For each reason, the tokens that failed for it in a row.
-    runs: [Run; 3],
+    /// The tokens that have failed in a row, each with the reason.
+    failed: Vec<(Reason, TokenRequest)>,
+    last_failure: Option<Moment>,
     /// How often, and when last, a proof was soon refuted.
     refuted: (u32, Option<Moment>),
-}
-
-#[derive(Default)]
-struct Run {
-    tokens: Vec<TokenRequest>,
-    last: Option<Moment>,
 }
 
 /// Why token requests fail for all tokens, until one succeeds: the endpoint is down, or asks for later requests, or
 /// refuses the client.
 pub(super) struct Trouble {
-    pub reason: Reason,
+    /// No exchange starts before its end. Afterwards, one starts each second. Its error's words belong to no single
+    /// token.
+    pub hold: Hold,
     pub since: Moment,
-    /// No exchange starts earlier. Afterwards, one starts each second.
-    pub until: Moment,
     /// How many attempts have failed since.
     failures: u32,
-    last_failure: Moment,
     /// When the last of these attempts failed.
-    confirmed_at: Option<Moment>,
-    /// In words that belong to no single token.
-    pub error: Error,
+    confirmed_at: Moment,
 }
 
 /// An exchange that failed.
@@ -69,73 +61,75 @@ impl Diagnosis {
             }
             return false;
         };
+        self.forget(now);
+        self.last_failure = Some(now);
         if let Some(trouble) = &mut self.trouble {
             trouble.met_again(reason, failure, now);
             return false;
         }
-        let proof = self.proof(now);
-        let is_proven = failure.is_first && self.runs[reason as usize].grows_to(failure.token, now) >= proof;
+        let is_proven = failure.is_first && self.in_a_row(reason, failure.token) >= self.proof();
         if is_proven {
             self.trouble = Some(Trouble::new(reason, failure, now));
         }
         is_proven
     }
 
-    /// Returns whether the success ends an outage.
-    pub(super) fn succeeded(&mut self, now: Moment) -> bool {
-        self.runs = Default::default();
-        let trouble = self.trouble.take();
-        if trouble.as_ref().is_some_and(|trouble| !trouble.is_confirmed()) {
+    pub(super) fn succeeded(&mut self, now: Moment) {
+        self.failed.clear();
+        if self.trouble.take().is_some_and(|trouble| !trouble.is_confirmed()) {
             self.refuted = (self.refuted.0.saturating_add(1), Some(now));
         }
-        trouble.is_some()
+    }
+
+    /// How many tokens have failed in a row for this reason, this one included.
+    fn in_a_row(&mut self, reason: Reason, token: &TokenRequest) -> usize {
+        let failure = (reason, token.clone());
+        if !self.failed.contains(&failure) {
+            self.failed.push(failure);
+        }
+        self.failed.iter().filter(|(other, _)| *other == reason).count()
     }
 
     /// How many tokens a proof needs: where many tokens fail on their own, three in a row are not rare.
-    fn proof(&mut self, now: Moment) -> usize {
-        if self.refuted.1.is_some_and(|at| now.reached(at.after(FORGET_FAILURES))) {
-            self.refuted = (0, None);
-        }
+    fn proof(&self) -> usize {
         (PROOF << self.refuted.0.min(4)).min(LONGEST_PROOF)
     }
-}
 
-impl Run {
-    fn grows_to(&mut self, token: &TokenRequest, now: Moment) -> usize {
-        if self.last.replace(now).is_some_and(|last| now.reached(last.after(FORGET_FAILURES))) {
-            self.tokens.clear();
+    /// What has not recurred for some time no longer counts.
+    pub(super) fn forget(&mut self, now: Moment) {
+        let is_over = |at: Moment| now.reached(at.after(FORGET_FAILURES));
+        if self.last_failure.is_some_and(is_over) {
+            self.failed.clear();
+            self.trouble.take_if(|trouble| is_over(trouble.hold.until));
         }
-        if !self.tokens.contains(token) {
-            self.tokens.push(token.clone());
+        if self.refuted.1.is_some_and(is_over) {
+            self.refuted = (0, None);
         }
-        self.tokens.len()
     }
 }
 
 impl Trouble {
     fn new(reason: Reason, failure: &FailedExchange<'_>, now: Moment) -> Self {
-        let error = failure.error.for_all_tokens(failure.source);
-        let mut trouble =
-            Self { reason, since: now, until: now, failures: 0, last_failure: now, confirmed_at: None, error };
-        trouble.until = trouble.next(failure.error, now);
+        let hold = Hold { until: now, reason, error: failure.error.for_all_tokens(failure.source) };
+        let mut trouble = Self { hold, since: now, failures: 0, confirmed_at: now };
+        trouble.hold.until = trouble.next(failure.error, now);
         trouble
     }
 
     fn met_again(&mut self, reason: Reason, failure: &FailedExchange<'_>, now: Moment) {
-        self.last_failure = now;
         if failure.began_at.reached(self.since) {
             self.failures = self.failures.saturating_add(1);
-            self.confirmed_at = Some(now);
-            (self.reason, self.error) = (reason, failure.error.for_all_tokens(failure.source));
+            self.confirmed_at = now;
+            (self.hold.reason, self.hold.error) = (reason, failure.error.for_all_tokens(failure.source));
         }
-        if self.reason == reason {
-            self.until = self.until.max(self.next(failure.error, now));
+        if self.hold.reason == reason {
+            self.hold.until = self.hold.until.max(self.next(failure.error, now));
         }
     }
 
     /// When the next request may start. In an outage, the pace decides.
     fn next(&self, error: &Error, now: Moment) -> Moment {
-        if self.reason == Reason::Failure {
+        if self.hold.reason == Reason::Failure {
             return now;
         }
         let failed = Failed { error, in_a_row: self.failures + 1, took: Duration::ZERO, remaining: Duration::ZERO };
@@ -149,10 +143,6 @@ impl Trouble {
 
     /// Whether an attempt has failed since a caller came.
     pub(super) fn was_met_since(&self, came: Moment) -> bool {
-        self.is_confirmed() && self.confirmed_at.is_some_and(|at| !came.reached(at))
-    }
-
-    pub(super) fn is_forgotten(&self, now: Moment) -> bool {
-        now.reached(self.last_failure.max(self.until).after(FORGET_FAILURES))
+        self.is_confirmed() && !came.reached(self.confirmed_at)
     }
 }

@@ -19,8 +19,6 @@ use self::with_store::Visit;
 use self::without_store::Visit;
 use super::{
     backoff,
-    clock::Moment,
-    context::Context,
     endpoint::Turn,
     slot::{FlightTask, Slot, Step, TokenResult},
 };
@@ -55,13 +53,6 @@ pub(super) fn step(slot: &Arc<Slot>, unwanted: Option<TokenNumber>) -> Step {
     step
 }
 
-/// The result of a flight's last exchange.
-struct Landing {
-    outcome: TokenResult,
-    started_at: Moment,
-    exchange: Exchange,
-}
-
 impl FlightTask {
     async fn run(self) {
         if let Some((task, visit)) = self.ask_store().await {
@@ -70,70 +61,63 @@ impl FlightTask {
     }
 
     async fn request(mut self, visit: Option<Visit>) {
-        let context = Arc::clone(&self.context);
-        if let Some(token) = self.rejected.take() {
-            let _ = self.call(context.time_limit(), || context.source.rejected(&self.request, &token)).await;
+        let context = &self.context;
+        if let Some(token) = &self.rejected {
+            let _ = self.call(context.time_limit(), || context.source.rejected(&self.request, token)).await;
         }
-        let turn = match context.endpoint.turn(&context.clock, context.flight_limit(), self.is_first).await {
+        let mut turn = match context.endpoint.turn(context.flight_limit(), self.is_first).await {
             Ok(turn) => turn,
-            Err(error) => {
-                self.leave();
-                return self.publish(Err(error));
-            }
+            Err(error) => return self.end(Some(Err(error))),
         };
-        let Some(Landing { outcome, started_at, exchange }) = self.exchanges(&turn).await else {
-            return;
-        };
-        let slot = self.slot.clone();
-        let landed = exchange.span.within(|| slot.upgrade()?.finish(&self.flight, outcome.clone(), started_at));
+        let Some((outcome, exchange)) = self.exchanges(&turn).await else { return };
+        let landed = exchange.span.within(|| self.slot.upgrade()?.finish(&self.flight, outcome.clone()));
         drop(exchange);
+        turn.succeeded_since = self.flight.last_start().filter(|_| outcome.is_ok());
         // Only after the slot knows the outcome: it may hold back the next exchange.
         drop(turn);
-        self.tell_store(visit, &outcome, landed.as_ref(), started_at).await;
-        // Without an outcome, callers that wait see that the flight has ended, and try again.
-        if let Some(landed) = landed {
-            self.publish(landed);
-        }
+        self.tell_store(visit, &outcome, landed.as_ref()).await;
+        // Without an outcome, callers that wait try again.
+        self.flight.end(landed);
         if outcome.is_err_and(|error| error.may_be_credentials()) {
-            await_credentials(&slot, &context).await;
+            // The caller's span may end.
+            self.caller = None;
+            self.await_credentials().await;
         }
     }
 
-    /// Requests a token, and again after a failure that may pass in a moment. `None`: another flight has taken over.
-    async fn exchanges(&self, turn: &Turn<'_>) -> Option<Landing> {
+    /// Requests a token, and again after a failure that may pass in a moment. Returns how the last one ended. `None`:
+    /// another flight has taken over.
+    async fn exchanges(&self, turn: &Turn<'_>) -> Option<(TokenResult, Exchange)> {
         let context = &self.context;
         let (mut tried, mut waited) = (0, Duration::ZERO);
         loop {
-            let started_at = self.begin()?;
+            self.begin()?;
             tried += 1;
             let (outcome, exchange) = self.exchange(tried).await;
-            let landing = Landing { outcome, started_at, exchange };
-            let now = context.clock.now();
-            let Err(error) = &landing.outcome else {
-                turn.succeeded(started_at, now);
-                return Some(landing);
-            };
+            let Err(error) = &outcome else { return Some((outcome, exchange)) };
             let source = context.report.source();
-            if turn.failed(&self.request, error, source, now) {
+            if turn.failed(&self.request, error, source) {
                 log::about_all_tokens(source, error);
             }
             let wait = backoff::quick_retry(error, tried, waited, fastrand::f64());
-            let Some(wait) = wait.filter(|_| turn.allows_quick_retry()) else { return Some(landing) };
-            self.pause(wait);
-            landing.exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
-            turn.extend(now.after(wait + context.flight_limit()));
+            let Some(wait) = wait.filter(|_| turn.allows_quick_retry) else {
+                return Some((outcome, exchange));
+            };
+            turn.extend(self.pause(wait));
+            exchange.span.within(|| log::tried_again(source, &self.request, error, wait));
             sleep(wait).await;
             waited += wait;
             // Other tokens may have shown in the meantime that the endpoint is in trouble.
             if context.endpoint.is_to_be_left_alone(context.clock.now()) {
-                return Some(landing);
+                return Some((outcome, exchange));
             }
         }
     }
 
     async fn exchange(&self, attempt: usize) -> (TokenResult, Exchange) {
         let context = &self.context;
-        let mut exchange = context.report.exchange(&self.request, attempt, self.caller.as_ref());
+        let named = self.request.or(&context.defaults);
+        let mut exchange = context.report.exchange(&named, attempt, self.caller.as_ref());
         let call = self.call(context.time_limit(), || context.source.token(&self.request));
         let call = context.report.unless_slow(&self.request, call);
         let outcome = exchange.span.around(call).await.and_then(|outcome| outcome);
@@ -142,32 +126,25 @@ impl FlightTask {
         (outcome, exchange)
     }
 
-    /// Calls the source, which must not wait for this flight.
-    fn call<F: Future>(
-        &self,
-        limit: Duration,
-        call: impl FnOnce() -> F,
-    ) -> impl Future<Output = Result<F::Output, Error>> {
-        SOURCE_OF.scope(self.slot.clone(), call_source(limit, call))
+    /// Calls the source within a time limit. It must not wait for this flight, and a panic in it becomes an error.
+    async fn call<F: Future>(&self, limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
+        match timeout(limit, SOURCE_OF.scope(self.slot.clone(), runtime::caught(call))).await {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(Panicked)) => Err(Error::new(ErrorKind::Panicked, "the token source panicked")),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Timeout, format!("the token source returned no token within {limit:?}")))
+            }
+        }
     }
-}
 
-/// Calls the source within its time limit. A panic in it becomes an error.
-async fn call_source<F: Future>(limit: Duration, call: impl FnOnce() -> F) -> Result<F::Output, Error> {
-    match timeout(limit, runtime::caught(call)).await {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(Panicked)) => Err(Error::new(ErrorKind::Panicked, "the token source panicked")),
-        Err(_) => Err(Error::new(ErrorKind::Timeout, format!("the token source returned no token within {limit:?}"))),
-    }
-}
-
-/// While the client is held back because the server refused it: waits for other credentials.
-async fn await_credentials(slot: &Weak<Slot>, context: &Context) {
-    let Some(due) = slot.upgrade().and_then(|slot| slot.due()) else { return };
-    let wait = context.clock.now().until(due);
-    if call_source(wait, || context.source.credentials_changed()).await.is_ok()
-        && let Some(slot) = slot.upgrade()
-    {
-        slot.credentials_changed();
+    /// While the client is held back because the server refused it: waits for other credentials.
+    async fn await_credentials(&self) {
+        let Some(due) = self.slot.upgrade().and_then(|slot| slot.due()) else { return };
+        let wait = self.context.clock.now().until(due);
+        if self.call(wait, || self.context.source.credentials_changed()).await.is_ok()
+            && let Some(slot) = self.slot.upgrade()
+        {
+            slot.credentials_changed();
+        }
     }
 }

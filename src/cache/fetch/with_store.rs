@@ -6,7 +6,6 @@ pub(super) use crate::store::Visit;
 use crate::{
     cache::{
         backoff::BETWEEN_REQUESTS,
-        clock::Moment,
         context::Context,
         renewal::Life,
         slot::{FlightTask, TokenResult},
@@ -22,13 +21,6 @@ const IDENTIFIED_WITHIN: Duration = Duration::from_secs(2);
 /// rest is for a token request of its own.
 const PATIENCE_SHARE: f64 = 0.8;
 
-impl Context {
-    /// Whether another instance may have a token.
-    pub(in crate::cache) fn has_store(&self) -> bool {
-        self.shared_tokens.as_ref().is_some_and(|shared| shared.store.is_up())
-    }
-}
-
 impl FlightTask {
     /// Looks into the store before a token is requested. `None`: the flight has ended. Without a visit, the store has
     /// no part in the request.
@@ -43,7 +35,7 @@ impl FlightTask {
             let slot = self.slot.upgrade()?;
             let taken = slot.take(&self.flight, &visit, self.rejected.as_ref()).map(Ok);
             if let Some(outcome) = taken.or_else(|| slot.hold_back(&self.flight, &visit).map(Err)) {
-                self.publish(outcome);
+                self.flight.end(Some(outcome));
                 return None;
             }
             if !self.may_request {
@@ -67,17 +59,17 @@ impl FlightTask {
 
     /// `None`: the source cannot say which token this is.
     async fn visit(&self, shared: Arc<SharedTokens>) -> Option<Visit> {
-        let (source, request) = (&self.context.source, &self.request);
+        let Context { source, defaults, .. } = &*self.context;
         let identity = || async {
-            match source.identity(request) {
+            match source.identity(&self.request) {
                 Some(identity) => identity.await,
-                None => Ok(TokenIdentity::new().with_request(&request.or(&source.defaults()))),
+                None => Ok(TokenIdentity::new().with_request(&self.request.or(defaults))),
             }
         };
         match self.call(IDENTIFIED_WITHIN, identity).await.and_then(|identity| identity) {
             Ok(identity) => Visit::new(shared, &identity).ok(),
             Err(error) => {
-                report::unidentified(&self.context.report, request, shared.store.name(), &error);
+                report::unidentified(&self.context.report, &self.request, shared.store.name(), &error);
                 None
             }
         }
@@ -91,26 +83,16 @@ impl FlightTask {
 
     fn urgency(&self) -> Urgency {
         match self.slot.upgrade() {
-            Some(slot) if self.may_request => slot.urgency(),
+            Some(slot) if self.may_request && !self.flight.is_awaited() => slot.urgency(),
             _ => Urgency::WaitedFor,
         }
     }
 
     /// Stores how the flight ended, before its callers learn of it: their process may end then.
-    pub(super) async fn tell_store(
-        &self,
-        visit: Option<Visit>,
-        outcome: &TokenResult,
-        landed: Option<&TokenResult>,
-        started_at: Moment,
-    ) {
+    pub(super) async fn tell_store(&self, visit: Option<Visit>, outcome: &TokenResult, landed: Option<&TokenResult>) {
         let Some(visit) = visit else { return };
-        let urgency = match self.slot.upgrade() {
-            // Callers that come before the store has answered wait for the lease, unless they have a token.
-            Some(slot) if !self.flight.is_awaited() => slot.urgency(),
-            _ => Urgency::WaitedFor,
-        };
-        let ago = || self.context.clock.now().since(started_at);
+        let urgency = self.urgency();
+        let ago = || self.flight.last_start().map(|start| self.context.clock.now().since(start)).unwrap_or_default();
         match (landed, outcome) {
             (Some(Ok(token)), _) => {
                 let lifetime = Life::new(token, &self.context.settings, 0.0).lifetime;

@@ -33,10 +33,12 @@ struct Progress {
     /// After it, nobody drives the flight's runtime any more, and the next caller takes over.
     deadline: Moment,
     /// When its first exchange began.
-    began_at: Option<Moment>,
+    first_start: Option<Moment>,
+    /// When its last exchange began.
+    last_start: Option<Moment>,
     has_ended: bool,
-    /// Of a flight that has ended; `None` if another has taken over, or its task has ended (its runtime ended). Then one
-    /// of the callers that wait takes over.
+    /// Of a flight that has ended; `None` if another has taken over, or its task has ended (its runtime ended). Then
+    /// one of the callers that wait takes over.
     outcome: Option<TokenResult>,
 }
 
@@ -59,7 +61,7 @@ pub(in crate::cache) struct FlightTask {
 
 impl Flight {
     fn new(deadline: Moment) -> Self {
-        let progress = Progress { deadline, began_at: None, has_ended: false, outcome: None };
+        let progress = Progress { deadline, first_start: None, last_start: None, has_ended: false, outcome: None };
         Self(Arc::new(watch::Sender::new(progress)))
     }
 
@@ -71,8 +73,12 @@ impl Flight {
         self.0.borrow().deadline
     }
 
-    pub(super) fn began_at(&self) -> Option<Moment> {
-        self.0.borrow().began_at
+    pub(super) fn first_start(&self) -> Option<Moment> {
+        self.0.borrow().first_start
+    }
+
+    pub(in crate::cache) fn last_start(&self) -> Option<Moment> {
+        self.0.borrow().last_start
     }
 
     /// The outcome; `None`: it is too late, or there will be none.
@@ -87,12 +93,15 @@ impl Flight {
         self.0.receiver_count() > 0
     }
 
-    /// Ends it, unless it has ended before. Callers that wait learn of it from [`tell`](Self::tell).
-    pub(super) fn end(&self, outcome: Option<TokenResult>) {
-        self.change(|progress| (progress.has_ended, progress.outcome) = (true, outcome));
+    /// Ends it if it is overdue, and returns whether it has ended. Its callers wait until its deadline at most.
+    pub(super) fn has_ended_by(&self, now: Moment) -> bool {
+        self.change(|progress| progress.has_ended = now.reached(progress.deadline));
+        self.0.borrow().has_ended
     }
 
-    fn tell(&self) {
+    /// Ends it, unless it has ended before. Wakes the callers that wait, also those of one that was overdue.
+    pub(in crate::cache) fn end(&self, outcome: Option<TokenResult>) {
+        self.change(|progress| (progress.has_ended, progress.outcome) = (true, outcome));
         self.0.send_modify(|_| {});
     }
 
@@ -111,43 +120,41 @@ impl Flight {
 }
 
 impl FlightTask {
-    /// An exchange starts. `None`: another flight has taken over.
-    pub(in crate::cache) fn begin(&self) -> Option<Moment> {
+    /// An exchange starts. `None`: another flight has taken over, or the slot was dropped.
+    pub(in crate::cache) fn begin(&self) -> Option<()> {
+        self.slot.upgrade()?;
         let now = self.context.clock.now();
+        let deadline = now.after(self.context.flight_limit());
         let begins = self.flight.change(|progress| {
-            progress.deadline = now.after(self.context.flight_limit());
-            progress.began_at.get_or_insert(now);
+            progress.deadline = deadline;
+            progress.first_start.get_or_insert(now);
+            progress.last_start = Some(now);
         });
-        begins.then_some(now)
+        begins.then_some(())
     }
 
-    /// It goes on after `wait`.
-    pub(in crate::cache) fn pause(&self, wait: Duration) {
+    /// It goes on after `wait`. Returns by when it ends then.
+    pub(in crate::cache) fn pause(&self, wait: Duration) -> Moment {
         let deadline = self.context.clock.now().after(wait + self.context.flight_limit());
         self.flight.change(|progress| progress.deadline = deadline);
+        deadline
     }
 
-    /// Leaves the slot before its callers learn that it has ended, unless it has left before.
-    pub(in crate::cache) fn leave(&self) {
-        let Some(slot) = self.slot.upgrade() else { return };
-        let mut state = slot.lock();
-        if state.land(&self.flight) {
-            slot.end_leases();
+    /// Ends the flight, unless it has ended before: for its slot, and then for the callers that wait.
+    pub(in crate::cache) fn end(&self, outcome: Option<TokenResult>) {
+        if let Some(slot) = self.slot.upgrade().filter(|_| !self.flight.0.borrow().has_ended) {
+            let mut state = slot.lock();
+            if state.land(&self.flight) {
+                slot.end_leases();
+            }
         }
-    }
-
-    /// The callers learn of the outcome, after the slot.
-    pub(in crate::cache) fn publish(mut self, outcome: TokenResult) {
-        self.slot = Weak::new();
-        self.flight.end(Some(outcome));
+        self.flight.end(outcome);
     }
 }
 
 impl Drop for FlightTask {
     fn drop(&mut self) {
-        self.leave();
-        self.flight.end(None);
-        self.flight.tell();
+        self.end(None);
     }
 }
 

@@ -16,19 +16,14 @@ use crate::{
 const MOST_REPEATS: u32 = 2;
 
 impl Slot {
-    /// Ends a flight whose token request started at `started_at`. Returns what its callers get; `None`: they try again.
-    pub(in crate::cache) fn finish(
-        &self,
-        flight: &Flight,
-        outcome: TokenResult,
-        started_at: Moment,
-    ) -> Option<TokenResult> {
+    /// Ends a flight after its last exchange. Returns what its callers get; `None`: they try again.
+    pub(in crate::cache) fn finish(&self, flight: &Flight, outcome: TokenResult) -> Option<TokenResult> {
         let (now, mut guard) = self.locked();
         let state = &mut *guard;
         if !state.land(flight) {
             return Some(outcome);
         }
-        state.last_start = Some(started_at);
+        let started_at = flight.last_start().unwrap_or(now);
         let (report, cause, was_failing) = (&self.context.report, state.cause(now), state.failures > 0);
         let is_issued = outcome.is_ok();
         let new = outcome.map(|token| self.issued(token, started_at, ObtainedFrom::Source));

@@ -48,9 +48,4 @@ impl Slot {
     pub(super) fn end_leases(&self) {
         self.context.leases.end(self.key());
     }
-
-    /// Whether requests have used its leases since this was last asked.
-    pub(in crate::cache) fn was_used(&self) -> bool {
-        self.context.leases.were_used(self.key())
-    }
 }

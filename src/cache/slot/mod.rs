@@ -36,7 +36,6 @@ use crate::{
     error::{Error, ErrorKind},
     fingerprint::Fingerprint,
     lock::lock,
-    report::RequestCause,
     runtime::{AbortOnDrop, TaskHandle},
     token::{AccessToken, TokenNumber},
     token_request::TokenRequest,
@@ -90,8 +89,8 @@ struct Issued {
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal since then.
-    Awaited(Moment),
+    /// Callers wait for the renewal. `requested_at` is of an earlier flight, which ended without an outcome.
+    Awaited { since: Moment, requested_at: Option<Moment> },
     /// Callers still get it.
     Served,
 }
@@ -119,15 +118,12 @@ impl Slot {
         [own, self.context.endpoint.hold(now)].into_iter().flatten().max_by_key(|hold| now.until(hold.until))
     }
 
-    pub(super) fn is_flying(&self) -> bool {
+    /// Whether it knows something that a new slot for the same token could only learn by another token request, or is
+    /// about to.
+    pub(super) fn knows_more(&self) -> bool {
         let (now, state) = self.locked();
-        state.is_flying(now)
-    }
-
-    /// Whether it remembers something that a new slot for the same token could only learn by another token request.
-    pub(super) fn holds_back(&self) -> bool {
-        let (now, state) = self.locked();
-        state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until)) || state.streaks.hold_back(now)
+        let is_held_back = state.hold.as_ref().is_some_and(|hold| !now.reached(hold.until));
+        is_held_back || state.streaks.hold_back(now) || state.is_flying(now)
     }
 
     pub(super) fn status(&self) -> CacheStatus {
@@ -166,10 +162,7 @@ impl Slot {
     /// Where to store the handle of the task that keeps the token warm. `None`: there is one already.
     pub(super) fn warm_up(&self) -> Option<TaskHandle> {
         let mut state = self.lock();
-        if state.warm.is_some() {
-            return None;
-        }
-        Some(state.warm.insert(AbortOnDrop::default()).handle())
+        state.warm.is_none().then(|| state.warm.insert(AbortOnDrop::default()).handle())
     }
 
     /// The task that kept the token warm has ended. Ends the lease, so that the next call comes here and starts
@@ -225,31 +218,35 @@ impl State {
 
     /// Until when callers wait for the replacement of this token, if they do.
     fn awaited_until(&self, issued: &Issued, now: Moment) -> Option<Moment> {
-        let Suspicion::Awaited(since) = issued.suspicion? else { return None };
+        let Suspicion::Awaited { since, requested_at } = issued.suspicion? else { return None };
+        let requested_at = requested_at.or_else(|| self.flight.as_ref()?.first_start());
         // Until the replacement is requested, each caller counts its wait anew.
-        let requested_at = self.flight.as_ref().and_then(Flight::began_at).unwrap_or(now);
-        Some(since.max(requested_at).after(SUSPECT_WAIT)).filter(|until| !now.reached(*until))
+        let until = since.max(requested_at.unwrap_or(now)).after(SUSPECT_WAIT);
+        Some(until).filter(|until| !now.reached(*until))
     }
 
-    /// Why a token is requested.
-    fn cause(&self, now: Moment) -> RequestCause {
+    /// Why a token is requested, as a label of metrics.
+    fn cause(&self, now: Moment) -> &'static str {
         match &self.issued {
-            None => RequestCause::Cold,
-            Some(issued) if now.reached(issued.expires_at) => RequestCause::Expired,
-            Some(issued) if issued.suspicion.is_some() => RequestCause::Rejected,
-            Some(_) => RequestCause::Aging,
+            None => "cold",
+            Some(issued) if now.reached(issued.expires_at) => "expired",
+            Some(issued) if issued.suspicion.is_some() => "rejected",
+            Some(_) => "aging",
         }
     }
 
     /// Ends the flight. `false`: it has ended before, or another has taken over.
     fn land(&mut self, flight: &Flight) -> bool {
-        self.take_flight(|current| current.is(flight)).is_some()
+        self.take_flight(|current| current.is(flight))
     }
 
-    fn take_flight(&mut self, is: impl FnOnce(&mut Flight) -> bool) -> Option<Flight> {
-        let flight = self.flight.take_if(is)?;
-        self.last_start = flight.began_at().or(self.last_start);
-        Some(flight)
+    fn take_flight(&mut self, is: impl FnOnce(&Flight) -> bool) -> bool {
+        let Some(flight) = self.flight.take_if(|flight| is(flight)) else { return false };
+        self.last_start = flight.last_start().or(self.last_start);
+        if let Some(Issued { suspicion: Some(Suspicion::Awaited { requested_at, .. }), .. }) = &mut self.issued {
+            *requested_at = requested_at.or(flight.first_start());
+        }
+        true
     }
 }
 

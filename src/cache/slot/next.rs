@@ -31,15 +31,13 @@ impl Slot {
         can_start: bool,
     ) -> (Step, Option<FlightTask>) {
         let (now, mut state) = self.locked();
-        if let Some(overdue) = state.take_flight(|flight| now.reached(flight.deadline())) {
-            overdue.end(None);
-        }
         let task = if can_start { self.start(&mut state, now, unwanted) } else { None };
         (self.step(&state, now, unwanted, can_start), task)
     }
 
     /// Starts the flight that is due, unless one is under way.
     fn start(self: &Arc<Self>, state: &mut State, now: Moment, unwanted: Option<TokenNumber>) -> Option<FlightTask> {
+        state.take_flight(|flight| flight.has_ended_by(now));
         if state.flight.is_some() {
             return None;
         }

@@ -45,7 +45,7 @@ impl Slot {
             }
             Ok(()) => {
                 issued.suspicion = Some(match rejection {
-                    Rejection::Explicit => Suspicion::Awaited(now),
+                    Rejection::Explicit => Suspicion::Awaited { since: now, requested_at: None },
                     Rejection::Bare => Suspicion::Served,
                 });
                 issued.renew_at = now;

@@ -1,8 +1,8 @@
 //! The authentication method, and the fields that belong to it.
 
 #[cfg(feature = "jwt")]
-use super::listed;
-use super::table::Table;
+use super::table::listed;
+use super::table::{Table, refuse};
 #[cfg(feature = "jwt")]
 use crate::client_credentials::{ClientAssertion, PrivateKey, authentication::KeyFile};
 use crate::{
@@ -32,25 +32,25 @@ pub(super) fn read(table: &mut Table) -> Result<Option<ClientAuthentication>, Er
         "private_key_jwt" => private_key(table)?,
         #[cfg(not(feature = "jwt"))]
         "client_secret_jwt" | "private_key_jwt" => {
-            return Err(table.refuse("authentication", "needs the feature `jwt`"));
+            return Err(refuse("authentication", "needs the feature `jwt`"));
         }
         "client_assertion" => ClientAuthentication::client_assertion(file(table, "client_assertion_file")?),
         "tls_client_auth" => ClientAuthentication::tls_client_auth(),
         "self_signed_tls_client_auth" => ClientAuthentication::self_signed_tls_client_auth(),
         "none" => ClientAuthentication::none(),
-        _ => return Err(table.refuse("authentication", &format!("is not a known method; the methods are {METHODS}"))),
+        _ => return Err(refuse("authentication", &format!("is not a known method; the methods are {METHODS}"))),
     };
     Ok(Some(authentication))
 }
 
 fn secret(table: &mut Table) -> Result<Secret, Error> {
-    table.value_or_file("client_secret", "client_secret_file")?.ok_or_else(|| {
-        table.refuse("client_secret", "missing; set `client_secret_file` (preferred) or `client_secret`")
-    })
+    table
+        .value_or_file("client_secret", "client_secret_file")?
+        .ok_or_else(|| refuse("client_secret", "missing; set `client_secret_file` (preferred) or `client_secret`"))
 }
 
 fn file(table: &mut Table, name: &str) -> Result<Secret, Error> {
-    let path = table.text(name)?.ok_or_else(|| table.refuse(name, "missing; set it to the path of the file"))?;
+    let path = table.text(name)?.ok_or_else(|| refuse(name, "missing; set it to the path of the file"))?;
     let file = Secret::file(path);
     file.check(name)?;
     Ok(file)
@@ -62,7 +62,7 @@ fn private_key(table: &mut Table) -> Result<ClientAuthentication, Error> {
     let name = table.text("algorithm")?.unwrap_or_default();
     let algorithm = PrivateKey::ALGORITHMS.into_iter().find(|known| *known == name).ok_or_else(|| {
         let known = listed(&PrivateKey::ALGORITHMS);
-        table.refuse("algorithm", &format!("missing or unknown; set it to one of {known}"))
+        refuse("algorithm", &format!("missing or unknown; set it to one of {known}"))
     })?;
     let mut signed = ClientAuthentication::private_key_jwt(KeyFile { algorithm, pem });
     if table.has("certificate_file") {

@@ -27,7 +27,8 @@ impl Certificates {
         ];
         match fields.into_iter().find(|(is_there, _)| *is_there) {
             Some((_, field)) => {
-                Err(Error::configuration(format!("{field}: needs this crate's feature `rustls` or `native-tls`")))
+                let what = "needs the feature `rustls` or `native-tls` of client-credentials";
+                Err(Error::configuration(format!("{field}: {what}")))
             }
             None => Ok(|builder| builder),
         }

@@ -4,14 +4,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::{ClientBuilder, Proxy};
 
-use super::{certificates::Certificates, table::Table};
+use super::{
+    certificates::Certificates,
+    table::{Table, refuse},
+};
 use crate::{
     error::Error,
     http_client::{DefaultClient, HttpClient},
 };
-
-const FIELDS: &[&str] =
-    &["proxy", "ca_file", "ca_only", "client_certificate_file", "client_key_file", "connect_timeout"];
 
 #[derive(Clone)]
 pub(in crate::client_credentials) struct HttpSettings {
@@ -21,26 +21,25 @@ pub(in crate::client_credentials) struct HttpSettings {
     connect_timeout: Option<Duration>,
 }
 
-pub(super) fn read(table: &mut Table) -> Result<Option<HttpSettings>, Error> {
-    let Some(mut http) = table.table("http", FIELDS)? else { return Ok(None) };
+pub(super) fn read(table: &mut Table) -> Result<HttpSettings, Error> {
     let settings = HttpSettings {
-        proxy: proxy(&mut http)?,
+        proxy: proxy(table)?,
         certificates: Certificates {
-            authorities: http.text("ca_file")?.map(PathBuf::from),
-            only_those: http.flag("ca_only")?,
-            client: http.text("client_certificate_file")?.map(PathBuf::from),
-            key: http.text("client_key_file")?.map(PathBuf::from),
+            authorities: table.text("http.ca_file")?.map(PathBuf::from),
+            only_those: table.flag("http.ca_only")?,
+            client: table.text("http.client_certificate_file")?.map(PathBuf::from),
+            key: table.text("http.client_key_file")?.map(PathBuf::from),
         },
-        connect_timeout: http.seconds("connect_timeout")?,
+        connect_timeout: table.seconds("http.connect_timeout")?,
     };
     if settings.connect_timeout.is_some_and(|limit| limit.is_zero()) {
-        return Err(http.refuse("connect_timeout", "zero; every connection would time out"));
+        return Err(refuse("http.connect_timeout", "zero; every connection would time out"));
     }
-    Ok(Some(settings))
+    Ok(settings)
 }
 
-fn proxy(http: &mut Table) -> Result<Option<Proxy>, Error> {
-    let Some(url) = http.secret("proxy")? else { return Ok(None) };
+fn proxy(table: &mut Table) -> Result<Option<Proxy>, Error> {
+    let Some(url) = table.secret("http.proxy")? else { return Ok(None) };
     let url = url.trim();
     if url == "none" {
         return Ok(Some(Proxy::custom(|_| None::<&str>)));
@@ -53,7 +52,7 @@ fn proxy(http: &mut Table) -> Result<Option<Proxy>, Error> {
     });
     match Proxy::all(url) {
         Ok(proxy) if known => Ok(Some(proxy)),
-        _ => Err(http.refuse("proxy", what)),
+        _ => Err(refuse("http.proxy", what)),
     }
 }
 

@@ -9,7 +9,7 @@ mod names;
 mod setting;
 mod table;
 
-use std::{collections::BTreeMap, env};
+use std::env;
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
@@ -18,13 +18,14 @@ use zeroize::Zeroizing;
 pub(super) use self::http::HttpSettings;
 use self::{
     setting::{Fields, Setting},
-    table::{Table, listed},
+    table::{Table, refuse},
 };
 #[cfg(feature = "reqwest")]
 use super::transport::Transport;
 use super::{ClientCredentials, ClientCredentialsBuilder, Secret};
-use crate::{error::Error, origin::Origins, token_request::TokenRequest, vonage::Region};
+use crate::{error::Error, origin::Origins, token_request::TokenRequest};
 
+/// A dot separates a field from the table that it is in.
 const FIELDS: &[&str] = &[
     "token_url",
     "issuer",
@@ -55,7 +56,12 @@ const FIELDS: &[&str] = &[
     "mtls_endpoint_aliases",
     "allow_plain_http",
     "timeout",
-    "http",
+    "http.proxy",
+    "http.ca_file",
+    "http.ca_only",
+    "http.client_certificate_file",
+    "http.client_key_file",
+    "http.connect_timeout",
 ];
 
 /// Reads the configuration from a table of an application's own file, in any self-describing format of serde.
@@ -87,7 +93,7 @@ const FIELDS: &[&str] = &[
 ///
 /// | field | meaning |
 /// |---|---|
-/// | `token_url`, `issuer` or `vonage` | exactly one of them: the token endpoint; the issuer to [discover](ClientCredentials::discover) it from; the [region](Region) |
+/// | `token_url`, `issuer` or `vonage` | exactly one of them: the token endpoint; the issuer to [discover](ClientCredentials::discover) it from; the [region](crate::vonage::Region) |
 /// | `client_id` or `client_id_file` | the client's id |
 /// | `client_secret` or `client_secret_file` | for methods with a secret; a [file](Secret::file) is preferred, because configuration is copied and committed |
 /// | `authentication` | `client_secret_post` (the default), `client_secret_basic`, `client_secret_basic_raw`, `client_secret_jwt` (feature `jwt`), `private_key_jwt` (feature `jwt`), `client_assertion`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
@@ -147,39 +153,36 @@ impl ClientCredentialsBuilder {
     /// # }
     /// ```
     pub fn from_env(prefix: &str) -> Self {
-        let (mut fields, mut tables) = (Fields::new(), BTreeMap::<String, Fields>::new());
+        let mut fields = Fields::new();
         for (name, value) in env::vars_os() {
             let Some(name) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else { continue };
-            let name = name.to_lowercase();
-            let value = match value.into_string() {
-                Ok(text) if text.is_empty() => continue,
-                Ok(text) => Setting::Text(Zeroizing::new(text)),
-                Err(_) => Setting::Other("not UTF-8"),
+            let name = match name.to_lowercase().split_once("__") {
+                Some(("headers", header)) => format!("headers.{}", header.replace('_', "-")),
+                Some((table, field)) => format!("{table}.{field}"),
+                None => name.to_lowercase(),
             };
-            match name.split_once("__") {
-                None => fields.push((name, value)),
-                Some((table, field)) => {
-                    let field = if table == "headers" { field.replace('_', "-") } else { field.to_owned() };
-                    tables.entry(table.to_owned()).or_default().push((field, value));
-                }
+            match value.into_string() {
+                Ok(text) if text.is_empty() => {}
+                Ok(text) => fields.push((name, Setting::Text(Zeroizing::new(text)))),
+                Err(_) => fields.push((name, Setting::Other("not UTF-8"))),
             }
         }
-        fields.extend(tables.into_iter().map(|(name, fields)| (name, Setting::Table(fields))));
+        if fields.is_empty() {
+            let what = format!("client_id: missing; no environment variable begins with `{prefix}`");
+            return Self::refused(Error::configuration(what));
+        }
         Self::from_fields(fields)
     }
 
     fn from_fields(fields: Fields) -> Self {
-        Table::new(String::new(), fields, FIELDS).and_then(read).unwrap_or_else(Self::refused)
+        Table::new(fields, FIELDS).and_then(read).unwrap_or_else(Self::refused)
     }
 }
 
 /// Calls the builder's method for each field.
 fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
-    if cfg!(not(feature = "reqwest")) && table.has("http") {
-        return Err(table.refuse("http", "needs the feature `reqwest`"));
-    }
-    let client_id =
-        table.value_or_file("client_id", "client_id_file")?.ok_or_else(|| table.refuse("client_id", "missing"))?;
+    let client_id = table.value_or_file("client_id", "client_id_file")?;
+    let client_id = client_id.ok_or_else(|| refuse("client_id", "missing"))?;
     let authentication = authentication::read(&mut table)?;
     let builder = server(&mut table, client_id)?;
     let mut builder = token_request(&mut table, builder)?;
@@ -197,36 +200,34 @@ fn read(mut table: Table) -> Result<ClientCredentialsBuilder, Error> {
         builder = builder.timeout(limit);
     }
     #[cfg(feature = "reqwest")]
-    if let Some(settings) = http::read(&mut table)? {
-        builder.transport = Transport::Configured(Box::new(settings));
+    {
+        builder.transport = Transport::Configured(Box::new(http::read(&mut table)?));
     }
-    if let Some(name) = table.rest() {
-        return Err(table.refuse(name, "does not belong to this `authentication`; omit it"));
+    match table.rest() {
+        Some(name) if name.starts_with("http.") => return Err(refuse(name, "needs the feature `reqwest`")),
+        Some(name) => return Err(refuse(name, "does not belong to this `authentication`; omit it")),
+        None => {}
     }
     builder.overridden = table.overridden;
     Ok(builder)
 }
 
 fn server(table: &mut Table, client_id: Secret) -> Result<ClientCredentialsBuilder, Error> {
-    const PLACES: [&str; 3] = ["token_url", "issuer", "vonage"];
-    let present: Vec<_> = PLACES.into_iter().filter(|name| table.has(name)).collect();
-    let place = match present.as_slice() {
-        [place] => *place,
-        [] => return Err(Error::configuration(format!("token_url: missing; set one of {}", listed(&PLACES)))),
-        [one, other, ..] => {
-            return Err(Error::configuration(format!("{one}, {other}: both are set; set only one of them")));
-        }
-    };
+    let both = |one, other| Err(Error::configuration(format!("{one}, {other}: both are set; set only one of them")));
+    let (token_url, issuer, region) = (table.text("token_url")?, table.text("issuer")?, table.text("vonage")?);
     // The method is set afterwards.
-    let (text, none) = (table.text(place)?.unwrap_or_default(), super::ClientAuthentication::none());
-    let mut builder = match place {
-        "token_url" => ClientCredentials::builder(text, client_id, none),
-        "issuer" => ClientCredentials::discover(text, client_id, none),
-        _ => {
-            let region = text.parse::<Region>();
-            let refused = |_| table.refuse("vonage", "is not a region; write `emea`, `usa` or `apac`");
-            ClientCredentials::vonage(region.map_err(refused)?, client_id, none)
+    let none = super::ClientAuthentication::none();
+    let mut builder = match (token_url, issuer, region) {
+        (Some(url), None, None) => ClientCredentials::builder(url, client_id, none),
+        (None, Some(issuer), None) => ClientCredentials::discover(issuer, client_id, none),
+        (None, None, Some(region)) => {
+            let refused = |_| refuse("vonage", "is not a region; write `emea`, `usa` or `apac`");
+            ClientCredentials::vonage(region.parse().map_err(refused)?, client_id, none)
         }
+        (None, None, None) => return Err(refuse("token_url", "missing; set one of `token_url`, `issuer`, `vonage`")),
+        (Some(_), Some(_), _) => return both("token_url", "issuer"),
+        (Some(_), None, Some(_)) => return both("token_url", "vonage"),
+        (None, Some(_), Some(_)) => return both("issuer", "vonage"),
     };
     for origin in origins(table, "token_endpoint_origins")? {
         builder = builder.token_endpoint_origin(origin);
@@ -246,7 +247,7 @@ fn token_request(table: &mut Table, mut builder: ClientCredentialsBuilder) -> Re
         if TokenRequest::builder().scope(&scope).build().is_err() {
             let what = "is not valid (RFC 6749 section 3.3); write visible ASCII without `\"` and `\\`, \
                         and one space between two scopes";
-            return Err(table.refuse("scope", what));
+            return Err(refuse("scope", what));
         }
         builder = builder.scope(scope);
     }
@@ -276,7 +277,7 @@ fn origins(table: &mut Table, name: &str) -> Result<Vec<String>, Error> {
     match origins.iter().position(|origin| Origins::new([origin]).is_err()) {
         Some(at) => {
             let what = format!("number {} is not an origin; write it as `https://api.example.com`", at + 1);
-            Err(table.refuse(name, &what))
+            Err(refuse(name, &what))
         }
         None => Ok(origins),
     }

@@ -1,6 +1,6 @@
 //! An unchecked value from a file or from the environment.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
@@ -46,23 +46,6 @@ impl Setting {
             Self::Text(text) | Self::Integer(text) => Ok(text),
             other => Err(other),
         }
-    }
-
-    pub(super) fn as_flag(&self) -> Option<bool> {
-        match self {
-            Self::Flag(flag) => Some(*flag),
-            Self::Text(text) => text.trim().to_ascii_lowercase().parse().ok(),
-            _ => None,
-        }
-    }
-
-    pub(super) fn as_seconds(&self) -> Option<Duration> {
-        let seconds = match self {
-            Self::Float(seconds) => *seconds,
-            Self::Text(text) | Self::Integer(text) => text.trim().parse().ok()?,
-            _ => return None,
-        };
-        Duration::try_from_secs_f64(seconds).ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A table of settings, read field by field.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use zeroize::Zeroizing;
 
@@ -10,55 +10,45 @@ use super::{
 };
 use crate::{client_credentials::Secret, error::Error};
 
+/// The fields that are tables. In `parameters` and `headers`, the names are the user's choice.
+const TABLES: [&str; 3] = ["parameters", "headers", "http"];
+
 pub(super) struct Table {
-    /// The prefix of field names in errors: empty, or the table's own name and a dot.
-    prefix: String,
-    fields: Fields,
+    /// A dot separates the name of a field from the table that it is in.
+    fields: BTreeMap<String, Setting>,
     /// Fields that were ignored because another one replaces them.
     pub overridden: Vec<&'static str>,
 }
 
 impl Table {
-    /// Refuses unknown and repeated fields.
-    pub(super) fn new(prefix: String, fields: Fields, known: &[&str]) -> Result<Self, Error> {
-        if let Some((unknown, _)) = fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            let advice = match names::meant(&prefix, unknown, known) {
-                Some(field) => format!("write `{field}`"),
-                None => format!("the fields are {}", listed(known)),
-            };
-            return Err(Error::configuration(format!("`{prefix}{}` is not a field; {advice}", shown(unknown))));
+    /// Refuses unknown and repeated fields, and drops those without a value.
+    pub(super) fn new(fields: Fields, known: &[&'static str]) -> Result<Self, Error> {
+        let mut table = Self { fields: BTreeMap::new(), overridden: Vec::new() };
+        for (name, value) in flat(fields)? {
+            let is_free = name.starts_with("parameters.") || name.starts_with("headers.");
+            if !is_free && !known.contains(&name.as_str()) {
+                let advice = match names::meant(&name, known) {
+                    Some(field) => format!("write `{field}`"),
+                    None => format!("the fields are {}", listed(known)),
+                };
+                return Err(Error::configuration(format!("`{}` is not a field; {advice}", shown(&name))));
+            }
+            if table.has(&name) {
+                return Err(refuse(&name, "is set twice; set it once"));
+            }
+            table.fields.insert(name, value);
         }
-        Self::of_any_names(prefix, fields)
-    }
-
-    /// Refuses repeated fields, and drops those without a value.
-    fn of_any_names(prefix: String, fields: Fields) -> Result<Self, Error> {
-        let mut table = Self { prefix, fields, overridden: Vec::new() };
-        let names = table.fields.iter().map(|(name, _)| name);
-        let repeated = names.enumerate().find(|(at, name)| table.fields[..*at].iter().any(|(other, _)| other == *name));
-        if let Some((_, name)) = repeated {
-            return Err(table.refuse(name, "is set twice; set it once"));
-        }
-        table.fields.retain(|(_, value)| !matches!(value, Setting::Nothing));
+        table.fields.retain(|_, value| !matches!(value, Setting::Nothing));
         Ok(table)
     }
 
-    pub(super) fn refuse(&self, name: &str, what: &str) -> Error {
-        Error::configuration(format!("{}{}: {what}", self.prefix, shown(name)))
-    }
-
     pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.iter().any(|(field, _)| field == name)
+        self.fields.contains_key(name)
     }
 
     /// A field that was not read.
     pub(super) fn rest(&self) -> Option<&str> {
-        self.fields.first().map(|(name, _)| name.as_str())
-    }
-
-    fn take(&mut self, name: &str) -> Option<Setting> {
-        let at = self.fields.iter().position(|(field, _)| field == name)?;
-        Some(self.fields.remove(at).1)
+        self.fields.keys().next().map(String::as_str)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
@@ -67,11 +57,11 @@ impl Table {
 
     /// The value without a byte order mark and line ends, and otherwise unchanged.
     pub(super) fn secret(&mut self, name: &str) -> Result<Option<Zeroizing<String>>, Error> {
-        match self.take(name).map(Setting::into_text).transpose() {
+        match self.fields.remove(name).map(Setting::into_text).transpose() {
             Ok(text) => Ok(text.map(|text| {
                 Zeroizing::new(text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned())
             })),
-            Err(other) => Err(self.refuse(name, &format!("is {}; write a string, in quotes", other.kind()))),
+            Err(other) => Err(refuse(name, &format!("is {}; write a string, in quotes", other.kind()))),
         }
     }
 
@@ -86,14 +76,14 @@ impl Table {
 
     /// A string or a list of strings.
     pub(super) fn texts(&mut self, name: &str) -> Result<Vec<Zeroizing<String>>, Error> {
-        let values = match self.take(name) {
+        let values = match self.fields.remove(name) {
             None => Vec::new(),
             Some(Setting::List(values)) => values,
             Some(other) => vec![other],
         };
         let texts = values.into_iter().map(|value| match value.into_text() {
             Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
-            Err(other) => Err(self.refuse(name, &format!("is or contains {}; write strings, in quotes", other.kind()))),
+            Err(other) => Err(refuse(name, &format!("is or contains {}; write strings, in quotes", other.kind()))),
         });
         texts.collect()
     }
@@ -105,41 +95,54 @@ impl Table {
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Error> {
-        let Some(value) = self.take(name) else { return Ok(false) };
-        value.as_flag().ok_or_else(|| self.refuse(name, "is neither `true` nor `false`"))
+        let flag = match self.fields.remove(name) {
+            None => Some(false),
+            Some(Setting::Flag(flag)) => Some(flag),
+            Some(other) => other.into_text().ok().and_then(|text| text.trim().to_ascii_lowercase().parse().ok()),
+        };
+        flag.ok_or_else(|| refuse(name, "is neither `true` nor `false`"))
     }
 
     pub(super) fn seconds(&mut self, name: &str) -> Result<Option<Duration>, Error> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        value.as_seconds().map(Some).ok_or_else(|| self.refuse(name, "is not a number of seconds"))
+        let seconds = match self.fields.remove(name) {
+            None => return Ok(None),
+            Some(Setting::Float(seconds)) => Some(seconds),
+            Some(other) => other.into_text().ok().and_then(|text| text.trim().parse().ok()),
+        };
+        let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        duration.map(Some).ok_or_else(|| refuse(name, "is not a number of seconds"))
     }
 
     /// The names and values of a table with names of the user's choice. A value may be a list.
-    pub(super) fn pairs(&mut self, name: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
-        let Some(fields) = self.fields_of(name)? else { return Ok(Vec::new()) };
-        let mut table = Self::of_any_names(format!("{}{name}.", self.prefix), fields)?;
+    pub(super) fn pairs(&mut self, table: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+        let names = self.fields.keys().filter_map(|field| field.strip_prefix(table)?.strip_prefix('.'));
+        let names: Vec<_> = names.map(str::to_owned).collect();
         let mut pairs = Vec::new();
-        while let Some(name) = table.rest().map(str::to_owned) {
-            pairs.extend(table.texts(&name)?.into_iter().map(|value| (name.clone(), value)));
+        for name in names {
+            let values = self.texts(&format!("{table}.{name}"))?;
+            pairs.extend(values.into_iter().map(|value| (name.clone(), value)));
         }
         Ok(pairs)
     }
+}
 
-    #[cfg(feature = "reqwest")]
-    pub(super) fn table(&mut self, name: &str, known: &[&str]) -> Result<Option<Self>, Error> {
-        match self.fields_of(name)? {
-            Some(fields) => Self::new(format!("{}{name}.", self.prefix), fields, known).map(Some),
-            None => Ok(None),
+fn flat(fields: Fields) -> Result<Fields, Error> {
+    let mut flat = Fields::new();
+    for (name, value) in fields {
+        match value {
+            value if !TABLES.contains(&name.as_str()) => flat.push((name, value)),
+            Setting::Table(within) => {
+                flat.extend(within.into_iter().map(|(field, value)| (format!("{name}.{field}"), value)));
+            }
+            Setting::Nothing => {}
+            other => return Err(refuse(&name, &format!("is {}; write a table", other.kind()))),
         }
     }
+    Ok(flat)
+}
 
-    fn fields_of(&mut self, name: &str) -> Result<Option<Fields>, Error> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Setting::Table(fields)) => Ok(Some(fields)),
-            Some(other) => Err(self.refuse(name, &format!("is {}; write a table", other.kind()))),
-        }
-    }
+pub(super) fn refuse(name: &str, what: &str) -> Error {
+    Error::configuration(format!("{}: {what}", shown(name)))
 }
 
 /// A name from the configuration, shortened and escaped: it may be any text.

@@ -109,11 +109,17 @@ fn settings_can_come_from_variables_alone() {
 }
 
 #[test]
+fn an_environment_without_any_setting_is_refused_with_the_prefix() {
+    let outcome = with_environment(&[]);
+    assert_eq!(outcome, "client_id: missing; no environment variable begins with `CREDENTIALS_TEST_`");
+}
+
+#[test]
 fn a_variable_that_is_no_field_is_refused_by_its_name() {
     for (name, value, said) in [
         ("CREDENTIALS_TEST_CLIENTSECRET", SECRET, "`clientsecret` is not a field"),
         ("CREDENTIALS_TEST_HTTP__PROXIES", SECRET, "`http.proxies` is not a field"),
-        ("CREDENTIALS_TEST_CLIENT__ID", SECRET, "`client` is not a field"),
+        ("CREDENTIALS_TEST_CLIENT__ID", SECRET, "`client.id` is not a field"),
         ("CREDENTIALS_TEST_CLIENT_ID", "", "client_id: missing"),
         // Windows ignores the case of names.
         #[cfg(unix)]

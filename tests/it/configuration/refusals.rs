@@ -85,7 +85,7 @@ fn an_unknown_field_is_refused_and_the_known_ones_are_named() {
         assert!(error.starts_with(&format!("`{unknown}` is not a field; the fields are `token_url`")), "{error}");
     }
     let error = refused(&with(&json!({"http": {"proxies": SECRET}})));
-    assert!(error.starts_with("`http.proxies` is not a field; the fields are `proxy`"), "{error}");
+    assert!(error.starts_with("`http.proxies` is not a field; the fields are `token_url`"), "{error}");
 }
 
 #[test]
@@ -99,26 +99,31 @@ fn a_field_under_another_tools_name_is_refused_with_its_name_here() {
         ("client-secret-file", "client_secret_file"),
         ("Client_Id", "client_id"),
         ("cacert", "http.ca_file"),
+        ("connect_timeout", "http.connect_timeout"),
+        ("origin", "origins"),
+        ("token_endpoint_origin", "token_endpoint_origins"),
     ] {
         let error = refused(&with(&json!({other: SECRET})));
         assert_eq!(error, format!("`{other}` is not a field; write `{field}`"));
     }
     let error = refused(&with(&json!({"http": {"cert_file": SECRET}})));
     assert_eq!(error, "`http.cert_file` is not a field; write `http.client_certificate_file`");
-    let error = refused(&with(&json!({"http": {"caFile": SECRET}})));
-    assert_eq!(error, "`http.caFile` is not a field; write `http.ca_file`");
+    for (other, field) in [("caFile", "http.ca_file"), ("scope", "scope")] {
+        let error = refused(&with(&json!({"http": {other: SECRET}})));
+        assert_eq!(error, format!("`http.{other}` is not a field; write `{field}`"));
+    }
 }
 
 /// By the error that lists them.
 #[test]
 fn the_page_about_servers_names_every_field() {
     let page = include_str!("../../../docs/providers.md");
-    let errors = [refused(&with(&json!({"x": 1}))), refused(&with(&json!({"http": {"x": 1}})))];
-    let listed = errors.iter().filter_map(|error| error.split_once("the fields are ")).map(|(_, fields)| fields);
-    let fields: Vec<_> = listed.flat_map(|fields| fields.split(", ")).collect();
+    let error = refused(&with(&json!({"x": 1})));
+    let (_, listed) = error.split_once("the fields are ").expect("a list");
+    let fields: Vec<_> = listed.split(", ").collect();
     assert!(fields.len() > 30, "{fields:?}");
     for field in fields {
-        assert!(page.contains(field), "{field} is not on the page");
+        assert!(page.contains(&field.replace("http.", "")), "{field} is not on the page");
     }
 }
 

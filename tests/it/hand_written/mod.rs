@@ -22,7 +22,9 @@ fn the_page_has_the_steps_that_are_tested_here() {
 }
 
 async fn servers() -> (AuthorizationServer, ProtectedApi) {
-    let auth = AuthorizationServer::builder().client("shop", "hunter2").scope("stats").start().await;
+    let auth = AuthorizationServer::start().await;
+    auth.set_client("shop", "hunter2");
+    auth.allow_scope("stats");
     let api = ProtectedApi::start(&auth).await;
     api.require_scope("stats");
     (auth, api)

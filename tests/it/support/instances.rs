@@ -41,7 +41,8 @@ pub struct Instance {
 impl Fleet {
     /// With tokens that live for an hour.
     pub fn of(count: usize) -> Self {
-        let auth = AuthorizationServer::builder().client("abcde", SECRET).in_memory();
+        let auth = AuthorizationServer::in_memory();
+        auth.set_client("abcde", SECRET);
         let (store, made) = (MemoryStore::new(), Instant::now());
         let mut fleet =
             Self { auth, store, instances: Vec::new(), made, asked: Arc::default(), ends_the_old_one: Arc::default() };

@@ -230,7 +230,8 @@ async fn authentications(errors: &mut Errors) {
     let source_of_it = source(auth.token_url(), auth.clone()).authentication(never).timeout(Duration::from_secs(10));
     errors.outcome(over(source_of_it).token().await);
 
-    let auth = AuthorizationServer::builder().client("abcde", "12345").in_memory();
+    let auth = AuthorizationServer::in_memory();
+    auth.set_client("abcde", "12345");
     let reads = AtomicUsize::new(0);
     let rotated = Secret::from_fn(move || ready(Ok(["12345", "67890"][reads.fetch_add(1, Ordering::SeqCst).min(1)])));
     let tokens = over(source(auth.token_url(), auth.clone()).authentication(rotated));

@@ -98,7 +98,8 @@ async fn processes_with_traffic_renew_one_token() {
 /// With tokens of two seconds, which an instance renews after 1.3 to 1.5.
 pub(super) async fn have_traffic(processes: usize, time: Duration) {
     let (folder, begun) = (Folder::new("fleet-traffic"), Instant::now());
-    let auth = AuthorizationServer::builder().lifetime(Duration::from_secs(2)).start().await;
+    let auth = AuthorizationServer::start().await;
+    auth.set_lifetime(Duration::from_secs(2));
     let traffic = |_| {
         let mut process = of("has_traffic", &auth, "abcde", folder.path());
         process.env("MILLISECONDS", time.as_millis().to_string()).spawn().expect("a process")
@@ -140,7 +141,7 @@ fn tokens() -> TokenCache {
 }
 
 async fn slow_server() -> AuthorizationServer {
-    let auth = AuthorizationServer::builder().start().await;
+    let auth = AuthorizationServer::start().await;
     auth.respond_always(MockResponse::usual().with_delay(Duration::from_millis(300)));
     auth
 }
