@@ -5,16 +5,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
     Exact(String),
-    /// Parsed, since an address can be written in several ways.
-    V6(Ipv6Addr),
     /// `*.example.com`: the part after the star, with its dot. The star stands for one label.
     AnyLabelOf(String),
 }
 
 impl Host {
-    /// Reads the host of an origin. The error says what is wrong with the host.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let host = canonical(text).to_ascii_lowercase();
+    /// Reads the host of an origin, in lower case and without a trailing dot. The error says what is wrong with it.
+    pub(crate) fn parse(host: String) -> Result<Self, &'static str> {
         if is_short_address(&host) {
             return Err("has an IPv4 address that is not written as four decimal numbers");
         }
@@ -22,19 +19,16 @@ impl Host {
             Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
                 Ok(Self::AnyLabelOf(rest.to_owned()))
             }
-            None if !host.is_empty() && !host.contains('*') => Ok(v6(&host).map_or(Self::Exact(host), Self::V6)),
+            None if !host.is_empty() && !host.contains('*') => Ok(Self::Exact(host)),
             _ => Err("has a `*` that is not the whole first label, or no host"),
         }
     }
 
     pub(crate) fn covers(&self, host: &str) -> bool {
         match self {
-            Self::Exact(own) => own.eq_ignore_ascii_case(host),
-            Self::V6(own) => v6(host) == Some(*own),
+            Self::Exact(own) => is_same_host(own, host),
             Self::AnyLabelOf(suffix) => {
-                host.len().checked_sub(suffix.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
-                    |(label, rest)| !label.is_empty() && !label.contains('.') && rest.eq_ignore_ascii_case(suffix),
-                )
+                host.find('.').is_some_and(|dot| dot > 0 && host[dot..].eq_ignore_ascii_case(suffix))
             }
         }
     }
@@ -64,6 +58,7 @@ pub(crate) fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// An IPv6 address can be written in several ways.
 pub(crate) fn is_same_host(one: &str, other: &str) -> bool {
     canonical(one).eq_ignore_ascii_case(canonical(other)) || v6(one).is_some_and(|address| v6(other) == Some(address))
 }

@@ -127,7 +127,7 @@ pub use crate::grpc_status::{GrpcStatus, GrpcStatusFuture, GrpcStatusLayer};
 pub use crate::middleware::BearerAuthMiddleware;
 pub use crate::{
     attach::{
-        BearerHeader, BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TokenHeader, TryClone, WithoutToken,
+        BearerHeader, BearerRequest, BearerResponse, NoReplay, Replay, ReplayFn, TokenHeader, TryClone,
         grpc_unauthenticated, replay_fn,
     },
     bearer_auth::{BearerAuth, BearerAuthLayer, ResponseFuture},
@@ -141,7 +141,7 @@ pub use crate::{
     source::{Identifying, TokenFn, TokenSource, token_fn},
     token::AccessToken,
     token_identity::TokenIdentity,
-    token_request::{TokenRequest, TokenRequestBuilder},
+    token_request::{TokenRequest, TokenRequestBuilder, WithoutToken},
 };
 
 /// The README's programs are tests.

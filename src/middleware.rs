@@ -132,22 +132,17 @@ impl Middleware for BearerAuthMiddleware {
             let copy = if self.replay { request.try_clone() } else { None };
             let original = copy.is_some().then(|| extensions.clone());
             let mut attached = permitted.attach(&mut request, Some(extensions));
-            if attached.is_none()
-                && let Some(pending) = permitted.pending(&request, Some(extensions))
-            {
-                attached = Box::pin(pending.token()).await.map_err(failed)?.attach(&mut request);
+            if attached.is_none() {
+                let obtained = permitted.token(&request, Some(extensions)).await.map_err(failed)?;
+                attached = obtained.and_then(|obtained| obtained.attach(&mut request));
             }
-            let outcome = next.clone().run(request, extensions).await;
-            let rejected = match (&outcome, &attached) {
-                (Ok(response), Some(attached)) => attached.read(response),
-                _ => None,
-            };
-            match rejected {
+            let response = next.clone().run(request, extensions).await?;
+            match attached.and_then(|attached| attached.read(&response)) {
                 Some(rejected) => {
                     let copy = copy.zip(original);
-                    Box::pin(send_again(rejected, outcome?, copy, deadline, extensions, next)).await
+                    Box::pin(send_again(rejected, response, copy, deadline, extensions, next)).await
                 }
-                None => outcome,
+                None => Ok(response),
             }
         })
     }
@@ -166,8 +161,8 @@ async fn send_again(
         rejected.renew();
         return Ok(response);
     };
-    let another = rejected.another(original.get().cloned(), deadline).await;
-    let Some(obtained) = another else { return Ok(response) };
+    let another = rejected.another(original.get().cloned(), deadline);
+    let Some(obtained) = another.await.map_err(failed)? else { return Ok(response) };
     // Dropped before the request is sent again: an unread body may hold the connection that it needs.
     drop(response);
     let attached = obtained.attach(&mut request);

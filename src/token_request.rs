@@ -1,4 +1,4 @@
-//! The request that says which token is meant.
+//! The request that says which token is meant, or that none is.
 
 use std::{
     fmt,
@@ -18,6 +18,16 @@ pub struct TokenRequest {
     fingerprint: Fingerprint,
     inner: Arc<Parameters>,
 }
+
+/// A request with this extension is sent without a token, and none is fetched. For public paths and health checks on an
+/// origin whose other requests need one.
+///
+/// Insert it into the extensions of an `http::Request` or of tonic's `Request`, or use `with_extension` of
+/// reqwest-middleware. (The layer cannot see the extensions of a `reqwest::Request`.)
+///
+/// Token requests have it too: one may pass through the very adapter that waits for its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WithoutToken;
 
 #[derive(Clone, Default)]
 struct Parameters {

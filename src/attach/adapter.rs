@@ -47,21 +47,21 @@ impl Bearer {
         &self,
         rejected: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.with(|adapter| {
-            adapter.also_rejected = Some(match adapter.also_rejected.take() {
-                None => Arc::new(rejected),
-                Some(before) => Arc::new(move |status, headers| before(status, headers) || rejected(status, headers)),
-            });
-        })
+        let also_rejected: Arc<Predicate> = match self.here().also_rejected.clone() {
+            None => Arc::new(rejected),
+            Some(before) => Arc::new(move |status, headers| before(status, headers) || rejected(status, headers)),
+        };
+        self.with(|adapter| Adapter { also_rejected: Some(Arc::clone(&also_rejected)), ..adapter })
     }
 
     pub(crate) fn with_header(&self, header: TokenHeader) -> Self {
-        self.with(|adapter| adapter.header = Some(header).filter(|header| !header.is_usual()))
+        let header = Some(header).filter(|header| !header.is_usual());
+        self.with(|adapter| Adapter { header: header.clone(), ..adapter })
     }
 
     pub(crate) fn for_origin(&self, origin: &str) -> Result<Self, Error> {
-        let permitted_by = self.here().tokens.origins().permit_origin(origin)?;
-        Ok(self.with(|adapter| adapter.inner = Some(permitted_by)))
+        let inner = self.here().tokens.origins().permit_origin(origin)?;
+        Ok(self.with(|adapter| Adapter { inner: Some(inner), ..adapter }))
     }
 
     /// This thread's settings.
@@ -70,10 +70,8 @@ impl Bearer {
         self.0.get()
     }
 
-    fn with(&self, change: impl FnOnce(&mut Adapter)) -> Self {
-        let mut adapter = Adapter::clone(self.here());
-        change(&mut adapter);
-        Self(adapter.tokens.leases().map(|leases| Adapter { leases: Arc::clone(leases), ..adapter.clone() }))
+    fn with(&self, change: impl Fn(Adapter) -> Adapter) -> Self {
+        Self(self.0.map(|adapter| change(Adapter::clone(adapter))))
     }
 }
 
@@ -84,17 +82,8 @@ impl Adapter {
         headers.try_insert(self.header_name().clone(), value).is_ok()
     }
 
-    /// Whether the caller has set the header.
-    pub(super) fn keeps_own(&self, headers: &HeaderMap) -> bool {
-        let is_set = headers.contains_key(self.header_name());
-        if is_set {
-            self.tokens.own_header(self.header_name());
-        }
-        is_set
-    }
-
-    fn header_name(&self) -> &HeaderName {
-        self.header.as_ref().map_or(&AUTHORIZATION, TokenHeader::name)
+    pub(super) fn header_name(&self) -> &HeaderName {
+        self.header.as_ref().map_or(&AUTHORIZATION, |header| &header.name)
     }
 }
 

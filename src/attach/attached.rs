@@ -1,6 +1,6 @@
 //! What a response says about the token that its request carried.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use http::{HeaderMap, StatusCode, Version, header::CONTENT_TYPE};
 use tokio::time::Instant;
@@ -13,7 +13,8 @@ use super::{
 use crate::{
     cache::TokenCache,
     challenge::{Challenges, Rejection},
-    origin::{Permission, PermittedBy, Target},
+    error::Error,
+    origin::{PermittedBy, Target},
     report::log,
     sharded::Apart,
     token::{AccessToken, TokenId},
@@ -31,9 +32,7 @@ pub(crate) struct Attached {
     pub(super) asked: u64,
 }
 
-/// As wide as what is beside it: padding costs some ten instructions for each request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
 pub(super) enum Attempt {
     /// The origin has accepted the token before.
     Routine,
@@ -47,6 +46,9 @@ pub(crate) struct Rejected {
     attached: Attached,
     rejection: Rejection,
 }
+
+/// What a request waits for. `None`: there is no token but the rejected one.
+pub(crate) type Awaited = Pin<Box<dyn Future<Output = Result<Option<Obtained>, Error>> + Send + Sync>>;
 
 /// A token that a request has waited for.
 pub(crate) struct Obtained {
@@ -92,7 +94,7 @@ impl Attached {
         let accepted = carried && rejection.is_none() && !is_401 && !status.is_server_error();
         match self.attempt {
             Attempt::Second => {
-                self.replayed(accepted, rejection);
+                self.tokens().replayed(self.id, self.permitted_by, accepted, rejection.is_some());
                 return None;
             }
             Attempt::First if accepted => self.tokens().accepted(self.id, self.permitted_by),
@@ -119,7 +121,7 @@ impl Attached {
     /// Whether the request still carried the token at the end of a redirect. The client removes it on the way to
     /// another host. A 401 shows whether it did: a server that saw no token gives no error code (RFC 6750 section 3.1).
     fn was_carried_to(&self, end: &Target<'_>, rejection: Option<Rejection>) -> bool {
-        let is_asked = self.tokens().origins().permit(end) == Permission::Granted(self.permitted_by);
+        let is_asked = self.tokens().origins().permit(end).is_ok_and(|by| by == Some(self.permitted_by));
         let carried = is_asked && rejection != Some(Rejection::Bare);
         if rejection.is_some() && !carried {
             self.tokens().mention(end, log::rejected_after_redirect);
@@ -127,23 +129,8 @@ impl Attached {
         carried
     }
 
-    /// Handles the response to a replay. If the API accepts the new token, the origin's streak of rejections ends.
-    fn replayed(&self, accepted: bool, rejection: Option<Rejection>) {
-        self.tokens().report().replayed(rejection.is_some());
-        if rejection.is_some() {
-            log::fresh_token_rejected(&self.origin());
-        } else if accepted {
-            self.tokens().accepted_in_place(self.id, self.permitted_by);
-        }
-    }
-
     fn tokens(&self) -> &TokenCache {
         &self.adapter.tokens
-    }
-
-    /// The origin as it was named in the settings, where a wildcard is one origin.
-    fn origin(&self) -> String {
-        self.tokens().origins().name(self.permitted_by)
     }
 }
 
@@ -156,18 +143,20 @@ impl Rejected {
     #[cold]
     pub(crate) fn renew(self) {
         let Self { attached, rejection } = self;
-        log::not_sent_again(&attached.origin());
-        attached.tokens().reject_at(attached.id, attached.permitted_by, rejection);
+        let tokens = attached.tokens();
+        log::not_sent_again(&tokens.origins().name(attached.permitted_by));
+        tokens.reject_at(attached.id, attached.permitted_by, rejection);
     }
 
     /// Another token for the request, if one can be obtained before its own deadline.
-    pub(crate) async fn another(self, wanted: Option<TokenRequest>, deadline: Option<Instant>) -> Option<Obtained> {
+    pub(crate) fn another(self, wanted: Option<TokenRequest>, deadline: Option<Instant>) -> Awaited {
         let Self { attached, rejection } = self;
-        let tokens = attached.tokens().clone();
-        let recovered = tokens.recover(attached.id, wanted, attached.permitted_by, rejection);
-        let token = before(deadline, recovered).await??;
-        let id = attached.tokens().id(&token);
-        Some(Obtained { token, attached: Attached { id, attempt: Attempt::Second, ..attached }, deadline })
+        Box::pin(async move {
+            let recovered = attached.tokens().recover(attached.id, wanted, attached.permitted_by, rejection);
+            let Some(token) = before(deadline, recovered).await.flatten() else { return Ok(None) };
+            let id = attached.tokens().id(&token);
+            Ok(Some(Obtained { token, attached: Attached { id, attempt: Attempt::Second, ..attached }, deadline }))
+        })
     }
 }
 

@@ -4,48 +4,29 @@ use std::sync::Arc;
 
 use http::{
     Extensions, HeaderMap,
-    header::{AUTHORIZATION, Entry, HOST},
+    header::{AUTHORIZATION, HOST},
 };
-use tokio::time::Instant;
 
 use super::{
     adapter::{Adapter, Bearer},
-    attached::{Attached, Attempt, Obtained},
+    attached::{Attached, Attempt, Awaited, Obtained},
     deadline::before,
     request::sealed::Request,
 };
 use crate::{
     cache::Lease,
     error::{Error, ErrorKind},
-    http_client::IsTokenRequest,
-    origin::{Permission, PermittedBy, insecure},
+    origin::PermittedBy,
     sharded::Apart,
     token::TokenId,
-    token_request::TokenRequest,
+    token_request::{TokenRequest, WithoutToken},
 };
-
-/// A request with this extension is sent without a token, and none is fetched. For public paths and health checks on an
-/// origin whose other requests need one.
-///
-/// Insert it into the extensions of an `http::Request` or of tonic's `Request`, or use `with_extension` of
-/// reqwest-middleware. (The layer cannot see the extensions of a `reqwest::Request`.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WithoutToken;
 
 /// A request may get a token.
 #[derive(Clone, Copy)]
 pub(crate) struct Permitted<'a> {
     adapter: &'a Arc<Apart<Adapter>>,
     permitted_by: PermittedBy,
-}
-
-/// A request that waits for a token.
-pub(crate) struct Pending {
-    adapter: Arc<Apart<Adapter>>,
-    permitted_by: PermittedBy,
-    asked: u64,
-    wanted: Option<TokenRequest>,
-    deadline: Option<Instant>,
 }
 
 impl Bearer {
@@ -57,14 +38,14 @@ impl Bearer {
         request: &Req,
         beside: Option<&Extensions>,
     ) -> Result<Option<Permitted<'_>>, Error> {
-        if beside.or_else(|| request.extensions()).is_some_and(goes_without) {
+        if beside.or_else(|| request.extensions()).is_some_and(|all| all.get::<WithoutToken>().is_some()) {
             return Ok(None);
         }
         let adapter = self.here();
         let origins = adapter.tokens.origins();
-        let as_written = request.written().and_then(|(scheme, authority)| origins.as_written(scheme, authority));
+        let as_written = request.target().and_then(|target| origins.as_written(&target));
         let permitted_by = match as_written {
-            Some(permitted_by) if !has_host(request.headers()) => Some(permitted_by),
+            Some(by) if adapter.header.is_none() && !has_host_or_authorization(request.headers()) => Some(by),
             _ => adapter.permit(request)?,
         };
         Ok(permitted_by.map(|permitted_by| Permitted { adapter, permitted_by }))
@@ -73,33 +54,26 @@ impl Bearer {
 
 /// Faster than `contains_key`, which hashes the name.
 #[inline]
-fn has_host(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| *name == HOST)
-}
-
-/// Whether a request is sent without a token. So is a token request: it may pass through the very adapter that waits
-/// for its token.
-#[inline]
-fn goes_without(extensions: &Extensions) -> bool {
-    extensions.get::<IsTokenRequest>().is_some() || extensions.get::<WithoutToken>().is_some()
+fn has_host_or_authorization(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == HOST || *name == AUTHORIZATION)
 }
 
 impl Adapter {
     /// What permits the token where the request goes. `None`: it is sent unchanged.
     #[cold]
     fn permit<Req: Request>(&self, request: &Req) -> Result<Option<PermittedBy>, Error> {
-        if self.keeps_own(request.headers()) || request.opens_tunnel() {
+        if request.headers().contains_key(self.header_name()) {
+            self.tokens.own_header(self.header_name());
+            return Ok(None);
+        }
+        if request.opens_tunnel() {
             return Ok(None);
         }
         let permitted_by = match request.target() {
-            None => self.inner.ok_or_else(goes_anywhere)?,
-            Some(target) => match self.tokens.permit(&target) {
-                Permission::Granted(permitted_by) => permitted_by,
-                Permission::Foreign => return Ok(None),
-                Permission::Insecure => return Err(insecure(&target)),
-            },
+            Some(target) => self.tokens.permit(&target)?,
+            None => Some(self.inner.ok_or_else(goes_anywhere)?),
         };
-        Ok(self.tokens.permit_hosts(request.headers()).then_some(permitted_by))
+        Ok(permitted_by.filter(|_| self.tokens.permit_hosts(request.headers())))
     }
 }
 
@@ -109,28 +83,19 @@ impl Permitted<'_> {
     pub(crate) fn attach<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
         let Adapter { tokens, leases, header, .. } = &***self.adapter;
         let key = wanted(request, beside).map(TokenRequest::fingerprint);
-        // One look-up both finds a header that is already there and inserts ours. (`entry` costs 150 instructions more,
-        // `contains_key` before it 100.)
-        let append = |lease: &Lease| {
-            let appended = request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone());
+        let attach = |lease: &Lease, id| {
+            // An error: the request has as many headers as it can hold.
+            request.headers_mut().try_append(AUTHORIZATION, lease.authorization.clone()).ok()?;
             let is_routine = lease.is_accepted_by(self.permitted_by.bit());
-            (appended, if is_routine { Attempt::Routine } else { Attempt::First })
+            let attempt = if is_routine { Attempt::Routine } else { Attempt::First };
+            Some(self.attached(id, attempt, request.asked()))
         };
-        let leased = if header.is_none() { tokens.leased(leases, key, append) } else { None };
-        match leased {
-            Some(((Ok(false), attempt), id)) => Some(self.attached(id, attempt, request.asked())),
-            Some(((Ok(true), _), _)) => take_back(request.headers_mut()),
-            // The request has as many headers as it can hold.
-            Some(((Err(_), _), _)) => None,
-            None => self.attach_without_lease(request, beside),
-        }
+        let leased = if header.is_none() { tokens.leased(leases, key, attach) } else { None };
+        leased.unwrap_or_else(|| self.attach_without_lease(request, beside))
     }
 
     #[cold]
     fn attach_without_lease<Req: Request>(self, request: &mut Req, beside: Option<&Extensions>) -> Option<Attached> {
-        if self.adapter.keeps_own(request.headers()) {
-            return None;
-        }
         let token = self.adapter.tokens.cached(wanted(request, beside))?;
         let is_attached = self.adapter.insert(&token, request.headers_mut());
         is_attached.then(|| self.attached(self.adapter.tokens.id(&token), Attempt::First, request.asked()))
@@ -140,15 +105,17 @@ impl Permitted<'_> {
         Attached { id, adapter: Arc::clone(self.adapter), permitted_by: self.permitted_by, attempt, asked }
     }
 
-    /// What a request waits for that no token was attached to. `None`: it has a header of its own.
+    /// Waits for a token, at most until the request's own deadline.
     #[cold]
-    pub(crate) fn pending<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Option<Pending> {
-        let Self { adapter, permitted_by } = self;
-        if adapter.keeps_own(request.headers()) {
-            return None;
-        }
-        let (asked, wanted, deadline) = (request.asked(), wanted(request, beside).cloned(), request.deadline());
-        Some(Pending { adapter: Arc::clone(adapter), permitted_by, asked, wanted, deadline })
+    pub(crate) fn token<Req: Request>(self, request: &Req, beside: Option<&Extensions>) -> Awaited {
+        let (adapter, permitted_by, asked) = (Arc::clone(self.adapter), self.permitted_by, request.asked());
+        let (wanted, deadline) = (wanted(request, beside).cloned(), request.deadline());
+        Box::pin(async move {
+            let token = before(deadline, adapter.tokens.wait(wanted)).await.unwrap_or_else(|| Err(too_late()))?;
+            let id = adapter.tokens.id(&token);
+            let attached = Attached { id, adapter, permitted_by, attempt: Attempt::First, asked };
+            Ok(Some(Obtained { token, attached, deadline }))
+        })
     }
 }
 
@@ -156,32 +123,6 @@ impl Permitted<'_> {
 #[inline]
 pub(crate) fn wanted<'a, Req: Request>(request: &'a Req, beside: Option<&'a Extensions>) -> Option<&'a TokenRequest> {
     beside.or_else(|| request.extensions()).and_then(Extensions::get)
-}
-
-/// Removes the last of several headers, which is ours.
-#[cold]
-fn take_back(headers: &mut HeaderMap) -> Option<Attached> {
-    let Entry::Occupied(mut header) = headers.entry(AUTHORIZATION) else { return None };
-    let mut own: Vec<_> = header.iter().cloned().collect();
-    own.pop();
-    let mut own = own.into_iter();
-    if let Some(first) = own.next() {
-        header.insert(first);
-    }
-    own.for_each(|value| header.append(value));
-    None
-}
-
-impl Pending {
-    /// Waits for the token, at most until the request's own deadline.
-    pub(crate) async fn token(self) -> Result<Obtained, Error> {
-        let Self { adapter, permitted_by, asked, wanted, deadline } = self;
-        let wait = adapter.tokens.clone().wait(wanted);
-        let token = before(deadline, wait).await.unwrap_or_else(|| Err(too_late()))?;
-        let id = adapter.tokens.id(&token);
-        let attached = Attached { id, adapter, permitted_by, attempt: Attempt::First, asked };
-        Ok(Obtained { token, attached, deadline })
-    }
 }
 
 fn too_late() -> Error {

@@ -6,10 +6,9 @@ use http::{HeaderValue, StatusCode, Uri};
 
 use crate::{
     cache::TokenCache,
-    challenge::{Challenges, Rejection},
+    challenge::Challenges,
     error::{Error, ErrorKind},
-    origin::{Permission, PermittedBy, Target, insecure},
-    report::log,
+    origin::{PermittedBy, Target},
     token::AccessToken,
 };
 
@@ -68,17 +67,12 @@ impl TokenCache {
     /// What permits the token where the URI leads; an error if nothing does.
     fn permit_uri(&self, uri: impl TryInto<Uri>) -> Result<PermittedBy, Error> {
         let uri = uri.try_into().map_err(|_| Error::configuration("uri: is not a URI"))?;
-        let target = Target::of_uri(&uri).filter(|_| uri.scheme().is_some());
-        let Some(target) = target else {
-            return Err(Error::configuration(
+        let target = Target::of_uri(&uri).filter(|_| uri.scheme().is_some()).ok_or_else(|| {
+            Error::configuration(
                 "uri: has no scheme and host; write where the request goes, such as `https://api.example.com`",
-            ));
-        };
-        match self.permit(&target) {
-            Permission::Granted(permitted_by) => Ok(permitted_by),
-            Permission::Insecure => Err(insecure(&target)),
-            Permission::Foreign => Err(foreign(&target)),
-        }
+            )
+        })?;
+        self.permit(&target)?.ok_or_else(|| foreign(&target))
     }
 
     fn header(&self, token: AccessToken, permitted_by: PermittedBy) -> BearerHeader {
@@ -127,14 +121,16 @@ impl BearerHeader {
         if rejection.is_none() && (is_401 || status == StatusCode::FORBIDDEN.as_u16()) {
             self.tokens.refused(self.permitted_by, is_401, &challenges);
         }
+        // A server error may come from a proxy that did not check the token.
+        let accepted = rejection.is_none() && !is_401 && status < 500;
+        let id = self.tokens.id(&self.token);
         if self.replaces {
-            self.tokens.report().replayed(rejection.is_some());
+            self.tokens.replayed(id, self.permitted_by, accepted, rejection.is_some());
+        } else if accepted {
+            self.tokens.accepted(id, self.permitted_by);
         }
-        match rejection {
-            Some(rejection) => self.rejected(rejection),
-            // A server error may come from a proxy that did not check the token.
-            None if is_401 || status >= 500 => {}
-            None => self.accepted(),
+        if let Some(rejection) = rejection {
+            self.tokens.reject_at(id, self.permitted_by, rejection);
         }
         rejection.is_some()
     }
@@ -156,33 +152,13 @@ impl BearerHeader {
         let token = self.tokens.another(self.tokens.id(&self.token)).await?;
         Some(Self { token, replaces: true, ..self })
     }
-
-    fn rejected(&self, rejection: Rejection) {
-        if self.replaces {
-            log::fresh_token_rejected(&self.origin());
-        }
-        self.tokens.reject_at(self.tokens.id(&self.token), self.permitted_by, rejection);
-    }
-
-    fn accepted(&self) {
-        if self.replaces {
-            self.tokens.accepted_in_place(self.tokens.id(&self.token), self.permitted_by);
-        } else {
-            self.tokens.accepted(self.tokens.id(&self.token), self.permitted_by);
-        }
-    }
-
-    /// The origin as it was named.
-    fn origin(&self) -> String {
-        self.tokens.origins().name(self.permitted_by)
-    }
 }
 
 impl fmt::Debug for BearerHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerHeader")
             .field("token", &self.token)
-            .field("origin", &self.origin())
+            .field("origin", &self.tokens.origins().name(self.permitted_by))
             .finish_non_exhaustive()
     }
 }

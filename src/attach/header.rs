@@ -30,7 +30,7 @@ use crate::{
 /// another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenHeader {
-    name: HeaderName,
+    pub(super) name: HeaderName,
     /// Ends with a space, unless it is empty.
     prefix: String,
 }
@@ -86,10 +86,6 @@ impl TokenHeader {
     /// Whether it is the default.
     pub(super) fn is_usual(&self) -> bool {
         self.name == AUTHORIZATION && self.prefix == SCHEME
-    }
-
-    pub(super) fn name(&self) -> &HeaderName {
-        &self.name
     }
 
     pub(super) fn value(&self, token: &AccessToken) -> HeaderValue {

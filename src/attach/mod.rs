@@ -15,12 +15,11 @@ mod request;
 pub(crate) use self::request::sealed::Request;
 pub(crate) use self::{
     adapter::Bearer,
-    attached::{Attached, Obtained, Rejected},
+    attached::{Attached, Awaited, Obtained, Rejected},
     bearer::wanted,
 };
 pub use self::{
     attached::grpc_unauthenticated,
-    bearer::WithoutToken,
     by_hand::BearerHeader,
     header::TokenHeader,
     replay::{NoReplay, Replay, ReplayFn, TryClone, replay_fn},

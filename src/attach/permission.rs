@@ -1,37 +1,32 @@
 //! Whether a token may go where a request goes, and what the log mentions only once.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::HOST, uri::Authority};
+use http::{HeaderMap, HeaderName, header::HOST};
 
 use crate::{
     cache::TokenCache,
     challenge::Challenges,
-    origin::{Permission, PermittedBy, Target},
+    error::Error,
+    origin::{PermittedBy, Target},
     report::log,
+    token::TokenId,
 };
 
 impl TokenCache {
-    pub(super) fn permit(&self, target: &Target<'_>) -> Permission {
+    /// Like [`Origins::permit`](crate::origin::Origins::permit), and the log mentions where no token may go.
+    pub(super) fn permit(&self, target: &Target<'_>) -> Result<Option<PermittedBy>, Error> {
         let permission = self.origins().permit(target);
         match permission {
-            Permission::Granted(_) => {}
-            Permission::Foreign => self.mention(target, log::not_attached),
-            Permission::Insecure => self.mention(target, log::insecure),
+            Ok(Some(_)) => {}
+            Ok(None) => self.mention(target, log::not_attached),
+            Err(_) => self.mention(target, log::insecure),
         }
         permission
     }
 
     /// Whether every `Host` header names a permitted host. A gateway may route by it, wherever the connection leads.
     pub(super) fn permit_hosts(&self, headers: &HeaderMap) -> bool {
-        headers.get_all(HOST).iter().map(HeaderValue::as_bytes).all(|host| {
-            // The form that nearly every request uses, compared without the copy that parsing makes.
-            if self.origins().is_authority_as_written(host) {
-                return true;
-            }
-            // User info has no place in `Host` (RFC 9110 section 7.2), and a gateway may read it as the host.
-            let authority = Authority::try_from(host).ok().filter(|_| !host.contains(&b'@'));
-            let target =
-                authority.as_ref().map_or_else(Target::unreadable, |authority| Target::of_parts(None, authority));
-            let permitted = matches!(self.origins().permit(&target), Permission::Granted(_));
+        headers.get_all(HOST).iter().map(Target::of_host).all(|target| {
+            let permitted = matches!(self.origins().permit(&target), Ok(Some(_)));
             if !permitted {
                 self.mention(&target, log::foreign_host);
             }
@@ -54,6 +49,17 @@ impl TokenCache {
         }
         if is_401 {
             log::not_a_rejection(&origin);
+        }
+    }
+
+    /// The response to a request that was sent again. If the API accepts the new token, the origin's streak of
+    /// rejections ends.
+    pub(super) fn replayed(&self, id: TokenId, permitted_by: PermittedBy, accepted: bool, rejected: bool) {
+        self.report().replayed(rejected);
+        if rejected {
+            log::fresh_token_rejected(&self.origins().name(permitted_by));
+        } else if accepted {
+            self.accepted_in_place(id, permitted_by);
         }
     }
 

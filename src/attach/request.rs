@@ -36,9 +36,7 @@ pub(crate) mod sealed {
         fn headers_mut(&mut self) -> &mut HeaderMap;
         /// `None`: this type of request does not expose any.
         fn extensions(&self) -> Option<&Extensions>;
-        /// The scheme and the authority of where it goes, as they are written.
-        fn written(&self) -> Option<(&str, &str)>;
-        /// `None`: it names no authority, so the inner service decides where it goes.
+        /// `None`: it names no authority, so the inner service decides where it goes; or it opens a tunnel.
         fn target(&self) -> Option<Target<'_>>;
         /// Whether it is a CONNECT that opens a tunnel: the token is not for the proxy.
         fn opens_tunnel(&self) -> bool;
@@ -71,10 +69,6 @@ impl<B> sealed::Request for http::Request<B> {
     }
 
     #[inline]
-    fn written(&self) -> Option<(&str, &str)> {
-        Some((self.uri().scheme_str()?, self.uri().authority()?.as_str()))
-    }
-
     fn target(&self) -> Option<Target<'_>> {
         Target::of_uri(self.uri())
     }
@@ -123,12 +117,8 @@ impl sealed::Request for reqwest::Request {
     }
 
     #[inline]
-    fn written(&self) -> Option<(&str, &str)> {
-        (!self.opens_tunnel()).then(|| (self.url().scheme(), self.url().authority()))
-    }
-
     fn target(&self) -> Option<Target<'_>> {
-        Some(Target::of_url(self.url()))
+        (!self.opens_tunnel()).then(|| Target::of_url(self.url()))
     }
 
     fn opens_tunnel(&self) -> bool {

@@ -184,6 +184,6 @@ impl<S, R: Clone> Layer<S> for BearerAuthLayer<R> {
     type Service = BearerAuth<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth::with(inner, self.bearer.clone(), self.replay.clone())
+        BearerAuth { inner, bearer: self.bearer.clone(), replay: self.replay.clone() }
     }
 }

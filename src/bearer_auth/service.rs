@@ -7,9 +7,9 @@ use tower_service::Service;
 
 use super::{ResponseFuture, waiting::Waiting};
 use crate::{
-    attach::{Bearer, BearerRequest, BearerResponse, NoReplay, Obtained, Replay},
+    attach::{Awaited, Bearer, BearerRequest, BearerResponse, NoReplay, Replay},
     cache::TokenCache,
-    error::{BoxError, Error},
+    error::BoxError,
 };
 
 /// Attaches a bearer token to every request that a client sends. It is made by
@@ -18,9 +18,9 @@ use crate::{
 // If a client does not fit, this line is all that the compiler shows of this crate.
 #[rustfmt::skip]
 pub struct BearerAuth<S, R = NoReplay> { // not a `Service`? "If it does not compile" in `BearerAuthLayer`'s docs
-    inner: S,
-    bearer: Bearer,
-    replay: R,
+    pub(super) inner: S,
+    pub(super) bearer: Bearer,
+    pub(super) replay: R,
 }
 
 impl<S> BearerAuth<S> {
@@ -33,10 +33,6 @@ impl<S> BearerAuth<S> {
 }
 
 impl<S, R> BearerAuth<S, R> {
-    pub(super) fn with(inner: S, bearer: Bearer, replay: R) -> Self {
-        Self { inner, bearer, replay }
-    }
-
     /// A reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
@@ -73,14 +69,12 @@ where
         let permitted = match self.bearer.permit(&request, None) {
             Ok(Some(permitted)) => permitted,
             Ok(None) => return ResponseFuture::called(self.inner.call(request), None, None),
-            Err(error) => return self.wait(ready(Err(error)), request, None),
+            Err(error) => return self.wait(Box::pin(ready(Err(error))), request, None),
         };
         let spare = self.replay.spare(&request, &self.inner);
         let attached = permitted.attach(&mut request, None);
-        if attached.is_none()
-            && let Some(pending) = permitted.pending(&request, None)
-        {
-            return self.wait(pending.token(), request, spare);
+        if attached.is_none() {
+            return self.wait(permitted.token(&request, None), request, spare);
         }
         ResponseFuture::called(self.inner.call(request), attached, spare)
     }
@@ -90,12 +84,7 @@ impl<S, R> BearerAuth<S, R> {
     /// The service that was polled ready must be the one that is called. It moves into the future and leaves a clone,
     /// which must be polled again. If the request is refused, dropping the service gives back what it had reserved.
     #[cold]
-    fn wait<Req>(
-        &mut self,
-        token: impl Future<Output = Result<Obtained, Error>> + Send + Sync + 'static,
-        request: Req,
-        spare: Option<R::Spare<S>>,
-    ) -> ResponseFuture<S, Req, R>
+    fn wait<Req>(&mut self, token: Awaited, request: Req, spare: Option<R::Spare<S>>) -> ResponseFuture<S, Req, R>
     where
         S: Service<Req> + Clone,
         S::Error: Into<BoxError>,

@@ -1,22 +1,19 @@
 //! A request that waits for a token, and then for the service.
 
 use std::{
-    future::Future,
     ops::ControlFlow,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use tower_service::Service;
 
 use crate::{
-    attach::{Attached, BearerRequest, Obtained, Rejected, wanted},
-    error::{BoxError, Error},
+    attach::{Attached, Awaited, BearerRequest, Obtained, Rejected, wanted},
+    error::BoxError,
 };
 
 pub(super) struct Waiting<S, Req, Res> {
-    /// `None`: there is no token other than the rejected one.
-    token: Pin<Box<dyn Future<Output = Result<Option<Obtained>, Error>> + Send + Sync>>,
+    token: Awaited,
     obtained: Option<Obtained>,
     request: Option<Req>,
     service: S,
@@ -34,20 +31,14 @@ where
     Req: BearerRequest,
 {
     /// A request that has not been sent.
-    pub(super) fn first(
-        token: impl Future<Output = Result<Obtained, Error>> + Send + Sync + 'static,
-        request: Req,
-        service: S,
-    ) -> Self {
-        let token = Box::pin(async { token.await.map(Some) });
+    pub(super) fn first(token: Awaited, request: Req, service: S) -> Self {
         Self { token, obtained: None, request: Some(request), service, rejected: None }
     }
 
     /// A request to send again, after this response to the first attempt.
     #[cold]
     pub(super) fn again(rejected: Rejected, response: Res, (request, service): (Req, S)) -> Self {
-        let another = rejected.another(wanted(&request, None).cloned(), request.deadline());
-        let token = Box::pin(async { Ok(another.await) });
+        let token = rejected.another(wanted(&request, None).cloned(), request.deadline());
         Self { token, obtained: None, request: Some(request), service, rejected: Some(response) }
     }
 

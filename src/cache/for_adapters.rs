@@ -25,32 +25,32 @@ impl TokenCache {
         self.core.context.leases.of_each_thread()
     }
 
-    /// What `attach` returns for the lease of the token to attach, and which token it is; `None` if there is no lease.
+    /// What `attach` returns for the lease of the token to attach and which token it is; `None` if there is no lease.
     /// Starts nothing, and never waits. `attach` must not lock anything.
     #[inline(always)]
     pub(crate) fn leased<T>(
         &self,
         leases: &ThreadLeases,
         key: Option<Fingerprint>,
-        attach: impl FnOnce(&Lease) -> T,
-    ) -> Option<(T, TokenId)> {
+        attach: impl FnOnce(&Lease, TokenId) -> T,
+    ) -> Option<T> {
         let key = key.unwrap_or(self.own.key());
-        let attach = |lease: &Lease| (attach(lease), TokenId { key, number: lease.number });
+        let attach = |lease: &Lease| attach(lease, TokenId { key, number: lease.number });
         leases.with(key, self.core.context.clock.now(), attach)
     }
 
     /// The token to attach, if no decision is due. Starts nothing. From then on, this thread has a lease of it.
     pub(crate) fn cached(&self, request: Option<&TokenRequest>) -> Option<AccessToken> {
         let leases = self.core.context.leases.here();
-        let lease = self.leased(leases, request.map(TokenRequest::fingerprint), |lease| lease.token.clone());
-        lease.map(|(token, _)| token).or_else(|| {
+        let leased = self.leased(leases, request.map(TokenRequest::fingerprint), |lease, _| lease.token.clone());
+        leased.or_else(|| {
             let slot = self.slot_of(request);
             slot.leased().or_else(|| slot.lend())
         })
     }
 
     /// The token to attach. May wait.
-    pub(crate) async fn wait(self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
+    pub(crate) async fn wait(&self, request: Option<TokenRequest>) -> Result<AccessToken, Error> {
         let limit = self.wait_limit();
         self.acquire(&self.slot_of(request.as_ref()), None, limit).await
     }
@@ -70,7 +70,7 @@ impl TokenCache {
 
     /// Another token than the rejected one, if one can be obtained within five seconds. `request` named the token.
     pub(crate) async fn recover(
-        self,
+        &self,
         rejected: TokenId,
         request: Option<TokenRequest>,
         origin: PermittedBy,

@@ -24,7 +24,7 @@ use crate::{
     host::is_same_host,
     http_client::{self, HttpClient, SecretBody},
     lock::lock,
-    origin::{Permission, Target},
+    origin::Target,
     report::log,
 };
 
@@ -220,7 +220,7 @@ impl Discovery {
     fn is_allowed(&self, url: &Uri) -> bool {
         let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
         let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
-        let named = |target| matches!(self.config.origins.permit(&target), Permission::Granted(_));
+        let named = |target| matches!(self.config.origins.permit(&target), Ok(Some(_)));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }
 }

@@ -4,7 +4,7 @@ use http::Uri;
 
 use crate::{
     host::is_loopback,
-    origin::{Origins, Port},
+    origin::{Origins, host_and_port},
 };
 
 /// Where the token endpoint may be.
@@ -51,7 +51,7 @@ impl TokenEndpoint {
         if authority.host().is_empty() {
             return Err("has no host");
         }
-        if Port::of(authority) == Port::Unreadable {
+        if host_and_port(authority.as_str()).is_none() {
             return Err("has a port that is not a number up to 65535");
         }
         match scheme {

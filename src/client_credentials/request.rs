@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{ClientSettings, authentication::Proof, endpoint::TokenEndpoint};
 use crate::{
-    http_client::{IsTokenRequest, SecretBody},
-    token_request::TokenRequest,
+    http_client::SecretBody,
+    token_request::{TokenRequest, WithoutToken},
 };
 
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
@@ -52,7 +52,7 @@ pub(super) fn build(
 pub(super) fn to(url: &Uri, body: SecretBody) -> Request<SecretBody> {
     let mut request = Request::new(body);
     request.uri_mut().clone_from(url);
-    request.extensions_mut().insert(IsTokenRequest);
+    request.extensions_mut().insert(WithoutToken);
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
     request

@@ -94,10 +94,6 @@ impl<T: HttpClient> IntoHttpClient for T {
     }
 }
 
-/// Marks a token request. Adapters of this crate must not add a token to it: the request would wait for itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IsTokenRequest;
-
 /// Sends a request with `client`, and adds the client's name to errors that its own code made.
 pub(crate) async fn send(client: &dyn HttpClient, request: Request<SecretBody>) -> Result<Response<SecretBody>, Error> {
     let https = request.uri().scheme() == Some(&Scheme::HTTPS);

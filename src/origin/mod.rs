@@ -6,7 +6,8 @@ use std::fmt;
 
 use http::Uri;
 
-pub(crate) use self::target::{Port, Target};
+use self::target::without_user_info;
+pub(crate) use self::target::{Target, host_and_port};
 use crate::{
     error::{Error, ErrorKind},
     host::{Host, canonical, is_loopback},
@@ -47,16 +48,6 @@ impl PermittedBy {
     pub(crate) fn bit(self) -> u64 {
         1 << (self.0 % u64::BITS)
     }
-}
-
-/// Whether a token may be sent to a target.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Permission {
-    Granted(PermittedBy),
-    /// Another origin: the request goes there without a token.
-    Foreign,
-    /// The host is named with `https`, but the token would go there over plain `http`.
-    Insecure,
 }
 
 impl Origins {
@@ -101,21 +92,18 @@ impl Origins {
     /// The entry with exactly this text, which is enough for most requests. [`permit`](Self::permit) is the full
     /// comparison.
     #[inline]
-    pub(crate) fn as_written(&self, scheme: &str, authority: &str) -> Option<PermittedBy> {
-        let scheme = Scheme::written(scheme)?;
-        self.entry(|origin| origin.scheme == scheme && origin.authority == authority)
+    pub(crate) fn as_written(&self, target: &Target<'_>) -> Option<PermittedBy> {
+        let scheme = Scheme::written(target.scheme?)?;
+        self.entry(|origin| origin.authority == target.authority && origin.scheme == scheme)
     }
 
-    /// Whether an entry, of any scheme, has exactly this authority.
-    pub(crate) fn is_authority_as_written(&self, text: &[u8]) -> bool {
-        self.listed.iter().any(|origin| origin.authority.as_bytes() == text)
-    }
-
-    pub(crate) fn permit(&self, target: &Target<'_>) -> Permission {
-        let Some((scheme, host, port)) = target.read() else { return Permission::Foreign };
+    /// What permits a token at a target. `None`: it is another origin. Error: the host is named with `https`, but the
+    /// token would go there over plain `http`.
+    pub(crate) fn permit(&self, target: &Target<'_>) -> Result<Option<PermittedBy>, Error> {
+        let Some((scheme, host, port)) = target.read() else { return Ok(None) };
         let is_http = scheme == Some(Scheme::Http);
         if self.any && (!is_http || is_loopback(host)) {
-            return Permission::Granted(PermittedBy::ANY_ORIGIN);
+            return Ok(Some(PermittedBy::ANY_ORIGIN));
         }
         let entry = self.entry(|origin| {
             scheme.is_none_or(|scheme| scheme == origin.scheme)
@@ -123,11 +111,12 @@ impl Origins {
                 && origin.host.covers(host)
         });
         let https = |origin: &Origin| origin.scheme == Scheme::Https && origin.host.covers(host);
-        match entry {
-            Some(permitted_by) => Permission::Granted(permitted_by),
-            None if is_http && (self.any || self.listed.iter().any(https)) => Permission::Insecure,
-            None => Permission::Foreign,
+        if entry.is_none() && is_http && (self.any || self.listed.iter().any(https)) {
+            let what = format!("a token would go over plain http to {}", target.to_origin());
+            return Err(Error::new(ErrorKind::InsecureTransport, what)
+                .with_advice("use https, or name this origin with `http://` to allow it"));
         }
+        Ok(entry)
     }
 
     #[inline]
@@ -141,16 +130,13 @@ impl Origins {
         if matches!(origin.host, Host::AnyLabelOf(_)) {
             return Err(Error::configuration(format!("origin: {text:?} has a `*`, so it is not a single origin")));
         }
-        let host = origin.authority.strip_suffix(&format!(":{}", origin.port)).unwrap_or(&origin.authority);
-        let target = Target { scheme: Some(origin.scheme.as_str()), host, port: Port::Number(origin.port) };
-        match self.permit(&target) {
-            Permission::Granted(permitted_by) => Ok(permitted_by),
-            Permission::Insecure => Err(insecure(&target)),
-            Permission::Foreign => Err(Error::configuration(format!(
+        let target = Target { scheme: Some(origin.scheme.as_str()), authority: &origin.authority };
+        self.permit(&target)?.ok_or_else(|| {
+            Error::configuration(format!(
                 "origin: {text:?} is not among those that the tokens may be sent to; add it where they are named, \
                  with `.origin({text:?})`"
-            ))),
-        }
+            ))
+        })
     }
 
     /// The name of the origin in the log.
@@ -162,8 +148,7 @@ impl Origins {
 impl Origin {
     fn parse(text: &str) -> Result<Self, Error> {
         Self::read(text).map_err(|what| {
-            // User info often contains a password.
-            let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+            let shown = without_user_info(text);
             Error::configuration(format!("origin: {shown:?} {what}; write it as `https://api.example.com`"))
         })
     }
@@ -188,17 +173,11 @@ impl Origin {
         if authority.as_str().contains('@') {
             return Err("has user info");
         }
-        let port = match Port::of(authority) {
-            Port::Default => scheme.default_port(),
-            Port::Number(port) => port,
-            Port::Unreadable => return Err("has a port that is not a number"),
-        };
-        let host = Host::parse(authority.host())?;
-        let mut authority = canonical(authority.host()).to_ascii_lowercase();
-        if port != scheme.default_port() {
-            authority += &format!(":{port}");
-        }
-        Ok(Self { scheme, host, port, authority })
+        let (host, port) = host_and_port(authority.as_str()).ok_or("has a port that is not a number")?;
+        let port = port.unwrap_or(scheme.default_port());
+        let host = canonical(host).to_ascii_lowercase();
+        let authority = if port == scheme.default_port() { host.clone() } else { format!("{host}:{port}") };
+        Ok(Self { scheme, host: Host::parse(host)?, port, authority })
     }
 }
 
@@ -244,9 +223,4 @@ impl Scheme {
             Self::Https => 443,
         }
     }
-}
-
-pub(crate) fn insecure(target: &Target<'_>) -> Error {
-    Error::new(ErrorKind::InsecureTransport, format!("a token would go over plain http to {}", target.to_origin()))
-        .with_advice("use https, or name this origin with `http://` to allow it")
 }

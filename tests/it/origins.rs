@@ -239,6 +239,8 @@ async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_bes
         (&[address], address, &["api.example.com"], Without),
         (&["https://*.example.com"], name, &["other.example.com"], With),
         (&["https://*.example.com"], name, &["example.com"], Without),
+        // A gateway may read two labels.
+        (&["https://*.example.com"], name, &["a%2eb.example.com"], Without),
         (&["http://localhost:8080"], "http://localhost:8080", &["localhost:8080"], With),
         (&["http://localhost:8080"], "http://localhost:8080", &["localhost"], With),
         (&["http://localhost:8080"], "http://localhost:8080", &["elsewhere.test"], Without),
