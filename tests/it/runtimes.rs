@@ -203,6 +203,21 @@ fn outside_of_a_runtime_a_cached_token_is_served_and_a_fetch_is_an_error() {
     assert_eq!(tokens.try_token().expect("a token").expose_secret(), "token-1");
 }
 
+/// The renewal was started in a runtime that nobody drives, and is overdue.
+#[test]
+fn outside_of_a_runtime_a_rejected_token_is_served_whose_renewal_nobody_drives() {
+    let (source, clock, frozen) = (Source::new(), Clock::tokio(), current_thread());
+    let tokens = source.builder().clock(clock.clone()).build().expect("complete");
+    let rejected = frozen.block_on(tokens.token()).expect("a token");
+    clock.jump_wall_clock(2_000);
+    frozen.block_on(async { tokens.reject(&rejected) });
+    assert!(tokens.try_token().is_none(), "callers wait for its replacement");
+    clock.jump_wall_clock(60_000);
+    assert_eq!(tokens.try_token().expect("a token").expose_secret(), "token-1");
+    assert_eq!(without_runtime(async move { token(&tokens).await }).expect("a token"), "token-1");
+    assert_eq!(source.count(), 1);
+}
+
 #[test]
 fn in_a_runtime_without_a_timer_a_cached_token_is_served_and_a_fetch_is_an_error() {
     let source = Source::new();

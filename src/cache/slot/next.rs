@@ -54,7 +54,7 @@ impl Slot {
             return Step::Serve(self.lend_until(issued, issued.renew_at));
         }
         // What a caller does that has no token, and until when one that has a token needs no other decision.
-        let (step, until) = if let Some(flight) = &state.flight {
+        let (step, until) = if let Some(flight) = state.flight.as_ref().filter(|_| state.is_flying(now)) {
             (Step::Join(flight.clone(), flight.deadline()), flight.deadline())
         } else if !state.is_due(now) {
             (Step::Fail(not_renewed()), now)
