@@ -28,6 +28,9 @@ pub(super) fn to_try(settings: &Settings, metadata: Option<&Map<String, Value>>)
         return names.filter(|name| set.as_str() == Some(name)).collect();
     }
     let possible = possible(settings);
+    if let [only] = possible {
+        return vec![only];
+    }
     let listed = metadata.and_then(|metadata| metadata.get("token_endpoint_auth_methods_supported")?.as_array());
     let Some(listed) = listed else { return usual(possible) };
     let possible_ones = listed.iter().filter_map(|name| possible.iter().copied().find(|method| name == method));

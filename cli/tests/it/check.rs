@@ -97,6 +97,17 @@ async fn the_metadata_says_what_to_try_and_is_fetched_once() {
     assert_eq!((table["issuer"].as_str(), table.contains_key("token_url")), (Some(server.uri().as_str()), false));
 }
 
+/// Metadata has no name of its own for an assertion from a file.
+#[tokio::test]
+async fn a_single_way_needs_no_metadata() {
+    let server = server(|_| issued(&json!({}))).await;
+    issuer(&server, &json!(["private_key_jwt"])).await;
+    let assertion = file("assertion", "e30.e30.c2ln");
+    let with_assertion = ["--client-id", "abcde", "--client-assertion-file", &assertion];
+    let ended = cli(&["check", "--issuer", &server.uri()]).args(with_assertion).succeeds();
+    assert!(!ended.stderr.contains("no way of authentication"), "{ended:?}");
+}
+
 #[tokio::test]
 async fn a_wrong_issuer_is_explained_and_nothing_is_posted() {
     let server = server(|_| issued(&json!({}))).await;
