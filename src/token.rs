@@ -47,7 +47,7 @@ pub struct AccessToken {
 
 #[derive(Clone)]
 struct Inner {
-    /// `Bearer` and the token. Without `prefixed`, this header value is the only copy of the token.
+    /// `Bearer` and the token. Beside `prefixed`, this header value is the only copy of the token.
     authorization: HeaderValue,
     /// The header value with another prefix: the first one that an adapter used.
     prefixed: OnceLock<(String, HeaderValue)>,

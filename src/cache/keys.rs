@@ -1,4 +1,4 @@
-//! The tokens beside the source's own, by the requests that name them.
+//! The slots of all tokens, by the requests that name them: the source's own, and others.
 
 use std::sync::{Arc, Mutex};
 

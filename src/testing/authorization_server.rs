@@ -116,7 +116,7 @@ impl AuthorizationServer {
         self.state().client = Some((id.into(), secret.into()));
     }
 
-    /// From now on, clients may request this scope; those that were never allowed get `invalid_scope`.
+    /// From now on, clients may request this scope; a request for one that was never allowed gets `invalid_scope`.
     pub fn allow_scope(&self, scope: impl Into<String>) {
         self.state().scopes.push(scope.into());
     }

@@ -89,7 +89,8 @@ struct Issued {
 /// The token was rejected before it expired.
 #[derive(Clone, Copy)]
 enum Suspicion {
-    /// Callers wait for the renewal, five seconds from when it was requested. `None`: from when the flight begins.
+    /// Callers wait for the renewal, until five seconds after this moment. `None`: after the flight's first exchange
+    /// began.
     Awaited(Option<Moment>),
     /// Callers still get it.
     Served,
