@@ -161,8 +161,8 @@ impl AccessToken {
     }
 
     /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string
-    /// unchanged, anything else as JSON. Members that have their own method, `token_type`, `refresh_token` and members
-    /// after the first 256 are omitted.
+    /// unchanged, anything else as JSON. Members that have their own method, `token_type` and `refresh_token` are
+    /// omitted, and of more than 256 members those that are last by name.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.inner.properties.members.get(name).map(|value| value.as_str())
     }
