@@ -37,9 +37,9 @@ pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 
 
 /// An access token (RFC 6749 section 1.4) that is sent as a bearer token (RFC 6750).
 ///
-/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped. `Debug` does
-/// not show it. As a [`TokenSource`](crate::TokenSource) it is a fixed token, for tests and for tokens that are renewed
-/// elsewhere.
+/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped. `Debug`
+/// does not show it. As a [`TokenSource`](crate::TokenSource) it is a fixed token, for tests and for tokens that are
+/// renewed elsewhere.
 #[derive(Clone)]
 pub struct AccessToken {
     inner: Arc<Inner>,
@@ -161,8 +161,8 @@ impl AccessToken {
     }
 
     /// A further member of the token response (RFC 6749 section 5.1), such as `instance_url` or `jti`: a string
-    /// unchanged, anything else as JSON. Members that have their own method, `token_type`, `refresh_token` and members
-    /// after the first 256 are omitted.
+    /// unchanged, anything else as JSON. Members that have their own method, `token_type` and `refresh_token` are
+    /// omitted, and of more than 256 members those that are last by name.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.inner.properties.members.get(name).map(|value| value.as_str())
     }
