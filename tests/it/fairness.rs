@@ -11,7 +11,7 @@ use crate::support::{
     api::{Api, bearer, rejection},
     get,
     source::{millis, minutes, seconds},
-    tenants::{Asked, Call, Reply, Tenants, call_once, call_steadily, tenant},
+    tenants::{Asked, Call, Reply, Tenants, call, call_once, call_steadily, tenant},
 };
 
 #[tokio::test(start_paused = true)]
@@ -36,6 +36,25 @@ async fn failing_tokens_cost_the_others_hardly_a_request() {
     steady(50, |of| of < 15, Reply::Status(500), minutes(10)).await;
     // Now and then, so many fail in a row that it looks like an outage for a second. An hour shows how often.
     steady(50, |of| of < 30, Reply::Status(500), minutes(60)).await;
+}
+
+/// All the while, the first of them is requested again and again. No other token is due.
+#[tokio::test(start_paused = true)]
+async fn three_tokens_that_begin_to_fail_ten_minutes_apart_are_no_outage() {
+    let endpoint = Tenants::new(|Asked { tenant, .. }| match tenant {
+        0..3 => (Reply::RetryAfter(429, 20), millis(10)),
+        _ => (Reply::Token, millis(10)),
+    });
+    let tokens = endpoint.cache();
+    let calls =
+        (0..3).flat_map(|number| (0..300).map(move |second| (number, seconds(600 * number as u64 + 5 * second))));
+    let good = call(&endpoint, &tokens, 3);
+    let (calls, good) = tokio::join!(call_once(&endpoint, &tokens, calls), async {
+        sleep(seconds(1203)).await;
+        good.await
+    });
+    assert!(calls.iter().all(|call| call.outcome.is_err()));
+    assert!(good.outcome.is_ok(), "{good:?}");
 }
 
 #[tokio::test(start_paused = true)]

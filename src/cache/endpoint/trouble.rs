@@ -21,6 +21,7 @@ pub(super) struct Diagnosis {
     pub trouble: Option<Trouble>,
     /// The tokens that have failed in a row, each with the reason.
     failed: Vec<(Reason, TokenRequest)>,
+    /// When the last of them failed, or any token while there is trouble.
     last_failure: Option<Moment>,
     /// How often, and when last, a proof was soon refuted.
     refuted: (u32, Option<Moment>),
@@ -62,7 +63,10 @@ impl Diagnosis {
             return false;
         };
         self.forget(now);
-        self.last_failure = Some(now);
+        // A token that goes on failing is no sign that others fail.
+        if failure.is_first || self.trouble.is_some() {
+            self.last_failure = Some(now);
+        }
         if let Some(trouble) = &mut self.trouble {
             trouble.met_again(reason, failure, now);
             return false;
