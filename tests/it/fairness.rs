@@ -38,6 +38,14 @@ async fn failing_tokens_cost_the_others_hardly_a_request() {
     steady(50, |of| of < 30, Reply::Status(500), minutes(60)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn cold_tokens_are_requested_in_the_order_in_which_their_callers_came() {
+    let endpoint = Tenants::new(|_| (Reply::Token, millis(10)));
+    call_once(&endpoint, &endpoint.cache(), (0..200).map(|tenant| (tenant, Duration::ZERO))).await;
+    let order: Vec<_> = endpoint.asked().iter().map(|asked| asked.tenant).collect();
+    assert!(order.is_sorted(), "{order:?}");
+}
+
 /// All the while, the first of them is requested again and again. No other token is due.
 #[tokio::test(start_paused = true)]
 async fn three_tokens_that_begin_to_fail_ten_minutes_apart_are_no_outage() {

@@ -226,6 +226,9 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let (now, mut turns) = (self.endpoint.clock.now(), self.endpoint.lock());
+        // More notices than places would change the order of the callers that wait.
+        let ends_trouble = self.succeeded_since.is_some() && turns.diagnosis.trouble.is_some();
+        let announced = if ends_trouble { 0 } else { turns.free(now) };
         turns.in_progress.remove(&self.id);
         if let Some(started_at) = self.succeeded_since {
             turns.diagnosis.succeeded(now);
@@ -233,6 +236,6 @@ impl Drop for Turn<'_> {
         }
         let free = turns.free(now);
         drop(turns);
-        (0..free).for_each(|_| self.endpoint.vacated.notify_one());
+        (announced..free).for_each(|_| self.endpoint.vacated.notify_one());
     }
 }
