@@ -59,7 +59,7 @@ impl<'a> Target<'a> {
 pub(crate) fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let end = match authority.starts_with('[') {
         true => authority.find(']')? + 1,
-        false => authority.find(':').unwrap_or(authority.len()),
+        false => authority.find([':', '[', ']']).unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at(end);
     let port = match rest {
