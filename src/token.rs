@@ -37,9 +37,9 @@ pub(crate) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 
 
 /// An access token (RFC 6749 section 1.4) that is sent as a bearer token (RFC 6750).
 ///
-/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped. `Debug` does
-/// not show it. As a [`TokenSource`](crate::TokenSource) it is a fixed token, for tests and for tokens that are renewed
-/// elsewhere.
+/// Cheap to clone; the clones share one copy of the token, which is wiped when the last of them is dropped. `Debug`
+/// does not show it. As a [`TokenSource`](crate::TokenSource) it is a fixed token, for tests and for tokens that are
+/// renewed elsewhere.
 #[derive(Clone)]
 pub struct AccessToken {
     inner: Arc<Inner>,
