@@ -50,7 +50,11 @@ impl<'a> Target<'a> {
         match host_and_port(&authority) {
             Some((host, None)) => format!("{scheme}{}", canonical(host)),
             Some((host, Some(port))) => format!("{scheme}{}:{port}", canonical(host)),
-            None => format!("{scheme}{authority}"),
+            // Not all of it: what looks like a port may be a password.
+            None => match authority.rsplit_once(':') {
+                Some((host, _)) => format!("{scheme}{host} (with an unreadable port)"),
+                None => format!("{scheme}{authority}"),
+            },
         }
     }
 }
