@@ -58,9 +58,9 @@ pub(crate) fn is_loopback(host: &str) -> bool {
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// An IPv6 address can be written in several ways.
+/// For hosts without a trailing dot. An IPv6 address can be written in several ways.
 pub(crate) fn is_same_host(one: &str, other: &str) -> bool {
-    canonical(one).eq_ignore_ascii_case(canonical(other)) || v6(one).is_some_and(|address| v6(other) == Some(address))
+    one.eq_ignore_ascii_case(other) || v6(one).is_some_and(|address| v6(other) == Some(address))
 }
 
 /// The IPv6 address in brackets.

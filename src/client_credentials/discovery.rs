@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    host::is_same_host,
+    host::{canonical, is_same_host},
     http_client::{self, HttpClient, SecretBody},
     lock::lock,
     origin::Target,
@@ -219,7 +219,8 @@ impl Discovery {
     /// Whether the URL is on the issuer's host (over https, unless the issuer is plain http) or at an allowed origin.
     fn is_allowed(&self, url: &Uri) -> bool {
         let secure = url.scheme() == Some(&Scheme::HTTPS) || self.url.scheme() == Some(&Scheme::HTTP);
-        let same_host = is_same_host(url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
+        let (host, own) = (url.host().unwrap_or_default(), self.url.host().unwrap_or_default());
+        let same_host = is_same_host(canonical(host), canonical(own));
         let named = |target| matches!(self.config.origins.permit(&target), Ok(Some(_)));
         (secure && same_host) || Target::of_uri(url).is_some_and(named)
     }

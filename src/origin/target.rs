@@ -50,7 +50,11 @@ impl<'a> Target<'a> {
         match host_and_port(&authority) {
             Some((host, None)) => format!("{scheme}{}", canonical(host)),
             Some((host, Some(port))) => format!("{scheme}{}:{port}", canonical(host)),
-            None => format!("{scheme}{authority}"),
+            // Not all of it: what looks like a port may be a password.
+            None => match authority.rsplit_once(':') {
+                Some((host, _)) => format!("{scheme}{host} (with an unreadable port)"),
+                None => format!("{scheme}{authority}"),
+            },
         }
     }
 }
@@ -59,7 +63,7 @@ impl<'a> Target<'a> {
 pub(crate) fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let end = match authority.starts_with('[') {
         true => authority.find(']')? + 1,
-        false => authority.find(':').unwrap_or(authority.len()),
+        false => authority.find([':', '[', ']']).unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at(end);
     let port = match rest {

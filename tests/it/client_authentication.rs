@@ -125,6 +125,18 @@ async fn every_attempt_has_a_fresh_assertion_quick_retries_too() {
 }
 
 #[tokio::test]
+async fn processes_with_the_same_random_numbers_make_different_assertions() {
+    let server = AuthorizationServer::in_memory();
+    let source = source(ClientAuthentication::private_key_jwt(kms()), &server);
+    for _ in 0..2 {
+        fastrand::seed(7);
+        ask(&source).await.expect("a token");
+    }
+    let seen = jwts(&server);
+    assert!(seen.len() == 2 && seen[0].claims["jti"] != seen[1].claims["jti"], "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_clock_that_is_off_is_corrected_once_by_the_servers_date() {
     const HOUR: Duration = Duration::from_secs(3600);
     let now = SystemTime::now();

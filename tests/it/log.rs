@@ -217,8 +217,15 @@ async fn a_foreign_origin_is_named_once() {
     }
     // One that only a CONNECT has, and no scheme.
     send(&tokens, "api.example.com:443", 200).await;
+    // User info of which the host is missing: what looks like the port is a password.
+    send(&tokens, "https://shop:hunter2/c", 200).await;
     let told = log.take(Level::INFO);
-    let origins = ["https://elsewhere.example.com", "https://another.example.com", "\"api.example.com:443\""];
+    let origins = [
+        "https://elsewhere.example.com",
+        "https://another.example.com",
+        "\"api.example.com:443\"",
+        "\"https://shop (with an unreadable port)\"",
+    ];
     assert_eq!(told.len(), origins.len(), "{told:?}");
     for (line, origin) in told.iter().zip(origins) {
         assert!(line.starts_with("no access token attached: the origin is not among those named"), "{line}");

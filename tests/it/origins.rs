@@ -66,6 +66,7 @@ async fn a_token_goes_only_to_the_origins_that_were_named_and_over_plain_http_on
         (api, "https://API.Example.COM/stats", With),
         (api, "HTTPS://api.example.com/stats", With),
         (api, "https://api.example.com./stats", With),
+        (api, "https://api.example.com../stats", Without),
         (api, "https://api.example.com:443/stats", With),
         (api, "https://api.example.com:/stats", With),
         (api, "https://api.example.com:0443/stats", With),
@@ -228,6 +229,8 @@ async fn a_host_header_that_names_what_is_not_permitted_itself_gets_no_token_bes
         (&[name], name, &["api.example.com", "other-tenant.example.com"], Without),
         (&[name], name, &["api.example.com:8443"], Without),
         (&[name], name, &["not a host"], Without),
+        (&[name], name, &["api.example.com.."], Without),
+        (&["https://*.example.com"], name, &["a].example.com"], Without),
         // A gateway may read user info as the host.
         (&[name], name, &["other-tenant.example.com@api.example.com"], Without),
         (&[name], name, &["other-tenant.example.com:80@api.example.com:443"], Without),

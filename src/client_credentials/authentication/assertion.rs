@@ -174,13 +174,16 @@ impl ClientAssertion {
         ahead: i64,
     ) -> Result<Zeroizing<String>, Error> {
         let header = self.header().await?;
-        let server_time = seconds(SystemTime::now()).saturating_add_signed(ahead);
-        let issued_at = server_time.saturating_sub(ALLOWED_SKEW.as_secs());
+        let now = SystemTime::now();
+        let issued_at = seconds(now).saturating_add_signed(ahead).saturating_sub(ALLOWED_SKEW.as_secs());
+        // A server may refuse a `jti` that it has seen. Processes that were forked, or restored from one snapshot, draw
+        // the same random numbers, but not at the same time.
+        let id = fastrand::u128(..) ^ now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let claims = json!({
             "iss": client_id,
             "sub": client_id,
             "aud": self.audience.as_deref().unwrap_or(token_url),
-            "jti": format!("{:032x}", fastrand::u128(..)),
+            "jti": format!("{id:032x}"),
             "iat": issued_at,
             "exp": issued_at + self.lifetime.as_secs(),
         });

@@ -24,6 +24,7 @@ const OTHER_TOOLS: &[(&str, &str)] = &[
     ("extra_params", "parameters"),
     ("params", "parameters"),
     ("authorization_grant_type", "grant_type"),
+    ("http", "http"),
     ("tls", "http"),
     ("tls_config", "http"),
     ("proxy_url", "http.proxy"),
@@ -43,6 +44,6 @@ pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> 
 
 /// In lower case and the singular, without the table that it is in.
 fn plain(name: &str) -> String {
-    let name = name.rsplit('.').next().unwrap_or_default().trim_end_matches('s');
+    let name = name.rsplit('.').next().unwrap_or_default().trim_end_matches(['s', 'S']);
     name.chars().filter(|character| !matches!(character, '_' | '-')).flat_map(char::to_lowercase).collect()
 }

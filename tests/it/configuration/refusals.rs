@@ -95,6 +95,8 @@ fn a_field_under_another_tools_name_is_refused_with_its_name_here() {
         ("endpoint_params", "parameters"),
         ("token_uri", "token_url"),
         ("tls_config", "http"),
+        ("HTTP", "http"),
+        ("ORIGINS", "origins"),
         ("clientsecret", "client_secret"),
         ("client-secret-file", "client_secret_file"),
         ("Client_Id", "client_id"),
