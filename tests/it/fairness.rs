@@ -17,8 +17,7 @@ use crate::support::{
 #[tokio::test(start_paused = true)]
 async fn a_token_request_that_fails_or_hangs_costs_no_other_cold_token() {
     cold(200, |of| of == 7, Reply::Status(503), 50).await;
-    // With one in ten, so many fail in a row now and then that it looks like an outage for a second.
-    cold(2_000, |of| of % 20 == 7, Reply::Status(500), 10).await;
+    cold(2_000, |of| of % 10 == 7, Reply::Status(500), 10).await;
     cold(2_000, |of| of % 100 == 7, Reply::Hangs, 10).await;
     cold(200, |of| of % 10 < 3, Reply::Status(503), 2_000).await;
 }
