@@ -47,18 +47,24 @@ impl Mask {
         // Also unchanged: what is between its letters and digits may be most of a secret.
         let whole = self.secrets.iter().flat_map(|secret| layers(secret));
         let secrets = self.secrets.iter().flat_map(|secret| forms(secret)).chain(whole);
-        let secrets = secrets.map(|form| (part_of_secret(form.len()), form));
+        let secrets = secrets.map(|form| (part_of_secret(form.len()), form)).filter(|(length, _)| *length > 0);
+        let secrets: Vec<_> = secrets.collect();
         let values = self.values.iter().flat_map(|value| {
             forms(value).into_iter().map(|form| (part_of_value(form.len(), value.contains(':')), form))
         });
-        let forms: Vec<_> = secrets.chain(values).filter(|(length, _)| *length > 0).collect();
+        let values: Vec<_> = values.filter(|(length, _)| *length > 0).collect();
+        // At the end of a text, less counts: the server may have cut it off.
+        let beginnings = secrets.iter().flat_map(|(part, form)| (MIN_PART..*part).map(|end| &form.as_bytes()[..end]));
+        let beginnings: HashSet<_> = beginnings.collect();
         // By their length: the time to search a text does not depend on the number of parts.
         let mut parts = BTreeMap::<_, HashSet<_>>::new();
-        for (length, form) in &forms {
+        for (length, form) in secrets.iter().chain(&values) {
             parts.entry(*length).or_default().extend(form.as_bytes().windows(*length));
         }
         let has_part = |text: &str| {
-            parts.iter().any(|(length, parts)| text.as_bytes().windows(*length).any(|part| parts.contains(part)))
+            let bytes = text.as_bytes();
+            (0..bytes.len()).rev().take(MAX_PART).any(|at| beginnings.contains(&bytes[at..]))
+                || parts.iter().any(|(length, parts)| bytes.windows(*length).any(|part| parts.contains(part)))
         };
         let joined = Zeroizing::new(texts.concat());
         let mut layers = texts.iter().copied().chain([joined.as_str()]).flat_map(layers);
@@ -232,6 +238,7 @@ mod tests {
             "got sk_live_aB3dE5...",
             "got sk_live_****hJ9kL1m, E5fG7hJ9",
             "unknown: sk_live_aB3",
+            "it ends there: sk_li",
         ] {
             assert!(is_in(&mask, text), "{text}");
         }
